@@ -1,0 +1,324 @@
+"""The one file that imports pymilvus: a client that is bounded, dedicated, quiet and closed after use.
+
+Each client owns one gRPC channel (pymilvus's shared ones cannot be closed, and ignore differing TLS settings), every call
+on it has a deadline, and pymilvus's own retries, which can last minutes, are switched off: :mod:`flow` decides when to try
+again. A lost connection is dropped and made anew on the next attempt.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+from airflow_provider_milvus.arguments import seconds
+from airflow_provider_milvus.exceptions import (
+    MilvusConfigurationError,
+    MilvusRefusedError,
+    MilvusServerError,
+    MilvusUnavailableError,
+)
+from airflow_provider_milvus.flow import Call, Deadline, Flow, Method, Rpc, Step, drive, drive_async, steady
+from airflow_provider_milvus.rpc_errors import explain
+
+if TYPE_CHECKING:
+    from pymilvus import AsyncMilvusClient, MilvusClient
+
+    from airflow_provider_milvus.connection import ConnectionSettings
+
+T = TypeVar("T")
+
+_READS = ("describe_", "get_", "has_", "list_", "query", "search", "hybrid_search")
+_STATE_SETTING = frozenset({"load_collection", "release_collection", "load_partitions", "release_partitions", "flush"})
+_CHANGES_THE_CLIENT = frozenset({"use_database", "using_database"})
+
+_importing = threading.Lock()
+
+
+def import_pymilvus() -> Any:
+    """Import pymilvus without its side effects, on first use.
+
+    While it is imported, pymilvus configures logging, which closes the handlers that exist (a task's log among them; its
+    issue 3794), and loads whatever ``.env`` file it finds above the working directory (3666). Both are withheld from it,
+    and only from it. Its logger of call errors is silenced: it writes a traceback of 20 lines for each error that is
+    raised anyway.
+    """
+    with _importing:
+        if "pymilvus" not in sys.modules:
+            with _without_side_effects():
+                import pymilvus
+        logging.getLogger("pymilvus.decorators").setLevel(logging.CRITICAL)
+        import pymilvus
+
+        return pymilvus
+
+
+@contextlib.contextmanager
+def _without_side_effects() -> Iterator[None]:
+    import logging.config
+
+    import dotenv
+
+    configure, load = logging.config.dictConfig, dotenv.load_dotenv
+
+    def configure_unless_pymilvus(config: dict[str, Any]) -> None:
+        if "pymilvus" not in config.get("loggers", {}):
+            configure(config)
+
+    def load_unless_pymilvus(*arguments: Any, **keywords: Any) -> bool:
+        if sys._getframe(1).f_globals.get("__name__", "").startswith("pymilvus"):
+            return False
+        return bool(load(*arguments, **keywords))
+
+    logging.config.dictConfig = configure_unless_pymilvus  # type: ignore[assignment]
+    dotenv.load_dotenv = load_unless_pymilvus
+    try:
+        yield
+    finally:
+        logging.config.dictConfig = configure
+        dotenv.load_dotenv = load
+
+
+class _Client:
+    """What both clients share: where they connect to, and how an attempt and its failure are put into words."""
+
+    def __init__(self, settings: ConnectionSettings, timeout: float) -> None:
+        self.settings = settings
+        self.timeout = timeout
+
+    def _pymilvus_arguments(self, connect_within: float) -> dict[str, Any]:
+        # Every RPC of this channel has a deadline, also those that pymilvus makes inside its own methods without one.
+        service = {"methodConfig": [{"name": [{}], "timeout": f"{max(self.timeout, 0.001):.3f}s"}]}
+        return {
+            "uri": self.settings.uri,
+            "token": self.settings.token.get_secret_value(),
+            "db_name": self.settings.database,
+            "timeout": connect_within,
+            "secure": self.settings.secure,
+            "dedicated": True,
+            "grpc_options": {
+                "grpc.service_config": json.dumps(service),
+                # pymilvus pings an idle server every 10 s, which Milvus Lite answers by closing the channel.
+                "grpc.keepalive_permit_without_calls": False,
+            },
+            **self.settings.tls,
+        }
+
+    def _connect_within(self, remaining: float) -> float:
+        return max(min(self.settings.connect_timeout, remaining), 0.001)
+
+    def _explained(self, error: Exception, call: Call, started: float) -> Exception | None:
+        return explain(error, tried=str(call), where=self.settings.where, waited=time.monotonic() - started)
+
+    def _request(self, rpc: Rpc) -> Any:
+        from pymilvus.grpc_gen import milvus_pb2
+
+        kind = getattr(milvus_pb2, f"{rpc.name}Request")
+        known = kind.DESCRIPTOR.fields_by_name
+        fields: dict[str, Any] = {"db_name": self.settings.database} if "db_name" in known else {}
+        return kind(**fields, **rpc.fields)
+
+    @property
+    def _metadata(self) -> list[tuple[str, str]]:
+        return [("dbname", self.settings.database)]
+
+
+def _checked(response: Any) -> Any:
+    """The response, unless its status says that the call failed."""
+    from pymilvus.exceptions import MilvusException
+
+    status = getattr(response, "status", response)
+    if status.code or status.error_code:
+        raise MilvusException(status.code or status.error_code, status.reason)
+    return response
+
+
+class BoundedClient(_Client):
+    """A pymilvus ``MilvusClient`` whose every call ends in time, with an error of this provider's kinds.
+
+    All methods of ``MilvusClient`` are here under their own names. Each takes ``timeout`` (seconds for the whole call; by
+    default the hook's). Reads, loads and releases ride out a short outage within it; calls that change data are sent once.
+    It connects on the first call. One client serves one database and one thread at a time; close it, or use it in ``with``.
+    """
+
+    def __init__(self, settings: ConnectionSettings, timeout: float) -> None:
+        super().__init__(settings, timeout)
+        self._client: MilvusClient | None = None
+
+    def __enter__(self) -> BoundedClient:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def run(self, flow: Flow[T], deadline: Deadline, sleep: Callable[[float], object] = time.sleep) -> T:
+        """Carry out ``flow`` within ``deadline``."""
+        return drive(steady(flow, deadline), self.perform, sleep)
+
+    def perform(self, call: Call) -> Any:
+        """One attempt at ``call``, within its own timeout.
+
+        :raises MilvusError: of the kind that tells whether to try again.
+        """
+        started = time.monotonic()
+        allowed = call.timeout or self.timeout
+        try:
+            client = self._connected(self._connect_within(allowed))
+            remaining = max(allowed - (time.monotonic() - started), 0.001)
+            if isinstance(call, Rpc):
+                send = getattr(client._handler._stub, call.name)
+                return _checked(send(self._request(call), timeout=remaining, metadata=self._metadata))
+            return getattr(client, call.name)(*call.arguments, timeout=remaining, **call.keywords)
+        except Exception as error:
+            known = self._explained(error, call, started)
+            if known is None:
+                raise
+            if isinstance(known, MilvusUnavailableError):
+                self.close()
+            # The chain is kept only where the kind says too little: its 20 lines add nothing to an expected failure.
+            raise known from (error if isinstance(known, MilvusServerError) else None)
+
+    def close(self) -> None:
+        """Close the channel. A later call opens a new one."""
+        if self._client is not None:
+            client, self._client = self._client, None
+            client.close()
+
+    def _connected(self, within: float) -> MilvusClient:
+        if self._client is None:
+            pymilvus = import_pymilvus()
+            self._client = pymilvus.MilvusClient(**self._pymilvus_arguments(within))
+            self._client._handler._on_rpc_error = _surface
+        return self._client
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        plain = _plain_attribute(import_pymilvus().MilvusClient, name)
+        return plain if plain is not None else partial(self._bounded, name)
+
+    def _bounded(self, method: str, /, *arguments: Any, timeout: float | None = None, **keywords: Any) -> Any:
+        limit = self.timeout if timeout is None else seconds("timeout", timeout)
+        return self.run(_one(_method(method, arguments, keywords)), Deadline(limit))
+
+
+class AsyncBoundedClient(_Client):
+    """The same over pymilvus's ``AsyncMilvusClient``, for the triggerer: one event loop, never blocked."""
+
+    def __init__(self, settings: ConnectionSettings, timeout: float) -> None:
+        super().__init__(settings, timeout)
+        self._client: AsyncMilvusClient | None = None
+
+    async def __aenter__(self) -> AsyncBoundedClient:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.close()
+
+    async def run(self, flow: Flow[T], deadline: Deadline) -> T:
+        """Carry out ``flow`` within ``deadline``."""
+        return await drive_async(steady(flow, deadline), self.perform)
+
+    async def perform(self, call: Call) -> Any:
+        """One attempt at ``call``, within its own timeout.
+
+        :raises MilvusError: of the kind that tells whether to try again.
+        """
+        import asyncio
+
+        started = time.monotonic()
+        allowed = call.timeout or self.timeout
+        try:
+            client = await self._connected(self._connect_within(allowed))
+            remaining = max(allowed - (time.monotonic() - started), 0.001)
+            if isinstance(call, Rpc):
+                send = getattr(client._handler._async_stub, call.name)
+                return _checked(await send(self._request(call), timeout=remaining, metadata=self._metadata))
+            method = getattr(client, call.name)
+            return await asyncio.wait_for(method(*call.arguments, timeout=remaining, **call.keywords), timeout=remaining + 0.5)
+        except Exception as error:
+            known = self._explained(error, call, started)
+            if known is None:
+                raise
+            if isinstance(known, MilvusUnavailableError):
+                await self.close()
+            raise known from (error if isinstance(known, MilvusServerError) else None)
+
+    async def close(self) -> None:
+        """Close the channel. A later call opens a new one."""
+        if self._client is not None:
+            client, self._client = self._client, None
+            await client.close()
+
+    async def _connected(self, within: float) -> AsyncMilvusClient:
+        import asyncio
+
+        if self._client is None:
+            pymilvus = await asyncio.to_thread(import_pymilvus)
+            from pymilvus.client.connection_manager import AsyncConnectionManager
+
+            client = pymilvus.AsyncMilvusClient(**self._pymilvus_arguments(within))
+            # pymilvus's manager for the whole loop connects one client at a time: one host that hangs would hold up the
+            # triggers of all others. A manager of its own has nobody to wait for.
+            client._manager = AsyncConnectionManager()
+            client._handler = await client._manager.get_or_create(client._config, dedicated=True, client=client, timeout=within)
+            client._handler._on_rpc_error = _surface_async
+            self._client = client
+        return self._client
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        plain = _plain_attribute(import_pymilvus().AsyncMilvusClient, name)
+        return plain if plain is not None else partial(self._bounded, name)
+
+    async def _bounded(self, method: str, /, *arguments: Any, timeout: float | None = None, **keywords: Any) -> Any:
+        limit = self.timeout if timeout is None else seconds("timeout", timeout)
+        return await self.run(_one(_method(method, arguments, keywords)), Deadline(limit))
+
+
+def _plain_attribute(client_class: type, name: str) -> Any:
+    """A class-level builder such as ``create_schema``, which asks no server; ``None`` for an ordinary method."""
+    import inspect
+
+    try:
+        found = inspect.getattr_static(client_class, name)
+    except AttributeError:
+        raise AttributeError(f"{client_class.__name__} has no attribute {name!r}") from None
+    if name in _CHANGES_THE_CLIENT:
+        raise MilvusRefusedError(f"{name}() is not available: give the hook its database, MilvusHook(database=…).")
+    return getattr(client_class, name) if isinstance(found, (classmethod, staticmethod)) else None
+
+
+def _method(name: str, arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> Method:
+    repeatable = name.startswith(_READS) or name in _STATE_SETTING
+    return Method(name, arguments, keywords, repeatable=repeatable)
+
+
+def _one(call: Step) -> Flow[Any]:
+    return (yield call)
+
+
+def _surface(error: Exception) -> NoReturn:
+    """In place of pymilvus's own recovery, whose reconnects and retries outlast the caller's timeout."""
+    raise error
+
+
+async def _surface_async(error: Exception) -> NoReturn:
+    raise error
+
+
+def check_lite_is_installed(uri: str) -> None:
+    """A ``*.db`` address needs the extra ``lite``."""
+    from importlib.util import find_spec
+
+    if uri.endswith(".db") and find_spec("milvus_lite") is None:
+        raise MilvusConfigurationError(
+            "A Milvus Lite file needs the package milvus-lite: pip install 'airflow-provider-milvus[lite]'."
+        )

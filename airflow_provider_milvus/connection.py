@@ -1,0 +1,247 @@
+"""An Airflow connection of type ``milvus``, checked and made plain.
+
+Everything that can be wrong with a connection is found here, before a client exists, and reported with the setting's name
+and never with a secret's value. Imported by the hook when a connection is first needed: pydantic has no place in the
+parsing of a DAG file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+
+from airflow_provider_milvus.exceptions import MilvusConfigurationError
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Connection
+
+DEFAULT_PORT = 19530
+DEFAULT_TIMEOUT = 60.0
+DEFAULT_CONNECT_TIMEOUT = 10.0
+DEFAULT_DATABASE = "default"
+
+_TLS_FILES = ("server_pem_path", "ca_pem_path", "client_pem_path", "client_key_path")
+
+
+def _unset_if_blank(value: Any) -> Any:
+    return None if isinstance(value, str) and not value.strip() else value
+
+
+def _number(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("must be a number of seconds, not a boolean")  # noqa: TRY004, pydantic expects it
+    return _unset_if_blank(value)
+
+
+Text = Annotated[str | None, BeforeValidator(_unset_if_blank)]
+Secret = Annotated[SecretStr | None, BeforeValidator(_unset_if_blank)]
+Flag = Annotated[bool | None, BeforeValidator(_unset_if_blank)]
+Seconds = Annotated[Annotated[float, Field(gt=0, allow_inf_nan=False)] | None, BeforeValidator(_number)]
+
+
+class _Extra(BaseModel):
+    """The connection's ``extra``, as documented in ``docs/connection.md``; anything else is a mistake."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, frozen=True)
+
+    uri: Text = None
+    token: Secret = None
+    database: Text = None
+    secure: Flag = None
+    server_pem_path: Text = None
+    ca_pem_path: Text = None
+    client_pem_path: Text = None
+    client_key_path: Text = None
+    server_name: Text = None
+    timeout: Seconds = None
+    connect_timeout: Seconds = None
+    metrics_url: Text = None
+    console_url: Text = None
+
+
+class ConnectionSettings(BaseModel):
+    """What a client needs to reach one database of one Milvus, with the defaults filled in."""
+
+    model_config = ConfigDict(frozen=True)
+
+    conn_id: str
+    uri: str
+    token: SecretStr
+    database: str
+    secure: bool
+    tls: dict[str, str]
+    timeout: float
+    connect_timeout: float
+    metrics_url: str | None
+    console_url: str | None
+
+    @property
+    def where(self) -> str:
+        """The connection in words, for messages; holds no secret."""
+        return f"Connection {self.conn_id!r} ({self.uri}), database {self.database!r}"
+
+    @classmethod
+    def of(cls, connection: Connection, *, database: str | None = None) -> ConnectionSettings:
+        """Read ``connection``; a ``database`` given here replaces the connection's own.
+
+        :raises MilvusConfigurationError: naming every setting that is unknown, malformed or contradicts another.
+        """
+        try:
+            return _read(connection, database)
+        except _WrongSettingError as wrong:
+            raise MilvusConfigurationError(f"Connection {connection.conn_id!r}: {wrong}") from None
+
+
+class _WrongSettingError(Exception):
+    """What is wrong with a setting, in words."""
+
+
+def _read(connection: Connection, database: str | None) -> ConnectionSettings:
+    extra = _extra(connection)
+    uri, uri_database = _address(connection, extra)
+    tls = _tls(extra)
+    secure = _secure(extra, uri, tls)
+    if secure and uri.startswith("http://"):
+        uri = "https://" + uri.removeprefix("http://")
+    named = {value for value in (extra.database, _unset_if_blank(connection.schema), uri_database) if value}
+    if len(named) > 1 and database is None:
+        raise _WrongSettingError(
+            f"the database is given more than once and differently: {', '.join(sorted(map(repr, named)))}."
+        )
+    return ConnectionSettings(
+        conn_id=connection.conn_id or "",
+        uri=uri,
+        token=_token(connection, extra),
+        database=database or next(iter(named), DEFAULT_DATABASE),
+        secure=secure,
+        tls=tls,
+        timeout=extra.timeout or DEFAULT_TIMEOUT,
+        connect_timeout=extra.connect_timeout or DEFAULT_CONNECT_TIMEOUT,
+        metrics_url=extra.metrics_url,
+        console_url=extra.console_url,
+    )
+
+
+def _extra(connection: Connection) -> _Extra:
+    raw = connection.extra
+    try:
+        values = json.loads(raw) if raw else {}
+    except ValueError:
+        raise _WrongSettingError("extra is not valid JSON.") from None
+    if not isinstance(values, dict):
+        raise _WrongSettingError("extra must be a JSON object.")
+    try:
+        return _Extra(**values)
+    except ValidationError as invalid:
+        raise _WrongSettingError(" ".join(_sentence(each) for each in invalid.errors(include_input=False))) from None
+    except TypeError:
+        raise _WrongSettingError("extra has a key that is not a name.") from None
+
+
+def _sentence(error: Any) -> str:
+    setting = error["loc"][0]
+    if error["type"] == "extra_forbidden":
+        return f"extra has the unknown setting {setting!r}; known are {', '.join(_Extra.model_fields)}."
+    message = error["msg"].removeprefix("Value error, ")
+    return f"extra {setting!r}: {message[0].lower()}{message[1:]}."
+
+
+def _address(connection: Connection, extra: _Extra) -> tuple[str, str | None]:
+    host = _unset_if_blank(connection.host)
+    port = connection.port or None
+    if extra.uri:
+        if host or port:
+            raise _WrongSettingError("give either uri in extra or host and port, not both.")
+        return _checked_uri("uri", extra.uri)
+    if not host:
+        raise _WrongSettingError("neither host nor uri is set.")
+    if "://" in host:
+        uri, uri_database = _checked_uri("host", host)
+        if port is None:
+            return uri, uri_database
+        if urlsplit(uri).port is not None:
+            raise _WrongSettingError("port is given twice: in host and in port.")
+        return f"{uri}:{port}", uri_database
+    if "/" in host or "@" in host or (":" in host and not host.startswith("[")):
+        raise _WrongSettingError(f"host {host!r} must be a bare host name or address; the port belongs into port.")
+    if port is not None and not 0 < port < 65536:
+        raise _WrongSettingError(f"port {port} is not between 1 and 65535.")
+    return f"http://{host}:{port or DEFAULT_PORT}", None
+
+
+def _checked_uri(setting: str, uri: str) -> tuple[str, str | None]:
+    if uri.startswith("unix:"):
+        return uri, None
+    if uri.endswith(".db") and "://" not in uri:
+        folder = os.path.dirname(os.path.abspath(uri))
+        if not os.path.isdir(folder):
+            raise _WrongSettingError(f"{setting} names a Milvus Lite file in a folder that does not exist: {folder}.")
+        return uri, None
+    parts = urlsplit(uri)
+    if parts.scheme not in ("http", "https"):
+        raise _WrongSettingError(
+            f"{setting} {_shown(uri)!r} needs a scheme: http://, https://, unix:, or a path that ends in .db."
+        )
+    if parts.username or parts.password:
+        raise _WrongSettingError(f"{setting} holds credentials; put them into login and password, where Airflow protects them.")
+    try:
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        raise _WrongSettingError(f"{setting} {uri!r} has a port that is not between 1 and 65535.") from None
+    if not host or port == 0:
+        raise _WrongSettingError(f"{setting} {uri!r} has no usable {'host' if not host else 'port'}.")
+    return f"{parts.scheme}://{parts.netloc}", parts.path.strip("/").partition("/")[0] or None
+
+
+def _shown(uri: str) -> str:
+    """What stands before an @ may be a password."""
+    return uri.rpartition("@")[2]
+
+
+def _token(connection: Connection, extra: _Extra) -> SecretStr:
+    login, password = _unset_if_blank(connection.login), connection.password or None
+    if extra.token:
+        if login or password:
+            raise _WrongSettingError("give either token or login and password, not both.")
+        return extra.token
+    if bool(login) != bool(password):
+        raise _WrongSettingError(f"{'login' if login else 'password'} is set without {'password' if login else 'login'}.")
+    return SecretStr(f"{login}:{password}" if login else "")
+
+
+def _tls(extra: _Extra) -> dict[str, str]:
+    files = {setting: path for setting in _TLS_FILES if (path := getattr(extra, setting))}
+    for setting, path in files.items():
+        if not os.path.isfile(path):
+            raise _WrongSettingError(f"{setting} names a file that does not exist: {path}.")
+        if not os.access(path, os.R_OK):
+            raise _WrongSettingError(f"{setting} names a file that cannot be read: {path}.")
+    if ("client_pem_path" in files) != ("client_key_path" in files):
+        raise _WrongSettingError("client_pem_path and client_key_path belong together; one is missing.")
+    if "client_pem_path" in files:
+        if "ca_pem_path" not in files:
+            raise _WrongSettingError("client_pem_path and client_key_path need ca_pem_path too (mutual TLS).")
+        if "server_pem_path" in files:
+            raise _WrongSettingError("server_pem_path is for one-way TLS; with a client certificate give ca_pem_path only.")
+    elif "ca_pem_path" in files:
+        if "server_pem_path" in files:
+            raise _WrongSettingError("give ca_pem_path or server_pem_path, not both: each names what the server is trusted by.")
+        # Without a client certificate pymilvus ignores ca_pem_path; what it trusts a server by is server_pem_path.
+        files["server_pem_path"] = files.pop("ca_pem_path")
+    if extra.server_name:
+        files["server_name"] = extra.server_name
+    return files
+
+
+def _secure(extra: _Extra, uri: str, tls: dict[str, str]) -> bool:
+    https = uri.startswith("https://")
+    if extra.secure is False and (https or tls):
+        raise _WrongSettingError(f"secure is false, yet {'uri says https' if https else ', '.join(tls) + ' is set'}.")
+    explicit_http = bool(extra.uri) and uri.startswith("http://")
+    if explicit_http and (extra.secure or tls):
+        raise _WrongSettingError(f"uri says http, yet {'secure is true' if extra.secure else ', '.join(tls) + ' is set'}.")
+    return bool(extra.secure or https or tls)

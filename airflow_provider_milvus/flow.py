@@ -1,0 +1,184 @@
+"""One text for the worker and for the triggerer: a flow says what to ask, a driver does the asking.
+
+A *flow* is a generator that yields steps (a call to Milvus, or a pause) and is sent their answers. It does no I/O, so the
+same flow runs under the synchronous client in a worker and under the asynchronous one in the triggerer, and a test can
+play the server's part with plain values. :func:`steady` gives any flow its deadline and its patience: an outage is ridden
+out, with bounded back-off, for as long as the deadline allows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+
+from airflow_provider_milvus.exceptions import MilvusError, MilvusTimeoutError, MilvusUnavailableError
+
+FIRST_PAUSE = 0.2
+LONGEST_PAUSE = 2.0
+LOOK_TIMEOUT = 15.0
+"""Seconds that one attempt to *read* something may take before it is tried anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rpc:
+    """One call of the Milvus protocol, by its own name and request fields.
+
+    ``timeout`` bounds one attempt in seconds, and the operation's deadline bounds it too. ``repeat_after_timeout`` says
+    whether an attempt that timed out may be sent again; reads may, while a release that waits in the server's queue
+    would only be queued twice.
+    """
+
+    name: str
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    timeout: float | None = LOOK_TIMEOUT
+    repeat_after_timeout: bool = True
+
+    repeatable = True
+
+    def __str__(self) -> str:
+        subject = self.fields.get("collection_name") or self.fields.get("alias") or ""
+        return f"{self.name}({subject})"
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """One call of a method of pymilvus's client, as a user's own code makes it."""
+
+    name: str
+    arguments: Sequence[Any] = ()
+    keywords: Mapping[str, Any] = field(default_factory=dict)
+    timeout: float | None = None
+    repeatable: bool = False
+
+    repeat_after_timeout = False
+
+    def __str__(self) -> str:
+        subject = self.keywords.get("collection_name", self.arguments[0] if self.arguments else "")
+        return f"{self.name}({subject if isinstance(subject, str) else ''})"
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    seconds: float
+
+
+Call = Rpc | Method
+Step = Call | Pause
+T = TypeVar("T")
+Flow = Generator[Step, Any, T]
+
+
+class Deadline:
+    """The end of one operation, and how often the server was out of reach before it.
+
+    ``interruptions`` grows by one for each outage that was ridden out: a flow that watches a load looks at it to learn
+    that the server may have been restarted.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.interruptions = 0
+        self._end = time.monotonic() + seconds
+
+    @property
+    def remaining(self) -> float:
+        return max(0.0, self._end - time.monotonic())
+
+    def at_most(self, seconds: float) -> Deadline:
+        """A deadline for a part of this operation: ``seconds`` from now, but never later than this one."""
+        return Deadline(min(seconds, self.remaining))
+
+
+def _insist(call: Call, deadline: Deadline) -> Flow[Any]:
+    """Yield ``call`` until it is answered, it fails for good, or the deadline leaves no time for another attempt."""
+    pause = FIRST_PAUSE
+    out_of_reach = False
+    while True:
+        remaining = deadline.remaining
+        if remaining <= 0:
+            raise MilvusTimeoutError(f"no time left for {call}: its {deadline.seconds:g} s are used up")
+        try:
+            answer = yield replace(call, timeout=min(remaining, call.timeout or remaining))
+        except MilvusError as error:
+            may_repeat = call.repeatable and error.try_again
+            if isinstance(error, MilvusTimeoutError) and not call.repeat_after_timeout:
+                may_repeat = False
+            if not may_repeat or deadline.remaining <= pause:
+                raise
+            out_of_reach = out_of_reach or isinstance(error, (MilvusUnavailableError, MilvusTimeoutError))
+        else:
+            deadline.interruptions += out_of_reach
+            return answer
+        yield Pause(pause * random.uniform(0.8, 1.0))
+        pause = min(pause * 2, LONGEST_PAUSE)
+
+
+def steady(flow: Flow[T], deadline: Deadline) -> Flow[T]:
+    """Run ``flow`` with every step bounded by ``deadline`` and every outage ridden out while there is time.
+
+    A pause never outlasts the deadline. The flow itself is told by ``MilvusTimeoutError``, thrown where it waits, so it
+    can add what it saw last.
+    """
+    resume: Callable[[Any], Step] = flow.send
+    value: Any = None
+    while True:
+        try:
+            step = resume(value)
+        except StopIteration as finished:
+            result: T = finished.value
+            return result
+        try:
+            if isinstance(step, Pause):
+                if deadline.remaining <= 0:
+                    raise MilvusTimeoutError(f"not done within {deadline.seconds:g} s")
+                value = yield Pause(min(step.seconds, deadline.remaining))
+            else:
+                value = yield from _insist(step, deadline)
+            resume = flow.send
+        except MilvusError as error:
+            value, resume = error, flow.throw
+        except GeneratorExit:
+            flow.close()
+            raise
+
+
+def drive(flow: Flow[T], perform: Callable[[Call], Any], sleep: Callable[[float], object] = time.sleep) -> T:
+    """Run a flow in a worker. ``perform`` makes one attempt and raises a ``MilvusError``; see ``client.py``."""
+    resume: Callable[[Any], Step] = flow.send
+    value: Any = None
+    try:
+        while True:
+            step = resume(value)
+            try:
+                value = sleep(step.seconds) if isinstance(step, Pause) else perform(step)
+                resume = flow.send
+            except MilvusError as error:
+                value, resume = error, flow.throw
+    except StopIteration as finished:
+        result: T = finished.value
+        return result
+    finally:
+        flow.close()
+
+
+async def drive_async(flow: Flow[T], perform: Callable[[Call], Awaitable[Any]]) -> T:
+    """Run a flow in the triggerer, without ever blocking its event loop."""
+    resume: Callable[[Any], Step] = flow.send
+    value: Any = None
+    try:
+        while True:
+            step = resume(value)
+            try:
+                value = await (asyncio.sleep(step.seconds) if isinstance(step, Pause) else perform(step))
+                resume = flow.send
+            except MilvusError as error:
+                value, resume = error, flow.throw
+    except StopIteration as finished:
+        result: T = finished.value
+        return result
+    finally:
+        flow.close()

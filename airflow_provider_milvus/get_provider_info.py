@@ -1,0 +1,77 @@
+"""What Airflow reads at start-up: the provider, its connection type and its form. Imports nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def connection_fields() -> dict[str, dict[str, Any]]:
+    """The settings in the connection's ``extra``, as the form shows them; every one may stay empty."""
+    return {
+        "uri": _text(
+            "URI",
+            "Instead of host and port: http://…, https://…, unix:…, or the path of a Milvus Lite file that ends in .db.",
+        ),
+        "token": _text("Token", "Instead of login and password: an API key, or user:password.", format="password"),
+        "database": _text("Database", "Empty: Milvus's own 'default'."),
+        "secure": {
+            "label": "Use TLS",
+            "description": "Implied by an https URI and by any certificate below.",
+            "schema": {"type": ["boolean", "null"], "default": False},
+        },
+        "server_pem_path": _text("Server certificate", "Path of the PEM file that the server is trusted by (one-way TLS)."),
+        "ca_pem_path": _text("CA certificate", "Path of the PEM file of the authority that signed the server's certificate."),
+        "client_pem_path": _text("Client certificate", "Path of a PEM file; for mutual TLS, with the CA and the key."),
+        "client_key_path": _text("Client key", "Path of a PEM file; for mutual TLS."),
+        "server_name": _text("Server name", "The name in the server's certificate, where it differs from the host."),
+        "timeout": _seconds("Timeout (s)", "For one operation as a whole; 60 by default.", 60),
+        "connect_timeout": _seconds("Connect timeout (s)", "For one attempt to connect; 10 by default.", 10),
+        "metrics_url": _text("Metrics URL", "Base URL of the Prometheus that scrapes this Milvus."),
+        "console_url": _text("Console URL", "Attu or the cloud console, for links in Airflow's UI."),
+    }
+
+
+def field_behaviour() -> dict[str, Any]:
+    """How the form shows Airflow's standard fields."""
+    return {
+        "hidden-fields": ["schema", "extra"],
+        "relabeling": {"login": "User"},
+        "placeholders": {"host": "milvus.example.com", "port": "19530", "login": "root"},
+    }
+
+
+def get_provider_info() -> dict[str, Any]:
+    """Valid against Airflow's ``provider_info.schema.json`` and, as far as it describes one, ``provider.yaml.schema.json``."""
+    package = "airflow_provider_milvus"
+    integration = "Milvus"
+    return {
+        "package-name": "airflow-provider-milvus",
+        "name": "Milvus",
+        "description": "Load, release, watch and reclaim the memory of the Milvus vector database.",
+        "integrations": [{"integration-name": integration, "external-doc-url": "https://milvus.io/docs", "tags": ["software"]}],
+        "hooks": [{"integration-name": integration, "python-modules": [f"{package}.hooks.milvus"]}],
+        "operators": [{"integration-name": integration, "python-modules": [f"{package}.operators.memory"]}],
+        "sensors": [{"integration-name": integration, "python-modules": [f"{package}.sensors.milvus"]}],
+        "triggers": [{"integration-name": integration, "python-modules": [f"{package}.triggers.milvus"]}],
+        "connection-types": [
+            {
+                "connection-type": "milvus",
+                "hook-class-name": f"{package}.hooks.milvus.MilvusHook",
+                "hook-name": "Milvus",
+                "conn-fields": connection_fields(),
+                "ui-field-behaviour": field_behaviour(),
+            }
+        ],
+    }
+
+
+def _text(label: str, description: str, **schema: Any) -> dict[str, Any]:
+    return {"label": label, "description": description, "schema": {"type": ["string", "null"], **schema}}
+
+
+def _seconds(label: str, description: str, default: int) -> dict[str, Any]:
+    return {
+        "label": label,
+        "description": description,
+        "schema": {"type": ["number", "null"], "default": default, "minimum": 0.1},
+    }

@@ -1,0 +1,179 @@
+"""``MilvusHook``: an Airflow connection becomes a client that is safe to use in a task."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import BaseHook
+
+from airflow_provider_milvus.arguments import name, optional_seconds
+from airflow_provider_milvus.exceptions import MilvusConfigurationError, MilvusError
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Connection
+
+    from airflow_provider_milvus.client import AsyncBoundedClient, BoundedClient
+    from airflow_provider_milvus.connection import ConnectionSettings
+
+TEST_TIMEOUT = 4.0
+"""Seconds for a test of the connection, which runs inside Airflow's API server."""
+
+
+class MilvusHook(BaseHook):
+    """Connect to one database of one Milvus, with the credentials of an Airflow connection.
+
+    .. code-block:: python
+
+        with MilvusHook("milvus_default").client() as client:
+            client.list_collections()
+
+    Creating a hook costs nothing: the connection is fetched, and pymilvus imported, when a client is first asked for.
+
+    :param milvus_conn_id: the connection, of type ``milvus``.
+    :param database: the database; by default the connection's, and then Milvus's ``default``.
+    :param timeout: seconds for one operation as a whole: connecting, every attempt and all waiting. By default the
+        connection's ``timeout`` (60).
+    :raises MilvusInvalidArgumentError: a timeout or database that can never work.
+    """
+
+    conn_name_attr = "milvus_conn_id"
+    default_conn_name = "milvus_default"
+    conn_type = "milvus"
+    hook_name = "Milvus"
+
+    def __init__(
+        self,
+        milvus_conn_id: str = default_conn_name,
+        database: str | None = None,
+        timeout: float | None = None,
+    ) -> None:
+        super().__init__()
+        self.milvus_conn_id = milvus_conn_id
+        self.database = database if database is None else name("database", database)
+        self.timeout = optional_seconds("timeout", timeout)
+        self._settings: ConnectionSettings | None = None
+
+    @property
+    def settings(self) -> ConnectionSettings:
+        """The connection's settings, checked. Fetched once per hook.
+
+        :raises MilvusConfigurationError: a setting is unknown, malformed or contradicts another.
+        """
+        if self._settings is None:
+            self._use(self.get_connection(self.milvus_conn_id))
+        assert self._settings is not None
+        return self._settings
+
+    @property
+    def operation_timeout(self) -> float:
+        """Seconds that one operation may take: this hook's ``timeout``, or else the connection's."""
+        return self.timeout or self.settings.timeout
+
+    def get_conn(self) -> BoundedClient:
+        """A client of its own channel, which the caller closes; prefer :meth:`client`, which closes it."""
+        from airflow_provider_milvus.client import BoundedClient, check_lite_is_installed, import_pymilvus
+
+        check_lite_is_installed(self.settings.uri)
+        # Before any clock runs: it takes seconds of CPU the first time.
+        import_pymilvus()
+        return BoundedClient(self.settings, self.operation_timeout)
+
+    @contextmanager
+    def client(self) -> Iterator[BoundedClient]:
+        """A pymilvus ``MilvusClient`` that is bounded, dedicated and quiet, closed when the block ends.
+
+        Its methods are pymilvus's own. Each takes at most this hook's timeout, or the ``timeout`` given to the call, and
+        raises this provider's errors (``airflow_provider_milvus.exceptions``), never a raw gRPC one.
+        """
+        client = self.get_conn()
+        try:
+            yield client
+        finally:
+            client.close()
+
+    @asynccontextmanager
+    async def async_client(self) -> AsyncIterator[AsyncBoundedClient]:
+        """The same over pymilvus's ``AsyncMilvusClient``. It belongs to the event loop that it was opened in."""
+        import asyncio
+
+        from airflow_provider_milvus.client import AsyncBoundedClient, check_lite_is_installed, import_pymilvus
+
+        if self._settings is None:
+            self._use(await self._fetch_connection())
+        check_lite_is_installed(self.settings.uri)
+        await asyncio.to_thread(import_pymilvus)
+        client = AsyncBoundedClient(self.settings, self.operation_timeout)
+        try:
+            yield client
+        finally:
+            await client.close()
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Whether the server answers and accepts the credentials and the database; within 5 seconds, with the cause."""
+        from airflow_provider_milvus.client import BoundedClient, import_pymilvus
+        from airflow_provider_milvus.flow import Rpc
+
+        try:
+            settings = self.settings
+            import_pymilvus()
+            with BoundedClient(settings, TEST_TIMEOUT) as client:
+                # One attempt each: a test answers now, it does not wait for a server that may come back.
+                version = client.perform(Rpc("GetVersion", timeout=TEST_TIMEOUT / 2)).version
+                client.perform(Rpc("ShowCollections", timeout=TEST_TIMEOUT / 2))
+        except MilvusError as error:
+            return False, str(error)
+        return True, f"Milvus {version} answers at {settings.uri}, database {settings.database!r}."
+
+    def _use(self, connection: Connection) -> None:
+        from airflow.providers.common.compat.sdk import mask_secret
+
+        from airflow_provider_milvus.connection import ConnectionSettings
+
+        if connection.conn_type not in (None, "", self.conn_type, "generic"):
+            raise MilvusConfigurationError(
+                f"Connection {self.milvus_conn_id!r} is of type {connection.conn_type!r}, not 'milvus'."
+            )
+        self._settings = ConnectionSettings.of(connection, database=self.database)
+        secret = self._settings.token.get_secret_value()
+        for each in {secret, secret.partition(":")[2]} - {""}:
+            mask_secret(each)
+
+    async def _fetch_connection(self) -> Connection:
+        if hasattr(BaseHook, "aget_connection"):
+            return await BaseHook.aget_connection(self.milvus_conn_id)
+        from asgiref.sync import sync_to_async
+
+        fetched: Connection = await sync_to_async(self.get_connection)(self.milvus_conn_id)
+        return fetched
+
+    @classmethod
+    def get_connection_form_widgets(cls) -> dict[str, Any]:
+        """The connection form of Airflow 2.11 to 3.1; later versions read ``get_provider_info``."""
+        from flask_appbuilder.fieldwidgets import BS3PasswordFieldWidget, BS3TextFieldWidget
+        from flask_babel import lazy_gettext
+        from wtforms import BooleanField, FloatField, PasswordField, StringField
+        from wtforms.validators import Optional
+
+        from airflow_provider_milvus.get_provider_info import connection_fields
+
+        def field(described: dict[str, Any]) -> Any:
+            label, schema = lazy_gettext(described["label"]), described["schema"]
+            text = {"description": described.get("description", ""), "validators": [Optional()]}
+            if "boolean" in schema["type"]:
+                return BooleanField(label, description=text["description"])
+            if "number" in schema["type"]:
+                return FloatField(label, widget=BS3TextFieldWidget(), **text)
+            if schema.get("format") == "password":
+                return PasswordField(label, widget=BS3PasswordFieldWidget(), **text)
+            return StringField(label, widget=BS3TextFieldWidget(), **text)
+
+        return {setting: field(described) for setting, described in connection_fields().items()}
+
+    @classmethod
+    def get_ui_field_behaviour(cls) -> dict[str, Any]:
+        """How the standard fields look in the form of Airflow 2.11 to 3.1."""
+        from airflow_provider_milvus.get_provider_info import field_behaviour
+
+        return {key.replace("-", "_"): value for key, value in field_behaviour().items()}

@@ -1,0 +1,232 @@
+"""What a task does to a collection's memory: load, release and refresh, as flows.
+
+Long work is submitted and then watched, and a task has succeeded when the server says that the new state holds. The
+operators in ``operators/memory.py`` are thin coats around these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from airflow_provider_milvus.conditions import (
+    LoadFinished,
+    LoadState,
+    Observation,
+    Refreshed,
+    Report,
+    describe,
+    load_state,
+)
+from airflow_provider_milvus.exceptions import (
+    MilvusCollectionNotFoundError,
+    MilvusLoadFailedError,
+    MilvusRefusedError,
+    MilvusTimeoutError,
+    MilvusUnsupportedError,
+)
+from airflow_provider_milvus.flow import Deadline, Flow, Pause, Rpc
+
+RELEASE_ATTEMPT = 30.0
+"""Seconds to wait for the answer to a release before watching the state instead: the server does one at a time."""
+RELEASE_POLL = 0.5
+START_GRACE = 1.0
+"""Seconds a submitted load may still be NotLoad before it counts as never begun."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What became of a collection's memory."""
+
+    collection: str
+    previous_state: str
+    state: str
+    alias: str | None = None
+    progress: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """A load that is under way: what to wait for, and what there was before."""
+
+    condition: LoadFinished
+    previous_state: str
+    alias: str | None
+
+
+def release(
+    name: str,
+    deadline: Deadline,
+    *,
+    partition_names: list[str] | None = None,
+    skip_if_missing: bool = False,
+    allow_alias: bool = False,
+    force: bool = False,
+    keep_if_aliased: bool = False,
+    report: Report,
+) -> Flow[Change]:
+    """Release a collection, or some of its partitions, and return when the server says NotLoad.
+
+    What is not loaded is left alone and counts as done.
+
+    :raises MilvusCollectionNotFoundError: it does not exist, unless ``skip_if_missing``.
+    :raises MilvusRefusedError: ``name`` is an alias without ``allow_alias``; it is being loaded just now without
+        ``force``; or it has an alias and ``keep_if_aliased``. Nothing was changed.
+    """
+    try:
+        collection, aliases = yield from _resolve(name)
+    except MilvusCollectionNotFoundError:
+        if not skip_if_missing:
+            raise
+        report(f"Collection {name!r} does not exist: nothing to release.")
+        return Change(name, "NotExist", "NotExist")
+    if collection != name and not allow_alias:
+        raise MilvusRefusedError(
+            f"{name!r} is an alias of the collection {collection!r}: releasing it would take {collection!r} out of memory "
+            f"for everybody who searches through {name!r}. Name the collection itself, or set allow_alias=True."
+        )
+    if keep_if_aliased and aliases:
+        raise MilvusRefusedError(f"{collection!r} now has the alias {', '.join(map(repr, aliases))}.")
+    alias = name if collection != name else None
+    before, _ = yield from load_state(collection, partition_names)
+    if before == "NotLoad" and partition_names:
+        before = yield from _most_loaded(collection, partition_names)
+    if before == "NotLoad":
+        report(f"Collection {collection!r} is not in memory: nothing to release.")
+        return Change(collection, before, before, alias)
+    if before == "Loading" and not force:
+        raise MilvusRefusedError(
+            f"Collection {collection!r} is being loaded just now: releasing it would fail whoever waits for the load. "
+            "Wait for it, or set force=True."
+        )
+    yield from _submit_release(collection, partition_names, deadline, report)
+    yield from _watch_release(collection, partition_names, deadline, report)
+    return Change(collection, before, "NotLoad", alias)
+
+
+def _submit_release(collection: str, partition_names: list[str] | None, deadline: Deadline, report: Report) -> Flow[None]:
+    # Half of the time at most: a server that works through a queue needs to be watched afterwards.
+    within = min(RELEASE_ATTEMPT, deadline.remaining / 2)
+    fields: dict[str, Any] = {"collection_name": collection}
+    if partition_names:
+        rpc = Rpc("ReleasePartitions", {**fields, "partition_names": partition_names}, within, False)
+    else:
+        rpc = Rpc("ReleaseCollection", fields, within, False)
+    try:
+        yield rpc
+    except MilvusTimeoutError:
+        report(f"No answer to the release of {collection!r} in {within:.0f} s; the server may have it in its queue.")
+
+
+def _watch_release(collection: str, partition_names: list[str] | None, deadline: Deadline, report: Report) -> Flow[None]:
+    interruptions = deadline.interruptions
+    while True:
+        try:
+            state = yield from _most_loaded(collection, partition_names)
+        except MilvusTimeoutError as error:
+            raise MilvusTimeoutError(f"The release of {collection!r} was sent but not seen on the server: {error}") from None
+        if state == "NotLoad":
+            return
+        if deadline.interruptions != interruptions:
+            interruptions = deadline.interruptions
+            report(f"The server was out of reach and {collection!r} is still {state}: sending the release again.")
+            yield from _submit_release(collection, partition_names, deadline, report)
+            continue
+        try:
+            yield Pause(RELEASE_POLL)
+        except MilvusTimeoutError:
+            raise MilvusTimeoutError(
+                f"Collection {collection!r} is still {state} {deadline.seconds:g} s after its release was asked for. "
+                "The server may still release it: it does one at a time. Raise timeout, or release fewer at once."
+            ) from None
+
+
+def _most_loaded(collection: str, partition_names: list[str] | None) -> Flow[str]:
+    """NotLoad only when nothing of what was named is in memory."""
+    found = "NotLoad"
+    subjects: list[list[str]] = [[each] for each in partition_names] if partition_names else [[]]
+    for each in subjects:
+        state, _ = yield from load_state(collection, each)
+        found = state if state != "NotLoad" else found
+    return found
+
+
+def submit_load(
+    name: str,
+    *,
+    partition_names: list[str] | None = None,
+    options: Mapping[str, Any] | None = None,
+    report: Report,
+) -> Flow[Submitted]:
+    """Ask for a load and return when the server has taken it up, or holds it in memory already.
+
+    :raises MilvusCollectionNotFoundError, MilvusPartitionNotFoundError, MilvusIndexNotFoundError: it cannot be loaded.
+    :raises MilvusLoadFailedError: the server took the request and yet says NotLoad.
+    """
+    collection, _ = yield from _resolve(name)
+    partitions = list(partition_names or [])
+    before, _ = yield from load_state(collection, partitions)
+    started = before == "NotLoad" and (not partitions or (yield from _most_loaded(collection, partitions)) == "NotLoad")
+    condition = LoadFinished(collection, partitions, started=started, options=dict(options or {}))
+    # Also sent when it is Loaded: it completes a collection of which only some partitions are in memory, and a server
+    # refuses a replica_number that differs from what it holds.
+    yield from condition.submit()
+    report(f"Load of {collection!r} submitted; before that it was {before}.")
+    seen: Observation = yield from LoadState(collection, partitions).look()
+    if seen.state == "NotLoad":
+        yield Pause(START_GRACE)
+        seen = yield from condition.look()
+    if seen.state == "NotLoad":
+        raise MilvusLoadFailedError(f"The load of collection {collection!r} never began: {seen.reason}.")
+    return Submitted(condition, before, name if collection != name else None)
+
+
+def submit_refresh(name: str) -> Flow[Refreshed]:
+    """Ask a loaded collection to take in segments that came after its load, such as a bulk import's.
+
+    :raises MilvusUnsupportedError: Milvus Lite, which never reports the progress of a refresh.
+    :raises MilvusRefusedError: it is not loaded.
+    """
+    collection, _ = yield from _resolve(name)
+    version = yield Rpc("GetVersion")
+    if "lite" in version.version:
+        raise MilvusUnsupportedError(
+            f"Milvus Lite ({version.version}) never reports the progress of a refresh, so {collection!r} was not refreshed. "
+            "It has no need to: it serves imported rows at once."
+        )
+    state, _ = yield from load_state(collection)
+    if state != "Loaded":
+        raise MilvusRefusedError(f"Collection {collection!r} is {state}; only a loaded collection can be refreshed.")
+    yield Rpc("LoadCollection", {"collection_name": collection, "refresh": True})
+    return Refreshed(collection)
+
+
+def _resolve(name: str) -> Flow[tuple[str, list[str]]]:
+    """The collection's own name, and its aliases where the server tells them."""
+    answer = yield from describe(name)
+    return answer.collection_name or name, list(answer.aliases)
+
+
+def loaded_collections() -> Flow[dict[str, int]]:
+    """Every collection in memory with its load percentage, in one call."""
+    answer = yield Rpc("ShowCollections", {"type": "InMemory"})
+    listed = zip(answer.collection_names, answer.inMemory_percentages, strict=True)
+    # Milvus Lite lists all of them, with 0 for what is not loaded; on a server a load that begins has 0 too.
+    version = yield Rpc("GetVersion")
+    return {name: int(percent) for name, percent in listed if percent or "lite" not in version.version}
+
+
+def all_collections() -> Flow[list[str]]:
+    answer = yield Rpc("ShowCollections", {"type": "All"})
+    return list(answer.collection_names)
+
+
+def aliases_by_collection() -> Flow[dict[str, list[str]]]:
+    """Each aliased collection's aliases: one call, and one more per alias."""
+    found: dict[str, list[str]] = {}
+    answer = yield Rpc("ListAliases")
+    for alias in answer.aliases:
+        described = yield Rpc("DescribeAlias", {"alias": alias})
+        found.setdefault(described.collection, []).append(alias)
+    return found

@@ -1,0 +1,369 @@
+"""Operators for what is in memory: load, release and refresh collections and partitions.
+
+``MilvusReclaimMemoryOperator`` is at home in ``operators/reclaim.py`` and can be imported from here as well.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import conf
+
+from airflow_provider_milvus import memory
+from airflow_provider_milvus.arguments import name, names, one_of, optional_seconds, seconds
+from airflow_provider_milvus.conditions import LoadFinished, Observation, wait_for
+from airflow_provider_milvus.exceptions import (
+    MilvusError,
+    MilvusInvalidArgumentError,
+    MilvusLoadStalledError,
+    MilvusTimeoutError,
+    MilvusUnavailableError,
+)
+from airflow_provider_milvus.flow import Deadline
+from airflow_provider_milvus.operators.base import MilvusOperator
+from airflow_provider_milvus.operators.reclaim import MilvusReclaimMemoryOperator
+from airflow_provider_milvus.triggers.milvus import MilvusConditionTrigger, outcome
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_milvus.conditions import Refreshed
+    from airflow_provider_milvus.hooks.milvus import MilvusHook
+
+__all__ = [
+    "MilvusLoadCollectionOperator",
+    "MilvusLoadPartitionsOperator",
+    "MilvusReclaimMemoryOperator",
+    "MilvusRefreshLoadOperator",
+    "MilvusReleaseCollectionOperator",
+    "MilvusReleasePartitionsOperator",
+]
+
+UNDO_TIMEOUT = 30.0
+"""Seconds for taking a load back, after a timeout or a kill."""
+
+BACKSTOP = timedelta(seconds=30)
+"""The trigger ends by itself and says what it saw; Airflow's own timeout comes later, where no triggerer runs."""
+
+
+class MilvusReleaseCollectionOperator(MilvusOperator):
+    """Release a collection from memory; done when the server says NotLoad.
+
+    A collection that is not loaded is a success. A server that works through a queue of releases (Milvus 2.3.5 does one at
+    a time, about one a second) is watched until ``timeout``: the client's own timeout is not a failure.
+
+    Returns ``collection``, ``database``, ``previous_state``, ``state`` and ``seconds``, and ``alias`` if one was given.
+
+    :param collection_name: the collection. (templated)
+    :param if_missing: ``"fail"``, or ``"skip"``: succeed with the state ``NotExist``. A missing database always fails.
+    :param allow_alias: also accept an alias, and release the collection behind it for everybody who searches through it.
+    :param force: also release a collection that is being loaded just now; whoever waits for that load sees it fail.
+    :raises MilvusRefusedError: an alias without ``allow_alias``, or Loading without ``force``. Nothing was changed.
+    :raises MilvusCollectionNotFoundError, MilvusDatabaseNotFoundError: it does not exist.
+    :raises MilvusTimeoutError: it was not seen as NotLoad in time; the server may still release it.
+    """
+
+    template_fields: Sequence[str] = (*MilvusOperator.template_fields, "collection_name")
+
+    def __init__(
+        self,
+        *,
+        collection_name: str,
+        if_missing: str = "fail",
+        allow_alias: bool = False,
+        force: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.collection_name = collection_name
+        self.if_missing = one_of("if_missing", if_missing, ("fail", "skip"))
+        self.allow_alias = allow_alias
+        self.force = force
+
+    def _partitions(self) -> list[str] | None:
+        return None
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        collection, partitions = name("collection_name", self.collection_name), self._partitions()
+        began, hook = time.time(), self.hook()
+        with hook.client() as client:
+            deadline = Deadline(hook.operation_timeout)
+            change = client.run(
+                memory.release(
+                    collection,
+                    deadline,
+                    partition_names=partitions,
+                    skip_if_missing=self.if_missing == "skip",
+                    allow_alias=self.allow_alias,
+                    force=self.force,
+                    report=self.log.info,
+                ),
+                deadline,
+            )
+        return _result(hook, change, began, partitions)
+
+
+class MilvusReleasePartitionsOperator(MilvusReleaseCollectionOperator):
+    """Release some partitions of a collection; done when the server says NotLoad of each.
+
+    As :class:`MilvusReleaseCollectionOperator`, with ``partitions`` added to the result. Milvus Lite cannot do it.
+
+    :param partition_names: one or more partitions. (templated)
+    :raises MilvusPartitionNotFoundError: one does not exist. Nothing was changed.
+    :raises MilvusUnsupportedError: the server is Milvus Lite. Nothing was changed.
+    """
+
+    template_fields: Sequence[str] = (*MilvusReleaseCollectionOperator.template_fields, "partition_names")
+
+    def __init__(self, *, partition_names: str | Sequence[str], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.partition_names = partition_names
+
+    def _partitions(self) -> list[str] | None:
+        return names("partition_names", self.partition_names)
+
+
+class _WatchedOperator(MilvusOperator):
+    """Submit long work, then watch it: here, or in the triggerer."""
+
+    template_fields: Sequence[str] = (*MilvusOperator.template_fields, "collection_name")
+
+    def __init__(
+        self,
+        *,
+        collection_name: str,
+        poll_interval: float = 2.0,
+        stall_timeout: float | None = None,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.collection_name = collection_name
+        self.poll_interval = seconds("poll_interval", poll_interval)
+        self.stall_timeout = optional_seconds("stall_timeout", stall_timeout)
+        self.deferrable = deferrable
+
+    def _watch(self, hook: MilvusHook, condition: LoadFinished | Refreshed, deadline: Deadline) -> Observation:
+        with hook.client() as client:
+            return client.run(
+                wait_for(
+                    condition,
+                    deadline,
+                    poll_interval=self.poll_interval,
+                    stall_timeout=self.stall_timeout,
+                    report=self.log.info,
+                ),
+                deadline,
+            )
+
+    def _hand_over(
+        self, condition: LoadFinished | Refreshed, deadline: Deadline, resume_with: dict[str, Any], undo_on_kill: bool
+    ) -> None:
+        left = max(deadline.remaining, 0.001)
+        self.defer(
+            trigger=MilvusConditionTrigger(
+                condition=condition.serialize(),
+                end=time.time() + left,
+                milvus_conn_id=self.milvus_conn_id,
+                database=self.database,
+                poll_interval=self.poll_interval,
+                stall_timeout=self.stall_timeout,
+                undo_on_kill=undo_on_kill,
+            ),
+            method_name="execute_complete",
+            kwargs={"submitted": resume_with},
+            timeout=timedelta(seconds=left) + BACKSTOP,
+        )
+
+
+class MilvusLoadCollectionOperator(_WatchedOperator):
+    """Load a collection into memory; done when the server says Loaded.
+
+    The load is submitted, then watched, with its progress in the log. It fails at once when Loading turns into NotLoad (out
+    of memory) or never begins (no index). A short outage is ridden out; when a load stands still after one, it is submitted
+    again, once. A collection that is loaded already is a success, and one of which only some partitions are is completed.
+
+    Returns ``collection``, ``database``, ``previous_state``, ``state``, ``progress`` and ``seconds``, and ``alias`` if one
+    was given.
+
+    :param collection_name: the collection, or an alias of it. (templated)
+    :param replica_number: in-memory replicas; None: what the server has for the collection.
+    :param resource_groups: the resource groups to load into.
+    :param load_fields: load only these fields. Servers before 2.4 ignore it.
+    :param skip_load_dynamic_field: leave the dynamic field out.
+    :param poll_interval: seconds between two looks.
+    :param stall_timeout: fail when the progress stands still for so many seconds; None: only ``timeout`` ends it.
+    :param on_timeout: what to do with a load that is not through at ``timeout`` or stalls: ``"leave"`` it to the server, or
+        ``"release"`` it. Release undoes only a load that this task started: one that was NotLoad before.
+    :param release_on_kill: when the task is killed or cleared, release the load that it started. Deferred tasks: from
+        Airflow 3.3 on.
+    :param deferrable: wait in the triggerer. Default: ``[operators] default_deferrable``.
+    :raises MilvusCollectionNotFoundError, MilvusIndexNotFoundError, MilvusDatabaseNotFoundError: nothing was changed.
+    :raises MilvusLoadFailedError: the server gave the load up; nothing is in memory.
+    :raises MilvusLoadStalledError, MilvusTimeoutError: not Loaded in time; see ``on_timeout`` for the state afterwards.
+    """
+
+    def __init__(
+        self,
+        *,
+        replica_number: int | None = None,
+        resource_groups: Sequence[str] | None = None,
+        load_fields: Sequence[str] | None = None,
+        skip_load_dynamic_field: bool = False,
+        on_timeout: str = "leave",
+        release_on_kill: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if replica_number is not None and (
+            isinstance(replica_number, bool) or not isinstance(replica_number, int) or replica_number < 1
+        ):
+            raise MilvusInvalidArgumentError(f"replica_number must be a whole number from 1 on, not {replica_number!r}.")
+        self.replica_number = replica_number
+        self.resource_groups = resource_groups
+        self.load_fields = load_fields
+        self.skip_load_dynamic_field = skip_load_dynamic_field
+        self.on_timeout = one_of("on_timeout", on_timeout, ("leave", "release"))
+        self.release_on_kill = release_on_kill
+        self._loading: tuple[MilvusHook, LoadFinished] | None = None
+
+    def _partitions(self) -> list[str] | None:
+        return None
+
+    def _options(self) -> dict[str, Any]:
+        options = {
+            "replica_number": self.replica_number,
+            "resource_groups": None if self.resource_groups is None else list(self.resource_groups),
+            "load_fields": None if self.load_fields is None else list(self.load_fields),
+            "skip_load_dynamic_field": self.skip_load_dynamic_field or None,
+        }
+        return {key: value for key, value in options.items() if value is not None}
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        collection, partitions = name("collection_name", self.collection_name), self._partitions()
+        began, hook = time.time(), self.hook()
+        with hook.client() as client:
+            deadline = Deadline(hook.operation_timeout)
+            submitted = client.run(
+                memory.submit_load(collection, partition_names=partitions, options=self._options(), report=self.log.info),
+                deadline,
+            )
+            self._loading = (hook, submitted.condition)
+            first = client.run(submitted.condition.look(), deadline)
+        condition = submitted.condition
+        resume_with = {
+            "condition": condition.serialize(),
+            "previous_state": submitted.previous_state,
+            "alias": submitted.alias,
+            "began": began,
+        }
+        if self.deferrable and first.state == "Loading":
+            self._loading = None
+            self._hand_over(condition, deadline, resume_with, undo_on_kill=self.release_on_kill)
+        return self._finish(hook, resume_with, lambda: self._watch(hook, condition, deadline).progress)
+
+    def execute_complete(self, context: Context, event: Any = None, submitted: Any = None) -> dict[str, Any]:
+        """Resumed by the trigger's event."""
+        return self._finish(self.hook(), submitted, lambda: outcome(event).progress)
+
+    def _finish(self, hook: MilvusHook, submitted: dict[str, Any], awaited: Any) -> dict[str, Any]:
+        condition = LoadFinished.deserialize(submitted["condition"])
+        assert isinstance(condition, LoadFinished)
+        try:
+            progress = awaited()
+        except (MilvusTimeoutError, MilvusLoadStalledError, MilvusUnavailableError) as error:
+            raise self._timed_out(hook, condition, submitted["previous_state"], error) from None
+        change = memory.Change(condition.collection_name, submitted["previous_state"], "Loaded", submitted["alias"], progress)
+        return _result(hook, change, submitted["began"], condition.partition_names or None)
+
+    def _timed_out(self, hook: MilvusHook, condition: LoadFinished, previous_state: str, error: MilvusError) -> MilvusError:
+        if self.on_timeout == "leave":
+            return error
+        if not condition.started:
+            return type(error)(f"{error} It was {previous_state} before this task, so it is left as it is.")
+        return type(error)(f"{error} {self._undone(hook, condition)}")
+
+    def _undone(self, hook: MilvusHook, condition: LoadFinished) -> str:
+        try:
+            with hook.client() as client:
+                client.run(condition.undo(), Deadline(UNDO_TIMEOUT))
+        except MilvusError as error:
+            return f"Releasing what this task had started failed too: {error}"
+        return "What this task had started was released."
+
+    def on_kill(self) -> None:
+        """Called in the worker when the task is killed, cleared or times out."""
+        if self.release_on_kill and self._loading is not None:
+            hook, condition = self._loading
+            if condition.started:
+                self.log.info(self._undone(hook, condition))
+
+
+class MilvusLoadPartitionsOperator(MilvusLoadCollectionOperator):
+    """Load some partitions of a collection; done when the server says Loaded of each.
+
+    As :class:`MilvusLoadCollectionOperator`, with ``partitions`` added to the result. Milvus Lite cannot do it.
+
+    :param partition_names: one or more partitions. (templated)
+    :raises MilvusPartitionNotFoundError: one does not exist. Nothing was changed.
+    :raises MilvusUnsupportedError: the server is Milvus Lite. Nothing was changed.
+    """
+
+    template_fields: Sequence[str] = (*MilvusLoadCollectionOperator.template_fields, "partition_names")
+
+    def __init__(self, *, partition_names: str | Sequence[str], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.partition_names = partition_names
+
+    def _partitions(self) -> list[str] | None:
+        return names("partition_names", self.partition_names)
+
+
+class MilvusRefreshLoadOperator(_WatchedOperator):
+    """Bring segments that came after the load, such as a bulk import's, into a loaded collection's memory.
+
+    Returns ``collection``, ``database``, ``previous_state``, ``state``, ``progress`` and ``seconds``. The collection stays
+    Loaded throughout, whatever the outcome.
+
+    :param collection_name: the collection, or an alias of it. (templated)
+    :param poll_interval: seconds between two looks.
+    :param stall_timeout: fail when the progress stands still for so many seconds; None: only ``timeout`` ends it.
+    :param deferrable: wait in the triggerer. Default: ``[operators] default_deferrable``.
+    :raises MilvusRefusedError: the collection is not loaded.
+    :raises MilvusUnsupportedError: the server is Milvus Lite, which never reports a refresh's progress.
+    :raises MilvusLoadStalledError, MilvusTimeoutError: not through in time; the server goes on with it.
+    """
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        collection = name("collection_name", self.collection_name)
+        began, hook = time.time(), self.hook()
+        with hook.client() as client:
+            deadline = Deadline(hook.operation_timeout)
+            condition = client.run(memory.submit_refresh(collection), deadline)
+        submitted = {"collection": condition.collection_name, "began": began}
+        if self.deferrable:
+            self._hand_over(condition, deadline, submitted, undo_on_kill=False)
+        return self._refreshed(hook, submitted, self._watch(hook, condition, deadline).progress)
+
+    def execute_complete(self, context: Context, event: Any = None, submitted: Any = None) -> dict[str, Any]:
+        """Resumed by the trigger's event."""
+        return self._refreshed(self.hook(), submitted, outcome(event).progress)
+
+    def _refreshed(self, hook: MilvusHook, submitted: dict[str, Any], progress: int | None) -> dict[str, Any]:
+        change = memory.Change(submitted["collection"], "Loaded", "Loaded", None, progress)
+        return _result(hook, change, submitted["began"], None)
+
+
+def _result(hook: MilvusHook, change: memory.Change, began: float, partitions: list[str] | None) -> dict[str, Any]:
+    result: dict[str, Any] = {
+        "collection": change.collection,
+        "database": hook.settings.database,
+        "previous_state": change.previous_state,
+        "state": change.state,
+        "seconds": round(time.time() - began, 3),
+    }
+    optional = {"alias": change.alias, "partitions": partitions, "progress": change.progress}
+    return {**result, **{key: value for key, value in optional.items() if value is not None}}

@@ -1,0 +1,185 @@
+"""Sensors: one thin class per condition. What there is to wait for is in ``conditions.py``."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import (
+    AirflowSensorTimeout,
+    BaseSensorOperator,
+    conf,
+)
+
+from airflow_provider_milvus.arguments import name, names, one_of
+from airflow_provider_milvus.conditions import LoadState, Verdict, never_met
+from airflow_provider_milvus.exceptions import MilvusTimeoutError, MilvusUnavailableError
+from airflow_provider_milvus.flow import Deadline
+from airflow_provider_milvus.hooks.milvus import MilvusHook
+from airflow_provider_milvus.triggers.milvus import MilvusConditionTrigger, outcome
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_milvus.conditions import Condition, Observation
+
+BACKSTOP = timedelta(seconds=30)
+"""The trigger ends by itself and says what it saw last; Airflow's own timeout of the deferral comes so much later, and only
+where no triggerer runs."""
+
+
+class MilvusConditionSensor(BaseSensorOperator):
+    """Wait for a condition in ``poke`` or ``reschedule`` mode, or deferred.
+
+    A subclass says which condition. ``timeout``, ``soft_fail`` and retries mean the same in all modes: at ``timeout`` the
+    sensor fails without a retry (or is skipped with ``soft_fail``); a condition that can never be met fails at once, also
+    without a retry; a server that cannot be reached at the first look is an ordinary failure, which is retried, and later
+    outages are ridden out.
+
+    :param milvus_conn_id: the connection.
+    :param database: the database; None: the connection's.
+    :param deferrable: look once in the worker, then wait in the triggerer. Default: ``[operators] default_deferrable``.
+    """
+
+    template_fields: Sequence[str] = ("milvus_conn_id", "database")
+
+    def __init__(
+        self,
+        *,
+        milvus_conn_id: str = MilvusHook.default_conn_name,
+        database: str | None = None,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.milvus_conn_id = milvus_conn_id
+        self.database = database
+        self.deferrable = deferrable
+        self._hook: MilvusHook | None = None
+        self._began = time.monotonic()
+        self._looked = False
+
+    def condition(self) -> Condition:
+        raise AssertionError("a sensor says which condition it waits for")
+
+    def execute(self, context: Context) -> Any:
+        self._began = time.monotonic()
+        if not self.deferrable:
+            return super().execute(context)
+        if self._first_look(context):
+            return None
+        left = max(self._remaining(context), 0.001)
+        self.defer(
+            trigger=MilvusConditionTrigger(
+                condition=self.condition().serialize(),
+                end=time.time() + left,
+                milvus_conn_id=self.milvus_conn_id,
+                database=self.database,
+                poll_interval=max(self.poke_interval, 0.1),
+            ),
+            method_name="execute_complete",
+            timeout=timedelta(seconds=left) + BACKSTOP,
+        )
+        return None
+
+    def _first_look(self, context: Context) -> bool:
+        """Before deferring, with the meaning a first poke has."""
+        from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
+
+        try:
+            return self.poke(context)
+        except (AirflowSensorTimeout, AirflowFailException) as error:
+            if self.soft_fail:
+                raise AirflowSkipException(str(error)) from error
+            raise
+
+    def execute_complete(self, context: Context, event: Any = None) -> None:
+        """Resumed by the trigger's event."""
+        try:
+            seen = outcome(event)
+        except (MilvusTimeoutError, MilvusUnavailableError) as error:
+            raise AirflowSensorTimeout(str(error)) from None
+        self.log.info("The condition is met: %s.", seen.state)
+
+    def poke(self, context: Context) -> bool:
+        hook = self._hook = self._hook or MilvusHook(self.milvus_conn_id, self.database)
+        condition = self.condition()
+        # A first look that fails has the connection's patience, not the sensor's days: a wrong port shows at once.
+        remaining = self._remaining(context)
+        try:
+            with hook.client() as client:
+                limit = Deadline(max(min(hook.operation_timeout, remaining), 0.001))
+                seen: Observation = client.run(condition.look(), limit)
+        except (MilvusTimeoutError, MilvusUnavailableError) as error:
+            if self._remaining(context) <= 0:
+                raise AirflowSensorTimeout(str(error)) from None
+            if not self._looked and self._is_first_poke(context):
+                raise
+            self.log.warning("Cannot look now, will try again: %s", error)
+            return False
+        self._looked = True
+        self.log.info("%s: %s", condition, seen)
+        if seen.verdict is Verdict.NEVER:
+            raise never_met(condition, seen)
+        return seen.verdict is Verdict.MET
+
+    def _first_reschedule(self, context: Context) -> Any:
+        task_instance = context.get("ti")
+        asked = getattr(task_instance, "get_first_reschedule_date", None)
+        return asked(context) if asked is not None else None
+
+    def _is_first_poke(self, context: Context) -> bool:
+        if not self.reschedule:
+            return True
+        # Airflow 2.11 does not tell a task how often it was rescheduled; there an outage is waited out.
+        known = hasattr(context.get("ti"), "get_first_reschedule_date")
+        return known and self._first_reschedule(context) is None
+
+    def _remaining(self, context: Context) -> float:
+        if self.reschedule:
+            first = self._first_reschedule(context)
+            if first is not None:
+                return float(self.timeout - (datetime.now(UTC) - first).total_seconds())
+        return float(self.timeout - (time.monotonic() - self._began))
+
+
+class MilvusLoadStateSensor(MilvusConditionSensor):
+    """Wait until a collection, or each of some partitions, is in memory (or no longer is).
+
+    It only reads: the server's state is the same afterwards.
+
+    :param collection_name: the collection, or an alias of it. (templated)
+    :param partition_names: check each of these partitions. Without them the collection as a whole is asked, and Milvus
+        calls that Loaded as soon as one of its partitions is. (templated)
+    :param target_state: ``"Loaded"`` or ``"NotLoad"``.
+    :param fail_if_not_loading: fail at once when the collection is NotLoad, that is, when nobody is loading it.
+    :raises MilvusNotFoundError: the collection, a partition or the database does not exist; never retried.
+    """
+
+    template_fields: Sequence[str] = (*MilvusConditionSensor.template_fields, "collection_name", "partition_names")
+    ui_color = "#d7f0fb"
+
+    def __init__(
+        self,
+        *,
+        collection_name: str,
+        partition_names: str | Sequence[str] | None = None,
+        target_state: str = "Loaded",
+        fail_if_not_loading: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.collection_name = collection_name
+        self.partition_names = partition_names
+        self.target_state = one_of("target_state", target_state, ("Loaded", "NotLoad"))
+        self.fail_if_not_loading = fail_if_not_loading
+
+    def condition(self) -> LoadState:
+        return LoadState(
+            collection_name=name("collection_name", self.collection_name),
+            partition_names=[] if self.partition_names is None else names("partition_names", self.partition_names),
+            target_state=self.target_state,
+            fail_if_not_loading=self.fail_if_not_loading and self.target_state == "Loaded",
+        )

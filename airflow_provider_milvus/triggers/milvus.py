@@ -1,0 +1,119 @@
+"""The one trigger: it waits for any condition, in the triggerer.
+
+It holds ids and plain values only; the credentials are fetched once, when it runs. It survives a restart of the triggerer,
+since ``end`` is a moment and not a duration, and rides out a restart of the server. It is limited by two of Airflow's
+settings: ``[triggerer] capacity``, and, when a user kills the task, ``[triggerer] on_kill_timeout``.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from airflow_provider_milvus.conditions import Condition, wait_for
+from airflow_provider_milvus.exceptions import MilvusError, error_of_kind
+from airflow_provider_milvus.flow import Deadline
+from airflow_provider_milvus.hooks.milvus import MilvusHook
+
+KILL_TIMEOUT = 20.0
+
+
+class MilvusConditionTrigger(BaseTrigger):
+    """Wait until ``condition`` is met, can never be met, or ``end`` has come.
+
+    :param condition: ``Condition.serialize()``.
+    :param milvus_conn_id: the connection.
+    :param database: the database; None: the connection's.
+    :param end: when to give up, in seconds since the epoch.
+    :param poll_interval: seconds between two looks.
+    :param stall_timeout: give up when nothing has moved for so many seconds; None: never.
+    :param undo_on_kill: when a user kills or clears the deferred task, take back what the task began. Airflow calls a
+        trigger's ``on_kill`` from 3.3 on; before, nothing is taken back.
+    """
+
+    def __init__(
+        self,
+        *,
+        condition: dict[str, Any],
+        end: float,
+        milvus_conn_id: str = MilvusHook.default_conn_name,
+        database: str | None = None,
+        poll_interval: float = 5.0,
+        stall_timeout: float | None = None,
+        undo_on_kill: bool = False,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.condition = condition
+        self.end = end
+        self.milvus_conn_id = milvus_conn_id
+        self.database = database
+        self.poll_interval = poll_interval
+        self.stall_timeout = stall_timeout
+        self.undo_on_kill = undo_on_kill
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        return (
+            f"{type(self).__module__}.{type(self).__qualname__}",
+            {
+                "condition": self.condition,
+                "end": self.end,
+                "milvus_conn_id": self.milvus_conn_id,
+                "database": self.database,
+                "poll_interval": self.poll_interval,
+                "stall_timeout": self.stall_timeout,
+                "undo_on_kill": self.undo_on_kill,
+            },
+        )
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """One event, read by :func:`outcome`."""
+        deadline = Deadline(max(self.end - time.time(), 0.001))
+        try:
+            async with MilvusHook(self.milvus_conn_id, self.database).async_client() as client:
+                seen = await client.run(
+                    wait_for(
+                        Condition.deserialize(self.condition),
+                        deadline,
+                        poll_interval=self.poll_interval,
+                        stall_timeout=self.stall_timeout,
+                        report=self.log.info,
+                    ),
+                    deadline,
+                )
+            event = {"seen": seen.as_dict()}
+        except MilvusError as error:
+            event = {"error": {"kind": type(error).__name__, "message": str(error)}}
+        yield TriggerEvent(event)  # type: ignore[no-untyped-call]
+
+    async def on_kill(self) -> None:
+        """Called by Airflow 3.3 and later when a user kills, clears or marks the deferred task; never on a restart."""
+        if not self.undo_on_kill:
+            return
+        condition = Condition.deserialize(self.condition)
+        async with MilvusHook(self.milvus_conn_id, self.database).async_client() as client:
+            await client.run(condition.undo(), Deadline(KILL_TIMEOUT))
+        self.log.info("The task was killed: what it began was taken back.")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a trigger's event says was seen when the condition was met."""
+
+    state: str
+    progress: int | None
+
+
+def outcome(event: Any) -> Outcome:
+    """Read the trigger's event in the resumed task.
+
+    :raises MilvusError: of the kind that ended the wait.
+    """
+    if not isinstance(event, dict) or not event.keys() & {"seen", "error"}:
+        raise MilvusError(f"The trigger sent an event that is not one of its own: {event!r}.")
+    if "error" in event:
+        raise error_of_kind(event["error"]["kind"], event["error"]["message"])
+    return Outcome(event["seen"]["state"], event["seen"]["progress"])

@@ -1,0 +1,87 @@
+"""A server as a child process: it runs in a group of its own and is signalled and stopped by that group's id."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports nobody listens on now. They are held together while they are chosen, so no two are the same."""
+    with contextlib.ExitStack() as held:
+        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+
+
+class ServerProcess:
+    """Start a command, wait until ``ready`` says so, and end the whole process group in the end."""
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        log: Path,
+        ready: Callable[[], bool],
+        environment: Mapping[str, str] | None = None,
+        directory: Path | None = None,
+        patience: float = 120,
+    ) -> None:
+        self._command = list(command)
+        self._log = log
+        self._ready = ready
+        self._environment = {**os.environ, **(environment or {})}
+        self._directory = directory
+        self._patience = patience
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        if self._process is None:
+            raise RuntimeError("the server was not started")
+        return self._process.pid
+
+    def start(self) -> None:
+        with self._log.open("ab") as output:
+            self._process = subprocess.Popen(
+                self._command,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                env=self._environment,
+                cwd=self._directory,
+                start_new_session=True,
+            )
+        give_up = time.monotonic() + self._patience
+        while not self._ready():
+            if self._process.poll() is not None or time.monotonic() > give_up:
+                self.kill()
+                tail = self._log.read_text(errors="replace")[-2000:]
+                raise RuntimeError(f"{self._command[0]} did not become ready in {self._patience:g} s:\n{tail}")
+            time.sleep(0.1)
+
+    def send(self, number: signal.Signals) -> None:
+        os.killpg(self.pid, number)
+
+    def freeze(self) -> None:
+        """Keep the port open and answer nothing, as a server that swaps or is paused does."""
+        self.send(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self.send(signal.SIGCONT)
+
+    def kill(self) -> None:
+        """End it at once. Safe to call twice, and on a frozen server."""
+        if self._process is None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            self.send(signal.SIGKILL)
+        self._process.wait(timeout=30)
+        self._process = None
