@@ -32,6 +32,8 @@ REVIVE_AFTER = 45.0
 """Seconds a load may stand still after an outage before it is submitted again. Milvus 2.3.5 needed 26 s after a restart
 until a load it resumed by itself moved on; now and then it never does."""
 
+EAGER_PAUSE = 0.1
+
 
 class Verdict(StrEnum):
     MET = "met"
@@ -67,6 +69,11 @@ class Condition:
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
         Condition._registered[cls.__name__] = cls
+
+    def __str__(self) -> str:
+        collection = getattr(self, "collection_name", "")
+        partitions = getattr(self, "partition_names", [])
+        return f"Collection {collection!r}" + (f", partitions {', '.join(partitions)}" if partitions else "")
 
     def look(self) -> Flow[Observation]:
         """One look at the server: few, cheap, read-only calls."""
@@ -254,17 +261,21 @@ def wait_for(
     deadline: Deadline,
     *,
     poll_interval: float,
+    eager: bool = False,
     stall_timeout: float | None = None,
     report: Report = lambda words: None,
 ) -> Flow[Observation]:
     """Look until the condition is met; ``report`` is told, in words, whenever something has changed.
+
+    ``poll_interval`` is the pause between two looks. With ``eager`` the first pauses are shorter, in proportion to the time
+    waited so far, so that short work is noticed at once; a triggerer with a thousand waits had better not.
 
     :raises MilvusNeverMetError, MilvusLoadFailedError: it can never be met.
     :raises MilvusLoadStalledError: nothing moved for ``stall_timeout`` seconds.
     :raises MilvusTimeoutError, MilvusUnavailableError: at the deadline, with what was seen last and since when.
     """
     seen: Observation | None = None
-    moved = time.monotonic()
+    began = moved = time.monotonic()
     interruptions = deadline.interruptions
     interrupted = revived = False
     while True:
@@ -278,7 +289,7 @@ def wait_for(
             report("The server was out of reach for a while and is back.")
         if now != seen:
             seen, moved = now, time.monotonic()
-            report(f"{_subject(condition)}: {now}")
+            report(f"{condition}: {now}")
         if now.verdict is Verdict.MET:
             return now
         if now.verdict is Verdict.NEVER:
@@ -290,24 +301,19 @@ def wait_for(
             revived, moved = True, time.monotonic()
         elif stall_timeout is not None and still >= stall_timeout:
             raise MilvusLoadStalledError(
-                f"{_subject(condition)} has stood still at {now} for {still:.0f} s (stall_timeout {stall_timeout:g} s). "
+                f"{condition} has stood still at {now} for {still:.0f} s (stall_timeout {stall_timeout:g} s). "
                 "The server still says so; release and load it again, or look into the query coordinator's log."
             )
         try:
-            yield Pause(poll_interval)
+            waited = time.monotonic() - began
+            yield Pause(min(poll_interval, max(EAGER_PAUSE, waited / 25)) if eager else poll_interval)
         except MilvusTimeoutError as error:
             raise _at_the_end(error, condition, seen, moved) from None
 
 
 def never_met(condition: Condition, seen: Observation) -> MilvusError:
     """The error that says so of ``seen``, in the condition's own kind."""
-    return condition.never(f"{_subject(condition)} is {seen}: {seen.reason}.")
-
-
-def _subject(condition: Condition) -> str:
-    name = getattr(condition, "collection_name", "")
-    partitions = getattr(condition, "partition_names", [])
-    return f"Collection {name!r}" + (f", partitions {', '.join(partitions)}" if partitions else "")
+    return condition.never(f"{condition} is {seen}: {seen.reason}.")
 
 
 def _at_the_end(error: MilvusError, condition: Condition, seen: Observation | None, moved: float) -> MilvusError:
@@ -315,6 +321,6 @@ def _at_the_end(error: MilvusError, condition: Condition, seen: Observation | No
         return error
     since = time.monotonic() - moved
     return type(error)(
-        f"{_subject(condition)} is not there in time: {error} Last seen {seen}, unchanged for {since:.0f} s. "
+        f"{condition} is not there in time: {error} Last seen {seen}, unchanged for {since:.0f} s. "
         "The server may still get there."
     )

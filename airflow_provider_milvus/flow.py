@@ -9,6 +9,7 @@ out, with bounded back-off, for as long as the deadline allows.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 import time
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
@@ -97,18 +98,22 @@ def _insist(call: Call, deadline: Deadline) -> Flow[Any]:
     """Yield ``call`` until it is answered, it fails for good, or the deadline leaves no time for another attempt."""
     pause = FIRST_PAUSE
     out_of_reach = False
-    while True:
+    for attempts in itertools.count(1):
         remaining = deadline.remaining
         if remaining <= 0:
-            raise MilvusTimeoutError(f"no time left for {call}: its {deadline.seconds:g} s are used up")
+            raise MilvusTimeoutError(f"No time left for {call}: the {deadline.seconds:g} s are used up.")
         try:
             answer = yield replace(call, timeout=min(remaining, call.timeout or remaining))
         except MilvusError as error:
             may_repeat = call.repeatable and error.try_again
             if isinstance(error, MilvusTimeoutError) and not call.repeat_after_timeout:
                 may_repeat = False
-            if not may_repeat or deadline.remaining <= pause:
+            if not may_repeat:
                 raise
+            if deadline.remaining <= pause:
+                if attempts == 1:
+                    raise
+                raise type(error)(f"{error} Tried {attempts} times in {deadline.seconds:g} s.") from None
             out_of_reach = out_of_reach or isinstance(error, (MilvusUnavailableError, MilvusTimeoutError))
         else:
             deadline.interruptions += out_of_reach
@@ -134,7 +139,7 @@ def steady(flow: Flow[T], deadline: Deadline) -> Flow[T]:
         try:
             if isinstance(step, Pause):
                 if deadline.remaining <= 0:
-                    raise MilvusTimeoutError(f"not done within {deadline.seconds:g} s")
+                    raise MilvusTimeoutError(f"Not done within {deadline.seconds:g} s.")
                 value = yield Pause(min(step.seconds, deadline.remaining))
             else:
                 value = yield from _insist(step, deadline)

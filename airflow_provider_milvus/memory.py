@@ -190,9 +190,9 @@ def submit_refresh(name: str) -> Flow[Refreshed]:
     """
     collection, _ = yield from _resolve(name)
     version = yield Rpc("GetVersion")
-    if "lite" in version.version:
+    if _is_lite(version):
         raise MilvusUnsupportedError(
-            f"Milvus Lite ({version.version}) never reports the progress of a refresh, so {collection!r} was not refreshed. "
+            f"This server ({version.version}) never reports the progress of a refresh, so {collection!r} was not refreshed. "
             "It has no need to: it serves imported rows at once."
         )
     state, _ = yield from load_state(collection)
@@ -205,7 +205,8 @@ def submit_refresh(name: str) -> Flow[Refreshed]:
 def _resolve(name: str) -> Flow[tuple[str, list[str]]]:
     """The collection's own name, and its aliases where the server tells them."""
     answer = yield from describe(name)
-    return answer.collection_name or name, list(answer.aliases)
+    # The schema bears the real name; 2.3.5 puts the alias that was asked for into collection_name.
+    return answer.schema.name or answer.collection_name, list(answer.aliases)
 
 
 def loaded_collections() -> Flow[dict[str, int]]:
@@ -214,7 +215,12 @@ def loaded_collections() -> Flow[dict[str, int]]:
     listed = zip(answer.collection_names, answer.inMemory_percentages, strict=True)
     # Milvus Lite lists all of them, with 0 for what is not loaded; on a server a load that begins has 0 too.
     version = yield Rpc("GetVersion")
-    return {name: int(percent) for name, percent in listed if percent or "lite" not in version.version}
+    return {name: int(percent) for name, percent in listed if percent or not _is_lite(version)}
+
+
+def _is_lite(version: Any) -> bool:
+    """Not by the word alone: the standalone server of the PyPI package calls itself v2.3.5-lite."""
+    return bool(version.version.startswith("milvus_lite"))
 
 
 def all_collections() -> Flow[list[str]]:

@@ -153,6 +153,7 @@ class _WatchedOperator(MilvusOperator):
                     condition,
                     deadline,
                     poll_interval=self.poll_interval,
+                    eager=True,
                     stall_timeout=self.stall_timeout,
                     report=self.log.info,
                 ),
@@ -194,7 +195,7 @@ class MilvusLoadCollectionOperator(_WatchedOperator):
     :param resource_groups: the resource groups to load into.
     :param load_fields: load only these fields. Servers before 2.4 ignore it.
     :param skip_load_dynamic_field: leave the dynamic field out.
-    :param poll_interval: seconds between two looks.
+    :param poll_interval: seconds between two looks, at most; the worker looks more often at the beginning.
     :param stall_timeout: fail when the progress stands still for so many seconds; None: only ``timeout`` ends it.
     :param on_timeout: what to do with a load that is not through at ``timeout`` or stalls: ``"leave"`` it to the server, or
         ``"release"`` it. Release undoes only a load that this task started: one that was NotLoad before.
@@ -329,7 +330,7 @@ class MilvusRefreshLoadOperator(_WatchedOperator):
     Loaded throughout, whatever the outcome.
 
     :param collection_name: the collection, or an alias of it. (templated)
-    :param poll_interval: seconds between two looks.
+    :param poll_interval: seconds between two looks, at most; the worker looks more often at the beginning.
     :param stall_timeout: fail when the progress stands still for so many seconds; None: only ``timeout`` ends it.
     :param deferrable: wait in the triggerer. Default: ``[operators] default_deferrable``.
     :raises MilvusRefusedError: the collection is not loaded.
