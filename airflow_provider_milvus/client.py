@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 from airflow_provider_milvus.arguments import seconds
 from airflow_provider_milvus.exceptions import (
     MilvusConfigurationError,
+    MilvusInvalidArgumentError,
     MilvusRefusedError,
     MilvusServerError,
     MilvusUnavailableError,
@@ -113,6 +114,14 @@ class _Client:
             **self.settings.tls,
         }
 
+    def _limit(self, method: str, timeout: float | None) -> float:
+        limit = self.timeout if timeout is None else seconds("timeout", timeout)
+        if limit > self.timeout:
+            raise MilvusInvalidArgumentError(
+                f"{method}(timeout={limit:g}) is more than this client's {self.timeout:g} s: use MilvusHook(timeout={limit:g})."
+            )
+        return limit
+
     def _connect_within(self, remaining: float) -> float:
         return max(min(self.settings.connect_timeout, remaining), 0.001)
 
@@ -145,8 +154,8 @@ def _checked(response: Any) -> Any:
 class BoundedClient(_Client):
     """A pymilvus ``MilvusClient`` whose every call ends in time, with an error of this provider's kinds.
 
-    All methods of ``MilvusClient`` are here under their own names. Each takes ``timeout`` (seconds for the whole call; by
-    default the hook's). Reads, loads and releases ride out a short outage within it; calls that change data are sent once.
+    All methods of ``MilvusClient`` are here under their own names. Each takes ``timeout``, in seconds for the whole call;
+    the hook's is the default and the most. Reads, loads and releases ride out a short outage within it; calls that change data are sent once.
     It connects on the first call. One client serves one database and one thread at a time; close it, or use it in ``with``.
     """
 
@@ -207,8 +216,7 @@ class BoundedClient(_Client):
         return plain if plain is not None else partial(self._bounded, name)
 
     def _bounded(self, method: str, /, *arguments: Any, timeout: float | None = None, **keywords: Any) -> Any:
-        limit = self.timeout if timeout is None else seconds("timeout", timeout)
-        return self.run(_one(_method(method, arguments, keywords)), Deadline(limit))
+        return self.run(_one(_method(method, arguments, keywords)), Deadline(self._limit(method, timeout)))
 
 
 class AsyncBoundedClient(_Client):
@@ -282,8 +290,7 @@ class AsyncBoundedClient(_Client):
         return plain if plain is not None else partial(self._bounded, name)
 
     async def _bounded(self, method: str, /, *arguments: Any, timeout: float | None = None, **keywords: Any) -> Any:
-        limit = self.timeout if timeout is None else seconds("timeout", timeout)
-        return await self.run(_one(_method(method, arguments, keywords)), Deadline(limit))
+        return await self.run(_one(_method(method, arguments, keywords)), Deadline(self._limit(method, timeout)))
 
 
 def _plain_attribute(client_class: type, name: str) -> Any:

@@ -114,7 +114,8 @@ def _insist(call: Call, deadline: Deadline) -> Flow[Any]:
                 if attempts == 1:
                     raise
                 raise type(error)(f"{error} Tried {attempts} times in {deadline.seconds:g} s.") from None
-            out_of_reach = out_of_reach or isinstance(error, (MilvusUnavailableError, MilvusTimeoutError))
+            # A slow answer is no sign of a restart.
+            out_of_reach = out_of_reach or isinstance(error, MilvusUnavailableError)
         else:
             deadline.interruptions += out_of_reach
             return answer

@@ -100,7 +100,8 @@ class MilvusReclaimMemoryOperator(MilvusOperator):
         outcome = Outcome(dry_run=dry_run)
         with hook.client() as client:
             deadline = Deadline(hook.operation_timeout)
-            found = self._inventory(client, hook.settings.database, deadline)
+            # The hour is for the releases: a server that does not even list its collections is reported much sooner.
+            found = self._inventory(client, hook.settings.database, deadline.at_most(hook.settings.timeout))
             for pattern in policy.unmatched(found):
                 self.log.warning("The pattern %r matches no collection of database %r.", pattern, hook.settings.database)
             self._carry_out(client, hook, policy.decide(found), outcome, deadline)
