@@ -155,8 +155,9 @@ class BoundedClient(_Client):
     """A pymilvus ``MilvusClient`` whose every call ends in time, with an error of this provider's kinds.
 
     All methods of ``MilvusClient`` are here under their own names. Each takes ``timeout``, in seconds for the whole call;
-    the hook's is the default and the most. Reads, loads and releases ride out a short outage within it; calls that change data are sent once.
-    It connects on the first call. One client serves one database and one thread at a time; close it, or use it in ``with``.
+    the hook's is the default and the most. Reads, loads and releases ride out a short outage within it; calls that change
+    data are sent once. It connects on the first call. One client serves one database and one thread at a time; close it, or
+    use it in ``with``.
     """
 
     def __init__(self, settings: ConnectionSettings, timeout: float) -> None:
