@@ -116,7 +116,9 @@ class LoadState(Condition):
     fail_if_not_loading: bool = False
 
     def look(self) -> Flow[Observation]:
-        state, progress = yield from load_state(self.collection_name, self.partition_names)
+        states = yield from load_states(self.collection_name, self.partition_names)
+        # Every partition has to be there: the least loaded one tells of Loaded, the most loaded one of NotLoad.
+        state, progress = states[0] if self.target_state == "Loaded" else states[-1]
         if state == self.target_state:
             return Observation(Verdict.MET, state, 100 if state == "Loaded" else None)
         if state == "NotLoad" and self.fail_if_not_loading:
@@ -205,13 +207,14 @@ class Refreshed(Condition):
         return Observation(Verdict.MET if progress >= 100 else Verdict.NOT_YET, "Refreshing", progress)
 
 
-def load_state(collection_name: str, partition_names: list[str] | None = None) -> Flow[tuple[str, int | None]]:
-    """The load state, and the progress in per cent while Loading. Of several partitions: that of the least loaded one.
+def load_states(collection_name: str, partition_names: list[str] | None = None) -> Flow[list[tuple[str, int | None]]]:
+    """The load state, and the progress in per cent while Loading: of the collection, or of each named partition, the least
+    loaded one first.
 
     :raises MilvusCollectionNotFoundError, MilvusPartitionNotFoundError, MilvusDatabaseNotFoundError: which it is.
     """
     if not partition_names:
-        return (yield from _state_of({"collection_name": collection_name}))
+        return [(yield from _state_of({"collection_name": collection_name}))]
     # Milvus Lite says Loaded of a partition that does not exist, so existence is asked apart.
     answer = yield Rpc("ShowPartitions", {"collection_name": collection_name})
     missing = [each for each in partition_names if each not in answer.partition_names]
@@ -223,7 +226,7 @@ def load_state(collection_name: str, partition_names: list[str] | None = None) -
     states = []
     for each in partition_names:
         states.append((yield from _state_of({"collection_name": collection_name, "partition_names": [each]})))
-    return min(states, key=lambda seen: (LOAD_STATES.index(seen[0]), seen[1] or 0))
+    return sorted(states, key=lambda seen: (LOAD_STATES.index(seen[0]), seen[1] or 0))
 
 
 def _state_of(subject: dict[str, Any]) -> Flow[tuple[str, int | None]]:
@@ -306,7 +309,7 @@ def wait_for(
             )
         try:
             waited = time.monotonic() - began
-            yield Pause(min(poll_interval, max(EAGER_PAUSE, waited / 25)) if eager else poll_interval)
+            yield Pause(min(poll_interval, max(EAGER_PAUSE, waited / 40)) if eager else poll_interval)
         except MilvusTimeoutError as error:
             raise _at_the_end(error, condition, seen, moved) from None
 

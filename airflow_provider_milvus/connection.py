@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+from ipaddress import IPv6Address
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlsplit
 
@@ -31,13 +32,17 @@ def _unset_if_blank(value: Any) -> Any:
     return None if isinstance(value, str) and not value.strip() else value
 
 
+def _stripped(value: Any) -> Any:
+    return (value.strip() or None) if isinstance(value, str) else value
+
+
 def _number(value: Any) -> Any:
     if isinstance(value, bool):
         raise ValueError("must be a number of seconds, not a boolean")  # noqa: TRY004, pydantic expects it
     return _unset_if_blank(value)
 
 
-Text = Annotated[str | None, BeforeValidator(_unset_if_blank)]
+Text = Annotated[str | None, BeforeValidator(_stripped)]
 Secret = Annotated[SecretStr | None, BeforeValidator(_unset_if_blank)]
 Flag = Annotated[bool | None, BeforeValidator(_unset_if_blank)]
 Seconds = Annotated[Annotated[float, Field(gt=0, allow_inf_nan=False)] | None, BeforeValidator(_number)]
@@ -135,11 +140,9 @@ def _extra(connection: Connection) -> _Extra:
     if not isinstance(values, dict):
         raise _WrongSettingError("extra must be a JSON object.")
     try:
-        return _Extra(**values)
+        return _Extra.model_validate(values)
     except ValidationError as invalid:
         raise _WrongSettingError(" ".join(_sentence(each) for each in invalid.errors(include_input=False))) from None
-    except TypeError:
-        raise _WrongSettingError("extra has a key that is not a name.") from None
 
 
 def _sentence(error: Any) -> str:
@@ -151,8 +154,10 @@ def _sentence(error: Any) -> str:
 
 
 def _address(connection: Connection, extra: _Extra) -> tuple[str, str | None]:
-    host = _unset_if_blank(connection.host)
+    host = _stripped(connection.host)
     port = connection.port or None
+    if port is not None and not 0 < port < 65536:
+        raise _WrongSettingError(f"port {port} is not between 1 and 65535.")
     if extra.uri:
         if host or port:
             raise _WrongSettingError("give either uri in extra or host and port, not both.")
@@ -166,11 +171,23 @@ def _address(connection: Connection, extra: _Extra) -> tuple[str, str | None]:
         if urlsplit(uri).port is not None:
             raise _WrongSettingError("port is given twice: in host and in port.")
         return f"{uri}:{port}", uri_database
-    if "/" in host or "@" in host or (":" in host and not host.startswith("[")):
-        raise _WrongSettingError(f"host {host!r} must be a bare host name or address; the port belongs into port.")
-    if port is not None and not 0 < port < 65536:
-        raise _WrongSettingError(f"port {port} is not between 1 and 65535.")
+    if _is_ipv6(host):
+        raise _no_ipv6("host", host)
+    if any(each in host for each in "/@:"):
+        raise _WrongSettingError(f"host {_shown(host)!r} must be a bare host name or address; the port belongs into port.")
     return f"http://{host}:{port or DEFAULT_PORT}", None
+
+
+def _is_ipv6(host: str) -> bool:
+    try:
+        return bool(IPv6Address(host.strip("[]")))
+    except ValueError:
+        return False
+
+
+def _no_ipv6(setting: str, host: str) -> _WrongSettingError:
+    # pymilvus (2.6.11, 3.0.2) loses the brackets, and gRPC then takes the port for a part of the address.
+    return _WrongSettingError(f"{setting} {host!r} is an IPv6 address, which pymilvus cannot connect to; give a host name.")
 
 
 def _checked_uri(setting: str, uri: str) -> tuple[str, str | None]:
@@ -181,25 +198,32 @@ def _checked_uri(setting: str, uri: str) -> tuple[str, str | None]:
         if not os.path.isdir(folder):
             raise _WrongSettingError(f"{setting} names a Milvus Lite file in a folder that does not exist: {folder}.")
         return uri, None
-    parts = urlsplit(uri)
+    try:
+        parts = urlsplit(uri)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        raise _WrongSettingError(
+            f"{setting} {_shown(uri)!r} has a host that cannot be read, or a port that is not between 1 and 65535."
+        ) from None
     if parts.scheme not in ("http", "https"):
         raise _WrongSettingError(
             f"{setting} {_shown(uri)!r} needs a scheme: http://, https://, unix:, or a path that ends in .db."
         )
     if parts.username or parts.password:
         raise _WrongSettingError(f"{setting} holds credentials; put them into login and password, where Airflow protects them.")
-    try:
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        raise _WrongSettingError(f"{setting} {uri!r} has a port that is not between 1 and 65535.") from None
     if not host or port == 0:
-        raise _WrongSettingError(f"{setting} {uri!r} has no usable {'host' if not host else 'port'}.")
-    return f"{parts.scheme}://{parts.netloc}", parts.path.strip("/").partition("/")[0] or None
+        raise _WrongSettingError(f"{setting} {_shown(uri)!r} has no usable {'host' if not host else 'port'}.")
+    if _is_ipv6(host):
+        raise _no_ipv6(setting, host)
+    path = parts.path.strip("/")
+    if parts.query or parts.fragment or "/" in path:
+        raise _WrongSettingError(f"{setting} {_shown(uri)!r} may hold host, port and database; all else has its own setting.")
+    return f"{parts.scheme}://{parts.netloc}", path or None
 
 
 def _shown(uri: str) -> str:
-    """What stands before an @ may be a password."""
-    return uri.rpartition("@")[2]
+    """What stands before an @ may be a password, and what follows a ? a token."""
+    return uri.rpartition("@")[2].partition("?")[0]
 
 
 def _token(connection: Connection, extra: _Extra) -> SecretStr:

@@ -139,9 +139,9 @@ def steady(flow: Flow[T], deadline: Deadline) -> Flow[T]:
             return result
         try:
             if isinstance(step, Pause):
+                value = yield Pause(min(step.seconds, deadline.remaining))
                 if deadline.remaining <= 0:
                     raise MilvusTimeoutError(f"Not done within {deadline.seconds:g} s.")
-                value = yield Pause(min(step.seconds, deadline.remaining))
             else:
                 value = yield from _insist(step, deadline)
             resume = flow.send

@@ -17,7 +17,7 @@ from airflow_provider_milvus.conditions import (
     Refreshed,
     Report,
     describe,
-    load_state,
+    load_states,
 )
 from airflow_provider_milvus.exceptions import (
     MilvusCollectionNotFoundError,
@@ -31,6 +31,8 @@ from airflow_provider_milvus.flow import Deadline, Flow, Pause, Rpc
 RELEASE_ATTEMPT = 30.0
 """Seconds to wait for the answer to a release before watching the state instead: the server does one at a time."""
 RELEASE_POLL = 0.5
+RELEASE_AGAIN = 3.0
+"""Seconds to watch before a release is sent again: 2.3.5 drops from its queue what its caller has stopped waiting for."""
 START_GRACE = 1.0
 """Seconds a submitted load may still be NotLoad before it counts as never begun."""
 
@@ -43,7 +45,6 @@ class Change:
     previous_state: str
     state: str
     alias: str | None = None
-    progress: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,7 @@ class Submitted:
 
     condition: LoadFinished
     previous_state: str
+    state: str
     alias: str | None
 
 
@@ -89,13 +91,12 @@ def release(
     if keep_if_aliased and aliases:
         raise MilvusRefusedError(f"{collection!r} now has the alias {', '.join(map(repr, aliases))}.")
     alias = name if collection != name else None
-    before, _ = yield from load_state(collection, partition_names)
-    if before == "NotLoad" and partition_names:
-        before = yield from _most_loaded(collection, partition_names)
+    states = yield from load_states(collection, partition_names)
+    before, _ = states[-1]
     if before == "NotLoad":
         report(f"Collection {collection!r} is not in memory: nothing to release.")
         return Change(collection, before, before, alias)
-    if before == "Loading" and not force:
+    if any(state == "Loading" for state, _ in states) and not force:
         raise MilvusRefusedError(
             f"Collection {collection!r} is being loaded just now: releasing it would fail whoever waits for the load. "
             "Wait for it, or set force=True."
@@ -120,18 +121,20 @@ def _submit_release(collection: str, partition_names: list[str] | None, deadline
 
 
 def _watch_release(collection: str, partition_names: list[str] | None, deadline: Deadline, report: Report) -> Flow[None]:
-    interruptions = deadline.interruptions
+    interruptions, left = deadline.interruptions, deadline.remaining
     while True:
         try:
-            state = yield from _most_loaded(collection, partition_names)
+            # NotLoad only when nothing of what was named is in memory.
+            state, _ = (yield from load_states(collection, partition_names))[-1]
         except MilvusTimeoutError as error:
             raise MilvusTimeoutError(f"The release of {collection!r} was sent but not seen on the server: {error}") from None
         if state == "NotLoad":
             return
-        if deadline.interruptions != interruptions:
-            interruptions = deadline.interruptions
-            report(f"The server was out of reach and {collection!r} is still {state}: sending the release again.")
+        forgotten = state == "Loaded" and left - deadline.remaining >= RELEASE_AGAIN
+        if forgotten or deadline.interruptions != interruptions:
+            report(f"{collection!r} is still {state}: sending the release again.")
             yield from _submit_release(collection, partition_names, deadline, report)
+            interruptions, left = deadline.interruptions, deadline.remaining
             continue
         try:
             yield Pause(RELEASE_POLL)
@@ -140,16 +143,6 @@ def _watch_release(collection: str, partition_names: list[str] | None, deadline:
                 f"Collection {collection!r} is still {state} {deadline.seconds:g} s after its release was asked for. "
                 "The server may still release it: it does one at a time. Raise timeout, or release fewer at once."
             ) from None
-
-
-def _most_loaded(collection: str, partition_names: list[str] | None) -> Flow[str]:
-    """NotLoad only when nothing of what was named is in memory."""
-    found = "NotLoad"
-    subjects: list[list[str]] = [[each] for each in partition_names] if partition_names else [[]]
-    for each in subjects:
-        state, _ = yield from load_state(collection, each)
-        found = state if state != "NotLoad" else found
-    return found
 
 
 def submit_load(
@@ -166,8 +159,8 @@ def submit_load(
     """
     collection, _ = yield from _resolve(name)
     partitions = list(partition_names or [])
-    before, _ = yield from load_state(collection, partitions)
-    started = before == "NotLoad" and (not partitions or (yield from _most_loaded(collection, partitions)) == "NotLoad")
+    states = yield from load_states(collection, partitions)
+    before, started = states[0][0], states[-1][0] == "NotLoad"
     condition = LoadFinished(collection, partitions, started=started, options=dict(options or {}))
     # Also sent when it is Loaded: it completes a collection of which only some partitions are in memory, and a server
     # refuses a replica_number that differs from what it holds.
@@ -179,7 +172,8 @@ def submit_load(
         seen = yield from condition.look()
     if seen.state == "NotLoad":
         raise MilvusLoadFailedError(f"The load of collection {collection!r} never began: {seen.reason}.")
-    return Submitted(condition, before, name if collection != name else None)
+    report(f"{condition}: {seen}")
+    return Submitted(condition, before, seen.state, name if collection != name else None)
 
 
 def submit_refresh(name: str) -> Flow[Refreshed]:
@@ -195,7 +189,7 @@ def submit_refresh(name: str) -> Flow[Refreshed]:
             f"This server ({version.version}) never reports the progress of a refresh, so {collection!r} was not refreshed. "
             "It has no need to: it serves imported rows at once."
         )
-    state, _ = yield from load_state(collection)
+    ((state, _),) = yield from load_states(collection)
     if state != "Loaded":
         raise MilvusRefusedError(f"Collection {collection!r} is {state}; only a loaded collection can be refreshed.")
     yield Rpc("LoadCollection", {"collection_name": collection, "refresh": True})

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_milvus.client import AsyncBoundedClient, BoundedClient
     from airflow_provider_milvus.connection import ConnectionSettings
+    from airflow_provider_milvus.flow import Deadline
 
 TEST_TIMEOUT = 4.0
 """Seconds for a test of the connection, which runs inside Airflow's API server."""
@@ -70,6 +71,12 @@ class MilvusHook(BaseHook):
     def operation_timeout(self) -> float:
         """Seconds that one operation may take: this hook's ``timeout``, or else the connection's."""
         return self.timeout or self.settings.timeout
+
+    def deadline(self) -> Deadline:
+        """The clock of one operation, which starts now; ask for a client first, whose first import takes seconds."""
+        from airflow_provider_milvus.flow import Deadline
+
+        return Deadline(self.operation_timeout)
 
     def get_conn(self) -> BoundedClient:
         """A client of its own channel, which the caller closes; prefer :meth:`client`, which closes it."""

@@ -1,5 +1,6 @@
 """Operators for what is in memory: load, release and refresh collections and partitions.
 
+What they do is in ``memory.py`` and ``conditions.py``, imported when a task runs: a DAG file pays only for this one.
 ``MilvusReclaimMemoryOperator`` is at home in ``operators/reclaim.py`` and can be imported from here as well.
 """
 
@@ -8,13 +9,11 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.providers.common.compat.sdk import conf
 
-from airflow_provider_milvus import memory
 from airflow_provider_milvus.arguments import name, names, one_of, optional_seconds, seconds
-from airflow_provider_milvus.conditions import LoadFinished, Observation, wait_for
 from airflow_provider_milvus.exceptions import (
     MilvusError,
     MilvusInvalidArgumentError,
@@ -22,7 +21,6 @@ from airflow_provider_milvus.exceptions import (
     MilvusTimeoutError,
     MilvusUnavailableError,
 )
-from airflow_provider_milvus.flow import Deadline
 from airflow_provider_milvus.operators.base import MilvusOperator
 from airflow_provider_milvus.operators.reclaim import MilvusReclaimMemoryOperator
 from airflow_provider_milvus.triggers.milvus import MilvusConditionTrigger, outcome
@@ -30,7 +28,9 @@ from airflow_provider_milvus.triggers.milvus import MilvusConditionTrigger, outc
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_milvus.conditions import Refreshed
+    from airflow_provider_milvus.client import BoundedClient
+    from airflow_provider_milvus.conditions import LoadFinished, Observation, Refreshed
+    from airflow_provider_milvus.flow import Deadline
     from airflow_provider_milvus.hooks.milvus import MilvusHook
 
 __all__ = [
@@ -43,7 +43,7 @@ __all__ = [
 ]
 
 UNDO_TIMEOUT = 30.0
-"""Seconds for taking a load back, after a timeout or a kill."""
+"""Seconds for taking a load back, after a timeout (in addition to it) or a kill."""
 
 BACKSTOP = timedelta(seconds=30)
 """The trigger ends by itself and says what it saw; Airflow's own timeout comes later, where no triggerer runs."""
@@ -87,10 +87,12 @@ class MilvusReleaseCollectionOperator(MilvusOperator):
         return None
 
     def execute(self, context: Context) -> dict[str, Any]:
+        from airflow_provider_milvus import memory
+
         collection, partitions = name("collection_name", self.collection_name), self._partitions()
         began, hook = time.time(), self.hook()
         with hook.client() as client:
-            deadline = Deadline(hook.operation_timeout)
+            deadline = hook.deadline()
             change = client.run(
                 memory.release(
                     collection,
@@ -103,7 +105,8 @@ class MilvusReleaseCollectionOperator(MilvusOperator):
                 ),
                 deadline,
             )
-        return _result(hook, change, began, partitions)
+        states = (change.previous_state, change.state)
+        return _result(hook, change.collection, states, began, alias=change.alias, partitions=partitions)
 
 
 class MilvusReleasePartitionsOperator(MilvusReleaseCollectionOperator):
@@ -146,23 +149,24 @@ class _WatchedOperator(MilvusOperator):
         self.stall_timeout = optional_seconds("stall_timeout", stall_timeout)
         self.deferrable = deferrable
 
-    def _watch(self, hook: MilvusHook, condition: LoadFinished | Refreshed, deadline: Deadline) -> Observation:
-        with hook.client() as client:
-            return client.run(
-                wait_for(
-                    condition,
-                    deadline,
-                    poll_interval=self.poll_interval,
-                    eager=True,
-                    stall_timeout=self.stall_timeout,
-                    report=self.log.info,
-                ),
+    def _watch(self, client: BoundedClient, condition: LoadFinished | Refreshed, deadline: Deadline) -> Observation:
+        from airflow_provider_milvus.conditions import wait_for
+
+        return client.run(
+            wait_for(
+                condition,
                 deadline,
-            )
+                poll_interval=self.poll_interval,
+                eager=True,
+                stall_timeout=self.stall_timeout,
+                report=self.log.info,
+            ),
+            deadline,
+        )
 
     def _hand_over(
         self, condition: LoadFinished | Refreshed, deadline: Deadline, resume_with: dict[str, Any], undo_on_kill: bool
-    ) -> None:
+    ) -> NoReturn:
         left = max(deadline.remaining, 0.001)
         self.defer(
             trigger=MilvusConditionTrigger(
@@ -178,6 +182,7 @@ class _WatchedOperator(MilvusOperator):
             kwargs={"submitted": resume_with},
             timeout=timedelta(seconds=left) + BACKSTOP,
         )
+        raise AssertionError("defer() does not return")
 
 
 class MilvusLoadCollectionOperator(_WatchedOperator):
@@ -198,7 +203,8 @@ class MilvusLoadCollectionOperator(_WatchedOperator):
     :param poll_interval: seconds between two looks, at most; the worker looks more often at the beginning.
     :param stall_timeout: fail when the progress stands still for so many seconds; None: only ``timeout`` ends it.
     :param on_timeout: what to do with a load that is not through at ``timeout`` or stalls: ``"leave"`` it to the server, or
-        ``"release"`` it. Release undoes only a load that this task started: one that was NotLoad before.
+        ``"release"`` it, which may take up to 30 seconds more. Release undoes only a load that this task started: one that
+        was NotLoad before.
     :param release_on_kill: when the task is killed or cleared, release the load that it started. Deferred tasks: from
         Airflow 3.3 on.
     :param deferrable: wait in the triggerer. Default: ``[operators] default_deferrable``.
@@ -211,8 +217,8 @@ class MilvusLoadCollectionOperator(_WatchedOperator):
         self,
         *,
         replica_number: int | None = None,
-        resource_groups: Sequence[str] | None = None,
-        load_fields: Sequence[str] | None = None,
+        resource_groups: str | Sequence[str] | None = None,
+        load_fields: str | Sequence[str] | None = None,
         skip_load_dynamic_field: bool = False,
         on_timeout: str = "leave",
         release_on_kill: bool = False,
@@ -224,8 +230,8 @@ class MilvusLoadCollectionOperator(_WatchedOperator):
         ):
             raise MilvusInvalidArgumentError(f"replica_number must be a whole number from 1 on, not {replica_number!r}.")
         self.replica_number = replica_number
-        self.resource_groups = resource_groups
-        self.load_fields = load_fields
+        self.resource_groups = None if resource_groups is None else names("resource_groups", resource_groups)
+        self.load_fields = None if load_fields is None else names("load_fields", load_fields)
         self.skip_load_dynamic_field = skip_load_dynamic_field
         self.on_timeout = one_of("on_timeout", on_timeout, ("leave", "release"))
         self.release_on_kill = release_on_kill
@@ -237,48 +243,60 @@ class MilvusLoadCollectionOperator(_WatchedOperator):
     def _options(self) -> dict[str, Any]:
         options = {
             "replica_number": self.replica_number,
-            "resource_groups": None if self.resource_groups is None else list(self.resource_groups),
-            "load_fields": None if self.load_fields is None else list(self.load_fields),
+            "resource_groups": self.resource_groups,
+            "load_fields": self.load_fields,
             "skip_load_dynamic_field": self.skip_load_dynamic_field or None,
         }
         return {key: value for key, value in options.items() if value is not None}
 
     def execute(self, context: Context) -> dict[str, Any]:
+        from airflow_provider_milvus import memory
+
         collection, partitions = name("collection_name", self.collection_name), self._partitions()
         began, hook = time.time(), self.hook()
         with hook.client() as client:
-            deadline = Deadline(hook.operation_timeout)
+            deadline = hook.deadline()
             submitted = client.run(
                 memory.submit_load(collection, partition_names=partitions, options=self._options(), report=self.log.info),
                 deadline,
             )
-            self._loading = (hook, submitted.condition)
-            first = client.run(submitted.condition.look(), deadline)
-        condition = submitted.condition
-        resume_with = {
-            "condition": condition.serialize(),
-            "previous_state": submitted.previous_state,
-            "alias": submitted.alias,
-            "began": began,
-        }
-        if self.deferrable and first.state == "Loading":
-            self._loading = None
-            self._hand_over(condition, deadline, resume_with, undo_on_kill=self.release_on_kill)
-        return self._finish(hook, resume_with, lambda: self._watch(hook, condition, deadline).progress)
+            condition = submitted.condition
+            self._loading = (hook, condition)
+            resume_with = {
+                "condition": condition.serialize(),
+                "previous_state": submitted.previous_state,
+                "alias": submitted.alias,
+                "began": began,
+            }
+            if submitted.state == "Loaded":
+                return self._finish(hook, resume_with, lambda: 100)
+            if not self.deferrable:
+                return self._finish(hook, resume_with, lambda: self._watch(client, condition, deadline).progress)
+        self._loading = None
+        return self._hand_over(condition, deadline, resume_with, undo_on_kill=self.release_on_kill)
 
     def execute_complete(self, context: Context, event: Any = None, submitted: Any = None) -> dict[str, Any]:
         """Resumed by the trigger's event."""
         return self._finish(self.hook(), submitted, lambda: outcome(event).progress)
 
     def _finish(self, hook: MilvusHook, submitted: dict[str, Any], awaited: Any) -> dict[str, Any]:
+        from airflow_provider_milvus.conditions import LoadFinished
+
         condition = LoadFinished.deserialize(submitted["condition"])
         assert isinstance(condition, LoadFinished)
         try:
             progress = awaited()
         except (MilvusTimeoutError, MilvusLoadStalledError, MilvusUnavailableError) as error:
             raise self._timed_out(hook, condition, submitted["previous_state"], error) from None
-        change = memory.Change(condition.collection_name, submitted["previous_state"], "Loaded", submitted["alias"], progress)
-        return _result(hook, change, submitted["began"], condition.partition_names or None)
+        return _result(
+            hook,
+            condition.collection_name,
+            (submitted["previous_state"], "Loaded"),
+            submitted["began"],
+            alias=submitted["alias"],
+            partitions=condition.partition_names or None,
+            progress=progress,
+        )
 
     def _timed_out(self, hook: MilvusHook, condition: LoadFinished, previous_state: str, error: MilvusError) -> MilvusError:
         if self.on_timeout == "leave":
@@ -288,6 +306,8 @@ class MilvusLoadCollectionOperator(_WatchedOperator):
         return type(error)(f"{error} {self._undone(hook, condition)}")
 
     def _undone(self, hook: MilvusHook, condition: LoadFinished) -> str:
+        from airflow_provider_milvus.flow import Deadline
+
         try:
             with hook.client() as client:
                 client.run(condition.undo(), Deadline(UNDO_TIMEOUT))
@@ -339,32 +359,35 @@ class MilvusRefreshLoadOperator(_WatchedOperator):
     """
 
     def execute(self, context: Context) -> dict[str, Any]:
+        from airflow_provider_milvus import memory
+
         collection = name("collection_name", self.collection_name)
         began, hook = time.time(), self.hook()
         with hook.client() as client:
-            deadline = Deadline(hook.operation_timeout)
+            deadline = hook.deadline()
             condition = client.run(memory.submit_refresh(collection), deadline)
-        submitted = {"collection": condition.collection_name, "began": began}
-        if self.deferrable:
-            self._hand_over(condition, deadline, submitted, undo_on_kill=False)
-        return self._refreshed(hook, submitted, self._watch(hook, condition, deadline).progress)
+            submitted = {"collection": condition.collection_name, "began": began}
+            if not self.deferrable:
+                return self._refreshed(hook, submitted, self._watch(client, condition, deadline).progress)
+        return self._hand_over(condition, deadline, submitted, undo_on_kill=False)
 
     def execute_complete(self, context: Context, event: Any = None, submitted: Any = None) -> dict[str, Any]:
         """Resumed by the trigger's event."""
         return self._refreshed(self.hook(), submitted, outcome(event).progress)
 
     def _refreshed(self, hook: MilvusHook, submitted: dict[str, Any], progress: int | None) -> dict[str, Any]:
-        change = memory.Change(submitted["collection"], "Loaded", "Loaded", None, progress)
-        return _result(hook, change, submitted["began"], None)
+        return _result(hook, submitted["collection"], ("Loaded", "Loaded"), submitted["began"], progress=progress)
 
 
-def _result(hook: MilvusHook, change: memory.Change, began: float, partitions: list[str] | None) -> dict[str, Any]:
-    result: dict[str, Any] = {
-        "collection": change.collection,
+def _result(
+    hook: MilvusHook, collection: str, states: tuple[str, str], began: float, **where_it_applies: Any
+) -> dict[str, Any]:
+    """What an operator returns: small and JSON-safe."""
+    result = {
+        "collection": collection,
         "database": hook.settings.database,
-        "previous_state": change.previous_state,
-        "state": change.state,
+        "previous_state": states[0],
+        "state": states[1],
         "seconds": round(time.time() - began, 3),
     }
-    optional = {"alias": change.alias, "partitions": partitions, "progress": change.progress}
-    return {**result, **{key: value for key, value in optional.items() if value is not None}}
+    return {**result, **{key: value for key, value in where_it_applies.items() if value is not None}}

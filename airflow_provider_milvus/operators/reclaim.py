@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_milvus import memory
 from airflow_provider_milvus.arguments import optional_seconds, seconds
 from airflow_provider_milvus.exceptions import (
     MilvusError,
@@ -15,17 +14,17 @@ from airflow_provider_milvus.exceptions import (
     MilvusRefusedError,
     MilvusUnavailableError,
 )
-from airflow_provider_milvus.flow import Deadline
 from airflow_provider_milvus.operators.base import MilvusOperator
-from airflow_provider_milvus.reclaim.inventory import CollectionState, inventory
-from airflow_provider_milvus.reclaim.policy import DateInName, Decision, Policy
-from airflow_provider_milvus.reclaim.report import Outcome, entry
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_milvus.client import BoundedClient
+    from airflow_provider_milvus.flow import Deadline
     from airflow_provider_milvus.hooks.milvus import MilvusHook
+    from airflow_provider_milvus.reclaim.inventory import CollectionState
+    from airflow_provider_milvus.reclaim.policy import Decision, Policy
+    from airflow_provider_milvus.reclaim.report import Outcome
 
 
 class MilvusReclaimMemoryOperator(MilvusOperator):
@@ -95,11 +94,13 @@ class MilvusReclaimMemoryOperator(MilvusOperator):
         self.release_timeout = optional_seconds("release_timeout", release_timeout)
 
     def execute(self, context: Context) -> dict[str, object]:
+        from airflow_provider_milvus.reclaim.report import Outcome
+
         policy, dry_run = self._policy(context), _flag("dry_run", self.plan_only)
         hook = self.hook()
         outcome = Outcome(dry_run=dry_run)
         with hook.client() as client:
-            deadline = Deadline(hook.operation_timeout)
+            deadline = hook.deadline()
             # The hour is for the releases: a server that does not even list its collections is reported much sooner.
             found = self._inventory(client, hook.settings.database, deadline.at_most(hook.settings.timeout))
             for pattern in policy.unmatched(found):
@@ -117,6 +118,9 @@ class MilvusReclaimMemoryOperator(MilvusOperator):
         return result
 
     def _inventory(self, client: BoundedClient, database: str, deadline: Deadline) -> list[CollectionState]:
+        from airflow_provider_milvus import memory
+        from airflow_provider_milvus.reclaim.inventory import inventory
+
         collections = client.run(memory.all_collections(), deadline)
         loaded = client.run(memory.loaded_collections(), deadline)
         aliases = client.run(memory.aliases_by_collection(), deadline) if self.keep_aliased else {}
@@ -125,6 +129,8 @@ class MilvusReclaimMemoryOperator(MilvusOperator):
     def _carry_out(
         self, client: BoundedClient, hook: MilvusHook, decisions: list[Decision], outcome: Outcome, deadline: Deadline
     ) -> None:
+        from airflow_provider_milvus.reclaim.report import entry
+
         lost: str | None = None
         for each in decisions:
             if not each.release:
@@ -140,6 +146,9 @@ class MilvusReclaimMemoryOperator(MilvusOperator):
         self, client: BoundedClient, hook: MilvusHook, decision: Decision, outcome: Outcome, deadline: Deadline
     ) -> str | None:
         """Release one; the answer is why no other need be tried, if that is so."""
+        from airflow_provider_milvus import memory
+        from airflow_provider_milvus.reclaim.report import entry
+
         subject = decision.subject
         allowed = deadline.at_most(self.release_timeout or hook.settings.timeout)
         if deadline.remaining <= 0:
@@ -164,6 +173,8 @@ class MilvusReclaimMemoryOperator(MilvusOperator):
         return None
 
     def _policy(self, context: Context) -> Policy:
+        from airflow_provider_milvus.reclaim.policy import DateInName, Policy
+
         patterns, exclude = _patterns("collections", self.collections), _patterns("exclude", self.exclude)
         zone = _zone(self.timezone)
         try:
@@ -234,15 +245,16 @@ def _zone(value: Any) -> Any:
     import pendulum
 
     try:
-        return pendulum.timezone(value)
-    except (ValueError, TypeError, LookupError, OSError):
+        # It takes a number for an offset, and has no words for None.
+        return pendulum.timezone(value if isinstance(value, str) else "")
+    except (ValueError, LookupError, OSError):
         raise MilvusInvalidArgumentError(f"timezone {value!r} is not a time zone such as 'Europe/Berlin'.") from None
 
 
 def _count(argument: str, value: Any) -> int | None:
     if value is None or value == "":
         return None
-    if isinstance(value, str) and value.isdigit():
+    if isinstance(value, str) and value.isdecimal():
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise MilvusInvalidArgumentError(f"{argument} must be a whole number from 1 on, not {value!r}.")

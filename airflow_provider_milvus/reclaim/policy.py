@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from fnmatch import fnmatchcase
 
 from airflow_provider_milvus.reclaim.inventory import CollectionState
@@ -136,19 +136,25 @@ class Policy:
         if self.older_than is not None:
             if day is None:
                 return "no date in its name"
-            age = self.now - day
+            age = self._age(day)
+            if age < timedelta(0):
+                return f"dated {_words(-age)} ahead"
             if age <= self.older_than:
                 return f"{_words(age)} old, not over {_words(self.older_than)}"
         return None
+
+    def _age(self, day: datetime) -> timedelta:
+        # Between two moments of one zone Python counts the hours on the wall, not those that passed.
+        return self.now.astimezone(UTC) - day
 
     def _goes(self, subject: CollectionState, day: datetime | None) -> str:
         matched = next((each for each in self.patterns if fnmatchcase(subject.collection, each)), None)
         reasons = [f"matches {matched!r}"] if matched is not None else []
         if day is not None and self.older_than is not None:
-            reasons.append(f"{_words(self.now - day)} old, over {_words(self.older_than)}")
+            reasons.append(f"{_words(self._age(day))} old, over {_words(self.older_than)}")
         return ", ".join(reasons)
 
 
 def _words(span: timedelta) -> str:
     hours = span.total_seconds() / 3600
-    return f"{hours / 24:.1f} days" if abs(hours) >= 24 else f"{hours:.1f} h"
+    return f"{hours / 24:.1f} days" if hours >= 24 else f"{hours:.1f} h"

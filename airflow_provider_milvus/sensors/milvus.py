@@ -14,16 +14,14 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_milvus.arguments import name, names, one_of
-from airflow_provider_milvus.conditions import LoadState, Verdict, never_met
 from airflow_provider_milvus.exceptions import MilvusTimeoutError, MilvusUnavailableError
-from airflow_provider_milvus.flow import Deadline
 from airflow_provider_milvus.hooks.milvus import MilvusHook
 from airflow_provider_milvus.triggers.milvus import MilvusConditionTrigger, outcome
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_milvus.conditions import Condition, Observation
+    from airflow_provider_milvus.conditions import Condition, LoadState, Observation
 
 BACKSTOP = timedelta(seconds=30)
 """The trigger ends by itself and says what it saw last; Airflow's own timeout of the deferral comes so much later, and only
@@ -104,13 +102,15 @@ class MilvusConditionSensor(BaseSensorOperator):
         self.log.info("The condition is met: %s.", seen.state)
 
     def poke(self, context: Context) -> bool:
+        from airflow_provider_milvus.conditions import Verdict, never_met
+
         hook = self._hook = self._hook or MilvusHook(self.milvus_conn_id, self.database)
         condition = self.condition()
         # A first look that fails has the connection's patience, not the sensor's days: a wrong port shows at once.
         remaining = self._remaining(context)
         try:
             with hook.client() as client:
-                limit = Deadline(max(min(hook.operation_timeout, remaining), 0.001))
+                limit = hook.deadline().at_most(max(remaining, 0.001))
                 seen: Observation = client.run(condition.look(), limit)
         except (MilvusTimeoutError, MilvusUnavailableError) as error:
             if self._remaining(context) <= 0:
@@ -177,6 +177,8 @@ class MilvusLoadStateSensor(MilvusConditionSensor):
         self.fail_if_not_loading = fail_if_not_loading
 
     def condition(self) -> LoadState:
+        from airflow_provider_milvus.conditions import LoadState
+
         return LoadState(
             collection_name=name("collection_name", self.collection_name),
             partition_names=[] if self.partition_names is None else names("partition_names", self.partition_names),

@@ -14,9 +14,7 @@ from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_milvus.conditions import Condition, wait_for
 from airflow_provider_milvus.exceptions import MilvusError, error_of_kind
-from airflow_provider_milvus.flow import Deadline
 from airflow_provider_milvus.hooks.milvus import MilvusHook
 
 KILL_TIMEOUT = 20.0
@@ -71,6 +69,9 @@ class MilvusConditionTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """One event, read by :func:`outcome`."""
+        from airflow_provider_milvus.conditions import Condition, wait_for
+        from airflow_provider_milvus.flow import Deadline
+
         deadline = Deadline(max(self.end - time.time(), 0.001))
         try:
             async with MilvusHook(self.milvus_conn_id, self.database).async_client() as client:
@@ -93,6 +94,9 @@ class MilvusConditionTrigger(BaseTrigger):
         """Called by Airflow 3.3 and later when a user kills, clears or marks the deferred task; never on a restart."""
         if not self.undo_on_kill:
             return
+        from airflow_provider_milvus.conditions import Condition
+        from airflow_provider_milvus.flow import Deadline
+
         condition = Condition.deserialize(self.condition)
         async with MilvusHook(self.milvus_conn_id, self.database).async_client() as client:
             await client.run(condition.undo(), Deadline(KILL_TIMEOUT))
