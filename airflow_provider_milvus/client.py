@@ -253,7 +253,9 @@ class AsyncBoundedClient(_Client):
                 send = getattr(client._handler._async_stub, call.name)
                 return _checked(await send(self._request(call), timeout=remaining, metadata=self._metadata))
             method = getattr(client, call.name)
-            return await asyncio.wait_for(method(*call.arguments, timeout=remaining, **call.keywords), timeout=remaining + 0.5)
+            # What may be repeated is repeated by the flow: pymilvus's own patience ends as a timeout that forgot the reason.
+            keywords = {"retry_on_rate_limit": not call.repeatable, **call.keywords}
+            return await asyncio.wait_for(method(*call.arguments, timeout=remaining, **keywords), timeout=remaining + 0.5)
         except Exception as error:
             known = self._explained(error, call, started)
             if known is None:

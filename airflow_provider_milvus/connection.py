@@ -109,7 +109,7 @@ def _read(connection: Connection, database: str | None) -> ConnectionSettings:
     extra = _extra(connection)
     uri, uri_database = _address(connection, extra)
     tls = _tls(extra)
-    secure = _secure(extra, uri, tls)
+    secure = _secure(extra, uri, tls, _stripped(connection.host) or "")
     if secure and uri.startswith("http://"):
         uri = "https://" + uri.removeprefix("http://")
     named = {value for value in (extra.database, _unset_if_blank(connection.schema), uri_database) if value}
@@ -173,9 +173,15 @@ def _address(connection: Connection, extra: _Extra) -> tuple[str, str | None]:
         return f"{uri}:{port}", uri_database
     if _is_ipv6(host):
         raise _no_ipv6("host", host)
-    if any(each in host for each in "/@:"):
-        raise _WrongSettingError(f"host {_shown(host)!r} must be a bare host name or address; the port belongs into port.")
+    if "@" in host:
+        raise _credentials_in("host")
+    if any(each in "/:" or each.isspace() for each in host):
+        raise _WrongSettingError(f"host {host!r} must be a bare host name or address; the port belongs into port.")
     return f"http://{host}:{port or DEFAULT_PORT}", None
+
+
+def _credentials_in(setting: str) -> _WrongSettingError:
+    return _WrongSettingError(f"{setting} holds credentials; put them into login and password, where Airflow protects them.")
 
 
 def _is_ipv6(host: str) -> bool:
@@ -210,7 +216,7 @@ def _checked_uri(setting: str, uri: str) -> tuple[str, str | None]:
             f"{setting} {_shown(uri)!r} needs a scheme: http://, https://, unix:, or a path that ends in .db."
         )
     if parts.username or parts.password:
-        raise _WrongSettingError(f"{setting} holds credentials; put them into login and password, where Airflow protects them.")
+        raise _credentials_in(setting)
     if not host or port == 0:
         raise _WrongSettingError(f"{setting} {_shown(uri)!r} has no usable {'host' if not host else 'port'}.")
     if _is_ipv6(host):
@@ -261,11 +267,11 @@ def _tls(extra: _Extra) -> dict[str, str]:
     return files
 
 
-def _secure(extra: _Extra, uri: str, tls: dict[str, str]) -> bool:
-    https = uri.startswith("https://")
-    if extra.secure is False and (https or tls):
-        raise _WrongSettingError(f"secure is false, yet {'uri says https' if https else ', '.join(tls) + ' is set'}.")
-    explicit_http = bool(extra.uri) and uri.startswith("http://")
-    if explicit_http and (extra.secure or tls):
-        raise _WrongSettingError(f"uri says http, yet {'secure is true' if extra.secure else ', '.join(tls) + ' is set'}.")
-    return bool(extra.secure or https or tls)
+def _secure(extra: _Extra, uri: str, tls: dict[str, str], host: str) -> bool:
+    setting, written = ("uri", extra.uri) if extra.uri else ("host", host)
+    if written.startswith("http://") and (extra.secure or tls):
+        raise _WrongSettingError(
+            f"{setting} says http, yet {'secure is true' if extra.secure else ', '.join(tls) + ' is set'}."
+        )
+    # False contradicts nothing: it is what every version's form saves for a switch that nobody touched.
+    return bool(extra.secure or tls or uri.startswith("https://"))

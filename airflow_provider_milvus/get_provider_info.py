@@ -12,7 +12,7 @@ def connection_fields() -> dict[str, dict[str, Any]]:
             "URI",
             "Instead of host and port: http://…, https://…, unix:…, or the path of a Milvus Lite file that ends in .db.",
         ),
-        "token": _text("Token", "Instead of login and password: an API key, or user:password.", format="password"),
+        "token": _text("Token", "Instead of user and password: an API key, or user:password.", format="password"),
         "database": _text("Database", "Empty: Milvus's own 'default'."),
         "secure": {
             "label": "Use TLS",

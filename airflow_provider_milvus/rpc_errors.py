@@ -103,7 +103,7 @@ def _from_grpc(status: Any, waited: float) -> tuple[type[MilvusError], str]:
     if kind is kinds.MilvusUnavailableError:
         if "refused" in lowered:
             return kind, "the connection was refused: nothing listens on that host and port"
-        if "dns" in lowered or "resolution" in lowered or "resolve" in lowered:
+        if "dns" in lowered or "resolution" in lowered or "resolv" in lowered:
             return kind, f"the host name cannot be resolved ({details})"
         if "handshake" in lowered or "ssl" in lowered or "tls" in lowered:
             return kind, f"the TLS handshake failed ({details})"

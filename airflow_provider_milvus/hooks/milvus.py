@@ -130,7 +130,8 @@ class MilvusHook(BaseHook):
                 version = client.perform(Rpc("GetVersion", timeout=TEST_TIMEOUT / 2)).version
                 client.perform(Rpc("ShowCollections", timeout=TEST_TIMEOUT / 2))
         except MilvusError as error:
-            return False, str(error)
+            # Airflow tests a connection under an id that it makes up for the moment.
+            return False, str(error).replace(f"Connection {self.milvus_conn_id!r}", "The connection")
         return True, f"Milvus {version} answers at {settings.uri}, database {settings.database!r}."
 
     def _use(self, connection: Connection) -> None:
@@ -160,20 +161,20 @@ class MilvusHook(BaseHook):
         """The connection form of Airflow 2.11 to 3.1; later versions read ``get_provider_info``."""
         from flask_appbuilder.fieldwidgets import BS3PasswordFieldWidget, BS3TextFieldWidget
         from flask_babel import lazy_gettext
-        from wtforms import BooleanField, FloatField, PasswordField, StringField
+        from wtforms import BooleanField, PasswordField, StringField
         from wtforms.validators import Optional
 
         from airflow_provider_milvus.get_provider_info import connection_fields
 
         def field(described: dict[str, Any]) -> Any:
             label, schema = lazy_gettext(described["label"]), described["schema"]
-            text = {"description": described.get("description", ""), "validators": [Optional()]}
+            text: dict[str, Any] = {"description": described.get("description", ""), "validators": [Optional()]}
             if "boolean" in schema["type"]:
                 return BooleanField(label, description=text["description"])
-            if "number" in schema["type"]:
-                return FloatField(label, widget=BS3TextFieldWidget(), **text)
             if schema.get("format") == "password":
+                text["description"] += " Airflow 2 forgets it when the connection is edited: enter it again then."
                 return PasswordField(label, widget=BS3PasswordFieldWidget(), **text)
+            # Numbers too: one field of a class that Airflow does not list, such as FloatField, and it drops the whole hook.
             return StringField(label, widget=BS3TextFieldWidget(), **text)
 
         return {setting: field(described) for setting, described in connection_fields().items()}

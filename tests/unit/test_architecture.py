@@ -1,0 +1,150 @@
+"""The picture in docs/architecture.md, held to: imports run one way, and files stay small."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import airflow_provider_milvus
+
+PACKAGE = "airflow_provider_milvus"
+ROOT = Path(airflow_provider_milvus.__file__).parent
+FILES = sorted(ROOT.rglob("*.py"))
+
+MAY_IMPORT: dict[str, set[str]] = {
+    "": set(),
+    "get_provider_info": set(),
+    "exceptions": set(),
+    "arguments": {"exceptions"},
+    "flow": {"exceptions"},
+    "connection": {"exceptions", "arguments"},
+    "rpc_errors": {"exceptions"},
+    "conditions": {"exceptions", "flow"},
+    "memory": {"exceptions", "flow", "conditions"},
+    "client": {"exceptions", "arguments", "flow", "connection", "rpc_errors"},
+    "hooks.milvus": {"exceptions", "arguments", "flow", "connection", "client", "get_provider_info"},
+    "triggers.milvus": {"exceptions", "flow", "conditions", "hooks.milvus"},
+    "sensors.milvus": {"exceptions", "arguments", "flow", "conditions", "hooks.milvus", "triggers.milvus"},
+    "operators.base": {"exceptions", "arguments", "hooks.milvus"},
+    "operators.reclaim": {
+        "exceptions",
+        "arguments",
+        "flow",
+        "memory",
+        "client",
+        "hooks.milvus",
+        "operators.base",
+        "reclaim.inventory",
+        "reclaim.policy",
+        "reclaim.report",
+    },
+    "operators.memory": {
+        "exceptions",
+        "arguments",
+        "flow",
+        "conditions",
+        "memory",
+        "client",
+        "hooks.milvus",
+        "triggers.milvus",
+        "operators.base",
+        "operators.reclaim",
+    },
+    "reclaim.inventory": set(),
+    "reclaim.policy": {"reclaim.inventory"},
+    "reclaim.report": {"reclaim.inventory"},
+    "reclaim": set(),
+    "hooks": set(),
+    "operators": set(),
+    "sensors": set(),
+    "triggers": set(),
+}
+"""Each module and what it may import from this package, also inside functions and for types only."""
+
+
+def module_of(path: Path) -> str:
+    return ".".join(part for part in path.relative_to(ROOT).with_suffix("").parts if part != "__init__")
+
+
+def imports_of(path: Path) -> set[str]:
+    """Full names of the modules that a file imports anywhere in it."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {each.name for each in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute"
+            assert node.module is not None
+            submodules = {f"{node.module}.{each.name}" for each in node.names}
+            found |= {each for each in submodules if is_module(each)} or {node.module}
+    return found
+
+
+def is_module(name: str) -> bool:
+    path = ROOT.parent.joinpath(*name.split("."))
+    return name.startswith(PACKAGE) and (path.with_suffix(".py").exists() or (path / "__init__.py").exists())
+
+
+def top_level_imports_of(path: Path) -> set[str]:
+    tree = ast.parse(path.read_text())
+    plain = [node for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom))]
+    return {each.name for node in plain if isinstance(node, ast.Import) for each in node.names} | {
+        node.module or "" for node in plain if isinstance(node, ast.ImportFrom)
+    }
+
+
+def belongs_to(library: str, imported: set[str]) -> set[str]:
+    return {each for each in imported if each == library or each.startswith(f"{library}.")}
+
+
+each_file = pytest.mark.parametrize("path", FILES, ids=lambda path: module_of(path) or "package")
+
+
+@each_file
+def test_a_module_imports_only_what_stands_below_it(path):
+    ours = {each.removeprefix(PACKAGE).removeprefix(".") for each in belongs_to(PACKAGE, imports_of(path))}
+    assert module_of(path) in MAY_IMPORT, "a new module: give it its place here and in docs/architecture.md"
+    assert ours <= MAY_IMPORT[module_of(path)]
+
+
+def test_the_plan_has_no_ring_and_no_module_that_is_gone():
+    assert set(MAY_IMPORT) == {module_of(path) for path in FILES}
+    below: dict[str, set[str]] = {}
+
+    def reach(module: str, on_the_way: tuple[str, ...]) -> set[str]:
+        assert module not in on_the_way, " -> ".join((*on_the_way, module))
+        if module not in below:
+            below[module] = MAY_IMPORT[module].union(*(reach(each, (*on_the_way, module)) for each in MAY_IMPORT[module]))
+        return below[module]
+
+    for module in MAY_IMPORT:
+        reach(module, ())
+
+
+@each_file
+def test_pymilvus_and_grpc_are_imported_in_two_files_and_only_when_used(path):
+    libraries = ("pymilvus", "grpc", "pandas", "numpy", "pyarrow")
+    heavy = set().union(*(belongs_to(each, imports_of(path)) for each in libraries))
+    assert not heavy or module_of(path) in {"client", "rpc_errors"}
+    assert not set().union(*(belongs_to(each, top_level_imports_of(path)) for each in libraries))
+
+
+@pytest.mark.parametrize("path", [each for each in FILES if module_of(each).startswith("reclaim")], ids=module_of)
+def test_reclaim_knows_neither_airflow_nor_milvus(path):
+    assert not belongs_to("airflow", imports_of(path)) | belongs_to("pymilvus", imports_of(path))
+
+
+@pytest.mark.parametrize("module", ["flow", "conditions", "memory", "client", "connection", "rpc_errors", "arguments"])
+def test_what_is_below_the_hook_does_not_run_airflow(module):
+    """Only for types: the flows can be used, and tested, without it."""
+    path = ROOT / f"{module}.py"
+    assert not belongs_to("airflow", top_level_imports_of(path))
+
+
+@each_file
+def test_a_file_stays_small_and_says_what_it_is_for(path):
+    text = path.read_text()
+    assert len(text.splitlines()) < 400
+    assert not text.strip() or ast.get_docstring(ast.parse(text))

@@ -1,0 +1,72 @@
+"""What users install: the wheel, built as it is released."""
+
+from __future__ import annotations
+
+import configparser
+import subprocess
+import sys
+import tomllib
+from email.parser import Parser
+from importlib.util import find_spec
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+
+from airflow_provider_milvus import __version__
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "airflow_provider_milvus"
+
+pytestmark = pytest.mark.skipif(
+    find_spec("build") is None or find_spec("hatchling") is None, reason="needs the packages build and hatchling"
+)
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> ZipFile:
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(ROOT)]
+    built = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert built.returncode == 0, built.stdout + built.stderr
+    (path,) = folder.glob("*.whl")
+    return ZipFile(path)
+
+
+@pytest.fixture(scope="module")
+def information(wheel: ZipFile) -> str:
+    return f"airflow_provider_milvus-{__version__}.dist-info"
+
+
+def test_holds_the_package_and_nothing_beside_it(wheel, information):
+    """No ``airflow/`` above all: it would shadow Airflow's own namespace."""
+    assert {name.partition("/")[0] for name in wheel.namelist()} == {"airflow_provider_milvus", information}
+
+
+def test_holds_every_module_and_the_types_marker(wheel):
+    source = {path.relative_to(ROOT).as_posix() for path in PACKAGE.rglob("*.py")} | {"airflow_provider_milvus/py.typed"}
+    assert source == {name for name in wheel.namelist() if name.startswith("airflow_provider_milvus/")}
+
+
+def test_holds_the_licence(wheel, information):
+    assert "Apache License" in wheel.read(f"{information}/licenses/LICENSE").decode()
+
+
+def test_tells_airflow_where_to_look(wheel, information):
+    entry_points = configparser.ConfigParser()
+    entry_points.read_string(wheel.read(f"{information}/entry_points.txt").decode())
+    assert dict(entry_points["apache_airflow_provider"]) == {
+        "provider_info": "airflow_provider_milvus.get_provider_info:get_provider_info"
+    }
+
+
+def test_says_what_it_is_and_what_it_needs(wheel, information):
+    metadata = Parser().parsestr(wheel.read(f"{information}/METADATA").decode())
+    assert (metadata["Name"], metadata["Version"]) == ("airflow-provider-milvus", __version__)
+    assert metadata["License-Expression"] == "Apache-2.0"
+    assert metadata["Requires-Python"] == ">=3.11"
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    needed = {each.replace(" ", "") for each in metadata.get_all("Requires-Dist") if "extra ==" not in each}
+    assert needed == {each.replace(" ", "") for each in declared}
+    assert {"apache-airflow>=2.11.0", "pymilvus>=2.6.11"} <= needed
+    assert metadata.get_all("Provides-Extra") == ["lite"]
