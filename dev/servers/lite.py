@@ -39,8 +39,8 @@ def lite_server(directory: Path) -> Iterator[LiteServer]:
         log=directory / "server.log",
         ready=lambda: _listens(port),
     )
-    process.start()
     try:
+        process.start()
         yield LiteServer(port, process)
     finally:
         process.kill()

@@ -115,8 +115,8 @@ def standalone_server(
         },
         directory=directory,
     )
-    process.start()
     try:
+        process.start()
         yield StandaloneServer(chosen["proxy_port"], metrics_port, process, scheme)
     finally:
         process.kill()

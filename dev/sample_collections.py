@@ -1,0 +1,78 @@
+"""The collections of the demo: some to release tonight, some to keep, each for another reason."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterable
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+ROWS = 200
+DIMENSION = 8
+LOAD_PATIENCE = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A collection, and whether the nightly reclaim should release it."""
+
+    name: str
+    goes: bool
+    alias: str | None = None
+
+
+def samples(now: datetime) -> list[Sample]:
+    """What the example DAG's default rules meet: ten days of events, a collection that serves searches, scratch work."""
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    days = [midnight - timedelta(days=ago) for ago in reversed(range(10))]
+    # The oldest is in use: an alias keeps it.
+    audited, *others = days
+    return [
+        Sample(f"events_{audited:%Y%m%d}", goes=False, alias="events_under_audit"),
+        *(Sample(f"events_{day:%Y%m%d}", goes=now - day > timedelta(days=7)) for day in others),
+        Sample("docs", goes=False, alias="docs_live"),
+        Sample("tmp_import", goes=True),
+        Sample("tmp_reindex", goes=True),
+        Sample("tmp_reference_keep", goes=False),
+    ]
+
+
+def create(uri: str, wanted: Iterable[Sample]) -> None:
+    """Create the collections with rows and an index, and return when all are in memory."""
+    from pymilvus import DataType, MilvusClient
+
+    # A channel that is closed: Milvus Lite drops one that idles, and gRPC writes about it to the terminal.
+    with closing(MilvusClient(uri, dedicated=True)) as client:
+        schema = client.create_schema(auto_id=False)
+        schema.add_field("id", DataType.INT64, is_primary=True)
+        schema.add_field("vector", DataType.FLOAT_VECTOR, dim=DIMENSION)
+        index = client.prepare_index_params()
+        index.add_index("vector", index_type="FLAT", metric_type="L2")
+        loading = []
+        for each in wanted:
+            client.create_collection(each.name, schema=schema)
+            client.insert(each.name, _rows())
+            client.create_index(each.name, index, sync=False)
+            if each.alias:
+                client.create_alias(each.name, each.alias)
+            client.load_collection(each.name, _async=True)
+            loading.append(each.name)
+        give_up = time.monotonic() + LOAD_PATIENCE
+        while not_yet := [name for name in loading if client.get_load_state(name)["state"].name != "Loaded"]:
+            if time.monotonic() > give_up:
+                raise RuntimeError(f"not loaded after {LOAD_PATIENCE:g} s: {', '.join(not_yet)}")
+            time.sleep(0.2)
+
+
+def load_states(uri: str) -> dict[str, str]:
+    """The load state of every collection, as the server reports it now."""
+    from pymilvus import MilvusClient
+
+    with closing(MilvusClient(uri, dedicated=True)) as client:
+        return {name: client.get_load_state(name)["state"].name for name in sorted(client.list_collections())}
+
+
+def _rows() -> list[dict[str, object]]:
+    return [{"id": key, "vector": [random.random() for _ in range(DIMENSION)]} for key in range(ROWS)]

@@ -1,0 +1,348 @@
+"""A Milvus that plays what no real one does on demand: a load stuck at 40 %, a lost password, an answer that never comes.
+
+It speaks the protocol of pymilvus's own generated stubs over a real socket. A small model of collections answers by itself;
+a test bends it in two ways. Load states are lists, of which each look takes one and the last stays; and any RPC can be given
+steps, such as :func:`refuse` or :func:`slow`, in place of its next answers. Every call is kept with its metadata and the time
+that its deadline left.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from airflow_provider_milvus.client import import_pymilvus
+from dev.servers.process import free_ports
+
+STATES = ("NotExist", "NotLoad", "Loading", "Loaded")
+
+State = tuple[str, int]
+LOADED: State = ("Loaded", 100)
+NOT_LOADED: State = ("NotLoad", 0)
+
+
+def loading(percent: int) -> State:
+    return ("Loading", percent)
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedCall:
+    name: str
+    request: Any
+    metadata: dict[str, str]
+    time_left: float | None
+    """Seconds until the caller gives up; ``None`` without a deadline."""
+
+
+@dataclass(slots=True)
+class Collection:
+    """``now`` is what the last look saw, ``to_come`` what the next ones will; ``on_load`` and ``on_release`` are what comes
+    after such a call."""
+
+    now: State = NOT_LOADED
+    to_come: list[State] = field(default_factory=list)
+    on_load: Sequence[State] = (LOADED,)
+    on_release: Sequence[State] = (NOT_LOADED,)
+    aliases: list[str] = field(default_factory=list)
+    refresh_progress: int = 100
+
+    def become(self, states: Sequence[State]) -> None:
+        self.now, self.to_come = states[0], list(states)
+
+    def look(self) -> State:
+        if self.to_come:
+            self.now = self.to_come.pop(0)
+        return self.now
+
+
+Step = Callable[["ScriptedMilvus", Any, Any], Any]
+"""Given the server, the request and gRPC's context: the answer, or ``None`` for the model's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What Milvus puts into an answer's status."""
+
+    code: int
+    reason: str
+
+
+def refuse(code: int, reason: str) -> Step:
+    return lambda server, request, context: Refusal(code, reason)
+
+
+def abort(status: str, details: str = "") -> Step:
+    """End the call as gRPC does, with ``UNAUTHENTICATED`` for example."""
+
+    def step(server: ScriptedMilvus, request: Any, context: Any) -> None:
+        import grpc
+
+        context.abort(grpc.StatusCode[status], details)
+
+    return step
+
+
+def slow(seconds: float) -> Step:
+    def step(server: ScriptedMilvus, request: Any, context: Any) -> None:
+        server.pause(seconds, context)
+
+    return step
+
+
+def never_answer(server: ScriptedMilvus, request: Any, context: Any) -> None:
+    server.pause(float("inf"), context)
+
+
+def unanswered(server: ScriptedMilvus, request: Any, context: Any) -> Any:
+    """Carry the call out, and let nobody know."""
+    answer = server.carry_out(request)
+    server.pause(float("inf"), context)
+    return answer
+
+
+def no_change(server: ScriptedMilvus, request: Any, context: Any) -> None:
+    """The model's own answer; for a step that is to come later."""
+
+
+def change(action: Callable[[], object]) -> Step:
+    """Something happens on the server just before it answers."""
+
+    def step(server: ScriptedMilvus, request: Any, context: Any) -> None:
+        action()
+
+    return step
+
+
+class ScriptedMilvus:
+    """Serve on a port of the loopback interface between ``start`` and ``stop``; it can be started again."""
+
+    def __init__(self) -> None:
+        import_pymilvus()
+        (self.port,) = free_ports(1)
+        self.collections: dict[str, Collection] = {}
+        self.databases = {"default"}
+        self.version = "v2.3.5"
+        self.calls: list[ReceivedCall] = []
+        self._steps: defaultdict[str, deque[Step]] = defaultdict(deque)
+        self._always: dict[str, Step] = {}
+        self._lock = threading.RLock()
+        self._stopping = threading.Event()
+
+    @property
+    def uri(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        import grpc
+
+        self._stopping = threading.Event()
+        self._workers = ThreadPoolExecutor(max_workers=16)
+        self._server = grpc.server(self._workers, options=[("grpc.so_reuseport", 0)])
+        self._server.add_generic_rpc_handlers([_Handler(self)])
+        self._server.add_insecure_port(f"127.0.0.1:{self.port}")
+        self._server.start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self._server.stop(grace=0).wait()
+        self._workers.shutdown()
+
+    @contextmanager
+    def outage(self, seconds: float) -> Iterator[None]:
+        """Be gone for so long, and change what it will be like afterwards."""
+        self.stop()
+        yield
+        time.sleep(seconds)
+        self.start()
+
+    def add(self, name: str, *states: State, **more: Any) -> Collection:
+        added = self.collections[name] = Collection(**more)
+        added.become(states or [NOT_LOADED])
+        return added
+
+    def next(self, rpc: str, *steps: Step) -> None:
+        """Play ``steps`` for the next calls of ``rpc``, one each; then the model answers again."""
+        self._steps[rpc].extend(steps)
+
+    def always(self, rpc: str, step: Step) -> None:
+        """Play ``step`` for every call of ``rpc`` that has no step of its own."""
+        self._always[rpc] = step
+
+    def received(self, rpc: str) -> list[ReceivedCall]:
+        return [each for each in self.calls if each.name == rpc]
+
+    def pause(self, seconds: float, context: Any) -> None:
+        """Wait, but no longer than the caller does, nor than this server runs."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and context.is_active() and not self._stopping.wait(0.02):
+            pass
+
+    def answer(self, rpc: str, request: Any, context: Any) -> Any:
+        left = context.time_remaining()
+        metadata = {key: value for key, value in context.invocation_metadata() if isinstance(value, str)}
+        with self._lock:
+            # Without a deadline gRPC counts to the end of time.
+            self.calls.append(ReceivedCall(rpc, request, metadata, left if left is not None and left < 1e6 else None))
+            steps = self._steps[rpc]
+            step = steps.popleft() if steps else self._always.get(rpc)
+        answer = step(self, request, context) if step is not None else None
+        return answer if answer is not None else self.carry_out(request)
+
+    def carry_out(self, request: Any) -> Any:
+        """The model's answer: fields of the response, a refusal, or ``NotImplemented``."""
+        rpc = type(request).__name__.removesuffix("Request")
+        act = getattr(self, f"_{rpc}", None)
+        if act is None:
+            return NotImplemented
+        database = getattr(request, "db_name", "") or "default"
+        with self._lock:
+            # 2.3.5 notices a missing database here only; elsewhere it blames the collection.
+            if rpc == "ShowCollections" and database not in self.databases:
+                return Refusal(800, f"database not found[database={database}]")
+            return act(request)
+
+    def _found(self, request: Any) -> Collection | None:
+        database = getattr(request, "db_name", "") or "default"
+        return self.collections.get(self._real(request.collection_name)) if database in self.databases else None
+
+    def _real(self, name: str) -> str:
+        return next((real for real, each in self.collections.items() if name in each.aliases), name)
+
+    def _missing(self, request: Any) -> Refusal:
+        return Refusal(100, f"collection not found[collection={request.collection_name}]")
+
+    def _Connect(self, request: Any) -> dict[str, Any]:
+        return {"identifier": 1, "server_info": {"build_tags": self.version}}
+
+    def _GetVersion(self, request: Any) -> dict[str, Any]:
+        return {"version": self.version}
+
+    def _ShowCollections(self, request: Any) -> dict[str, Any]:
+        in_memory = {name: each.now[1] for name, each in self.collections.items() if each.now[0] != "NotLoad"}
+        listed = in_memory if request.type == 1 else dict.fromkeys(self.collections, 0)
+        return {
+            "collection_names": list(listed),
+            "collection_ids": range(len(listed)),
+            "created_timestamps": [0] * len(listed),
+            "created_utc_timestamps": [0] * len(listed),
+            "inMemory_percentages": list(listed.values()) if request.type == 1 else [],
+        }
+
+    def _HasCollection(self, request: Any) -> dict[str, Any]:
+        return {"value": self._found(request) is not None}
+
+    def _DescribeCollection(self, request: Any) -> Any:
+        found = self._found(request)
+        if found is None:
+            return self._missing(request)
+        name = self._real(request.collection_name)
+        return {"collection_name": request.collection_name, "schema": {"name": name}, "aliases": found.aliases}
+
+    def _GetLoadState(self, request: Any) -> dict[str, Any]:
+        found = self._found(request)
+        return {"state": STATES.index(found.look()[0] if found else "NotExist")}
+
+    def _GetLoadingProgress(self, request: Any) -> Any:
+        found = self._found(request)
+        if found is None:
+            return self._missing(request)
+        if found.now[0] == "NotLoad":
+            return Refusal(101, f"collection not loaded[collection={request.collection_name}]")
+        return {"progress": found.now[1], "refresh_progress": found.refresh_progress}
+
+    def _LoadCollection(self, request: Any) -> Any:
+        found = self._found(request)
+        if found is None:
+            return self._missing(request)
+        if found.now[0] == "NotLoad":
+            found.become(found.on_load)
+        return {}
+
+    def _ReleaseCollection(self, request: Any) -> Any:
+        found = self._found(request)
+        if found is None:
+            return self._missing(request)
+        found.become(found.on_release)
+        return {}
+
+    def _ListAliases(self, request: Any) -> dict[str, Any]:
+        return {"aliases": [alias for each in self.collections.values() for alias in each.aliases]}
+
+    def _DescribeAlias(self, request: Any) -> Any:
+        real = self._real(request.alias)
+        if real == request.alias:
+            return Refusal(1600, f"alias not found[alias={request.alias}]")
+        return {"alias": request.alias, "collection": real}
+
+    def _Insert(self, request: Any) -> dict[str, Any]:
+        return {"insert_cnt": request.num_rows, "IDs": {"int_id": {"data": range(request.num_rows)}}}
+
+
+class _Handler:
+    """Route each RPC by its name, with the message types that its descriptor tells."""
+
+    def __init__(self, milvus: ScriptedMilvus) -> None:
+        from pymilvus.grpc_gen import milvus_pb2
+
+        self._milvus = milvus
+        self._methods = milvus_pb2.DESCRIPTOR.services_by_name["MilvusService"].methods_by_name
+
+    def service(self, details: Any) -> Any:
+        import grpc
+
+        method = self._methods.get(details.method.rpartition("/")[2])
+        if method is None:
+            return None
+        return grpc.unary_unary_rpc_method_handler(
+            lambda request, context: self._response(method, request, context),
+            request_deserializer=method.input_type._concrete_class.FromString,
+            response_serializer=method.output_type._concrete_class.SerializeToString,
+        )
+
+    def _response(self, method: Any, request: Any, context: Any) -> Any:
+        import grpc
+
+        response = method.output_type._concrete_class()
+        answer = self._milvus.answer(method.name, request, context)
+        if answer is NotImplemented:
+            context.abort(grpc.StatusCode.UNIMPLEMENTED, f"{method.name} is not played")
+        if isinstance(answer, Refusal):
+            status = response.status if "status" in response.DESCRIPTOR.fields_by_name else response
+            # 2.3 fills in the older error_code as well.
+            status.code, status.error_code, status.reason = answer.code, 1, answer.reason
+            return response
+        return type(response)(**answer)
+
+
+@contextmanager
+def scripted_server() -> Iterator[ScriptedMilvus]:
+    server = ScriptedMilvus()
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+@contextmanager
+def silent_port() -> Iterator[str]:
+    """The address of a port that accepts connections and never says a word."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(128)
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+
+
+@contextmanager
+def refused_port() -> Iterator[str]:
+    """The address of a port that refuses connections; it is held, so that nobody else begins to listen on it."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{held.getsockname()[1]}"

@@ -1,0 +1,182 @@
+"""A frozen server, a port that never answers, a refused port: everything ends within its timeout plus 2 s and says which."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowSensorTimeout
+
+from airflow_provider_milvus.conditions import LoadState
+from airflow_provider_milvus.exceptions import MilvusError, MilvusTimeoutError, MilvusUnavailableError
+from airflow_provider_milvus.hooks.milvus import MilvusHook
+from airflow_provider_milvus.operators.memory import (
+    MilvusLoadCollectionOperator,
+    MilvusLoadPartitionsOperator,
+    MilvusReclaimMemoryOperator,
+    MilvusRefreshLoadOperator,
+    MilvusReleaseCollectionOperator,
+    MilvusReleasePartitionsOperator,
+)
+from airflow_provider_milvus.sensors.milvus import MilvusLoadStateSensor
+from airflow_provider_milvus.triggers.milvus import MilvusConditionTrigger, outcome
+from dev.servers.process import ServerProcess
+from dev.servers.scripted import LOADED, ScriptedMilvus, never_answer, slow
+from tests.integration.support import SLACK, Connect, MakeCollection, Milvus, context_of_reschedule, ends_within, event_of
+
+TIMEOUT = 1.0
+
+
+def operator(kind: type[Any], **arguments: Any) -> Callable[[dict[str, Any]], Any]:
+    return lambda context: kind(task_id="t", timeout=TIMEOUT, **arguments).execute(context)
+
+
+def call_client(context: dict[str, Any]) -> None:
+    with MilvusHook(timeout=TIMEOUT).client() as client:
+        client.list_collections()
+
+
+def call_client_that_changes_data(context: dict[str, Any]) -> None:
+    with MilvusHook(timeout=TIMEOUT).client() as client:
+        client.insert("docs", [{"id": 1, "vector": [0.0] * 8}])
+
+
+def call_async_client(context: dict[str, Any]) -> None:
+    async def call() -> None:
+        async with MilvusHook(timeout=TIMEOUT).async_client() as client:
+            await client.list_collections()
+
+    asyncio.run(call())
+
+
+def run_trigger(context: dict[str, Any]) -> None:
+    trigger = MilvusConditionTrigger(
+        condition=LoadState("docs").serialize(), end=time.time() + TIMEOUT, milvus_conn_id="milvus_default"
+    )
+    outcome(asyncio.run(event_of(trigger)))
+
+
+ACTIONS = {
+    "release": operator(MilvusReleaseCollectionOperator, collection_name="docs"),
+    "load": operator(MilvusLoadCollectionOperator, collection_name="docs"),
+    "load deferred": operator(MilvusLoadCollectionOperator, collection_name="docs", deferrable=True),
+    "refresh": operator(MilvusRefreshLoadOperator, collection_name="docs"),
+    "load partitions": operator(MilvusLoadPartitionsOperator, collection_name="docs", partition_names=["p"]),
+    "release partitions": operator(MilvusReleasePartitionsOperator, collection_name="docs", partition_names=["p"]),
+    "reclaim": operator(MilvusReclaimMemoryOperator, collections="*"),
+    "sensor": operator(MilvusLoadStateSensor, collection_name="docs"),
+    "sensor rescheduled": operator(MilvusLoadStateSensor, collection_name="docs", mode="reschedule"),
+    "sensor deferred": operator(MilvusLoadStateSensor, collection_name="docs", deferrable=True),
+    "trigger": run_trigger,
+    "client": call_client,
+    "client changing data": call_client_that_changes_data,
+    "async client": call_async_client,
+}
+
+FAULTS = {
+    "frozen lite": "did not answer",
+    "frozen standalone": "did not answer",
+    "silent port": "did not answer",
+    "refused port": "refused",
+}
+
+
+@pytest.fixture(params=[pytest.param(each, marks=pytest.mark.standalone if "standalone" in each else ()) for each in FAULTS])
+def fault(request: pytest.FixtureRequest, connect: Connect) -> Iterator[str]:
+    """The connection points to something that does not work; the value is how the error must call it."""
+    frozen: ServerProcess | None = None
+    if request.param.startswith("frozen"):
+        server: Milvus = request.getfixturevalue(request.param.removeprefix("frozen "))
+        frozen, uri = server.process, server.uri
+        frozen.freeze()
+    else:
+        uri = request.getfixturevalue(request.param.removesuffix(" port"))
+    connect(uri)
+    yield FAULTS[request.param]
+    if frozen is not None:
+        frozen.thaw()
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+def test_it_ends_in_time_and_says_why(fault: str, action: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    context = context_of_reschedule(monkeypatch) if action == "sensor rescheduled" else {}
+
+    with ends_within(TIMEOUT + SLACK), pytest.raises((MilvusError, AirflowSensorTimeout), match=fault) as failed:
+        ACTIONS[action](context)
+
+    assert "'milvus_default'" in str(failed.value)
+    assert "database 'default'" in str(failed.value)
+
+
+def test_connection_test_ends_in_five_seconds_and_says_why(fault: str) -> None:
+    with ends_within(5):
+        works, message = MilvusHook().test_connection()
+
+    assert not works
+    assert fault in message
+
+
+def test_frozen_in_the_middle_of_a_task_it_still_ends(lite: Milvus, make_collection: MakeCollection) -> None:
+    """The connection is open and idle when the server stops answering."""
+    name = make_collection(load=True)
+    with MilvusHook(timeout=1).client() as client:
+        client.list_collections()
+        lite.process.freeze()
+        try:
+            with ends_within(1 + SLACK), pytest.raises(MilvusTimeoutError, match="did not answer"):
+                client.get_load_state(name)
+        finally:
+            lite.process.thaw()
+
+        assert client.has_collection(name)
+
+
+@pytest.mark.xfail(strict=True, reason="pymilvus connects one synchronous client at a time, under a lock of the process")
+def test_host_that_hangs_holds_up_no_other_thread(silent: str, lite: Milvus, connect: Connect) -> None:
+    connect(silent, conn_id="milvus_hanging")
+
+    def hang(_: int) -> type[BaseException]:
+        with pytest.raises(MilvusTimeoutError) as failed, MilvusHook("milvus_hanging", timeout=2).client() as client:
+            client.list_collections()
+        return failed.type
+
+    with ThreadPoolExecutor(2) as threads:
+        hanging = threads.map(hang, range(2))
+        time.sleep(0.3)
+
+        with ends_within(1), MilvusHook().client() as client:
+            client.list_collections()
+
+        assert list(hanging) == [MilvusTimeoutError] * 2
+
+
+def test_slow_answer_in_time_is_an_answer(scripted: ScriptedMilvus) -> None:
+    scripted.add("docs", LOADED)
+    scripted.next("DescribeCollection", slow(1))
+    scripted.next("GetLoadState", slow(1))
+
+    result = MilvusReleaseCollectionOperator(task_id="t", collection_name="docs", timeout=20).execute({})
+
+    assert result["state"] == "NotLoad"
+
+
+@pytest.mark.parametrize("silent_rpc", ["Connect", "DescribeCollection", "GetLoadState", "LoadCollection", "GetLoadingProgress"])
+def test_whichever_call_of_a_load_is_never_answered_it_ends(scripted: ScriptedMilvus, silent_rpc: str) -> None:
+    scripted.add("docs", on_load=[("Loading", 0)])
+    scripted.always(silent_rpc, never_answer)
+
+    with ends_within(TIMEOUT + SLACK), pytest.raises(MilvusTimeoutError, match="did not answer"):
+        MilvusLoadCollectionOperator(task_id="t", collection_name="docs", timeout=TIMEOUT).execute({})
+
+
+def test_server_that_goes_away_between_two_calls_is_unavailable(scripted: ScriptedMilvus) -> None:
+    with MilvusHook(timeout=1).client() as client:
+        client.list_collections()
+        scripted.stop()
+        with ends_within(1 + SLACK), pytest.raises(MilvusUnavailableError, match="refused"):
+            client.list_collections()
+        scripted.start()

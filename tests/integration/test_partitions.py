@@ -1,0 +1,144 @@
+"""Partitions, one by one: Milvus calls a collection Loaded as soon as one of them is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from airflow_provider_milvus.exceptions import (
+    MilvusInvalidArgumentError,
+    MilvusPartitionNotFoundError,
+    MilvusUnsupportedError,
+)
+from airflow_provider_milvus.operators.memory import (
+    MilvusLoadCollectionOperator,
+    MilvusLoadPartitionsOperator,
+    MilvusReleasePartitionsOperator,
+)
+from airflow_provider_milvus.sensors.milvus import MilvusLoadStateSensor
+from tests.integration.support import MakeCollection, Milvus, finish
+
+
+def load(name: str, partition_names: Any, **arguments: Any) -> Any:
+    return finish(
+        MilvusLoadPartitionsOperator(
+            task_id="load", collection_name=name, partition_names=partition_names, poll_interval=0.2, **arguments
+        )
+    )
+
+
+def release(name: str, partition_names: Any, **arguments: Any) -> Any:
+    return MilvusReleasePartitionsOperator(
+        task_id="release", collection_name=name, partition_names=partition_names, **arguments
+    ).execute({})
+
+
+@pytest.fixture
+def halves(milvus: Milvus, make_collection: MakeCollection) -> str:
+    """A collection that is not loaded, with the partitions ``left`` and ``right`` beside the default one."""
+    name = make_collection()
+    with milvus.plain_client() as client:
+        client.create_partition(name, "left")
+        client.create_partition(name, "right")
+    return name
+
+
+@pytest.fixture
+def standalone_halves(standalone: Milvus, make_collection: MakeCollection) -> str:
+    name = make_collection()
+    with standalone.plain_client() as client:
+        client.create_partition(name, "left")
+        client.create_partition(name, "right")
+    return name
+
+
+@pytest.mark.standalone
+@pytest.mark.parametrize("deferrable", [False, True], ids=["worker", "deferred"])
+def test_only_the_named_partition_is_loaded(standalone: Milvus, standalone_halves: str, deferrable: bool) -> None:
+    result = load(standalone_halves, ["left"], deferrable=deferrable)
+
+    assert (result["previous_state"], result["state"], result["partitions"]) == ("NotLoad", "Loaded", ["left"])
+    assert standalone.state_of(standalone_halves, "left") == "Loaded"
+    assert standalone.state_of(standalone_halves, "right") == "NotLoad"
+    assert standalone.state_of(standalone_halves) == "Loaded"
+
+
+@pytest.mark.standalone
+def test_only_the_named_partition_is_released(standalone: Milvus, standalone_halves: str) -> None:
+    load(standalone_halves, ["left", "right"])
+
+    result = release(standalone_halves, "left")
+
+    assert (result["previous_state"], result["state"], result["partitions"]) == ("Loaded", "NotLoad", ["left"])
+    assert standalone.state_of(standalone_halves, "left") == "NotLoad"
+    assert standalone.state_of(standalone_halves, "right") == "Loaded"
+
+
+@pytest.mark.standalone
+def test_release_of_a_loaded_and_a_released_partition_does_the_loaded_one(standalone: Milvus, standalone_halves: str) -> None:
+    load(standalone_halves, ["left"])
+
+    release(standalone_halves, ["left", "right"])
+
+    assert standalone.state_of(standalone_halves, "left") == "NotLoad"
+
+
+@pytest.mark.standalone
+def test_sensor_asks_each_partition_and_not_the_collection(standalone: Milvus, standalone_halves: str) -> None:
+    load(standalone_halves, ["left"])
+
+    def sees(partition_names: Any) -> bool:
+        return MilvusLoadStateSensor(
+            task_id="wait", collection_name=standalone_halves, partition_names=partition_names
+        ).poke({})
+
+    assert sees(None)
+    assert sees("left")
+    assert not sees("right")
+    assert not sees(["left", "right"])
+
+
+@pytest.mark.standalone
+def test_loading_the_collection_completes_it_and_a_kill_leaves_what_was_there(
+    standalone: Milvus, standalone_halves: str
+) -> None:
+    load(standalone_halves, ["left"])
+    operator = MilvusLoadCollectionOperator(
+        task_id="load", collection_name=standalone_halves, poll_interval=0.2, release_on_kill=True
+    )
+
+    operator.execute({})
+    operator.on_kill()
+
+    assert standalone.state_of(standalone_halves, "left") == "Loaded"
+    assert standalone.state_of(standalone_halves, "right") == "Loaded"
+
+
+def test_missing_partition_fails_before_anything_is_changed(milvus: Milvus, halves: str) -> None:
+    with pytest.raises(MilvusPartitionNotFoundError, match="'middle'"):
+        load(halves, ["left", "middle"])
+    assert milvus.state_of(halves) == "NotLoad"
+
+    with milvus.plain_client() as client:
+        client.load_collection(halves)
+    with pytest.raises(MilvusPartitionNotFoundError, match="'middle'"):
+        release(halves, ["left", "middle"])
+    assert milvus.state_of(halves) == "Loaded"
+
+
+def test_lite_cannot_do_it_and_changes_nothing(lite: Milvus, make_collection: MakeCollection) -> None:
+    name = make_collection(load=True)
+
+    with pytest.raises(MilvusUnsupportedError):
+        release(name, "_default")
+
+    assert lite.state_of(name) == "Loaded"
+
+
+@pytest.mark.parametrize("partition_names", [[], "", [""], [None], "left right", 5, None])
+def test_partition_names_that_can_never_be_are_refused(lite: Milvus, partition_names: Any) -> None:
+    with pytest.raises(MilvusInvalidArgumentError, match="partition_names"):
+        release("docs", partition_names)
+    with pytest.raises(MilvusInvalidArgumentError, match="partition_names"):
+        load("docs", partition_names)

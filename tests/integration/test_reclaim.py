@@ -1,0 +1,343 @@
+"""The nightly reclaim: what goes, what stays and why, seen on the server afterwards."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError, MilvusReclaimError
+from airflow_provider_milvus.operators.memory import MilvusReclaimMemoryOperator
+from dev.servers.scripted import LOADED, NOT_LOADED, ScriptedMilvus, change, loading, refuse
+from tests.integration.support import SLACK, Milvus, build_collection, context_of_run, ends_within
+
+NIGHT = datetime(2026, 3, 10, 2, tzinfo=UTC)
+
+
+def reclaim(context: dict[str, Any] | None = None, **arguments: Any) -> dict[str, Any]:
+    operator = MilvusReclaimMemoryOperator(task_id="reclaim", **arguments)
+    result: dict[str, Any] = operator.execute(context if context is not None else context_of_run(NIGHT))
+    return result
+
+
+def names(entries: list[dict[str, str]]) -> list[str]:
+    return [each["collection"] for each in entries]
+
+
+def reasons(result: dict[str, Any]) -> dict[str, str]:
+    return {each["collection"]: each["reason"] for each in result["kept"]}
+
+
+@pytest.fixture
+def stock(milvus: Milvus) -> Iterator[Callable[[str], str]]:
+    """Some loaded collections, as a team has them, in a server that has no others; and how to ask for their state."""
+    loaded = ["events_20260101", "events_20260301", "events_20260309", "docs", "tmp_a", "tmp_b"]
+    with milvus.plain_client() as client:
+        for other in client.list_collections():
+            client.drop_collection(other)
+        for name in [*loaded, "events_20260102"]:
+            build_collection(client, name, rows=10, dim=4)
+        client.create_alias("docs", "live")
+        client.release_collection("events_20260102")
+        for name in loaded:
+            client.load_collection(name)
+        yield milvus.state_of
+        client.drop_alias("live")
+        for name in [*loaded, "events_20260102"]:
+            client.drop_collection(name)
+
+
+def test_patterns_age_and_aliases_decide_and_the_server_agrees(stock: Callable[[str], str]) -> None:
+    result = reclaim(collections=["events_*", "docs"], exclude=["*_20260301"], older_than=timedelta(days=7))
+
+    assert names(result["released"]) == ["events_20260101"]
+    assert result["failed"] == []
+    assert result["released"] == [
+        {
+            "database": "default",
+            "collection": "events_20260101",
+            "state": "NotLoad",
+            "reason": "matches 'events_*', 68.1 days old, over 7.0 days",
+        }
+    ]
+    assert reasons(result) == {
+        "docs": "behind the alias live",
+        "events_20260102": "not in memory",
+        "events_20260301": "excluded by '*_20260301'",
+        "events_20260309": "26.0 h old, not over 7.0 days",
+        "tmp_a": "matches no pattern",
+        "tmp_b": "matches no pattern",
+    }
+    assert stock("events_20260101") == "NotLoad"
+    kept_in_memory = ["docs", "events_20260301", "events_20260309", "tmp_a", "tmp_b"]
+    assert {stock(name) for name in kept_in_memory} == {"Loaded"}
+    assert json.loads(json.dumps(result)) == result
+
+
+def test_dry_run_tells_and_changes_nothing(stock: Callable[[str], str], log_text: Callable[[], str]) -> None:
+    result = reclaim(collections="*", keep_aliased=False, dry_run=True)
+
+    assert result["dry_run"] is True
+    assert result["released"] == []
+    planned = ["docs", "events_20260101", "events_20260301", "events_20260309", "tmp_a", "tmp_b"]
+    assert sorted(names(result["planned"])) == planned
+    assert {stock(name) for name in planned} == {"Loaded"}
+    assert "would release" in log_text()
+
+
+def test_aliased_collection_goes_only_when_that_is_said(stock: Callable[[str], str]) -> None:
+    result = reclaim(collections="docs", keep_aliased=False)
+
+    assert names(result["released"]) == ["docs"]
+    assert stock("docs") == "NotLoad"
+
+
+def test_only_so_many_are_released_oldest_first(stock: Callable[[str], str]) -> None:
+    result = reclaim(collections="events_*", older_than="PT1H", max_releases=2)
+
+    assert names(result["released"]) == ["events_20260101", "events_20260301"]
+    assert reasons(result)["events_20260309"].startswith("beyond max_releases (2)")
+    assert stock("events_20260309") == "Loaded"
+
+
+# What follows needs no real server: it is about the plan, or about what a server does on demand only.
+
+
+@pytest.mark.parametrize("nothing", [{}, {"collections": []}, {"collections": None, "exclude": ["x"]}, {"older_than": ""}])
+def test_neither_pattern_nor_age_is_an_error_and_never_everything(scripted: ScriptedMilvus, nothing: dict[str, Any]) -> None:
+    scripted.add("docs", LOADED)
+
+    with pytest.raises(MilvusInvalidArgumentError, match="collections, older_than, or both"):
+        reclaim(**nothing)
+
+    assert scripted.calls == []
+
+
+@pytest.mark.parametrize(
+    ("argument", "bad"),
+    [
+        ("collections", 5),
+        ("collections", [None]),
+        ("collections", [""]),
+        ("collections", "['events_*']"),
+        ("exclude", [5]),
+        ("older_than", "a week"),
+        ("older_than", 7),
+        ("older_than", timedelta(days=-1)),
+        ("date_format", "%Q"),
+        ("date_format", "%d"),
+        ("timezone", "Mars/Olympus"),
+        ("dry_run", "perhaps"),
+        ("dry_run", None),
+        ("max_releases", 0),
+        ("max_releases", "many"),
+    ],
+)
+def test_argument_that_can_never_work_is_named_before_anything_is_asked(
+    scripted: ScriptedMilvus, argument: str, bad: Any
+) -> None:
+    scripted.add("events_20200101", LOADED)
+
+    with pytest.raises(MilvusInvalidArgumentError, match=argument):
+        reclaim(**{"collections": "events_*", "older_than": "P1D", argument: bad})
+
+    assert scripted.calls == []
+
+
+def test_age_counts_from_the_start_of_the_day_in_its_time_zone(scripted: ScriptedMilvus) -> None:
+    """At two in the night in UTC, Auckland's eighth of March began 63 hours ago, and Honolulu's 40."""
+    scripted.add("events_20260308", LOADED)
+
+    auckland = reclaim(collections="*", older_than="PT60H", timezone="Pacific/Auckland", dry_run=True)
+    honolulu = reclaim(collections="*", older_than="PT60H", timezone="Pacific/Honolulu", dry_run=True)
+
+    assert names(auckland["planned"]) == ["events_20260308"]
+    assert names(honolulu["kept"]) == ["events_20260308"]
+
+
+def test_another_format_of_the_date(scripted: ScriptedMilvus) -> None:
+    scripted.add("events_2026_03_01", LOADED)
+    scripted.add("events_20260301", LOADED)
+
+    result = reclaim(collections="*", older_than="P1D", date_format="%Y_%m_%d")
+
+    assert names(result["released"]) == ["events_2026_03_01"]
+    assert reasons(result) == {"events_20260301": "no date in its name"}
+
+
+def test_now_is_the_logical_date_and_not_the_clock(scripted: ScriptedMilvus) -> None:
+    scripted.add("events_20200102", LOADED)
+
+    result = reclaim(context_of_run(datetime(2020, 1, 3, tzinfo=UTC)), older_than="P7D")
+
+    assert reasons(result) == {"events_20200102": "24.0 h old, not over 7.0 days".replace("24.0 h", "1.0 days")}
+
+
+def test_manual_run_without_a_logical_date_counts_from_run_after(scripted: ScriptedMilvus) -> None:
+    scripted.add("events_20200102", LOADED)
+    run = SimpleNamespace(run_after=datetime(2020, 1, 3, tzinfo=UTC))
+    context = {**context_of_run(), "logical_date": None, "dag_run": run}
+
+    result = reclaim(context, older_than="P7D")
+
+    assert names(result["kept"]) == ["events_20200102"]
+
+
+def test_without_a_dag_run_ages_count_to_now(scripted: ScriptedMilvus) -> None:
+    scripted.add("events_20200102", LOADED)
+
+    assert names(reclaim({}, older_than="P7D")["released"]) == ["events_20200102"]
+
+
+def test_number_of_calls_does_not_grow_with_what_is_not_in_memory(scripted: ScriptedMilvus) -> None:
+    scripted.add("events_a", LOADED)
+    reclaim(collections="events_*")
+    few = len(scripted.calls)
+    scripted.calls.clear()
+    scripted.collections["events_a"].become([LOADED])
+    for number in range(300):
+        scripted.add(f"events_{number}", NOT_LOADED)
+
+    result = reclaim(collections="events_*")
+
+    assert len(result["kept"]) == 300
+    assert len(scripted.calls) == few
+
+
+def test_dry_run_asks_a_handful_of_questions(scripted: ScriptedMilvus) -> None:
+    for number in range(300):
+        scripted.add(f"events_{number}", LOADED)
+
+    reclaim(collections="events_*", dry_run=True)
+
+    assert len(scripted.calls) <= 6
+
+
+def test_one_failure_stops_no_other_and_the_result_is_pushed_first(
+    scripted: ScriptedMilvus, log_text: Callable[[], str]
+) -> None:
+    for name in ("events_a", "events_b", "events_c"):
+        scripted.add(name, LOADED)
+
+    def breaks_for_b(server: ScriptedMilvus, request: Any, context: Any) -> Any:
+        return refuse(65535, "segment is stuck")(server, request, context) if request.collection_name == "events_b" else None
+
+    scripted.always("ReleaseCollection", breaks_for_b)
+    context = context_of_run(NIGHT)
+
+    with pytest.raises(MilvusReclaimError, match=r"2 released, 0 kept, 1 failed.*events_b.*segment is stuck"):
+        reclaim(context, collections="events_*")
+
+    ((key, pushed),) = context["ti"].pushed
+    assert key == "return_value"
+    assert names(pushed["released"]) == ["events_a", "events_c"]
+    assert names(pushed["failed"]) == ["events_b"]
+    assert json.loads(json.dumps(pushed)) == pushed
+    assert scripted.collections["events_c"].now == NOT_LOADED
+    assert "FAILED" in log_text()
+
+
+def test_release_that_nobody_sees_is_a_failure_within_its_own_time(scripted: ScriptedMilvus) -> None:
+    scripted.add("events_a", LOADED, on_release=[LOADED])
+    scripted.add("events_b", LOADED)
+    context = context_of_run(NIGHT)
+
+    with ends_within(1 + SLACK), pytest.raises(MilvusReclaimError, match="still Loaded"):
+        reclaim(context, collections="events_*", release_timeout=1)
+
+    assert names(context["ti"].pushed[0][1]["released"]) == ["events_b"]
+
+
+def test_server_that_goes_away_ends_the_run_and_says_what_was_not_tried(scripted: ScriptedMilvus) -> None:
+    for name in ("events_a", "events_b", "events_c"):
+        scripted.add(name, LOADED)
+    context = context_of_run(NIGHT)
+    import threading
+
+    stopping = threading.Thread(target=scripted.stop)
+
+    def stops(server: ScriptedMilvus, request: Any, grpc_context: Any) -> Any:
+        if request.collection_name == "events_b":
+            stopping.start()
+            server.pause(5, grpc_context)
+
+    scripted.always("ReleaseCollection", stops)
+    with ends_within(4 + SLACK), pytest.raises(MilvusReclaimError):
+        reclaim(context, collections="events_*", release_timeout=1)
+    stopping.join()
+    scripted.start()
+
+    pushed = context["ti"].pushed[0][1]
+    assert names(pushed["released"]) == ["events_a"]
+    assert names(pushed["failed"]) == ["events_b", "events_c"]
+    assert "not tried" in pushed["failed"][1]["reason"]
+
+
+def test_collection_that_gets_an_alias_after_the_plan_is_kept(scripted: ScriptedMilvus) -> None:
+    docs = scripted.add("docs", LOADED)
+    scripted.next("DescribeCollection", change(lambda: docs.aliases.append("live")))
+
+    result = reclaim(collections="docs")
+
+    assert result["released"] == []
+    assert "changed since it was planned" in reasons(result)["docs"]
+    assert "'live'" in reasons(result)["docs"]
+    assert docs.now == LOADED
+
+
+def test_collection_that_begins_to_load_after_the_plan_is_kept(scripted: ScriptedMilvus) -> None:
+    docs = scripted.add("docs", LOADED)
+    scripted.next("DescribeCollection", change(lambda: docs.become([loading(10)])))
+
+    result = reclaim(collections="docs")
+
+    assert "being loaded" in reasons(result)["docs"]
+    assert scripted.received("ReleaseCollection") == []
+
+
+def test_collection_that_is_dropped_after_the_plan_is_no_failure(scripted: ScriptedMilvus) -> None:
+    scripted.add("docs", LOADED)
+    scripted.next("DescribeCollection", change(lambda: scripted.collections.pop("docs")))
+
+    result = reclaim(collections="docs")
+
+    assert result["failed"] == []
+    assert reasons(result) == {"docs": "dropped since it was planned"}
+
+
+def test_collection_that_is_loading_is_kept(scripted: ScriptedMilvus) -> None:
+    scripted.add("docs", loading(0))
+
+    assert reasons(reclaim(collections="docs")) == {"docs": "being loaded just now"}
+
+
+def test_every_collection_has_a_reason_in_the_table(scripted: ScriptedMilvus, log_text: Callable[[], str]) -> None:
+    scripted.add("events_20260101", LOADED)
+    scripted.add("docs", LOADED, aliases=["live"])
+
+    reclaim(collections=["*"], older_than="P7D")
+
+    text = log_text()
+    lines = [line for line in text.splitlines() if line.startswith(("released", "kept"))]
+    assert any("events_20260101" in line and "68.1 days old" in line for line in lines)
+    assert any("docs" in line and "behind the alias live" in line for line in lines)
+    starts = {line.index("docs" if "docs" in line else "events_20260101") for line in lines}
+    assert len(starts) == 1
+
+
+def test_pattern_that_matches_nothing_is_a_warning(scripted: ScriptedMilvus, log_text: Callable[[], str]) -> None:
+    scripted.add("docs", LOADED)
+
+    reclaim(collections=["evnts_*"])
+
+    assert "'evnts_*' matches no collection" in log_text()
+
+
+def test_arguments_are_templated(scripted: ScriptedMilvus) -> None:
+    assert {"collections", "exclude", "older_than", "date_format", "plan_only", "max_releases"} <= set(
+        MilvusReclaimMemoryOperator.template_fields
+    )

@@ -1,0 +1,180 @@
+"""Releasing a collection: done when the server says NotLoad, refused where it would hurt somebody."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from airflow_provider_milvus.exceptions import (
+    MilvusCollectionNotFoundError,
+    MilvusDatabaseNotFoundError,
+    MilvusRefusedError,
+    MilvusTimeoutError,
+)
+from airflow_provider_milvus.operators.memory import MilvusReleaseCollectionOperator
+from dev.servers.scripted import LOADED, NOT_LOADED, ScriptedMilvus, loading, refuse, unanswered
+from tests.integration.support import SLACK, MakeCollection, Milvus, ends_within, eventually
+
+
+def release(collection_name: str, **arguments: object) -> dict[str, object]:
+    operator = MilvusReleaseCollectionOperator(task_id="release", collection_name=collection_name, **arguments)
+    result: dict[str, object] = operator.execute({})
+    return result
+
+
+def test_release_ends_when_the_collection_is_out_of_memory(milvus: Milvus, make_collection: MakeCollection) -> None:
+    name = make_collection(load=True)
+
+    result = release(name)
+
+    assert milvus.state_of(name) == "NotLoad"
+    seconds = result.pop("seconds")
+    assert isinstance(seconds, float)
+    assert result == {"collection": name, "database": "default", "previous_state": "Loaded", "state": "NotLoad"}
+
+
+def test_release_returns_what_fits_into_xcom(lite: Milvus, make_collection: MakeCollection) -> None:
+    result = release(make_collection(load=True))
+
+    assert json.loads(json.dumps(result)) == result
+
+
+def test_releasing_what_is_not_in_memory_succeeds(milvus: Milvus, make_collection: MakeCollection) -> None:
+    name = make_collection()
+
+    result = release(name)
+
+    assert (result["previous_state"], result["state"]) == ("NotLoad", "NotLoad")
+    assert milvus.state_of(name) == "NotLoad"
+
+
+def test_missing_collection_fails(milvus: Milvus) -> None:
+    with pytest.raises(MilvusCollectionNotFoundError, match="nowhere"):
+        release("nowhere")
+
+
+def test_missing_collection_can_be_skipped(milvus: Milvus) -> None:
+    result = release("nowhere", if_missing="skip")
+
+    assert (result["previous_state"], result["state"]) == ("NotExist", "NotExist")
+
+
+@pytest.mark.parametrize("if_missing", ["fail", "skip"])
+def test_missing_database_is_not_a_missing_collection(milvus: Milvus, make_collection: MakeCollection, if_missing: str) -> None:
+    name = make_collection(load=True)
+
+    with pytest.raises(MilvusDatabaseNotFoundError) as refused:
+        release(name, database="nowhere", if_missing=if_missing)
+
+    assert "'nowhere'" in str(refused.value)
+    assert "collection not found" not in str(refused.value).lower()
+    assert milvus.state_of(name) == "Loaded"
+
+
+def test_release_through_alias_is_refused(milvus: Milvus, make_collection: MakeCollection) -> None:
+    name = make_collection(load=True)
+    with milvus.plain_client() as client:
+        client.create_alias(name, f"live_{name}")
+
+        with pytest.raises(MilvusRefusedError, match=f"alias of the collection '{name}'"):
+            release(f"live_{name}")
+
+        assert milvus.state_of(name) == "Loaded"
+        client.drop_alias(f"live_{name}")
+
+
+def test_release_through_alias_can_be_allowed(milvus: Milvus, make_collection: MakeCollection) -> None:
+    name = make_collection(load=True)
+    with milvus.plain_client() as client:
+        client.create_alias(name, f"live_{name}")
+
+        result = release(f"live_{name}", allow_alias=True)
+
+        assert (result["collection"], result["alias"]) == (name, f"live_{name}")
+        assert milvus.state_of(name) == "NotLoad"
+        client.drop_alias(f"live_{name}")
+
+
+def test_release_of_what_is_being_loaded_is_refused(scripted: ScriptedMilvus) -> None:
+    scripted.add("docs", loading(40))
+
+    with pytest.raises(MilvusRefusedError, match="being loaded"):
+        release("docs")
+
+    assert scripted.received("ReleaseCollection") == []
+
+
+def test_release_of_what_is_being_loaded_can_be_forced(scripted: ScriptedMilvus) -> None:
+    docs = scripted.add("docs", loading(40))
+
+    result = release("docs", force=True)
+
+    assert result["previous_state"] == "Loading"
+    assert docs.now == NOT_LOADED
+
+
+def test_release_without_an_answer_is_watched_and_not_sent_twice(scripted: ScriptedMilvus) -> None:
+    """The server has it in its queue: the call times out, the collection leaves memory later."""
+    docs = scripted.add("docs", LOADED, on_release=[LOADED, LOADED, NOT_LOADED])
+    scripted.next("ReleaseCollection", unanswered)
+
+    result = release("docs", timeout=3)
+
+    assert result["state"] == "NotLoad"
+    assert docs.now == NOT_LOADED
+    assert len(scripted.received("ReleaseCollection")) == 1
+
+
+def test_release_that_is_never_carried_out_fails_at_its_timeout(scripted: ScriptedMilvus) -> None:
+    scripted.add("docs", LOADED, on_release=[LOADED])
+
+    with ends_within(1 + SLACK), pytest.raises(MilvusTimeoutError, match=r"still Loaded 1 s after .* may still release it"):
+        release("docs", timeout=1)
+
+
+def test_release_is_sent_again_after_a_restart_that_forgot_it(scripted: ScriptedMilvus) -> None:
+    docs = scripted.add("docs", LOADED, on_release=[LOADED])
+    with ThreadPoolExecutor(1) as worker:
+        task = worker.submit(release, "docs", timeout=20)
+        eventually(lambda: len(scripted.received("ReleaseCollection")) == 1)
+        with scripted.outage(1):
+            docs.on_release = [NOT_LOADED]
+
+        assert task.result()["state"] == "NotLoad"
+
+    assert len(scripted.received("ReleaseCollection")) == 2
+
+
+def test_rate_limited_release_is_tried_again(scripted: ScriptedMilvus) -> None:
+    docs = scripted.add("docs", LOADED)
+    scripted.next("ReleaseCollection", *[refuse(8, "request is rejected by limiter, please retry later")] * 3)
+
+    release("docs", timeout=20)
+
+    assert docs.now == NOT_LOADED
+    assert len(scripted.received("ReleaseCollection")) == 4
+
+
+def test_release_asks_for_the_database_it_was_given(scripted: ScriptedMilvus) -> None:
+    scripted.databases.add("shop")
+    scripted.add("docs", LOADED)
+
+    release("docs", database="shop")
+
+    (sent,) = scripted.received("ReleaseCollection")
+    assert (sent.request.db_name, sent.metadata["dbname"]) == ("shop", "shop")
+
+
+@pytest.mark.standalone
+def test_forty_releases_at_once_all_succeed(standalone: Milvus, make_collection: MakeCollection) -> None:
+    """The real server does one a second: the late ones outlast any single call's patience."""
+    names = [f"forty_{number}" for number in range(40)]
+    with ThreadPoolExecutor(40) as tasks:
+        made = list(tasks.map(lambda name: make_collection(name, rows=10, load=True), names))
+
+        results = list(tasks.map(lambda name: release(name, timeout=120), made))
+
+    assert [result["previous_state"] for result in results] == ["Loaded"] * 40
+    assert {standalone.state_of(name) for name in made} == {"NotLoad"}

@@ -1,0 +1,115 @@
+"""The example DAGs as they stand: run by Airflow, judged by what the server says afterwards."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from dev import sample_collections
+from dev.local_airflow import EXAMPLE_DAGS, LocalAirflow
+from dev.sample_collections import Sample
+from tests.integration.support import Milvus
+
+pytestmark = pytest.mark.airflow
+
+NOW = datetime(2026, 5, 20, 3, tzinfo=UTC)
+
+IMPORT_ALL = """
+import sys
+try:
+    from airflow.dag_processing.dagbag import DagBag
+except ImportError:
+    from airflow.models.dagbag import DagBag
+bag = DagBag(sys.argv[1])
+assert not bag.import_errors, bag.import_errors
+print(*sorted(bag.dags), *({"pymilvus", "grpc", "pandas"} & sys.modules.keys()))
+"""
+
+
+@pytest.fixture
+def samples(milvus: Milvus) -> Iterator[list[Sample]]:
+    """The demo's collections, in memory."""
+    wanted = sample_collections.samples(NOW)
+    sample_collections.create(milvus.uri, wanted)
+    yield wanted
+    with milvus.plain_client() as client:
+        for each in wanted:
+            if each.alias:
+                client.drop_alias(each.alias)
+            client.drop_collection(each.name)
+
+
+def test_they_import_without_errors_and_without_pymilvus(tmp_path: Path) -> None:
+    found = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", IMPORT_ALL, str(EXAMPLE_DAGS)],
+        env=LocalAirflow(tmp_path).environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert found.returncode == 0, found.stderr
+    assert found.stdout.splitlines()[-1].split() == sorted(path.stem for path in EXAMPLE_DAGS.glob("*.py"))
+
+
+def test_nightly_reclaim_releases_what_is_old_or_temporary(
+    airflow: LocalAirflow, milvus: Milvus, samples: list[Sample]
+) -> None:
+    airflow.run_dag("milvus_nightly_memory_reclaim", now=NOW)
+
+    after = sample_collections.load_states(milvus.uri)
+    assert {each.name: after[each.name] for each in samples} == {
+        each.name: "NotLoad" if each.goes else "Loaded" for each in samples
+    }
+    results = airflow.results("milvus_nightly_memory_reclaim")
+    claimed = {each["collection"] for result in results.values() for each in result["released"]}
+    assert claimed == {each.name for each in samples if each.goes}
+
+
+@pytest.mark.parametrize("milvus", ["lite"], indirect=True)
+def test_nightly_reclaim_takes_other_rules_and_a_dry_run_from_the_trigger_form(
+    airflow: LocalAirflow, milvus: Milvus, samples: list[Sample]
+) -> None:
+    before = sample_collections.load_states(milvus.uri)
+    form = {
+        "collections": ["events_*", "docs"],
+        "older_than": None,
+        "exclude": ["events_202605[!2]*"],
+        "max_releases": 1,
+        "dry_run": True,
+    }
+    airflow.run_dag("milvus_nightly_memory_reclaim", now=NOW, conf=form)
+
+    assert sample_collections.load_states(milvus.uri) == before
+    old, temporary = (airflow.results("milvus_nightly_memory_reclaim")[task] for task in ("release_old", "release_temporary"))
+    assert [each["collection"] for each in old["planned"]] == ["events_20260520"]
+    assert [each["collection"] for each in temporary["planned"]] == ["tmp_import"]
+
+
+def test_load_use_release_leaves_the_collection_out_of_memory(
+    airflow: LocalAirflow, milvus: Milvus, samples: list[Sample]
+) -> None:
+    with milvus.plain_client() as client:
+        client.release_collection("docs")
+    airflow.run_dag("milvus_load_use_release")
+
+    results = airflow.results("milvus_load_use_release")
+    assert results["load"]["state"] == "Loaded"
+    assert len(results["search"]) == 5
+    assert sample_collections.load_states(milvus.uri)["docs"] == "NotLoad"
+
+
+def test_walkthrough_ends_released_and_can_be_run_again(airflow: LocalAirflow, milvus: Milvus) -> None:
+    for _ in range(2):
+        airflow.run_dag("milvus_release_collection_walkthrough")
+        assert sample_collections.load_states(milvus.uri)["customized_setup"] == "NotLoad"
+        assert airflow.results("milvus_release_collection_walkthrough")["load"]["state"] == "Loaded"
+
+    with milvus.plain_client() as client:
+        assert sorted(client.list_indexes("customized_setup")) == ["my_id", "my_vector"]
+        client.drop_collection("customized_setup")
