@@ -18,6 +18,7 @@ from airflow_provider_milvus.exceptions import (
     MilvusLoadFailedError,
     MilvusLoadStalledError,
     MilvusNeverMetError,
+    MilvusNotLoadedError,
     MilvusPartitionNotFoundError,
     MilvusServerError,
     MilvusTimeoutError,
@@ -189,9 +190,10 @@ class LoadFinished(LoadState):
         )
         try:
             yield Rpc("GetLoadingProgress", {"collection_name": self.collection_name})
+        except MilvusNotLoadedError:
+            return words
         except MilvusServerError as error:
-            if "not loaded" not in str(error):
-                words = f"{words}. The server says: {error}"
+            return f"{words}. The server says: {error}"
         return words
 
 
@@ -238,7 +240,11 @@ def _state_of(subject: dict[str, Any]) -> Flow[tuple[str, int | None]]:
         return "NotLoad", None
     if state != "Loading":
         return state, None
-    progress = yield Rpc("GetLoadingProgress", subject)
+    try:
+        progress = yield Rpc("GetLoadingProgress", subject)
+    except MilvusNotLoadedError:
+        # Released, or given up, between the two calls.
+        return "NotLoad", None
     return state, int(progress.progress)
 
 
@@ -291,6 +297,9 @@ def wait_for(
             moved = time.monotonic()
             report("The server was out of reach for a while and is back.")
         if now != seen:
+            if seen is not None and (now.progress or 0) > (seen.progress or 0):
+                # It goes on by itself: the outage is over for this load too.
+                interrupted = False
             seen, moved = now, time.monotonic()
             report(f"{condition}: {now}")
         if now.verdict is Verdict.MET:
@@ -305,7 +314,8 @@ def wait_for(
         elif stall_timeout is not None and still >= stall_timeout:
             raise MilvusLoadStalledError(
                 f"{condition} has stood still at {now} for {still:.0f} s (stall_timeout {stall_timeout:g} s). "
-                "The server still says so; release and load it again, or look into the query coordinator's log."
+                "The server still says so. A lack of memory looks like this, too: see the query coordinator's log, "
+                "make room, then release and load it again."
             )
         try:
             waited = time.monotonic() - began

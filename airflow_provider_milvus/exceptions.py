@@ -42,6 +42,10 @@ class MilvusServerError(MilvusError):
     """The server failed in a way that has no kind of its own; the message holds its code and words."""
 
 
+class MilvusNotLoadedError(MilvusServerError):
+    """The call needs the collection in memory, and it is not: load it first."""
+
+
 class MilvusLoadFailedError(MilvusError):
     """A load ended as NotLoad or never began: out of memory, or released by somebody else. Nothing is in memory."""
 

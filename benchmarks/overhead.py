@@ -3,8 +3,8 @@
 Run with ``python -m benchmarks.overhead``. One collection is released and loaded again, by pymilvus's own client, kept open,
 and by the operators, each of which opens and closes a client of its own, looks before and after, and watches. They take
 turns in changing order, after a random pause that is the same for both: the server works in steps of 0.2 to 1 s, so the
-pause decides how long a call takes. Those steps are most of the spread, so each call is also made again when there is nothing left to do, which shows
-the operator's own cost alone. The goal is at most 5 % or 20 ms more, whichever is larger.
+pause decides how long a call takes. Those steps are most of the spread, so each call is also made again when there is
+nothing left to do, which shows the operator's own cost alone. The goal is at most 5 % or 20 ms more, whichever is larger.
 """
 
 from __future__ import annotations

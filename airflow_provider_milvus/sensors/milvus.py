@@ -83,14 +83,18 @@ class MilvusConditionSensor(BaseSensorOperator):
         return None
 
     def _first_look(self, context: Context) -> bool:
-        """Before deferring, with the meaning a first poke has."""
+        """Before deferring: what it raises means what it means to Airflow's own loop of pokes."""
         from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
 
         try:
             return self.poke(context)
-        except (AirflowSensorTimeout, AirflowFailException) as error:
-            if self.soft_fail:
+        except Exception as error:
+            final = isinstance(error, (AirflowSensorTimeout, AirflowFailException))
+            if self.never_fail or (self.soft_fail and final):
                 raise AirflowSkipException(str(error)) from error
+            if self.silent_fail and not final:
+                self.log.error("Cannot look now, will try again: %s", error)
+                return False
             raise
 
     def execute_complete(self, context: Context, event: Any = None) -> None:

@@ -27,6 +27,7 @@ from airflow_provider_milvus.exceptions import (
     MilvusLoadFailedError,
     MilvusLoadStalledError,
     MilvusNeverMetError,
+    MilvusNotLoadedError,
     MilvusPartitionNotFoundError,
     MilvusServerError,
     MilvusTimeoutError,
@@ -135,11 +136,16 @@ class TestLookingAtPartitions:
 
 class TestLookingAtALoadOfOnesOwn:
     def test_not_loaded_means_that_the_server_gave_it_up(self, clock):
-        server = Server(GetLoadState=[NOT_LOAD], GetLoadingProgress=[MilvusServerError("collection not loaded (code 101)")])
+        server = Server(GetLoadState=[NOT_LOAD], GetLoadingProgress=[MilvusNotLoadedError("collection not loaded (code 101)")])
         seen = play(LoadFinished("docs").look(), server, clock)
         assert seen.verdict is Verdict.NEVER
         assert "not enough memory" in seen.reason
         assert "101" not in seen.reason
+
+    def test_released_between_two_calls_of_one_look_is_not_loaded(self, clock):
+        server = Server(GetLoadState=[LOADING], GetLoadingProgress=[MilvusNotLoadedError("collection not loaded (code 101)")])
+        seen = play(LoadState("docs").look(), server, clock)
+        assert (seen.verdict, seen.state) == (Verdict.NOT_YET, "NotLoad")
 
     def test_the_servers_own_reason_is_told(self, clock):
         server = Server(GetLoadState=[NOT_LOAD], GetLoadingProgress=[MilvusServerError("OOM if load")])

@@ -247,7 +247,9 @@ class Tidy:
 
 def test_closing_from_outside_closes_the_flow_within(clock):
     tidy = Tidy()
-    outer = steady(tidy.flow(), Deadline(60))
+    # Held here, or it would be closed by being forgotten.
+    inner = tidy.flow()
+    outer = steady(inner, Deadline(60))
     next(outer)
     outer.close()
     assert tidy.closed

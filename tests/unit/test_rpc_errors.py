@@ -53,7 +53,7 @@ class TestMilvusCodes:
             (9, "deny to write, memory quota exhausted", kinds.MilvusRateLimitError),
             (10, "unimplemented", kinds.MilvusUnsupportedError),
             (100, "collection not found[database=default][collection=docs]", kinds.MilvusCollectionNotFoundError),
-            (101, "collection not loaded", kinds.MilvusServerError),
+            (101, "collection not loaded", kinds.MilvusNotLoadedError),
             (200, "partition not found", kinds.MilvusPartitionNotFoundError),
             (300, "resource group not found", kinds.MilvusNotFoundError),
             (400, "replica not found", kinds.MilvusServerError),
