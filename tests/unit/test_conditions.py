@@ -302,11 +302,11 @@ class TestWaitingThroughARestart:
 
     wait = TestWaiting.wait
 
-    def restarted(self, *after: Any) -> Server:
+    def restarted(self, *after: Any, progress: Any = None) -> Server:
         away = MilvusUnavailableError("away")
         return Server(
             GetLoadState=[LOADING, away, away, *after],
-            GetLoadingProgress=percent(0),
+            GetLoadingProgress=progress or percent(0),
             ReleaseCollection=[None],
             LoadCollection=[None],
         )
@@ -323,6 +323,12 @@ class TestWaitingThroughARestart:
         assert self.wait(server, clock).state == "Loaded"
         assert server.calls.count("ReleaseCollection") == server.calls.count("LoadCollection") == 1
         assert clock.now - began >= REVIVE_AFTER
+
+    def test_one_that_moved_afterwards_is_left_alone_even_when_it_then_stands_still(self, clock):
+        server = self.restarted(*[LOADING] * 999, progress=[percent(0), percent(0), *[percent(50)] * 999])
+        with pytest.raises(MilvusTimeoutError, match="Last seen Loading 50 %"):
+            self.wait(server, clock, deadline=Deadline(300))
+        assert "LoadCollection" not in server.calls
 
     def test_it_is_submitted_again_only_once(self, clock):
         server = self.restarted(*[LOADING] * 999)
