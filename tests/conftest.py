@@ -123,7 +123,7 @@ def make_collection(request: pytest.FixtureRequest) -> Iterator[MakeCollection]:
         *,
         rows: int = 50,
         dim: int = 8,
-        index: bool = True,
+        index: str = "FLAT",
         load: bool = False,
         exactly: bool = False,
         on: Milvus | None = None,

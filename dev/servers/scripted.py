@@ -8,6 +8,7 @@ that its deadline left.
 
 from __future__ import annotations
 
+import re
 import socket
 import threading
 import time
@@ -198,7 +199,7 @@ class ScriptedMilvus:
     def carry_out(self, request: Any) -> Any:
         """The model's answer: fields of the response, a refusal, or ``NotImplemented``."""
         rpc = type(request).__name__.removesuffix("Request")
-        act = getattr(self, f"_{rpc}", None)
+        act = getattr(self, "_on" + re.sub(r"(?=[A-Z])", "_", rpc).lower(), None)
         if act is None:
             return NotImplemented
         database = getattr(request, "db_name", "") or "default"
@@ -218,13 +219,13 @@ class ScriptedMilvus:
     def _missing(self, request: Any) -> Refusal:
         return Refusal(100, f"collection not found[collection={request.collection_name}]")
 
-    def _Connect(self, request: Any) -> dict[str, Any]:
+    def _on_connect(self, request: Any) -> dict[str, Any]:
         return {"identifier": 1, "server_info": {"build_tags": self.version}}
 
-    def _GetVersion(self, request: Any) -> dict[str, Any]:
+    def _on_get_version(self, request: Any) -> dict[str, Any]:
         return {"version": self.version}
 
-    def _ShowCollections(self, request: Any) -> dict[str, Any]:
+    def _on_show_collections(self, request: Any) -> dict[str, Any]:
         in_memory = {name: each.now[1] for name, each in self.collections.items() if each.now[0] != "NotLoad"}
         listed = in_memory if request.type == 1 else dict.fromkeys(self.collections, 0)
         return {
@@ -235,21 +236,21 @@ class ScriptedMilvus:
             "inMemory_percentages": list(listed.values()) if request.type == 1 else [],
         }
 
-    def _HasCollection(self, request: Any) -> dict[str, Any]:
+    def _on_has_collection(self, request: Any) -> dict[str, Any]:
         return {"value": self._found(request) is not None}
 
-    def _DescribeCollection(self, request: Any) -> Any:
+    def _on_describe_collection(self, request: Any) -> Any:
         found = self._found(request)
         if found is None:
             return self._missing(request)
         name = self._real(request.collection_name)
         return {"collection_name": request.collection_name, "schema": {"name": name}, "aliases": found.aliases}
 
-    def _GetLoadState(self, request: Any) -> dict[str, Any]:
+    def _on_get_load_state(self, request: Any) -> dict[str, Any]:
         found = self._found(request)
         return {"state": STATES.index(found.look()[0] if found else "NotExist")}
 
-    def _GetLoadingProgress(self, request: Any) -> Any:
+    def _on_get_loading_progress(self, request: Any) -> Any:
         found = self._found(request)
         if found is None:
             return self._missing(request)
@@ -257,7 +258,7 @@ class ScriptedMilvus:
             return Refusal(101, f"collection not loaded[collection={request.collection_name}]")
         return {"progress": found.now[1], "refresh_progress": found.refresh_progress}
 
-    def _LoadCollection(self, request: Any) -> Any:
+    def _on_load_collection(self, request: Any) -> Any:
         found = self._found(request)
         if found is None:
             return self._missing(request)
@@ -265,23 +266,23 @@ class ScriptedMilvus:
             found.become(found.on_load)
         return {}
 
-    def _ReleaseCollection(self, request: Any) -> Any:
+    def _on_release_collection(self, request: Any) -> Any:
         found = self._found(request)
         if found is None:
             return self._missing(request)
         found.become(found.on_release)
         return {}
 
-    def _ListAliases(self, request: Any) -> dict[str, Any]:
+    def _on_list_aliases(self, request: Any) -> dict[str, Any]:
         return {"aliases": [alias for each in self.collections.values() for alias in each.aliases]}
 
-    def _DescribeAlias(self, request: Any) -> Any:
+    def _on_describe_alias(self, request: Any) -> Any:
         real = self._real(request.alias)
         if real == request.alias:
             return Refusal(1600, f"alias not found[alias={request.alias}]")
         return {"alias": request.alias, "collection": real}
 
-    def _Insert(self, request: Any) -> dict[str, Any]:
+    def _on_insert(self, request: Any) -> dict[str, Any]:
         return {"insert_cnt": request.num_rows, "IDs": {"int_id": {"data": range(request.num_rows)}}}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,28 @@ NAMED = {
     "deferred sensor": lambda name: MilvusLoadStateSensor(task_id="t", collection_name=name, deferrable=True),
 }
 
-BAD_NAMES = ["", " ", "\t", 5, 5.5, None, True, ["docs"], {}, "d" * 300, "größe", "文档", "'docs'", '"docs"', "bad name!", "1abc", "default.docs", "docs\n", "a;b", "{{ x }}"]
+BAD_NAMES = [
+    "",
+    " ",
+    "\t",
+    5,
+    5.5,
+    None,
+    True,
+    ["docs"],
+    {},
+    "d" * 300,
+    "größe",
+    "文档",
+    "'docs'",
+    '"docs"',
+    "bad name!",
+    "1abc",
+    "default.docs",
+    "docs\n",
+    "a;b",
+    "{{ x }}",
+]
 
 
 @pytest.mark.parametrize("bad", BAD_NAMES, ids=lambda bad: repr(bad)[:12])
@@ -52,7 +74,22 @@ def test_collection_name_that_can_never_be_is_refused(scripted: ScriptedMilvus, 
     assert "collection not found" not in str(refused.value)
 
 
-@pytest.mark.parametrize("bad", ["", " ", 5, True, ["shop"], "d" * 300, "größe", "'shop'", "1abc", "sh op"], ids=lambda bad: repr(bad)[:12])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "",
+        " ",
+        5,
+        True,
+        ["shop"],
+        "d" * 300,
+        "größe",
+        "'shop'",
+        "1abc",
+        "sh op",
+    ],
+    ids=lambda bad: repr(bad)[:12],
+)
 @pytest.mark.parametrize(
     "act",
     [
@@ -144,11 +181,7 @@ def test_other_choices_that_do_not_exist_are_refused() -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else None,
 )
-def test_wrong_connection_names_the_setting(
-    monkeypatch: pytest.MonkeyPatch, setting: str, described: dict[str, Any]
-) -> None:
-    import json
-
+def test_wrong_connection_names_the_setting(monkeypatch: pytest.MonkeyPatch, setting: str, described: dict[str, Any]) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_MILVUS_DEFAULT", json.dumps({"conn_type": "milvus", **described}))
 
     with ends_within(5), pytest.raises(MilvusConfigurationError, match=setting) as wrong:
@@ -163,8 +196,6 @@ def test_wrong_connection_names_the_setting(
 @pytest.mark.parametrize("port", [0, None])
 def test_port_zero_means_that_none_is_set(monkeypatch: pytest.MonkeyPatch, port: int | None) -> None:
     """The form sends 0 for an empty field."""
-    import json
-
     monkeypatch.setenv(
         "AIRFLOW_CONN_MILVUS_DEFAULT", json.dumps({"conn_type": "milvus", "host": "localhost", "port": port, "extra": {}})
     )
@@ -185,7 +216,9 @@ def test_wrong_token_is_told_before_anything_is_changed(scripted: ScriptedMilvus
 
 
 @pytest.mark.parametrize("kind", NAMED)
-def test_wrong_database_is_told_as_such_before_anything_is_changed(scripted: ScriptedMilvus, connect: Connect, kind: str) -> None:
+def test_wrong_database_is_told_as_such_before_anything_is_changed(
+    scripted: ScriptedMilvus, connect: Connect, kind: str
+) -> None:
     connect(scripted.uri, database="nowhere")
     docs = scripted.add("docs", LOADED)
 

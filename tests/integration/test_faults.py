@@ -164,7 +164,9 @@ def test_slow_answer_in_time_is_an_answer(scripted: ScriptedMilvus) -> None:
     assert result["state"] == "NotLoad"
 
 
-@pytest.mark.parametrize("silent_rpc", ["Connect", "DescribeCollection", "GetLoadState", "LoadCollection", "GetLoadingProgress"])
+@pytest.mark.parametrize(
+    "silent_rpc", ["Connect", "DescribeCollection", "GetLoadState", "LoadCollection", "GetLoadingProgress"]
+)
 def test_whichever_call_of_a_load_is_never_answered_it_ends(scripted: ScriptedMilvus, silent_rpc: str) -> None:
     scripted.add("docs", on_load=[("Loading", 0)])
     scripted.always(silent_rpc, never_answer)

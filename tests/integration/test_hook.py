@@ -102,7 +102,10 @@ def test_timeouts_that_can_never_work_are_refused(lite: Milvus, timeout: Any) ->
 
 
 def test_call_may_not_outlast_its_client(lite: Milvus) -> None:
-    with MilvusHook(timeout=5).client() as client, pytest.raises(MilvusInvalidArgumentError, match="more than this client's 5 s"):
+    with (
+        MilvusHook(timeout=5).client() as client,
+        pytest.raises(MilvusInvalidArgumentError, match="more than this client's 5 s"),
+    ):
         client.list_collections(timeout=6)
 
 
@@ -214,16 +217,16 @@ def test_call_without_a_deadline_of_its_own_ends_all_the_same(scripted: Scripted
     scripted.always("HasCollection", never_answer)
     request = milvus_pb2.HasCollectionRequest(collection_name="docs")
 
-    async def call() -> None:
+    async def call_async() -> None:
         async with MilvusHook(timeout=1).async_client() as client:
             await (await client._connected(1))._handler._async_stub.HasCollection(request)
 
+    def call() -> None:
+        with MilvusHook(timeout=1).client() as client:
+            client._connected(1)._handler._stub.HasCollection(request)
+
     with ends_within(1 + 2 + SLACK), pytest.raises(grpc.RpcError) as ended:
-        if asynchronous:
-            asyncio.run(call())
-        else:
-            with MilvusHook(timeout=1).client() as client:
-                client._connected(1)._handler._stub.HasCollection(request)
+        asyncio.run(call_async()) if asynchronous else call()
 
     assert ended.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
 
@@ -249,19 +252,21 @@ def test_call_without_a_deadline_of_its_own_ends_all_the_same(scripted: Scripted
         (never_answer, MilvusTimeoutError),
     ],
 )
-def test_every_failure_is_one_of_our_kinds(scripted: ScriptedMilvus, answer: Any, kind: type[MilvusError], asynchronous: bool) -> None:
+def test_every_failure_is_one_of_our_kinds(
+    scripted: ScriptedMilvus, answer: Any, kind: type[MilvusError], asynchronous: bool
+) -> None:
     scripted.always("ShowCollections", answer)
 
-    async def call() -> None:
+    async def call_async() -> None:
         async with MilvusHook(timeout=1).async_client() as client:
             await client.list_collections()
 
+    def call() -> None:
+        with MilvusHook(timeout=1).client() as client:
+            client.list_collections()
+
     with ends_within(1 + SLACK), pytest.raises(kind) as failed:
-        if asynchronous:
-            asyncio.run(call())
-        else:
-            with MilvusHook(timeout=1).client() as client:
-                client.list_collections()
+        asyncio.run(call_async()) if asynchronous else call()
 
     assert "list_collections" in str(failed.value)
     assert "'milvus_default'" in str(failed.value)

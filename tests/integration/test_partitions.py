@@ -89,9 +89,9 @@ def test_sensor_asks_each_partition_and_not_the_collection(standalone: Milvus, s
     load(standalone_halves, ["left"])
 
     def sees(partition_names: Any) -> bool:
-        return MilvusLoadStateSensor(
-            task_id="wait", collection_name=standalone_halves, partition_names=partition_names
-        ).poke({})
+        return MilvusLoadStateSensor(task_id="wait", collection_name=standalone_halves, partition_names=partition_names).poke(
+            {}
+        )
 
     assert sees(None)
     assert sees("left")

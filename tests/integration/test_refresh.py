@@ -21,9 +21,7 @@ IN_BOTH_PLACES = pytest.mark.parametrize("deferrable", [False, True], ids=["work
 
 
 def refresh(collection_name: str, **arguments: Any) -> Any:
-    return finish(
-        MilvusRefreshLoadOperator(task_id="refresh", collection_name=collection_name, poll_interval=0.2, **arguments)
-    )
+    return finish(MilvusRefreshLoadOperator(task_id="refresh", collection_name=collection_name, poll_interval=0.2, **arguments))
 
 
 @pytest.mark.standalone

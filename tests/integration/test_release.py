@@ -15,7 +15,7 @@ from airflow_provider_milvus.exceptions import (
 )
 from airflow_provider_milvus.operators.memory import MilvusReleaseCollectionOperator
 from dev.servers.scripted import LOADED, NOT_LOADED, ScriptedMilvus, loading, refuse, unanswered
-from tests.integration.support import SLACK, MakeCollection, Milvus, ends_within, eventually
+from tests.integration.support import SLACK, MakeCollection, Milvus, ends_within, eventually, load_all
 
 
 def release(collection_name: str, **arguments: object) -> dict[str, object]:
@@ -170,11 +170,13 @@ def test_release_asks_for_the_database_it_was_given(scripted: ScriptedMilvus) ->
 @pytest.mark.standalone
 def test_forty_releases_at_once_all_succeed(standalone: Milvus, make_collection: MakeCollection) -> None:
     """The real server does one a second: the late ones outlast any single call's patience."""
-    names = [f"forty_{number}" for number in range(40)]
-    with ThreadPoolExecutor(40) as tasks:
-        made = list(tasks.map(lambda name: make_collection(name, rows=10, load=True), names))
+    with ThreadPoolExecutor(8) as builders:
+        names = list(builders.map(lambda number: make_collection(f"forty_{number}", rows=10), range(40)))
+    with standalone.plain_client() as client:
+        load_all(client, names)
 
-        results = list(tasks.map(lambda name: release(name, timeout=120), made))
+    with ThreadPoolExecutor(40) as tasks:
+        results = list(tasks.map(lambda name: release(name, timeout=120), names))
 
     assert [result["previous_state"] for result in results] == ["Loaded"] * 40
-    assert {standalone.state_of(name) for name in made} == {"NotLoad"}
+    assert {standalone.state_of(name) for name in names} == {"NotLoad"}

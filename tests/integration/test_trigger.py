@@ -17,7 +17,7 @@ from airflow_provider_milvus.exceptions import MilvusError, MilvusLoadFailedErro
 from airflow_provider_milvus.hooks.milvus import MilvusHook
 from airflow_provider_milvus.operators.memory import MilvusLoadCollectionOperator
 from airflow_provider_milvus.triggers.milvus import MilvusConditionTrigger, outcome
-from dev.servers.scripted import LOADED, NOT_LOADED, ScriptedMilvus, loading
+from dev.servers.scripted import LOADED, ScriptedMilvus, loading
 from dev.servers.standalone import PLATFORM_HAS_IT, standalone_server
 from tests.integration.support import (
     SLACK,
@@ -42,7 +42,10 @@ def trigger_for(condition: conditions.Condition, seconds: float = 30, **argument
 
 def test_its_arguments_are_json_and_rebuild_it(scripted: ScriptedMilvus) -> None:
     trigger = trigger_for(
-        LoadFinished("docs", ["p"], started=True, options={"replica_number": 2}), database="shop", stall_timeout=5, undo_on_kill=True
+        LoadFinished("docs", ["p"], started=True, options={"replica_number": 2}),
+        database="shop",
+        stall_timeout=5,
+        undo_on_kill=True,
     )
 
     _, arguments = trigger.serialize()
@@ -70,9 +73,7 @@ def test_it_ends_the_same_after_a_restart_of_the_triggerer(scripted: ScriptedMil
     assert scripted.received("ReleaseCollection") == []
 
 
-def test_it_fetches_the_connection_once_and_makes_one_client(
-    scripted: ScriptedMilvus, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_it_fetches_the_connection_once_and_makes_one_client(scripted: ScriptedMilvus, monkeypatch: pytest.MonkeyPatch) -> None:
     fetched = []
     fetch = MilvusHook._fetch_connection
 
@@ -175,9 +176,7 @@ def test_load_is_submitted_again_only_once(scripted: ScriptedMilvus, monkeypatch
     assert len(scripted.received("LoadCollection")) == 1
 
 
-def test_somebody_elses_load_is_not_released_after_a_restart(
-    scripted: ScriptedMilvus, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_somebody_elses_load_is_not_released_after_a_restart(scripted: ScriptedMilvus, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(conditions, "REVIVE_AFTER", 0.3)
     scripted.add("docs", loading(0), on_load=[loading(0)])
 
@@ -222,9 +221,7 @@ def test_kill_takes_back_the_load_that_the_task_began(standalone: Milvus, make_c
     assert standalone.state_of(name) == "NotLoad"
 
 
-@pytest.mark.parametrize(
-    ("started", "undo_on_kill", "released"), [(True, True, 1), (True, False, 0), (False, True, 0)]
-)
+@pytest.mark.parametrize(("started", "undo_on_kill", "released"), [(True, True, 1), (True, False, 0), (False, True, 0)])
 def test_kill_takes_back_only_what_it_was_told_to_and_began(
     scripted: ScriptedMilvus, started: bool, undo_on_kill: bool, released: int
 ) -> None:
