@@ -20,13 +20,15 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 from airflow_provider_milvus.arguments import seconds
 from airflow_provider_milvus.exceptions import (
     MilvusConfigurationError,
+    MilvusError,
     MilvusInvalidArgumentError,
     MilvusRefusedError,
     MilvusServerError,
+    MilvusTimeoutError,
     MilvusUnavailableError,
 )
 from airflow_provider_milvus.flow import Call, Deadline, Flow, Method, Rpc, Step, drive, drive_async, steady
-from airflow_provider_milvus.rpc_errors import explain
+from airflow_provider_milvus.rpc_errors import explain, obstacle, unreachable
 
 if TYPE_CHECKING:
     from pymilvus import AsyncMilvusClient, MilvusClient
@@ -128,6 +130,13 @@ class _Client:
     def _explained(self, error: Exception, call: Call, started: float) -> Exception | None:
         return explain(error, tried=str(call), where=self.settings.where, waited=time.monotonic() - started)
 
+    def _obstacle(self, timeout: MilvusTimeoutError, call: Call, started: float) -> MilvusError:
+        """What was in the way of a connection that did not come about in time."""
+        details = obstacle(self.settings.uri, self.settings.tls)
+        if details is None:
+            return timeout
+        return unreachable(details, tried=str(call), where=self.settings.where, waited=time.monotonic() - started)
+
     def _request(self, rpc: Rpc) -> Any:
         from pymilvus.grpc_gen import milvus_pb2
 
@@ -192,6 +201,8 @@ class BoundedClient(_Client):
             known = self._explained(error, call, started)
             if known is None:
                 raise
+            if isinstance(known, MilvusTimeoutError) and self._client is None:
+                known = self._obstacle(known, call, started)
             if isinstance(known, MilvusUnavailableError):
                 self.close()
             # The chain is kept only where the kind says too little: its 20 lines add nothing to an expected failure.
@@ -260,6 +271,8 @@ class AsyncBoundedClient(_Client):
             known = self._explained(error, call, started)
             if known is None:
                 raise
+            if isinstance(known, MilvusTimeoutError) and self._client is None:
+                known = await asyncio.to_thread(self._obstacle, known, call, started)
             if isinstance(known, MilvusUnavailableError):
                 await self.close()
             raise known from (error if isinstance(known, MilvusServerError) else None)

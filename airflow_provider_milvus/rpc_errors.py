@@ -7,8 +7,9 @@ server's own code, and only then the words. Codes are those of Milvus's ``merr``
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from airflow_provider_milvus import exceptions as kinds
 from airflow_provider_milvus.exceptions import MilvusError
@@ -73,6 +74,47 @@ def explain(error: BaseException, *, tried: str, where: str, waited: float) -> M
         kind, words = _from_milvus(error, waited)
     else:
         return None
+    return _error(kind, words, tried, where)
+
+
+def unreachable(details: str, *, tried: str, where: str, waited: float) -> MilvusError:
+    """The error for what :func:`obstacle` found."""
+    return _error(kinds.MilvusUnavailableError, _unavailable(details, waited), tried, where)
+
+
+def obstacle(uri: str, tls: Mapping[str, str], within: float = 0.5) -> str | None:
+    """Why no connection comes about, in gRPC's words; ``None`` when the port accepts it and is silent.
+
+    pymilvus before 3.0 waits for its channel to become ready and, when the time is up, does not say what was in the way.
+    """
+    import socket
+    import ssl
+
+    address = urlsplit(uri)
+    if address.hostname is None:
+        return None
+    try:
+        with socket.create_connection((address.hostname, address.port or 19530), within) as connection:
+            if address.scheme == "https":
+                context = ssl.create_default_context(cafile=tls.get("server_pem_path") or tls.get("ca_pem_path"))
+                if "client_pem_path" in tls:
+                    context.load_cert_chain(tls["client_pem_path"], tls["client_key_path"])
+                context.set_alpn_protocols(["h2"])
+                with context.wrap_socket(connection, server_hostname=tls.get("server_name") or address.hostname) as secured:
+                    # A server speaks first in HTTP/2; with TLS 1.3 it rejects a client's certificate only here.
+                    secured.recv(1)
+    except socket.gaierror as error:
+        return f"DNS resolution failed: {error.strerror}"
+    except ssl.SSLError as error:
+        return f"TLS handshake failed: {error.reason}"
+    except ConnectionError as error:
+        return str(error.strerror)
+    except OSError:
+        return None
+    return None
+
+
+def _error(kind: type[MilvusError], words: str, tried: str, where: str) -> MilvusError:
     next_step = _NEXT_STEP.get(kind, "")
     return kind(" ".join(part for part in (f"{tried} failed: {_stop(words)}", f"{where}.", next_step) if part))
 
@@ -92,31 +134,35 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _silence(waited: float) -> str:
-    return f"the server did not answer within {waited:.1f} s (frozen, overloaded, or not a Milvus port)"
+    return f"the server did not answer within {waited:.1f} s (frozen, overloaded, speaking TLS, or not a Milvus port)"
 
 
 def _from_grpc(status: Any, waited: float) -> tuple[type[MilvusError], str]:
     name = status.code().name
     details = (status.details() or "").strip()
     kind = _BY_GRPC_STATUS.get(name, kinds.MilvusServerError)
-    lowered = details.lower()
     if kind is kinds.MilvusTimeoutError:
         return kind, _silence(waited)
     if kind is kinds.MilvusUnavailableError:
-        if "refused" in lowered:
-            return kind, "the connection was refused: nothing listens on that host and port"
-        if "dns" in lowered or "resolution" in lowered or "resolv" in lowered:
-            return kind, f"the host name cannot be resolved ({details})"
-        if "handshake" in lowered or "ssl" in lowered or "tls" in lowered:
-            return kind, f"the TLS handshake failed ({details})"
-        if "timed out" in lowered or "timeout" in lowered or "settings frame" in lowered:
-            return kind, _silence(waited)
-        return kind, f"the server is unavailable or closed the connection ({details})"
+        return kind, _unavailable(details, waited)
     if kind is kinds.MilvusAuthenticationError:
         return kind, f"the server rejected the credentials ({details or name})"
     if kind is kinds.MilvusUnsupportedError:
         return kind, f"this server does not support it ({details or name})"
     return kind, f"gRPC status {name}: {details}"
+
+
+def _unavailable(details: str, waited: float) -> str:
+    lowered = details.lower()
+    if "refused" in lowered:
+        return "the connection was refused: nothing listens on that host and port"
+    if "dns" in lowered or "resolution" in lowered or "resolv" in lowered:
+        return f"the host name cannot be resolved ({details})"
+    if "handshake" in lowered or "ssl" in lowered or "tls" in lowered:
+        return f"the TLS handshake failed ({details})"
+    if "timed out" in lowered or "timeout" in lowered or "settings frame" in lowered:
+        return _silence(waited)
+    return f"the server is unavailable or closed the connection ({details})"
 
 
 def _from_milvus(error: Any, waited: float) -> tuple[type[MilvusError], str]:

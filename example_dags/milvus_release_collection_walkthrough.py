@@ -19,9 +19,10 @@ COLLECTION = "customized_setup"
 
 @task
 def create_collection() -> None:
-    from pymilvus import DataType
-
     with MilvusHook().client() as client:
+        # Not before the client is there: the hook imports pymilvus in a way that leaves the task's log alone.
+        from pymilvus import DataType
+
         if client.has_collection(COLLECTION):
             return
         schema = client.create_schema(auto_id=False, enable_dynamic_field=False)

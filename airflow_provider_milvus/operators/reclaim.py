@@ -43,7 +43,7 @@ class MilvusReclaimMemoryOperator(MilvusOperator):
     :param older_than: release what is older than this, by the date in its name and from the start of that day to the DAG
         run's logical date (``run_after`` where a run has none). A timedelta, or an ISO 8601 duration such as ``"P7D"``.
         A collection without a date in its name stays. With ``collections``, both must hold. (templated)
-    :param date_format: how the date is written, as for ``strptime``. (templated)
+    :param date_format: how the date is written, as for ``strptime``. Without a day it is the first of the month. (templated)
     :param timezone: the time zone in which a day starts. (templated)
     :param keep_aliased: keep a collection that an alias points to.
     :param dry_run: only plan. (templated)

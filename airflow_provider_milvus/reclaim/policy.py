@@ -156,5 +156,7 @@ class Policy:
 
 
 def _words(span: timedelta) -> str:
-    hours = span.total_seconds() / 3600
-    return f"{hours / 24:.1f} days" if hours >= 24 else f"{hours:.1f} h"
+    """Whole hours, rounded down: what is just short of seven days must not read "7 days"."""
+    days, hours = divmod(int(span.total_seconds() // 3600), 24)
+    parts = [f"{days} day{'s' if days > 1 else ''}"] if days else []
+    return " ".join([*parts, f"{hours} h"] if hours or not days else parts)

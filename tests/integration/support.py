@@ -6,7 +6,8 @@ import asyncio
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import import_module
@@ -96,6 +97,18 @@ def eventually(holds: Callable[[], bool], patience: float = 10.0) -> None:
     while not holds():
         assert time.monotonic() < end, "it never came to hold"
         time.sleep(0.02)
+
+
+def task_threads(count: int) -> ThreadPoolExecutor:
+    """Threads in which operators can be executed: Airflow 2.11 keeps a note of who calls them in each thread."""
+
+    def prepare() -> None:
+        with suppress(ImportError, AttributeError):
+            from airflow.models.baseoperator import ExecutorSafeguard
+
+            ExecutorSafeguard._sentinel.callers = {}
+
+    return ThreadPoolExecutor(count, initializer=prepare)
 
 
 def deferral(operator: Any, context: Any = None) -> TaskDeferred:

@@ -28,7 +28,7 @@ from dev.servers.process import ServerProcess
 from dev.servers.scripted import LOADED, ScriptedMilvus, never_answer, slow
 from tests.integration.support import SLACK, Connect, MakeCollection, Milvus, context_of_reschedule, ends_within, event_of
 
-TIMEOUT = 1.0
+TIMEOUT = 0.5
 
 
 def operator(kind: type[Any], **arguments: Any) -> Callable[[dict[str, Any]], Any]:

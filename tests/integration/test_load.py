@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +33,7 @@ from tests.integration.support import (
     eventually,
     finish,
     resume,
+    task_threads,
 )
 
 IN_BOTH_PLACES = pytest.mark.parametrize("deferrable", [False, True], ids=["worker", "deferred"])
@@ -237,7 +237,7 @@ def test_killed_task_releases_the_load_it_began(scripted: ScriptedMilvus) -> Non
     docs = scripted.add("docs", on_load=[loading(40)])
     operator = load_operator("docs", release_on_kill=True, timeout=20)
 
-    with ThreadPoolExecutor(1) as worker:
+    with task_threads(1) as worker:
         task = worker.submit(operator.execute, {})
         eventually(lambda: len(scripted.received("GetLoadingProgress")) > 2)
         operator.on_kill()
@@ -280,7 +280,7 @@ def test_killed_task_releases_on_the_real_server(standalone: Milvus, make_collec
     name = make_collection(rows=2000)
     operator = load_operator(name, release_on_kill=True)
 
-    with ThreadPoolExecutor(1) as worker:
+    with task_threads(1) as worker:
         task = worker.submit(operator.execute, {})
         eventually(lambda: standalone.state_of(name) == "Loading")
         operator.on_kill()

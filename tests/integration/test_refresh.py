@@ -25,13 +25,10 @@ def refresh(collection_name: str, **arguments: Any) -> Any:
 
 
 @pytest.mark.standalone
-@IN_BOTH_PLACES
-def test_refresh_ends_and_the_collection_stays_loaded(
-    standalone: Milvus, make_collection: MakeCollection, deferrable: bool
-) -> None:
+def test_refresh_ends_and_the_collection_stays_loaded(standalone: Milvus, make_collection: MakeCollection) -> None:
     name = make_collection(load=True)
 
-    result = refresh(name, deferrable=deferrable)
+    result = refresh(name, deferrable=True)
 
     assert standalone.state_of(name) == "Loaded"
     assert {**result, "seconds": 0} == {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -15,7 +14,7 @@ from airflow_provider_milvus.exceptions import (
 )
 from airflow_provider_milvus.operators.memory import MilvusReleaseCollectionOperator
 from dev.servers.scripted import LOADED, NOT_LOADED, ScriptedMilvus, loading, refuse, unanswered
-from tests.integration.support import SLACK, MakeCollection, Milvus, ends_within, eventually, load_all
+from tests.integration.support import SLACK, MakeCollection, Milvus, ends_within, eventually, load_all, task_threads
 
 
 def release(collection_name: str, **arguments: object) -> dict[str, object]:
@@ -136,7 +135,7 @@ def test_release_that_is_never_carried_out_fails_at_its_timeout(scripted: Script
 
 def test_release_is_sent_again_after_a_restart_that_forgot_it(scripted: ScriptedMilvus) -> None:
     docs = scripted.add("docs", LOADED, on_release=[LOADED])
-    with ThreadPoolExecutor(1) as worker:
+    with task_threads(1) as worker:
         task = worker.submit(release, "docs", timeout=20)
         eventually(lambda: len(scripted.received("ReleaseCollection")) == 1)
         with scripted.outage(1):
@@ -170,12 +169,12 @@ def test_release_asks_for_the_database_it_was_given(scripted: ScriptedMilvus) ->
 @pytest.mark.standalone
 def test_forty_releases_at_once_all_succeed(standalone: Milvus, make_collection: MakeCollection) -> None:
     """The real server does one a second: the late ones outlast any single call's patience."""
-    with ThreadPoolExecutor(8) as builders:
+    with task_threads(8) as builders:
         names = list(builders.map(lambda number: make_collection(f"forty_{number}", rows=10), range(40)))
     with standalone.plain_client() as client:
         load_all(client, names)
 
-    with ThreadPoolExecutor(40) as tasks:
+    with task_threads(40) as tasks:
         results = list(tasks.map(lambda name: release(name, timeout=120), names))
 
     assert [result["previous_state"] for result in results] == ["Loaded"] * 40

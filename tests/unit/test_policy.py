@@ -151,11 +151,15 @@ class TestAge:
         assert decide("docs", older_than=WEEK).reason == "no date in its name"
 
     def test_is_told_in_days_or_hours(self):
-        assert decide("events_20240301", older_than=WEEK).reason == "14.5 days old, over 7.0 days"
-        assert decide("events_20240315", older_than=WEEK).reason == "12.0 h old, not over 7.0 days"
+        assert decide("events_20240301", older_than=WEEK).reason == "14 days 12 h old, over 7 days"
+        assert decide("events_20240315", older_than=WEEK).reason == "12 h old, not over 7 days"
+
+    def test_just_short_of_an_age_is_not_rounded_up_to_it(self):
+        almost = datetime(2024, 3, 7, 23, 59, tzinfo=UTC)
+        assert decide("events_20240301", older_than=WEEK, now=almost).reason == "6 days 23 h old, not over 7 days"
 
     def test_a_date_that_is_still_to_come_is_told_as_such(self):
-        assert decide("events_20240320", older_than=WEEK).reason == "dated 4.5 days ahead"
+        assert decide("events_20240320", older_than=WEEK).reason == "dated 4 days 12 h ahead"
 
     def test_does_not_count_when_it_was_not_asked_for(self):
         decision = decide("events_29991231", patterns=("events_*",))
@@ -184,7 +188,7 @@ class TestPatterns:
 
     def test_and_age_must_both_hold(self):
         rules = {"patterns": ("events_*",), "older_than": WEEK}
-        assert decide("events_20240301", **rules).reason == "matches 'events_*', 14.5 days old, over 7.0 days"
+        assert decide("events_20240301", **rules).reason == "matches 'events_*', 14 days 12 h old, over 7 days"
         assert decide("events_20240314", **rules).release is False
         assert decide("other_20240301", **rules).reason == "matches no pattern"
 
@@ -235,7 +239,7 @@ class TestOrder:
         decisions = policy(older_than=WEEK, max_releases=2).decide(map(collection, self.NAMES))
         assert released(decisions) == ["c_20240301", "b_20240302"]
         assert decisions[2].subject.collection == "a_20240303"
-        assert decisions[2].reason == "beyond max_releases (2): 12.5 days old, over 7.0 days"
+        assert decisions[2].reason == "beyond max_releases (2): 12 days 12 h old, over 7 days"
 
     def test_a_bound_that_is_not_reached_changes_nothing(self):
         decisions = policy(older_than=WEEK, max_releases=99).decide(map(collection, self.NAMES))
