@@ -38,6 +38,8 @@ _BY_GRPC_STATUS: dict[str, type[MilvusError]] = {
     "UNAUTHENTICATED": kinds.MilvusAuthenticationError,
     "PERMISSION_DENIED": kinds.MilvusAuthenticationError,
     "UNAVAILABLE": kinds.MilvusUnavailableError,
+    # Nobody here cancels a call: it is what a server answers to those in hand when it stops.
+    "CANCELLED": kinds.MilvusUnavailableError,
     "DEADLINE_EXCEEDED": kinds.MilvusTimeoutError,
     "UNIMPLEMENTED": kinds.MilvusUnsupportedError,
     "INVALID_ARGUMENT": kinds.MilvusInvalidArgumentError,

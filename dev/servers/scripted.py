@@ -63,6 +63,9 @@ class Collection:
         return self.now
 
 
+SILENCE = 30.0
+"""Seconds that stand for ever: a caller without any patience of its own fails its test instead of hanging it."""
+
 Step = Callable[["ScriptedMilvus", Any, Any], Any]
 """Given the server, the request and gRPC's context: the answer, or ``None`` for the model's own."""
 
@@ -98,13 +101,13 @@ def slow(seconds: float) -> Step:
 
 
 def never_answer(server: ScriptedMilvus, request: Any, context: Any) -> None:
-    server.pause(float("inf"), context)
+    server.pause(SILENCE, context)
 
 
 def unanswered(server: ScriptedMilvus, request: Any, context: Any) -> Any:
     """Carry the call out, and let nobody know."""
     answer = server.carry_out(request)
-    server.pause(float("inf"), context)
+    server.pause(SILENCE, context)
     return answer
 
 

@@ -104,6 +104,7 @@ class TestGrpcStatus:
             ("UNAUTHENTICATED", "auth check failure", kinds.MilvusAuthenticationError, "rejected the credentials (auth check"),
             ("PERMISSION_DENIED", "", kinds.MilvusAuthenticationError, "rejected the credentials (PERMISSION_DENIED)"),
             ("UNAVAILABLE", "connect: Connection refused (111)", kinds.MilvusUnavailableError, "connection was refused"),
+            ("CANCELLED", "Server shutdown", kinds.MilvusUnavailableError, "unavailable or closed the connection"),
             ("UNAVAILABLE", "DNS resolution failed for h", kinds.MilvusUnavailableError, "cannot be resolved"),
             (
                 "UNAVAILABLE",
