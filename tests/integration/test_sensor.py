@@ -39,6 +39,8 @@ from tests.integration.support import (
 
 MODES = {"poke": {"mode": "poke"}, "reschedule": {"mode": "reschedule"}, "deferred": {"deferrable": True}}
 
+PATIENCE = {"poke_interval": 0.1, "timeout": 30}
+
 Run = Callable[..., Any]
 
 
@@ -51,7 +53,7 @@ def run(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Run:
         while True:
             # A rescheduled task begins in a new process.
             sensor = MilvusLoadStateSensor(
-                task_id="wait", collection_name=collection_name, **{"poke_interval": 0.1, **MODES[request.param], **arguments}
+                task_id="wait", collection_name=collection_name, **{**PATIENCE, **MODES[request.param], **arguments}
             )
             try:
                 return finish(sensor, context_of_reschedule(monkeypatch, began))
