@@ -41,7 +41,12 @@ CHANNEL_MARGIN = 2.0
 
 _READS = ("describe_", "get_", "has_", "list_", "query", "search", "hybrid_search")
 _STATE_SETTING = frozenset({"load_collection", "release_collection", "load_partitions", "release_partitions", "flush"})
-_CHANGES_THE_CLIENT = frozenset({"use_database", "using_database"})
+_NOT_AVAILABLE = {
+    "use_database": "give the hook its database, MilvusHook(database=…).",
+    "using_database": "give the hook its database, MilvusHook(database=…).",
+    "session": "its calls would have no deadline; use this client's own methods.",
+    "get_server_type": "it asks no server; get_server_version() does.",
+}
 
 _importing = threading.Lock()
 
@@ -163,10 +168,10 @@ def _checked(response: Any) -> Any:
 class BoundedClient(_Client):
     """A pymilvus ``MilvusClient`` whose every call ends in time, with an error of this provider's kinds.
 
-    All methods of ``MilvusClient`` are here under their own names. Each takes ``timeout``, in seconds for the whole call;
-    the hook's is the default and the most. Reads, loads and releases ride out a short outage within it; calls that change
-    data are sent once. It connects on the first call. One client serves one database and one thread at a time; close it, or
-    use it in ``with``.
+    All methods of ``MilvusClient`` that ask a server are here under their own names. Each takes ``timeout``, in seconds for
+    the whole call; the hook's is the default and the most. Reads, loads and releases ride out a short outage within it; calls
+    that change data are sent once, and again only when a rate limit refused them. It connects on the first call. One client
+    serves one database and one thread at a time; close it, or use it in ``with``.
     """
 
     def __init__(self, settings: ConnectionSettings, timeout: float) -> None:
@@ -196,7 +201,8 @@ class BoundedClient(_Client):
             if isinstance(call, Rpc):
                 send = getattr(client._handler._stub, call.name)
                 return _checked(send(self._request(call), timeout=remaining, metadata=self._metadata))
-            return getattr(client, call.name)(*call.arguments, timeout=remaining, **call.keywords)
+            method = getattr(client, call.name)
+            return method(*call.arguments, timeout=remaining, **_impatient(method, call))
         except Exception as error:
             known = self._explained(error, call, started)
             if known is None:
@@ -264,9 +270,8 @@ class AsyncBoundedClient(_Client):
                 send = getattr(client._handler._async_stub, call.name)
                 return _checked(await send(self._request(call), timeout=remaining, metadata=self._metadata))
             method = getattr(client, call.name)
-            # What may be repeated is repeated by the flow: pymilvus's own patience ends as a timeout that forgot the reason.
-            keywords = {"retry_on_rate_limit": not call.repeatable, **call.keywords}
-            return await asyncio.wait_for(method(*call.arguments, timeout=remaining, **keywords), timeout=remaining + 0.5)
+            answer = method(*call.arguments, timeout=remaining, **_impatient(method, call))
+            return await asyncio.wait_for(answer, timeout=remaining + 0.5)
         except Exception as error:
             known = self._explained(error, call, started)
             if known is None:
@@ -317,9 +322,17 @@ def _plain_attribute(client_class: type, name: str) -> Any:
         found = inspect.getattr_static(client_class, name)
     except AttributeError:
         raise AttributeError(f"{client_class.__name__} has no attribute {name!r}") from None
-    if name in _CHANGES_THE_CLIENT:
-        raise MilvusRefusedError(f"{name}() is not available: give the hook its database, MilvusHook(database=…).")
+    if name in _NOT_AVAILABLE:
+        raise MilvusRefusedError(f"{name}() is not available: {_NOT_AVAILABLE[name]}")
     return getattr(client_class, name) if isinstance(found, (classmethod, staticmethod)) else None
+
+
+def _impatient(method: Callable[..., Any], call: Method) -> dict[str, Any]:
+    """The call's keywords, with pymilvus told not to wait out rate limits: it sleeps past the timeout, and then forgets why."""
+    import inspect
+
+    takes_any = any(each.kind is each.VAR_KEYWORD for each in inspect.signature(method).parameters.values())
+    return {"retry_on_rate_limit": False, **call.keywords} if takes_any else dict(call.keywords)
 
 
 def _method(name: str, arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> Method:

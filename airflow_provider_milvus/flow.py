@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
-from airflow_provider_milvus.exceptions import MilvusError, MilvusTimeoutError, MilvusUnavailableError
+from airflow_provider_milvus.exceptions import MilvusError, MilvusRateLimitError, MilvusTimeoutError, MilvusUnavailableError
 
 FIRST_PAUSE = 0.2
 LONGEST_PAUSE = 2.0
@@ -105,7 +105,8 @@ def _insist(call: Call, deadline: Deadline) -> Flow[Any]:
         try:
             answer = yield replace(call, timeout=min(remaining, call.timeout or remaining))
         except MilvusError as error:
-            may_repeat = call.repeatable and error.try_again
+            # A rate limit refuses a call before anything is changed.
+            may_repeat = error.try_again and (call.repeatable or isinstance(error, MilvusRateLimitError))
             if isinstance(error, MilvusTimeoutError) and not call.repeat_after_timeout:
                 may_repeat = False
             if not may_repeat:

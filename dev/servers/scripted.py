@@ -276,6 +276,10 @@ class ScriptedMilvus:
         found.become(found.on_release)
         return {}
 
+    def _on_drop_collection(self, request: Any) -> dict[str, Any]:
+        self.collections.pop(request.collection_name, None)
+        return {}
+
     def _on_list_aliases(self, request: Any) -> dict[str, Any]:
         return {"aliases": [alias for each in self.collections.values() for alias in each.aliases]}
 

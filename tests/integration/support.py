@@ -84,11 +84,16 @@ def load_all(client: Any, names: Sequence[str]) -> None:
         eventually(lambda name=name: str(client.get_load_state(name)["state"]) == "Loaded", patience=60)
 
 
+class TooSlowError(AssertionError):
+    """A bound in seconds was missed, which a machine that is busy with something else can cause as well."""
+
+
 @contextmanager
 def ends_within(seconds: float) -> Iterator[None]:
     began = time.monotonic()
     yield
-    assert time.monotonic() - began <= seconds
+    if (took := time.monotonic() - began) > seconds:
+        raise TooSlowError(f"it took {took:.1f} s instead of {seconds:g} s")
 
 
 def eventually(holds: Callable[[], bool], patience: float = 10.0) -> None:

@@ -30,10 +30,12 @@ from dev.servers.scripted import LOADED, ScriptedMilvus, abort, never_answer, re
 from tests.integration.support import SLACK, MakeCollection, Milvus, ends_within, eventually
 
 
-def established_to(uri: str) -> int:
+def connections_to(uri: str) -> set[int]:
+    """The local ports of this process's connections to a server: those of earlier tests may still be closing."""
     port = int(uri.rpartition(":")[2])
     connections = psutil.Process(os.getpid()).net_connections(kind="tcp")
-    return sum(each.status == psutil.CONN_ESTABLISHED and each.raddr and each.raddr.port == port for each in connections)
+    to_it = (each for each in connections if each.status == psutil.CONN_ESTABLISHED and each.raddr)
+    return {each.laddr.port for each in to_it if each.raddr.port == port}
 
 
 def test_client_has_the_methods_of_pymilvus(milvus: Milvus, make_collection: MakeCollection) -> None:
@@ -93,6 +95,14 @@ def test_changing_the_database_is_refused(lite: Milvus, method: str) -> None:
         getattr(client, method)("other")
 
 
+def test_what_pymilvus_would_do_without_a_deadline_is_refused(lite: Milvus) -> None:
+    class_of_client = import_pymilvus().MilvusClient
+    with MilvusHook().client() as client:
+        for method in {"session", "get_server_type"} & set(dir(class_of_client)):
+            with pytest.raises(MilvusRefusedError, match=method):
+                getattr(client, method)
+
+
 @pytest.mark.parametrize("timeout", [0, -1, "5", float("nan"), float("inf"), True, []])
 def test_timeouts_that_can_never_work_are_refused(lite: Milvus, timeout: Any) -> None:
     with pytest.raises(MilvusInvalidArgumentError, match="timeout"):
@@ -110,37 +120,37 @@ def test_call_may_not_outlast_its_client(lite: Milvus) -> None:
 
 
 def test_channel_is_closed_with_the_client(milvus: Milvus) -> None:
-    before = established_to(milvus.uri)
+    before = connections_to(milvus.uri)
     with MilvusHook().client() as client:
         client.list_collections()
-        assert established_to(milvus.uri) >= 1
+        (own,) = connections_to(milvus.uri) - before
 
     gc.collect()
-    eventually(lambda: established_to(milvus.uri) <= before)
+    eventually(lambda: own not in connections_to(milvus.uri))
 
 
 def test_operators_leave_no_channel_open(milvus: Milvus, make_collection: MakeCollection) -> None:
     name = make_collection(load=True)
-    before = established_to(milvus.uri)
+    before = connections_to(milvus.uri)
 
     for _ in range(3):
         MilvusReleaseCollectionOperator(task_id="t", collection_name=name).execute({})
         with pytest.raises(MilvusCollectionNotFoundError):
             MilvusReleaseCollectionOperator(task_id="t", collection_name="nowhere").execute({})
 
-    eventually(lambda: established_to(milvus.uri) <= before)
+    eventually(lambda: connections_to(milvus.uri) <= before)
 
 
 def test_async_channel_is_closed_with_the_client(milvus: Milvus) -> None:
-    before = established_to(milvus.uri)
+    before = connections_to(milvus.uri)
 
-    async def call() -> int:
+    async def call() -> set[int]:
         async with MilvusHook().async_client() as client:
             await client.list_collections()
-            return established_to(milvus.uri)
+            return connections_to(milvus.uri)
 
-    assert asyncio.run(call()) >= 1
-    eventually(lambda: established_to(milvus.uri) <= before)
+    (own,) = asyncio.run(call()) - before
+    eventually(lambda: own not in connections_to(milvus.uri))
 
 
 def test_two_clients_of_one_server_do_not_close_each_other(lite: Milvus) -> None:
@@ -270,6 +280,31 @@ def test_every_failure_is_one_of_our_kinds(
 
     assert "list_collections" in str(failed.value)
     assert "'milvus_default'" in str(failed.value)
+
+
+@pytest.mark.parametrize("asynchronous", [False, True], ids=["sync", "async"])
+def test_rate_limited_write_is_waited_out_and_then_named(scripted: ScriptedMilvus, asynchronous: bool) -> None:
+    limit = refuse(8, "request is rejected by limiter")
+
+    async def drop_async() -> None:
+        async with MilvusHook(timeout=2).async_client() as client:
+            await client.drop_collection("docs")
+
+    def drop() -> None:
+        if asynchronous:
+            asyncio.run(drop_async())
+            return
+        with MilvusHook(timeout=2).client() as client:
+            client.drop_collection("docs")
+
+    scripted.add("docs", LOADED)
+    scripted.next("DropCollection", limit, limit)
+    drop()
+    assert len(scripted.received("DropCollection")) == 3
+
+    scripted.always("DropCollection", limit)
+    with ends_within(2 + SLACK), pytest.raises(MilvusRateLimitError):
+        drop()
 
 
 def test_expected_failure_has_a_short_traceback(scripted: ScriptedMilvus) -> None:

@@ -34,23 +34,22 @@ def release(name: str, partition_names: Any, **arguments: Any) -> Any:
     ).execute({})
 
 
-@pytest.fixture
-def halves(milvus: Milvus, make_collection: MakeCollection) -> str:
-    """A collection that is not loaded, with the partitions ``left`` and ``right`` beside the default one."""
-    name = make_collection()
-    with milvus.plain_client() as client:
+def with_halves(server: Milvus, name: str) -> str:
+    """A collection that is not loaded gets the partitions ``left`` and ``right`` beside the default one."""
+    with server.plain_client() as client:
         client.create_partition(name, "left")
         client.create_partition(name, "right")
     return name
+
+
+@pytest.fixture
+def halves(milvus: Milvus, make_collection: MakeCollection) -> str:
+    return with_halves(milvus, make_collection())
 
 
 @pytest.fixture
 def standalone_halves(standalone: Milvus, make_collection: MakeCollection) -> str:
-    name = make_collection()
-    with standalone.plain_client() as client:
-        client.create_partition(name, "left")
-        client.create_partition(name, "right")
-    return name
+    return with_halves(standalone, make_collection())
 
 
 @pytest.mark.standalone

@@ -155,15 +155,16 @@ class TestOutage:
         assert run(one(READ), deadline, Attempts(clock, 99, 99, 1), clock) == "answer 3"
         assert deadline.interruptions == 0
 
-    def test_a_rate_limit_is_waited_out_but_is_no_outage(self, clock):
+    @pytest.mark.parametrize("call", [READ, INSERT, RELEASE])
+    def test_a_rate_limit_is_waited_out_but_is_no_outage(self, clock, call):
         deadline = Deadline(60)
         attempts = Attempts(clock, MilvusRateLimitError("slowly"), MilvusRateLimitError("slowly"), "yes")
-        assert run(one(READ), deadline, attempts, clock) == "yes"
+        assert run(one(call), deadline, attempts, clock) == "yes"
         assert deadline.interruptions == 0
 
 
 class TestSentOnce:
-    @pytest.mark.parametrize("error", [outage(), MilvusTimeoutError("late"), MilvusRateLimitError("slowly")])
+    @pytest.mark.parametrize("error", [outage(), MilvusTimeoutError("late")])
     def test_what_changes_data(self, clock, error):
         attempts = Attempts(clock, error)
         with pytest.raises(type(error)) as raised:
