@@ -132,8 +132,12 @@ class _Client:
     def _connect_within(self, remaining: float) -> float:
         return max(min(self.settings.connect_timeout, remaining), 0.001)
 
-    def _explained(self, error: Exception, call: Call, started: float) -> Exception | None:
-        return explain(error, tried=str(call), where=self.settings.where, waited=time.monotonic() - started)
+    def _in(self, database: str | None) -> ConnectionSettings:
+        """The settings as of another database of the same server."""
+        return self.settings if database is None else self.settings.model_copy(update={"database": database})
+
+    def _explained(self, error: Exception, call: Call, started: float, where: str) -> Exception | None:
+        return explain(error, tried=str(call), where=where, waited=time.monotonic() - started)
 
     def _obstacle(self, timeout: MilvusTimeoutError, call: Call, started: float) -> MilvusError:
         """What was in the way of a connection that did not come about in time."""
@@ -142,17 +146,14 @@ class _Client:
             return timeout
         return unreachable(details, tried=str(call), where=self.settings.where, waited=time.monotonic() - started)
 
-    def _request(self, rpc: Rpc) -> Any:
-        from pymilvus.grpc_gen import milvus_pb2
 
-        kind = getattr(milvus_pb2, f"{rpc.name}Request")
-        known = kind.DESCRIPTOR.fields_by_name
-        fields: dict[str, Any] = {"db_name": self.settings.database} if "db_name" in known else {}
-        return kind(**fields, **rpc.fields)
+def _request(rpc: Rpc, database: str) -> Any:
+    from pymilvus.grpc_gen import milvus_pb2
 
-    @property
-    def _metadata(self) -> list[tuple[str, str]]:
-        return [("dbname", self.settings.database)]
+    kind = getattr(milvus_pb2, f"{rpc.name}Request")
+    known = kind.DESCRIPTOR.fields_by_name
+    fields: dict[str, Any] = {"db_name": database} if "db_name" in known else {}
+    return kind(**fields, **rpc.fields)
 
 
 def _checked(response: Any) -> Any:
@@ -184,27 +185,36 @@ class BoundedClient(_Client):
     def __exit__(self, *exc_info: object) -> None:
         self.close()
 
-    def run(self, flow: Flow[T], deadline: Deadline, sleep: Callable[[float], object] = time.sleep) -> T:
-        """Carry out ``flow`` within ``deadline``."""
-        return drive(steady(flow, deadline), self.perform, sleep)
+    def run(
+        self,
+        flow: Flow[T],
+        deadline: Deadline,
+        sleep: Callable[[float], object] = time.sleep,
+        *,
+        database: str | None = None,
+    ) -> T:
+        """Carry out ``flow`` within ``deadline``, in ``database`` or else the connection's own."""
+        return drive(steady(flow, deadline), partial(self.perform, database=database), sleep)
 
-    def perform(self, call: Call) -> Any:
-        """One attempt at ``call``, within its own timeout.
+    def perform(self, call: Call, database: str | None = None) -> Any:
+        """One attempt at ``call``, within its own timeout. ``database`` is for an ``Rpc`` only.
 
         :raises MilvusError: of the kind that tells whether to try again.
         """
-        started = time.monotonic()
+        started, settings = time.monotonic(), self._in(database)
         allowed = call.timeout or self.timeout
         try:
             client = self._connected(self._connect_within(allowed))
             remaining = max(allowed - (time.monotonic() - started), 0.001)
             if isinstance(call, Rpc):
                 send = getattr(client._handler._stub, call.name)
-                return _checked(send(self._request(call), timeout=remaining, metadata=self._metadata))
+                return _checked(
+                    send(_request(call, settings.database), timeout=remaining, metadata=[("dbname", settings.database)])
+                )
             method = getattr(client, call.name)
             return method(*call.arguments, timeout=remaining, **_impatient(method, call))
         except Exception as error:
-            known = self._explained(error, call, started)
+            known = self._explained(error, call, started, settings.where)
             if known is None:
                 raise
             if isinstance(known, MilvusTimeoutError) and self._client is None:
@@ -238,11 +248,17 @@ class BoundedClient(_Client):
 
 
 class AsyncBoundedClient(_Client):
-    """The same over pymilvus's ``AsyncMilvusClient``, for the triggerer: one event loop, never blocked."""
+    """The same over pymilvus's ``AsyncMilvusClient``: for the triggerer, and for many flows at once in a worker.
+
+    It belongs to one event loop, which it never blocks.
+    """
 
     def __init__(self, settings: ConnectionSettings, timeout: float) -> None:
+        import asyncio
+
         super().__init__(settings, timeout)
         self._client: AsyncMilvusClient | None = None
+        self._connecting = asyncio.Lock()
 
     async def __aenter__(self) -> AsyncBoundedClient:
         return self
@@ -250,35 +266,38 @@ class AsyncBoundedClient(_Client):
     async def __aexit__(self, *exc_info: object) -> None:
         await self.close()
 
-    async def run(self, flow: Flow[T], deadline: Deadline) -> T:
-        """Carry out ``flow`` within ``deadline``."""
-        return await drive_async(steady(flow, deadline), self.perform)
+    async def run(self, flow: Flow[T], deadline: Deadline, *, database: str | None = None) -> T:
+        """Carry out ``flow`` within ``deadline``, in ``database`` or else the connection's own."""
+        return await drive_async(steady(flow, deadline), partial(self.perform, database=database))
 
-    async def perform(self, call: Call) -> Any:
-        """One attempt at ``call``, within its own timeout.
+    async def perform(self, call: Call, database: str | None = None) -> Any:
+        """One attempt at ``call``, within its own timeout. ``database`` is for an ``Rpc`` only.
 
         :raises MilvusError: of the kind that tells whether to try again.
         """
         import asyncio
 
-        started = time.monotonic()
+        started, settings = time.monotonic(), self._in(database)
         allowed = call.timeout or self.timeout
+        client = None
         try:
             client = await self._connected(self._connect_within(allowed))
             remaining = max(allowed - (time.monotonic() - started), 0.001)
             if isinstance(call, Rpc):
                 send = getattr(client._handler._async_stub, call.name)
-                return _checked(await send(self._request(call), timeout=remaining, metadata=self._metadata))
+                return _checked(
+                    await send(_request(call, settings.database), timeout=remaining, metadata=[("dbname", settings.database)])
+                )
             method = getattr(client, call.name)
             answer = method(*call.arguments, timeout=remaining, **_impatient(method, call))
             return await asyncio.wait_for(answer, timeout=remaining + 0.5)
         except Exception as error:
-            known = self._explained(error, call, started)
+            known = self._explained(error, call, started, settings.where)
             if known is None:
                 raise
             if isinstance(known, MilvusTimeoutError) and self._client is None:
                 known = await asyncio.to_thread(self._obstacle, known, call, started)
-            if isinstance(known, MilvusUnavailableError):
+            if isinstance(known, MilvusUnavailableError) and client is self._client:
                 await self.close()
             raise known from (error if isinstance(known, MilvusServerError) else None)
 
@@ -289,6 +308,13 @@ class AsyncBoundedClient(_Client):
             await client.close()
 
     async def _connected(self, within: float) -> AsyncMilvusClient:
+        import asyncio
+
+        # Flows that run at once share what the first of them opens; the margin leaves the verdict to pymilvus.
+        async with asyncio.timeout(within + 0.25), self._connecting:
+            return await self._open(within)
+
+    async def _open(self, within: float) -> AsyncMilvusClient:
         import asyncio
 
         if self._client is None:
