@@ -1,4 +1,4 @@
-"""The one file that imports pymilvus: a client that is bounded, dedicated, quiet and closed after use.
+"""A pymilvus client that is bounded, dedicated, quiet and closed after use.
 
 Each client owns one gRPC channel (pymilvus's shared ones cannot be closed, and ignore differing TLS settings), every call
 on it has a deadline, and pymilvus's own retries, which can last minutes, are switched off: :mod:`flow` decides when to try
@@ -7,13 +7,10 @@ again. A lost connection is dropped and made anew on the next attempt.
 
 from __future__ import annotations
 
-import contextlib
 import json
-import logging
-import sys
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -28,6 +25,7 @@ from airflow_provider_milvus.exceptions import (
     MilvusUnavailableError,
 )
 from airflow_provider_milvus.flow import Call, Deadline, Flow, Method, Rpc, Step, drive, drive_async, steady
+from airflow_provider_milvus.pymilvus_import import import_pymilvus
 from airflow_provider_milvus.rpc_errors import explain, obstacle, unreachable
 
 if TYPE_CHECKING:
@@ -47,52 +45,6 @@ _NOT_AVAILABLE = {
     "session": "its calls would have no deadline; use this client's own methods.",
     "get_server_type": "it asks no server; get_server_version() does.",
 }
-
-_importing = threading.Lock()
-
-
-def import_pymilvus() -> Any:
-    """Import pymilvus without its side effects, on first use.
-
-    While it is imported, pymilvus configures logging, which closes the handlers that exist (a task's log among them; its
-    issue 3794), and loads whatever ``.env`` file it finds above the working directory (3666). Both are withheld from it,
-    and only from it. Its logger of call errors is silenced: it writes a traceback of 20 lines for each error that is
-    raised anyway.
-    """
-    with _importing:
-        if "pymilvus" not in sys.modules:
-            with _without_side_effects():
-                import pymilvus
-        logging.getLogger("pymilvus.decorators").setLevel(logging.CRITICAL)
-        import pymilvus
-
-        return pymilvus
-
-
-@contextlib.contextmanager
-def _without_side_effects() -> Iterator[None]:
-    import logging.config
-
-    import dotenv
-
-    configure, load = logging.config.dictConfig, dotenv.load_dotenv
-
-    def configure_unless_pymilvus(config: dict[str, Any]) -> None:
-        if "pymilvus" not in config.get("loggers", {}):
-            configure(config)
-
-    def load_unless_pymilvus(*arguments: Any, **keywords: Any) -> bool:
-        if sys._getframe(1).f_globals.get("__name__", "").startswith("pymilvus"):
-            return False
-        return bool(load(*arguments, **keywords))
-
-    logging.config.dictConfig = configure_unless_pymilvus  # type: ignore[assignment]
-    dotenv.load_dotenv = load_unless_pymilvus
-    try:
-        yield
-    finally:
-        logging.config.dictConfig = configure
-        dotenv.load_dotenv = load
 
 
 class _Client:
@@ -258,6 +210,7 @@ class AsyncBoundedClient(_Client):
 
         super().__init__(settings, timeout)
         self._client: AsyncMilvusClient | None = None
+        self._users: Counter[AsyncMilvusClient] = Counter()
         self._connecting = asyncio.Lock()
 
     async def __aenter__(self) -> AsyncBoundedClient:
@@ -282,6 +235,7 @@ class AsyncBoundedClient(_Client):
         client = None
         try:
             client = await self._connected(self._connect_within(allowed))
+            self._users[client] += 1
             remaining = max(allowed - (time.monotonic() - started), 0.001)
             if isinstance(call, Rpc):
                 send = getattr(client._handler._async_stub, call.name)
@@ -295,11 +249,22 @@ class AsyncBoundedClient(_Client):
             known = self._explained(error, call, started, settings.where)
             if known is None:
                 raise
-            if isinstance(known, MilvusTimeoutError) and self._client is None:
+            if isinstance(known, MilvusTimeoutError) and client is None:
                 known = await asyncio.to_thread(self._obstacle, known, call, started)
             if isinstance(known, MilvusUnavailableError) and client is self._client:
-                await self.close()
+                self._client = None
             raise known from (error if isinstance(known, MilvusServerError) else None)
+        finally:
+            if client is not None:
+                await self._leave(client)
+
+    async def _leave(self, client: AsyncMilvusClient) -> None:
+        """Close a channel that was given up when nobody waits on it any more: closing cancels whoever does."""
+        self._users[client] -= 1
+        if not self._users[client]:
+            del self._users[client]
+            if client is not self._client:
+                await client.close()
 
     async def close(self) -> None:
         """Close the channel. A later call opens a new one."""

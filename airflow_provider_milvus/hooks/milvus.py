@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from airflow_provider_milvus.client import AsyncBoundedClient, BoundedClient
     from airflow_provider_milvus.connection import ConnectionSettings
     from airflow_provider_milvus.flow import Deadline
+    from airflow_provider_milvus.metrics import MetricsSource
 
 TEST_TIMEOUT = 4.0
 """Seconds for a test of the connection, which runs inside Airflow's API server."""
@@ -80,12 +81,21 @@ class MilvusHook(BaseHook):
 
     def get_conn(self) -> BoundedClient:
         """A client of its own channel, which the caller closes; prefer :meth:`client`, which closes it."""
-        from airflow_provider_milvus.client import BoundedClient, check_lite_is_installed, import_pymilvus
+        from airflow_provider_milvus.client import BoundedClient, check_lite_is_installed
+        from airflow_provider_milvus.pymilvus_import import import_pymilvus
 
         check_lite_is_installed(self.settings.uri)
         # Before any clock runs: it takes seconds of CPU the first time.
         import_pymilvus()
         return BoundedClient(self.settings, self.operation_timeout)
+
+    def metrics(self) -> MetricsSource | None:
+        """What this Milvus's metrics say of memory and use; ``None`` where the connection has no ``metrics_url``."""
+        if not self.settings.metrics_url:
+            return None
+        from airflow_provider_milvus.metrics import metrics_source
+
+        return metrics_source(self.settings.metrics_url, matchers=self.settings.metrics_matchers)
 
     @contextmanager
     def client(self) -> Iterator[BoundedClient]:
@@ -105,7 +115,8 @@ class MilvusHook(BaseHook):
         """The same over pymilvus's ``AsyncMilvusClient``. It belongs to the event loop that it was opened in."""
         import asyncio
 
-        from airflow_provider_milvus.client import AsyncBoundedClient, check_lite_is_installed, import_pymilvus
+        from airflow_provider_milvus.client import AsyncBoundedClient, check_lite_is_installed
+        from airflow_provider_milvus.pymilvus_import import import_pymilvus
 
         if self._settings is None:
             self._use(await self._fetch_connection())
@@ -119,8 +130,9 @@ class MilvusHook(BaseHook):
 
     def test_connection(self) -> tuple[bool, str]:
         """Whether the server answers and accepts the credentials and the database; within 5 seconds, with the cause."""
-        from airflow_provider_milvus.client import BoundedClient, import_pymilvus
+        from airflow_provider_milvus.client import BoundedClient
         from airflow_provider_milvus.flow import Rpc
+        from airflow_provider_milvus.pymilvus_import import import_pymilvus
 
         try:
             settings = self.settings
@@ -145,7 +157,7 @@ class MilvusHook(BaseHook):
             )
         self._settings = ConnectionSettings.of(connection, database=self.database)
         secret = self._settings.token.get_secret_value()
-        for each in {secret, secret.partition(":")[2]} - {""}:
+        for each in {secret, secret.partition(":")[2], *self._settings.metrics_passwords} - {""}:
             mask_secret(each)
 
     async def _fetch_connection(self) -> Connection:

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from airflow_provider_milvus.client import import_pymilvus
+from airflow_provider_milvus.pymilvus_import import import_pymilvus
 from dev.servers.process import free_ports
 
 STATES = ("NotExist", "NotLoad", "Loading", "Loaded")
@@ -52,6 +52,7 @@ class Collection:
     on_load: Sequence[State] = (LOADED,)
     on_release: Sequence[State] = (NOT_LOADED,)
     aliases: list[str] = field(default_factory=list)
+    properties: dict[str, str] = field(default_factory=dict)
     refresh_progress: int = 100
 
     def become(self, states: Sequence[State]) -> None:
@@ -247,7 +248,20 @@ class ScriptedMilvus:
         if found is None:
             return self._missing(request)
         name = self._real(request.collection_name)
-        return {"collection_name": request.collection_name, "schema": {"name": name}, "aliases": found.aliases}
+        properties = [{"key": key, "value": value} for key, value in found.properties.items()]
+        return {
+            "collection_name": request.collection_name,
+            "schema": {"name": name},
+            "aliases": found.aliases,
+            "properties": properties,
+        }
+
+    def _on_alter_collection(self, request: Any) -> Any:
+        found = self._found(request)
+        if found is None:
+            return self._missing(request)
+        found.properties.update({each.key: each.value for each in request.properties})
+        return {}
 
     def _on_get_load_state(self, request: Any) -> dict[str, Any]:
         found = self._found(request)

@@ -10,7 +10,6 @@ from typing import Any
 import psutil
 import pytest
 
-from airflow_provider_milvus.client import import_pymilvus
 from airflow_provider_milvus.exceptions import (
     MilvusAuthenticationError,
     MilvusCollectionNotFoundError,
@@ -26,6 +25,7 @@ from airflow_provider_milvus.exceptions import (
 )
 from airflow_provider_milvus.hooks.milvus import MilvusHook
 from airflow_provider_milvus.operators.memory import MilvusLoadCollectionOperator, MilvusReleaseCollectionOperator
+from airflow_provider_milvus.pymilvus_import import import_pymilvus
 from dev.servers.scripted import LOADED, ScriptedMilvus, abort, never_answer, refuse
 from tests.integration.support import SLACK, MakeCollection, Milvus, ends_within, eventually
 
