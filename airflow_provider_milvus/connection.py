@@ -11,11 +11,11 @@ import json
 import os
 from ipaddress import IPv6Address
 from typing import TYPE_CHECKING, Annotated, Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
-from airflow_provider_milvus.exceptions import MilvusConfigurationError
+from airflow_provider_milvus.exceptions import MilvusConfigurationError, MilvusInvalidArgumentError
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection
@@ -65,6 +65,7 @@ class _Extra(BaseModel):
     timeout: Seconds = None
     connect_timeout: Seconds = None
     metrics_url: Text = None
+    metrics_matchers: Text = None
     console_url: Text = None
 
 
@@ -81,13 +82,20 @@ class ConnectionSettings(BaseModel):
     tls: dict[str, str]
     timeout: float
     connect_timeout: float
-    metrics_url: str | None
+    metrics_url: str | None = Field(default=None, repr=False)
+    metrics_matchers: str | None = None
     console_url: str | None
 
     @property
     def where(self) -> str:
         """The connection in words, for messages; holds no secret."""
         return f"Connection {self.conn_id!r} ({self.uri}), database {self.database!r}"
+
+    @property
+    def metrics_passwords(self) -> set[str]:
+        """What in ``metrics_url`` must be masked."""
+        written = {urlsplit(each.strip()).password or "" for each in (self.metrics_url or "").split(",")}
+        return written | {unquote(each) for each in written}
 
     @classmethod
     def of(cls, connection: Connection, *, database: str | None = None) -> ConnectionSettings:
@@ -117,6 +125,7 @@ def _read(connection: Connection, database: str | None) -> ConnectionSettings:
         raise _WrongSettingError(
             f"the database is given more than once and differently: {', '.join(sorted(map(repr, named)))}."
         )
+    _check_metrics(extra)
     return ConnectionSettings(
         conn_id=connection.conn_id or "",
         uri=uri,
@@ -127,6 +136,7 @@ def _read(connection: Connection, database: str | None) -> ConnectionSettings:
         timeout=extra.timeout or DEFAULT_TIMEOUT,
         connect_timeout=extra.connect_timeout or DEFAULT_CONNECT_TIMEOUT,
         metrics_url=extra.metrics_url,
+        metrics_matchers=extra.metrics_matchers,
         console_url=extra.console_url,
     )
 
@@ -178,6 +188,18 @@ def _address(connection: Connection, extra: _Extra) -> tuple[str, str | None]:
     if any(each in "/:" or each.isspace() for each in host):
         raise _WrongSettingError(f"host {host!r} must be a bare host name or address; the port belongs into port.")
     return f"http://{host}:{port or DEFAULT_PORT}", None
+
+
+def _check_metrics(extra: _Extra) -> None:
+    from airflow_provider_milvus.metrics import metrics_source
+
+    if extra.metrics_matchers and not extra.metrics_url:
+        raise _WrongSettingError("metrics_matchers is set without metrics_url.")
+    if extra.metrics_url:
+        try:
+            metrics_source(extra.metrics_url, matchers=extra.metrics_matchers)
+        except MilvusInvalidArgumentError as wrong:
+            raise _WrongSettingError(str(wrong)) from None
 
 
 def _credentials_in(setting: str) -> _WrongSettingError:

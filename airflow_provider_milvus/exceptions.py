@@ -58,6 +58,14 @@ class MilvusReclaimError(MilvusError):
     """Some releases of a reclaim run failed. The others were carried out; the run's result tells which."""
 
 
+class MilvusRestoreError(MilvusError):
+    """Some collections of a restore set are not back in memory. The others are; the run's result tells which."""
+
+
+class MilvusMetricsError(MilvusError):
+    """The metrics cannot be read: down, slow, or not what they should be. Nothing is known of use and of bytes."""
+
+
 class MilvusConfigurationError(MilvusError, AirflowFailException):
     """The Airflow connection is missing, incomplete or contradictory. Nothing was sent."""
 

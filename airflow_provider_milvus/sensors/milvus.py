@@ -14,12 +14,13 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_milvus.arguments import name, names, one_of
-from airflow_provider_milvus.exceptions import MilvusTimeoutError, MilvusUnavailableError
+from airflow_provider_milvus.exceptions import MilvusError, MilvusTimeoutError, MilvusUnavailableError
 from airflow_provider_milvus.hooks.milvus import MilvusHook
 from airflow_provider_milvus.triggers.milvus import MilvusConditionTrigger, outcome
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
+    from airflow.triggers.base import BaseTrigger
 
     from airflow_provider_milvus.conditions import Condition, LoadState, Observation
 
@@ -70,17 +71,20 @@ class MilvusConditionSensor(BaseSensorOperator):
             return None
         left = max(self._remaining(context), 0.001)
         self.defer(
-            trigger=MilvusConditionTrigger(
-                condition=self.condition().serialize(),
-                end=time.time() + left,
-                milvus_conn_id=self.milvus_conn_id,
-                database=self.database,
-                poll_interval=max(self.poke_interval, 0.1),
-            ),
+            trigger=self._trigger(time.time() + left),
             method_name="execute_complete",
             timeout=timedelta(seconds=left) + BACKSTOP,
         )
         return None
+
+    def _trigger(self, end: float) -> BaseTrigger:
+        return MilvusConditionTrigger(
+            condition=self.condition().serialize(),
+            end=end,
+            milvus_conn_id=self.milvus_conn_id,
+            database=self.database,
+            poll_interval=max(self.poke_interval, 0.1),
+        )
 
     def _first_look(self, context: Context) -> bool:
         """Before deferring: what it raises means what it means to Airflow's own loop of pokes."""
@@ -117,17 +121,21 @@ class MilvusConditionSensor(BaseSensorOperator):
                 limit = hook.deadline().at_most(max(remaining, 0.001))
                 seen: Observation = client.run(condition.look(), limit)
         except (MilvusTimeoutError, MilvusUnavailableError) as error:
-            if self._remaining(context) <= 0:
-                raise AirflowSensorTimeout(str(error)) from None
-            if not self._looked and self._is_first_poke(context):
-                raise
-            self.log.warning("Cannot look now, will try again: %s", error)
+            self._try_again(error, context)
             return False
         self._looked = True
         self.log.info("%s: %s", condition, seen)
         if seen.verdict is Verdict.NEVER:
             raise never_met(condition, seen)
         return seen.verdict is Verdict.MET
+
+    def _try_again(self, error: MilvusError, context: Context) -> None:
+        """Or raise, when there is no time left or the very first look has failed."""
+        if self._remaining(context) <= 0:
+            raise AirflowSensorTimeout(str(error)) from None
+        if not self._looked and self._is_first_poke(context):
+            raise error
+        self.log.warning("Cannot look now, will try again: %s", error)
 
     def _first_reschedule(self, context: Context) -> Any:
         task_instance = context.get("ti")

@@ -43,6 +43,7 @@ def test_a_host_alone_gets_every_default(connection):
         "timeout": 60.0,
         "connect_timeout": 10.0,
         "metrics_url": None,
+        "metrics_matchers": None,
         "console_url": None,
     }
     assert settings.token.get_secret_value() == ""
@@ -320,6 +321,44 @@ def test_a_refusal_hides_the_secret_in_its_whole_chain(connection):
         chain.append(before)
     assert len(chain) > 1
     assert SECRET not in "".join(f"{each} {each!r}" for each in chain)
+
+
+@pytest.mark.parametrize(
+    "metrics",
+    [
+        {"metrics_url": "http://prometheus:9090", "metrics_matchers": 'namespace="prod"'},
+        {"metrics_url": "http://a:9091/metrics, http://b:9091/metrics"},
+        {"metrics_url": " ", "metrics_matchers": ""},
+    ],
+)
+def test_metrics_are_of_a_prometheus_or_of_pages(connection, metrics):
+    settings = ConnectionSettings.of(connection(host="h", **metrics))
+    assert [settings.metrics_url or "", settings.metrics_matchers or ""] == [
+        metrics["metrics_url"].strip(),
+        metrics.get("metrics_matchers", ""),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("metrics", "named"),
+    [
+        ({"metrics_url": "prometheus:9090"}, "metrics_url"),
+        ({"metrics_url": "http://a:9090, http://b:9091/metrics"}, "metrics_url"),
+        ({"metrics_url": "http://a:9090", "metrics_matchers": "prod"}, "metrics_matchers"),
+        ({"metrics_url": "http://a:9091/metrics", "metrics_matchers": 'a="b"'}, "metrics_matchers"),
+        ({"metrics_matchers": 'a="b"'}, "metrics_url"),
+    ],
+)
+def test_metrics_that_cannot_be_read_so_are_refused(connection, metrics, named):
+    assert named in refusal(connection(host="h", **metrics))
+
+
+def test_a_password_in_the_metrics_url_is_masked_and_in_no_text(connection):
+    address = f"http://user:{SECRET}@prometheus:9090"
+    settings = ConnectionSettings.of(connection(host="h", metrics_url=address))
+    assert SECRET in settings.metrics_passwords
+    assert SECRET not in repr(settings) + str(settings) + settings.where
+    assert SECRET not in refusal(connection(host="h", metrics_url=f"{address}?x"))
 
 
 def test_a_wrong_connection_is_never_tried_again(connection):

@@ -1,0 +1,163 @@
+"""The trigger for searches that arrive for a collection which is not in memory.
+
+For an ``AssetWatcher`` (Airflow 3.0 and later) it watches for ever; for a sensor until the first event, or its end. It holds
+names and plain values only; the connection is fetched when it runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any
+
+from airflow.triggers.base import TriggerEvent
+
+from airflow_provider_milvus.arguments import names, seconds
+from airflow_provider_milvus.exceptions import (
+    MilvusError,
+    MilvusInvalidArgumentError,
+    MilvusMetricsError,
+    MilvusTimeoutError,
+    MilvusUnavailableError,
+    error_of_kind,
+)
+from airflow_provider_milvus.hooks.milvus import MilvusHook
+
+try:
+    from airflow.triggers.base import BaseEventTrigger
+except ImportError:  # Airflow 2 has no AssetWatcher.
+    from airflow.triggers.base import BaseTrigger as BaseEventTrigger  # type: ignore[assignment]
+
+if TYPE_CHECKING:
+    from airflow_provider_milvus.client import AsyncBoundedClient
+    from airflow_provider_milvus.demand import Demand, Wanted
+    from airflow_provider_milvus.metrics import MetricsSource
+
+
+LAST_LOOK = 5.0
+"""Seconds that a look may take, even when the end has come."""
+
+
+class MilvusDemandTrigger(BaseEventTrigger):
+    """Fire when searches or queries arrive for a collection that is not in memory.
+
+    The proxies count attempts, those that fail as well; what was counted before the watch began is not demand. Metrics or a
+    server that cannot be read are tried again at the next look. The event is ``{"collection", "database", "attempts"}``. It
+    only reads.
+
+    :param collection_names: the collections, by their own names. Searches through their aliases count as well.
+    :param milvus_conn_id: the connection; it must have a ``metrics_url``.
+    :param database: the database; None: the connection's.
+    :param poll_interval: seconds between two looks.
+    :param min_attempts: how many attempts make a demand.
+    :param end: when to give up, in seconds since the epoch; it fires once then. None: never, for an ``AssetWatcher``; it tells
+        of the same collection again only after it was seen Loaded.
+    :raises MilvusInvalidArgumentError: what can never work.
+    """
+
+    def __init__(
+        self,
+        *,
+        collection_names: str | Sequence[str],
+        milvus_conn_id: str = MilvusHook.default_conn_name,
+        database: str | None = None,
+        poll_interval: float = 15.0,
+        min_attempts: int = 1,
+        end: float | None = None,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.collection_names = names("collection_names", collection_names)
+        self.milvus_conn_id = milvus_conn_id
+        self.database = database
+        self.poll_interval = seconds("poll_interval", poll_interval)
+        self.min_attempts = at_least_one("min_attempts", min_attempts)
+        self.end = end
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        return (
+            f"{type(self).__module__}.{type(self).__qualname__}",
+            {
+                "collection_names": self.collection_names,
+                "milvus_conn_id": self.milvus_conn_id,
+                "database": self.database,
+                "poll_interval": self.poll_interval,
+                "min_attempts": self.min_attempts,
+                "end": self.end,
+            },
+        )
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Events, read by :func:`demanded`."""
+        while True:
+            try:
+                async with aclosing(self._watch()) as watched:
+                    async for wanted in watched:
+                        yield TriggerEvent(wanted.as_dict())  # type: ignore[no-untyped-call]
+                        if self.end is not None:
+                            return
+            except MilvusError as error:
+                if self.end is not None:
+                    event = {"error": {"kind": type(error).__name__, "message": str(error)}}
+                    yield TriggerEvent(event)  # type: ignore[no-untyped-call]
+                    return
+                # An event would start a DAG run; the connection may be mended meanwhile.
+                self.log.error("Cannot watch for demand, will begin anew: %s", error)
+            await asyncio.sleep(self.poll_interval)
+
+    async def _watch(self) -> AsyncGenerator[Wanted]:
+        from airflow_provider_milvus.demand import Demand, metrics_of
+
+        hook, trouble = MilvusHook(self.milvus_conn_id, self.database), ""
+        async with hook.async_client() as client:
+            metrics = metrics_of(hook.settings)
+            demand = Demand(
+                self.collection_names,
+                hook.settings.database,
+                min_attempts=self.min_attempts,
+                skip_missing=self.log.warning if self.end is None else None,
+            )
+            while True:
+                try:
+                    found = await self._look(client, metrics, demand, hook)
+                    trouble = ""
+                except (MilvusMetricsError, MilvusUnavailableError, MilvusTimeoutError) as error:
+                    self.log.warning("Cannot look for demand now, will try again: %s", error)
+                    found, trouble = [], f" At the last look: {error}"
+                for each in found:
+                    self.log.info("%s", each)
+                    yield each
+                if self._left <= 0:
+                    raise MilvusTimeoutError(
+                        f"Nobody has searched {', '.join(self.collection_names)} in database {hook.settings.database!r} in "
+                        f"vain until the end.{trouble}"
+                    )
+                await asyncio.sleep(min(self.poll_interval, self._left))
+
+    async def _look(self, client: AsyncBoundedClient, metrics: MetricsSource, demand: Demand, hook: MilvusHook) -> list[Wanted]:
+        demand.count(await metrics.attempts())
+        deadline = hook.deadline().at_most(max(self._left, LAST_LOOK))
+        return await client.run(demand.look(), deadline)
+
+    @property
+    def _left(self) -> float:
+        return float("inf") if self.end is None else self.end - time.time()
+
+
+def at_least_one(argument: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise MilvusInvalidArgumentError(f"{argument} must be a whole number from 1 on, not {value!r}.")
+    return value
+
+
+def demanded(event: Any) -> dict[str, Any]:
+    """Read the trigger's event in the resumed task.
+
+    :raises MilvusError: of the kind that ended the wait.
+    """
+    if not isinstance(event, dict) or not event.keys() & {"collection", "error"}:
+        raise MilvusError(f"The trigger sent an event that is not one of its own: {event!r}.")
+    if "error" in event:
+        raise error_of_kind(event["error"]["kind"], event["error"]["message"])
+    return event

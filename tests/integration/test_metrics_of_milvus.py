@@ -1,0 +1,199 @@
+"""What the metrics of the real Milvus say, on its own page and through a real Prometheus."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from airflow_provider_milvus.metrics import Counted, Held, MetricsSource, metrics_source
+from dev.servers import prometheus
+from dev.servers.prometheus import PrometheusServer, prometheus_server
+from dev.servers.standalone import StandaloneServer, standalone_server
+from tests.integration.support import MakeCollection, Milvus, eventually
+
+pytestmark = pytest.mark.standalone
+
+needs_prometheus = pytest.mark.skipif(
+    not prometheus.PLATFORM_HAS_IT, reason="there is no prometheus on the PATH; Debian has it as the package prometheus"
+)
+LOOK_BACK = "2s"
+
+
+@pytest.fixture(scope="module")
+def scraping(standalone_process: StandaloneServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrometheusServer]:
+    if not prometheus.PLATFORM_HAS_IT:
+        pytest.skip("there is no prometheus on the PATH; Debian has it as the package prometheus")
+    target = f"127.0.0.1:{standalone_process.metrics_port}"
+    with prometheus_server(tmp_path_factory.mktemp("prometheus"), [target], look_back=LOOK_BACK) as server:
+        yield server
+
+
+@pytest.fixture(params=["page", "prometheus"])
+def source(request: pytest.FixtureRequest, standalone_process: StandaloneServer) -> MetricsSource:
+    if request.param == "page":
+        return metrics_source(standalone_process.metrics_url)
+    return metrics_source(request.getfixturevalue("scraping").url)
+
+
+def held(source: MetricsSource) -> dict[int, Held]:
+    return asyncio.run(source.held())
+
+
+def attempts(source: MetricsSource, name: str) -> float:
+    return sum(count for (_, _, label), count in asyncio.run(source.attempts()).items() if label == name)
+
+
+def usage(source: MetricsSource, *spans: float, kept: Any = None, proxies: int | None = 1) -> Counted:
+    return asyncio.run(source.usage([timedelta(seconds=each) for each in spans], proxies=proxies, kept=kept))
+
+
+def names(counted: Counted) -> set[str]:
+    return {name for _, name in counted.windows[0].used}
+
+
+def collection_id(server: Milvus, name: str) -> int:
+    with server.plain_client() as client:
+        return int(client.describe_collection(name)["collection_id"])
+
+
+def search(server: Milvus, name: str) -> None:
+    with server.plain_client() as client:
+        client.search(name, data=[[0.1] * 8])
+
+
+def covered(source: MetricsSource, span: float, kept: Any) -> Counted:
+    """Wait until there is nothing unknown in the span."""
+    found: list[Counted] = []
+
+    def known() -> bool:
+        found.append(usage(source, span, kept=kept))
+        return found[-1].windows[0].unknown is None
+
+    eventually(known, patience=30)
+    return found[-1]
+
+
+class TestBytes:
+    def test_are_what_the_server_says_and_vanish_with_a_release(self, standalone, standalone_process, make_collection, source):
+        loaded = make_collection(rows=2000, dim=16, load=True)
+        growing = make_collection(rows=50, load=True)
+        released = make_collection(rows=50)
+        ids = {each: collection_id(standalone, each) for each in (loaded, growing, released)}
+        eventually(lambda: ids[loaded] in held(source) and ids[growing] in held(source))
+        page = urllib.request.urlopen(standalone_process.metrics_url, timeout=10).read().decode()
+        sizes = [
+            float(line.split()[-1])
+            for line in page.splitlines()
+            if line.startswith("milvus_querynode_entity_size") and f'collection_id="{ids[loaded]}"' in line
+        ]
+        found = held(source)
+        assert found[ids[loaded]] == Held(2000, int(sum(sizes)))
+        assert found[ids[loaded]].bytes >= 2000 * 16 * 4
+        assert found[ids[growing]].rows == 50
+        assert ids[released] not in found
+        with standalone.plain_client() as client:
+            client.release_collection(loaded)
+        eventually(lambda: ids[loaded] not in held(source))
+        still_there = urllib.request.urlopen(standalone_process.metrics_url, timeout=10).read().decode()
+        assert re.search(rf'entity_size{{collection_id="{ids[loaded]}".* [1-9]', still_there), "what is guarded against is gone"
+
+
+class TestUse:
+    @pytest.fixture
+    def loaded(self, make_collection: MakeCollection) -> str:
+        return make_collection(rows=50, load=True)
+
+    def test_nothing_is_idle_before_the_span_is_covered(self, standalone, source):
+        assert usage(source, 7 * 86400).windows[0].unknown is not None
+
+    def test_idle_is_who_was_not_searched_in_a_covered_span(self, standalone, source, loaded, make_collection):
+        quiet = make_collection(rows=50, load=True)
+        kept = usage(source, 4).keep
+        search(standalone, loaded)
+        eventually(lambda: attempts(source, loaded) == 1)
+        found = covered(source, 4, kept)
+        assert loaded in names(found)
+        assert quiet not in names(found)
+        # It wears off, and polled load states do not bring it back.
+        time.sleep(5)
+        standalone.state_of(loaded)
+        found = covered(source, 3, usage(source, 3, kept=found.keep).keep)
+        if found.keep:
+            time.sleep(3)
+            found = covered(source, 2, found.keep)
+        assert loaded not in names(found)
+
+    def test_a_second_search_is_seen_as_well_as_the_first(self, standalone, source, loaded):
+        """The first one makes the counter appear, the second only moves it."""
+        search(standalone, loaded)
+        eventually(lambda: attempts(source, loaded) == 1)
+        kept = usage(source, 3).keep
+        time.sleep(5)
+        kept = usage(source, 3, kept=kept).keep
+        search(standalone, loaded)
+        eventually(lambda: attempts(source, loaded) == 2)
+        assert loaded in names(covered(source, 3, kept))
+
+    def test_a_search_through_an_alias_is_told_under_the_alias(self, standalone, source, loaded):
+        alias = f"alias_of_{loaded}"
+        with standalone.plain_client() as client:
+            client.create_alias(loaded, alias)
+            kept = usage(source, 3).keep
+            client.search(alias, data=[[0.1] * 8])
+            eventually(lambda: attempts(source, alias) == 1)
+            assert alias in names(covered(source, 3, kept))
+            assert attempts(source, loaded) == 0
+            client.drop_alias(alias)
+
+    def test_failing_searches_and_queries_of_a_released_collection_are_attempts(self, standalone, source, make_collection):
+        released = make_collection()
+        with standalone.plain_client() as client:
+            for ask in (lambda: client.search(released, data=[[0.1] * 8]), lambda: client.query(released, filter="id == 1")):
+                with suppress(Exception):
+                    ask()
+        eventually(lambda: attempts(source, released) == 2)
+
+    def test_a_wrong_number_of_proxies_makes_it_unknown(self, standalone, source):
+        eventually(lambda: held(source) is not None and usage(source, 1, proxies=2).windows[0].unknown is not None)
+        assert "Milvus has 2" in usage(source, 1, proxies=2).windows[0].unknown
+
+
+@needs_prometheus
+def test_a_gap_in_what_prometheus_has_is_unknown(standalone, scraping):
+    source = metrics_source(scraping.url)
+    covered(source, 3, None)
+    scraping.process.kill()
+    time.sleep(4)
+    scraping.process.start()
+    eventually(lambda: usage(source, 1).windows[0].unknown is None, patience=30)
+    assert "was not scraped all the time" in usage(source, 20).windows[0].unknown
+
+
+def test_a_restart_of_the_proxy_is_unknown(tmp_path):
+    with standalone_server(tmp_path / "milvus") as server:
+        page = metrics_source(server.metrics_url)
+        kept = usage(page, 2).keep
+        covered(page, 2, kept)
+        if not prometheus.PLATFORM_HAS_IT:
+            restart(server)
+        else:
+            target = f"127.0.0.1:{server.metrics_port}"
+            with prometheus_server(tmp_path / "prometheus", [target], look_back=LOOK_BACK) as scraping:
+                source = metrics_source(scraping.url)
+                covered(source, 3, None)
+                restart(server)
+                eventually(lambda: "restarted" in str(usage(source, 60).windows[0].unknown), patience=30)
+        assert "restarted" in usage(page, 2, kept=kept).windows[0].unknown
+
+
+def restart(server: StandaloneServer) -> None:
+    server.process.kill()
+    server.process.start()
