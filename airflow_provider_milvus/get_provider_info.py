@@ -26,7 +26,12 @@ def connection_fields() -> dict[str, dict[str, Any]]:
         "server_name": _text("Server name", "The name in the server's certificate, where it differs from the host."),
         "timeout": _seconds("Timeout (s)", "For one operation as a whole; 60 by default.", 60),
         "connect_timeout": _seconds("Connect timeout (s)", "For one attempt to connect; 10 by default.", 10),
-        "metrics_url": _text("Metrics URL", "Base URL of the Prometheus that scrapes this Milvus."),
+        "metrics_url": _text(
+            "Metrics URL", "Base URL of the Prometheus that scrapes this Milvus, or its own …/metrics pages, with commas."
+        ),
+        "metrics_matchers": _text(
+            "Metrics matchers", 'Label matchers that tell this Milvus from others in Prometheus, such as namespace="prod".'
+        ),
         "console_url": _text("Console URL", "Attu or the cloud console, for links in Airflow's UI."),
     }
 
@@ -50,9 +55,18 @@ def get_provider_info() -> dict[str, Any]:
         "description": "Load, release, watch and reclaim the memory of the Milvus vector database.",
         "integrations": [{"integration-name": integration, "external-doc-url": "https://milvus.io/docs", "tags": ["software"]}],
         "hooks": [{"integration-name": integration, "python-modules": [f"{package}.hooks.milvus"]}],
-        "operators": [{"integration-name": integration, "python-modules": [f"{package}.operators.memory"]}],
-        "sensors": [{"integration-name": integration, "python-modules": [f"{package}.sensors.milvus"]}],
-        "triggers": [{"integration-name": integration, "python-modules": [f"{package}.triggers.milvus"]}],
+        "operators": [
+            {
+                "integration-name": integration,
+                "python-modules": [f"{package}.operators.{each}" for each in ("memory", "memory_report", "restore", "window")],
+            }
+        ],
+        "sensors": [
+            {"integration-name": integration, "python-modules": [f"{package}.sensors.demand", f"{package}.sensors.milvus"]}
+        ],
+        "triggers": [
+            {"integration-name": integration, "python-modules": [f"{package}.triggers.demand", f"{package}.triggers.milvus"]}
+        ],
         "connection-types": [
             {
                 "connection-type": "milvus",

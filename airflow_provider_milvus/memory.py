@@ -6,7 +6,7 @@ operators in ``operators/memory.py`` are thin coats around these.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,7 @@ from airflow_provider_milvus.exceptions import (
     MilvusUnsupportedError,
 )
 from airflow_provider_milvus.flow import Deadline, Flow, Pause, Rpc
+from airflow_provider_milvus.listing import is_lite
 
 RELEASE_ATTEMPT = 30.0
 """Seconds to wait for the answer to a release before watching the state instead: the server does one at a time."""
@@ -65,31 +66,32 @@ def release(
     skip_if_missing: bool = False,
     allow_alias: bool = False,
     force: bool = False,
-    keep_if_aliased: bool = False,
+    unless: Callable[[Any], str | None] = lambda described: None,
     report: Report,
 ) -> Flow[Change]:
     """Release a collection, or some of its partitions, and return when the server says NotLoad.
 
-    What is not loaded is left alone and counts as done.
+    What is not loaded is left alone and counts as done. ``unless`` is shown what describing the collection tells, just before
+    a release is sent, and sent again, and may answer why it has to stay.
 
     :raises MilvusCollectionNotFoundError: it does not exist, unless ``skip_if_missing``.
     :raises MilvusRefusedError: ``name`` is an alias without ``allow_alias``; it is being loaded just now without
-        ``force``; or it has an alias and ``keep_if_aliased``. Nothing was changed.
+        ``force``; or ``unless`` says so. Nothing was changed.
     """
     try:
-        collection, aliases = yield from _resolve(name)
+        described = yield from describe(name)
     except MilvusCollectionNotFoundError:
         if not skip_if_missing:
             raise
         report(f"Collection {name!r} does not exist: nothing to release.")
         return Change(name, "NotExist", "NotExist")
+    collection = _real_name(described)
     if collection != name and not allow_alias:
         raise MilvusRefusedError(
             f"{name!r} is an alias of the collection {collection!r}: releasing it would take {collection!r} out of memory "
             f"for everybody who searches through {name!r}. Name the collection itself, or set allow_alias=True."
         )
-    if keep_if_aliased and aliases:
-        raise MilvusRefusedError(f"{collection!r} now has the alias {', '.join(map(repr, aliases))}.")
+    _check(collection, described, unless)
     alias = name if collection != name else None
     states = yield from load_states(collection, partition_names)
     before, _ = states[-1]
@@ -102,8 +104,14 @@ def release(
             "Wait for it, or set force=True."
         )
     yield from _submit_release(collection, partition_names, deadline, report)
-    yield from _watch_release(collection, partition_names, deadline, report)
+    yield from _watch_release(collection, partition_names, deadline, unless, report)
     return Change(collection, before, "NotLoad", alias)
+
+
+def _check(collection: str, described: Any, unless: Callable[[Any], str | None]) -> None:
+    against = unless(described)
+    if against is not None:
+        raise MilvusRefusedError(f"{collection!r} was left alone: {against}.")
 
 
 def _submit_release(collection: str, partition_names: list[str] | None, deadline: Deadline, report: Report) -> Flow[None]:
@@ -120,7 +128,13 @@ def _submit_release(collection: str, partition_names: list[str] | None, deadline
         report(f"No answer to the release of {collection!r} in {within:.0f} s; the server may have it in its queue.")
 
 
-def _watch_release(collection: str, partition_names: list[str] | None, deadline: Deadline, report: Report) -> Flow[None]:
+def _watch_release(
+    collection: str,
+    partition_names: list[str] | None,
+    deadline: Deadline,
+    unless: Callable[[Any], str | None],
+    report: Report,
+) -> Flow[None]:
     interruptions, left = deadline.interruptions, deadline.remaining
     while True:
         try:
@@ -132,6 +146,8 @@ def _watch_release(collection: str, partition_names: list[str] | None, deadline:
             return
         forgotten = state == "Loaded" and left - deadline.remaining >= RELEASE_AGAIN
         if forgotten or deadline.interruptions != interruptions:
+            # It may also be that somebody has loaded it since.
+            _check(collection, (yield from describe(collection)), unless)
             report(f"{collection!r} is still {state}: sending the release again.")
             yield from _submit_release(collection, partition_names, deadline, report)
             interruptions, left = deadline.interruptions, deadline.remaining
@@ -157,7 +173,7 @@ def submit_load(
     :raises MilvusCollectionNotFoundError, MilvusPartitionNotFoundError, MilvusIndexNotFoundError: it cannot be loaded.
     :raises MilvusLoadFailedError: the server took the request and yet says NotLoad.
     """
-    collection, _ = yield from _resolve(name)
+    collection = _real_name((yield from describe(name)))
     partitions = list(partition_names or [])
     states = yield from load_states(collection, partitions)
     before, started = states[0][0], states[-1][0] == "NotLoad"
@@ -182,9 +198,9 @@ def submit_refresh(name: str) -> Flow[Refreshed]:
     :raises MilvusUnsupportedError: Milvus Lite, which never reports the progress of a refresh.
     :raises MilvusRefusedError: it is not loaded.
     """
-    collection, _ = yield from _resolve(name)
+    collection = _real_name((yield from describe(name)))
     version = yield Rpc("GetVersion")
-    if _is_lite(version):
+    if is_lite(version):
         raise MilvusUnsupportedError(
             f"This server ({version.version}) never reports the progress of a refresh, so {collection!r} was not refreshed. "
             "It has no need to: it serves imported rows at once."
@@ -196,37 +212,6 @@ def submit_refresh(name: str) -> Flow[Refreshed]:
     return Refreshed(collection)
 
 
-def _resolve(name: str) -> Flow[tuple[str, list[str]]]:
-    """The collection's own name, and its aliases where the server tells them."""
-    answer = yield from describe(name)
-    # The schema bears the real name; 2.3.5 puts the alias that was asked for into collection_name.
-    return answer.schema.name or answer.collection_name, list(answer.aliases)
-
-
-def loaded_collections() -> Flow[dict[str, int]]:
-    """Every collection in memory with its load percentage, in one call."""
-    answer = yield Rpc("ShowCollections", {"type": "InMemory"})
-    listed = zip(answer.collection_names, answer.inMemory_percentages, strict=True)
-    # Milvus Lite lists all of them, with 0 for what is not loaded; on a server a load that begins has 0 too.
-    version = yield Rpc("GetVersion")
-    return {name: int(percent) for name, percent in listed if percent or not _is_lite(version)}
-
-
-def _is_lite(version: Any) -> bool:
-    """Not by the word alone: the standalone server of the PyPI package calls itself v2.3.5-lite."""
-    return bool(version.version.startswith("milvus_lite"))
-
-
-def all_collections() -> Flow[list[str]]:
-    answer = yield Rpc("ShowCollections", {"type": "All"})
-    return list(answer.collection_names)
-
-
-def aliases_by_collection() -> Flow[dict[str, list[str]]]:
-    """Each aliased collection's aliases: one call, and one more per alias."""
-    found: dict[str, list[str]] = {}
-    answer = yield Rpc("ListAliases")
-    for alias in answer.aliases:
-        described = yield Rpc("DescribeAlias", {"alias": alias})
-        found.setdefault(described.collection, []).append(alias)
-    return found
+def _real_name(described: Any) -> str:
+    # 2.3.5 puts the alias that was asked for into collection_name.
+    return str(described.schema.name or described.collection_name)

@@ -2,56 +2,75 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_milvus.arguments import optional_seconds, seconds
-from airflow_provider_milvus.exceptions import (
-    MilvusError,
-    MilvusInvalidArgumentError,
-    MilvusReclaimError,
-    MilvusRefusedError,
-    MilvusUnavailableError,
-)
+from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError, MilvusReclaimError, MilvusUnsupportedError
+from airflow_provider_milvus.operators import reclaim_rules
 from airflow_provider_milvus.operators.base import MilvusOperator
+from airflow_provider_milvus.operators.run_notes import RunNotes
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_milvus.client import BoundedClient
-    from airflow_provider_milvus.flow import Deadline
-    from airflow_provider_milvus.hooks.milvus import MilvusHook
-    from airflow_provider_milvus.reclaim.inventory import CollectionState
-    from airflow_provider_milvus.reclaim.policy import Decision, Policy
+    from airflow_provider_milvus.reclaim.plan import Planned
+    from airflow_provider_milvus.reclaim.policy import Policy
     from airflow_provider_milvus.reclaim.report import Outcome
+    from airflow_provider_milvus.reclaim_run import Seen
+
+RULES = ("older_than", "idle_for", "loaded_for", "memory_budget", "min_idle")
+COLDEST_NEEDS = timedelta(hours=1)
+"""What a budget takes has been idle for so long at least, where use is known at all."""
+GRADES = (timedelta(days=1), timedelta(days=7))
+"""Spans of idleness that tell the cold from the colder."""
 
 
 class MilvusReclaimMemoryOperator(MilvusOperator):
-    """Release the collections that match patterns, an age, or both, and verify each.
+    """Release the collections that are old, idle, long loaded, or too much for a budget, and verify each.
 
-    All load states are read with a few calls, however many collections there are. A plan gives every collection of the
-    database a reason; then each release is carried out and seen on the server, and one failure stops no other. A collection
-    that is being loaded, has an alias, or is not in memory is left alone.
+    All load states are read with a few calls, however many collections there are. A plan gives every collection a reason; then
+    each release is looked at once more, carried out and seen on the server, and one failure stops no other.
 
-    Returns ``{"released": […], "kept": […], "failed": […]}``, each entry with ``database``, ``collection``, ``state`` and
-    ``reason``; a dry run adds ``planned`` and ``dry_run`` and releases nothing. The result is pushed to XCom before the task
-    fails for the sake of a failed release.
+    ``collections`` and ``exclude`` say what the run is about. Of that a collection goes when **any** of ``older_than``,
+    ``idle_for``, ``loaded_for`` and ``memory_budget`` asks for it (all go when none of them is given), and when **nothing**
+    keeps it: being loaded just now, an alias, ``min_idle``, the collection property ``airflow.reclaim``, ``max_releases``.
+    What is not known of a collection's use never counts as idle.
+
+    Returns ``released``, ``kept`` and ``failed`` (entries with ``database``, ``collection``, ``state``, ``reason``, ``bytes``
+    and ``bytes_source``), ``restore`` (all that was released, for :class:`MilvusRestoreLoadOperator`), ``totals``,
+    ``warnings``, ``summary`` and ``markdown``. A dry run releases nothing and adds ``planned``, ``plan`` and ``dry_run``. The
+    result is pushed to XCom before the task fails for the sake of a failed release. A retry reports what an earlier try of the
+    same run released as well.
 
     :param collections: patterns of names that may go, such as ``"events_*"``; case matters. (templated)
     :param exclude: patterns of names that stay, whatever else holds. (templated)
+    :param databases: one, several, or ``"*"`` for all; None: ``database``, or else the connection's. (templated)
     :param older_than: release what is older than this, by the date in its name and from the start of that day to the DAG
         run's logical date (``run_after`` where a run has none). A timedelta, or an ISO 8601 duration such as ``"P7D"``.
-        A collection without a date in its name stays. With ``collections``, both must hold. (templated)
+        A collection without a date in its name stays. (templated)
+    :param idle_for: release what was certainly neither searched nor queried for so long. Needs the connection's
+        ``metrics_url``. (templated)
+    :param loaded_for: release what every run since so long ago has seen loaded. (templated)
+    :param memory_budget: release the coldest until what is loaded fits: ``"64GiB"``, or a share of the query nodes' memory
+        such as ``"70%"``. Where use is known (``metrics_url``), only what has been idle for ``min_idle`` or else an hour
+        goes. Sizes that are not known are left out of the sum. (templated)
+    :param min_idle: keep what is not certainly idle for so long. Needs ``metrics_url``. (templated)
+    :param plan: the ``plan`` of a dry run: release exactly that, except what has changed since. Excludes what stands above,
+        and ``max_releases``. (templated)
     :param date_format: how the date is written, as for ``strptime``. Without a day it is the first of the month. (templated)
     :param timezone: the time zone in which a day starts. (templated)
     :param keep_aliased: keep a collection that an alias points to.
     :param dry_run: only plan. (templated)
-    :param max_releases: release at most so many; the oldest go first.
+    :param max_releases: release at most so many; the coldest go first. (templated)
+    :param fail_if_nothing_matches: fail, before anything is released, when a pattern matches no collection or
+        ``date_format`` no name; otherwise that is a warning.
     :param timeout: seconds for the whole run.
     :param release_timeout: seconds for one release; None: the connection's ``timeout``.
-    :raises MilvusInvalidArgumentError: neither a pattern nor an age is given, or one that can never work. Nothing was
-        changed.
+    :raises MilvusInvalidArgumentError: nothing says what may go, or an argument can never work. Nothing was changed.
     :raises MilvusReclaimError: at least one release failed; the others were carried out.
     """
 
@@ -59,7 +78,13 @@ class MilvusReclaimMemoryOperator(MilvusOperator):
         *MilvusOperator.template_fields,
         "collections",
         "exclude",
+        "databases",
         "older_than",
+        "idle_for",
+        "loaded_for",
+        "memory_budget",
+        "min_idle",
+        "approved_plan",
         "date_format",
         "timezone",
         "plan_only",
@@ -71,12 +96,19 @@ class MilvusReclaimMemoryOperator(MilvusOperator):
         *,
         collections: str | Sequence[str] | None = None,
         exclude: str | Sequence[str] | None = None,
+        databases: str | Sequence[str] | None = None,
         older_than: timedelta | str | None = None,
+        idle_for: timedelta | str | None = None,
+        loaded_for: timedelta | str | None = None,
+        memory_budget: str | int | None = None,
+        min_idle: timedelta | str | None = None,
+        plan: Any = None,
         date_format: str = "%Y%m%d",
         timezone: str = "UTC",
         keep_aliased: bool = True,
         dry_run: bool | str = False,
         max_releases: int | None = None,
+        fail_if_nothing_matches: bool = False,
         timeout: float = 3600.0,
         release_timeout: float | None = None,
         **kwargs: Any,
@@ -84,31 +116,71 @@ class MilvusReclaimMemoryOperator(MilvusOperator):
         super().__init__(timeout=seconds("timeout", timeout), **kwargs)
         self.collections = collections
         self.exclude = exclude
+        self.databases = databases
         self.older_than = older_than
+        self.idle_for = idle_for
+        self.loaded_for = loaded_for
+        self.memory_budget = memory_budget
+        self.min_idle = min_idle
+        self.approved_plan = plan
         self.date_format = date_format
         self.timezone = timezone
         self.keep_aliased = keep_aliased
         # Not self.dry_run: that is a method of every operator.
         self.plan_only = dry_run
         self.max_releases = max_releases
+        self.fail_if_nothing_matches = fail_if_nothing_matches
         self.release_timeout = optional_seconds("release_timeout", release_timeout)
 
     def execute(self, context: Context) -> dict[str, object]:
-        from airflow_provider_milvus.reclaim.report import Outcome
+        from airflow_provider_milvus.reclaim_run import ReclaimRun
 
-        policy, dry_run = self._policy(context), _flag("dry_run", self.plan_only)
-        hook = self.hook()
-        outcome = Outcome(dry_run=dry_run)
-        with hook.client() as client:
-            deadline = hook.deadline()
-            # The hour is for the releases: a server that does not even list its collections is reported much sooner.
-            found = self._inventory(client, hook.settings.database, deadline.at_most(hook.settings.timeout))
-            for pattern in policy.unmatched(found):
-                self.log.warning("The pattern %r matches no collection of database %r.", pattern, hook.settings.database)
-            self._carry_out(client, hook, policy.decide(found), outcome, deadline)
-        self.log.info("Reclaim of database %r:\n%s", hook.settings.database, outcome.as_table())
+        dry_run, approved = reclaim_rules.flag("dry_run", self.plan_only), self._approved()
+        policy = None if approved is not None else self._policy(context)
+        hook, notes = self.hook(), RunNotes(context)
+        if policy is not None and policy.budget is not None and policy.min_idle is None and hook.settings.metrics_url:
+            policy = replace(policy, min_idle=COLDEST_NEEDS)
+        noted = notes.read()
+        databases = reclaim_rules.databases(self.databases, hook.settings.database)
+        spans = self._spans(policy, hook.settings.metrics_url) if policy else []
+        with asyncio.Runner() as runner, ReclaimRun(runner, hook, report=self.log.info) as run:
+            if approved is not None:
+                outcome = run.look_again(approved)
+                plan = approved
+            else:
+                assert policy is not None
+                seen = run.look(databases, policy, spans, noted)
+                policy = self._with_budget(policy, seen)
+                outcome, plan = run.decide(policy, seen)
+                self._warn(policy, seen, outcome)
+            outcome.dry_run = dry_run
+            if dry_run:
+                outcome.planned = plan
+            else:
+                earlier = noted.get("plan", []) if noted.get("run_id") == notes.run_id else []
+                gone = run.count_in(earlier, outcome)
+                plan = [each for each in plan if each.key not in gone]
+                earlier = earlier if isinstance(earlier, list) else []
+                # Before the first release: what a killed try leaves for its retry to report.
+                notes.write({**run.notes, "run_id": notes.run_id, "plan": [*earlier, *(each.as_dict() for each in plan)]})
+                run.carry_out(plan, outcome, self.release_timeout or hook.settings.timeout, self.keep_aliased)
+        return self._report(context, outcome)
+
+    def _report(self, context: Context, outcome: Outcome) -> dict[str, object]:
+        from airflow.providers.common.compat.sdk import Stats
+
+        for warning in outcome.warnings:
+            self.log.warning(warning)
+        self.log.info("Reclaim:\n%s", outcome.as_table())
         self.log.info(outcome.as_sentence())
-        result = outcome.as_result()
+        result, totals = outcome.as_result(), outcome.totals()
+        if not outcome.dry_run:
+            tags = {"conn_id": self.milvus_conn_id}
+            Stats.incr("milvus.reclaim.released", len(outcome.released), tags=tags)
+            Stats.incr("milvus.reclaim.failed", len(outcome.failed), tags=tags)
+            reclaimed = totals["bytes_reclaimed"]
+            if isinstance(reclaimed, int):
+                Stats.gauge("milvus.reclaim.reclaimed_bytes", reclaimed, tags=tags)
         if outcome.failed:
             _push(context, result)
             raise MilvusReclaimError(
@@ -117,82 +189,79 @@ class MilvusReclaimMemoryOperator(MilvusOperator):
             )
         return result
 
-    def _inventory(self, client: BoundedClient, database: str, deadline: Deadline) -> list[CollectionState]:
-        from airflow_provider_milvus import memory
-        from airflow_provider_milvus.reclaim.inventory import inventory
+    def _warn(self, policy: Policy, seen: Seen, outcome: Outcome) -> None:
+        where = f"in {', '.join(map(repr, seen.databases))}"
+        nothing = [f"The pattern {each!r} matches no collection {where}." for each in policy.unmatched(seen.collections)]
+        in_scope = [each.collection for each in seen.collections if policy.in_scope(each.collection)]
+        if policy.older_than is not None and in_scope and not any(map(policy.date_of, in_scope)):
+            nothing.append(f"No name that may go {where} holds a date written as {self.date_format!r}.")
+        if nothing and self.fail_if_nothing_matches:
+            raise MilvusInvalidArgumentError(" ".join(nothing))
+        outcome.warnings += nothing
 
-        collections = client.run(memory.all_collections(), deadline)
-        loaded = client.run(memory.loaded_collections(), deadline)
-        aliases = client.run(memory.aliases_by_collection(), deadline) if self.keep_aliased else {}
-        return inventory(database, collections, loaded, aliases)
+    def _with_budget(self, policy: Policy, seen: Seen) -> Policy:
+        asked = reclaim_rules.budget(self.memory_budget)
+        if not isinstance(asked, float):
+            return policy
+        if seen.nodes.memory is None:
+            raise MilvusUnsupportedError(
+                f"memory_budget {self.memory_budget!r} is a share of the query nodes' memory, which this server does not tell. "
+                "Give it as a size, such as '64GiB'. Nothing was released."
+            )
+        return replace(policy, budget=int(asked * seen.nodes.memory))
 
-    def _carry_out(
-        self, client: BoundedClient, hook: MilvusHook, decisions: list[Decision], outcome: Outcome, deadline: Deadline
-    ) -> None:
-        from airflow_provider_milvus.reclaim.report import entry
+    def _spans(self, policy: Policy, metrics_url: str | None) -> list[timedelta]:
+        """How far back use is asked for; nothing where no rule asks."""
+        needed = {each for each in (policy.idle_for, policy.min_idle) if each is not None}
+        if needed and not metrics_url:
+            raise MilvusInvalidArgumentError(
+                f"idle_for and min_idle need metrics: set metrics_url in the connection {self.milvus_conn_id!r}."
+            )
+        return sorted(needed | set(GRADES)) if metrics_url and (needed or policy.budget is not None) else []
 
-        lost: str | None = None
-        for each in decisions:
-            if not each.release:
-                outcome.kept.append(entry(each.subject, each.reason))
-            elif outcome.dry_run:
-                outcome.planned.append(entry(each.subject, each.reason))
-            elif lost is not None:
-                outcome.failed.append(entry(each.subject, f"not tried: {lost}"))
-            else:
-                lost = self._release(client, hook, each, outcome, deadline)
+    def _approved(self) -> list[Planned] | None:
+        from airflow_provider_milvus.reclaim.plan import plan_from
 
-    def _release(
-        self, client: BoundedClient, hook: MilvusHook, decision: Decision, outcome: Outcome, deadline: Deadline
-    ) -> str | None:
-        """Release one; the answer is why no other need be tried, if that is so."""
-        from airflow_provider_milvus import memory
-        from airflow_provider_milvus.reclaim.report import entry
-
-        subject = decision.subject
-        allowed = deadline.at_most(self.release_timeout or hook.settings.timeout)
-        if deadline.remaining <= 0:
-            outcome.failed.append(entry(subject, "not tried: the run's timeout is used up"))
-            return "the run's timeout is used up"
-        flow = memory.release(
-            subject.collection, allowed, keep_if_aliased=self.keep_aliased, skip_if_missing=True, report=self.log.info
-        )
+        if self.approved_plan is None:
+            return None
+        for rule in ("collections", "exclude", "databases", *RULES, "max_releases"):
+            # Also one for staying: whoever gives it means it, and a plan does not ask for it.
+            if getattr(self, rule) not in (None, "", [], ()):
+                raise MilvusInvalidArgumentError(f"plan names all that is to be released: leave out {rule}.")
         try:
-            change = client.run(flow, allowed)
-        except MilvusRefusedError as changed:
-            outcome.kept.append(entry(subject, f"changed since it was planned: {changed}"))
-        except MilvusError as error:
-            self.log.error("Could not release %r: %s", subject.collection, error)
-            outcome.failed.append(entry(subject, str(error), "unknown"))
-            return "the server is unavailable" if isinstance(error, MilvusUnavailableError) else None
-        else:
-            if change.state == "NotExist":
-                outcome.kept.append(entry(subject, "dropped since it was planned", "NotExist"))
-            else:
-                outcome.released.append(entry(subject, decision.reason, change.state))
-        return None
+            return plan_from(self.approved_plan)
+        except ValueError as error:
+            raise MilvusInvalidArgumentError(
+                f"plan is not what a dry run returned under 'plan': {error}. "
+                "From a template it needs render_template_as_native_obj=True on the DAG."
+            ) from None
 
     def _policy(self, context: Context) -> Policy:
         from airflow_provider_milvus.reclaim.policy import DateInName, Policy
 
-        patterns, exclude = _patterns("collections", self.collections), _patterns("exclude", self.exclude)
-        zone = _zone(self.timezone)
+        date_zone = reclaim_rules.zone(self.timezone)
+        budget = reclaim_rules.budget(self.memory_budget)
+        arguments: dict[str, Any] = {
+            "patterns": reclaim_rules.patterns("collections", self.collections),
+            "exclude": reclaim_rules.patterns("exclude", self.exclude),
+            "older_than": reclaim_rules.span("older_than", self.older_than, above_zero=False),
+            "idle_for": reclaim_rules.span("idle_for", self.idle_for),
+            "loaded_for": reclaim_rules.span("loaded_for", self.loaded_for),
+            "min_idle": reclaim_rules.span("min_idle", self.min_idle),
+            # A share becomes bytes when the server has told its memory.
+            "budget": budget if budget is None else int(budget),
+            "max_releases": reclaim_rules.count("max_releases", self.max_releases),
+        }
         try:
-            return Policy(
-                patterns=patterns,
-                exclude=exclude,
-                older_than=_age(self.older_than),
-                date_of=DateInName(self.date_format, zone),
-                now=self._now(context),
-                keep_aliased=self.keep_aliased,
-                max_releases=_count("max_releases", self.max_releases),
-            )
-        except MilvusInvalidArgumentError:
-            raise
+            date_of = DateInName(self.date_format, date_zone)
         except (ValueError, TypeError) as error:
-            if not patterns and self.older_than in (None, ""):
-                raise MilvusInvalidArgumentError(f"Set collections, older_than, or both: {error}.") from None
             raise MilvusInvalidArgumentError(f"date_format {self.date_format!r}: {error}.") from None
+        try:
+            return Policy(**arguments, date_of=date_of, now=self._now(context), keep_aliased=self.keep_aliased)
+        except ValueError as error:
+            raise MilvusInvalidArgumentError(
+                f"Set collections, older_than, idle_for, loaded_for, memory_budget, or several of them: {error}."
+            ) from None
 
     def _now(self, context: Context) -> datetime:
         import pendulum
@@ -203,72 +272,6 @@ class MilvusReclaimMemoryOperator(MilvusOperator):
             moment = pendulum.now("UTC")
             self.log.info("This is no DAG run: ages are counted to now, %s.", moment)
         return pendulum.instance(moment)
-
-
-def _patterns(argument: str, value: Any) -> tuple[str, ...]:
-    listed = [value] if isinstance(value, str) else value
-    if listed is None:
-        return ()
-    if not isinstance(listed, Sequence):
-        raise MilvusInvalidArgumentError(f"{argument} must be a pattern or a list of patterns, not {value!r}.")
-    for each in listed:
-        if not isinstance(each, str) or not each.strip():
-            raise MilvusInvalidArgumentError(f"{argument} holds {each!r}, which is no pattern.")
-        if each.lstrip().startswith("["):
-            raise MilvusInvalidArgumentError(
-                f"{argument} holds {each!r}: a list that became text. Set render_template_as_native_obj=True on the DAG."
-            )
-    return tuple(listed)
-
-
-def _age(value: Any) -> timedelta | None:
-    import pendulum
-
-    if value is None or value == "":
-        return None
-    age = value
-    if isinstance(value, str):
-        try:
-            age = pendulum.parse(value)
-        except ValueError:
-            age = None
-    if not isinstance(age, timedelta):
-        raise MilvusInvalidArgumentError(
-            f"older_than must be a timedelta or an ISO 8601 duration such as 'P7D', not {value!r}."
-        )
-    if age < timedelta(0):
-        raise MilvusInvalidArgumentError(f"older_than is negative: {value!r}.")
-    return timedelta(seconds=age.total_seconds())
-
-
-def _zone(value: Any) -> Any:
-    import pendulum
-
-    try:
-        # It takes a number for an offset, and has no words for None.
-        return pendulum.timezone(value if isinstance(value, str) else "")
-    except (ValueError, LookupError, OSError):
-        raise MilvusInvalidArgumentError(f"timezone {value!r} is not a time zone such as 'Europe/Berlin'.") from None
-
-
-def _count(argument: str, value: Any) -> int | None:
-    if value is None or value == "":
-        return None
-    if isinstance(value, str) and value.isdecimal():
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise MilvusInvalidArgumentError(f"{argument} must be a whole number from 1 on, not {value!r}.")
-    return value
-
-
-def _flag(argument: str, value: Any) -> bool:
-    """A template renders to text; anything but a clear yes or no is refused, for a slip would release for real."""
-    if isinstance(value, bool):
-        return value
-    words = {"true": True, "false": False}
-    if isinstance(value, str) and value.strip().lower() in words:
-        return words[value.strip().lower()]
-    raise MilvusInvalidArgumentError(f"{argument} must be true or false, not {value!r}.")
 
 
 def _push(context: Context, result: dict[str, object]) -> None:

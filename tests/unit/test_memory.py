@@ -27,9 +27,6 @@ from airflow_provider_milvus.memory import (
     RELEASE_POLL,
     START_GRACE,
     Change,
-    aliases_by_collection,
-    all_collections,
-    loaded_collections,
     release,
     submit_load,
     submit_refresh,
@@ -96,10 +93,10 @@ class TestRelease:
         server = Server(DescribeCollection=described("docs", "live"), GetLoadState=[LOADED, NOT_LOAD], ReleaseCollection=[None])
         assert self.release(server, clock).state == "NotLoad"
 
-    def test_of_an_aliased_collection_is_refused_when_aliased_ones_are_kept(self, clock):
+    def test_is_refused_for_what_is_said_against_it_at_the_last_moment(self, clock):
         server = Server(DescribeCollection=described("docs", "live", "old"))
-        with pytest.raises(MilvusRefusedError, match="'docs' now has the alias 'live', 'old'"):
-            self.release(server, clock, keep_if_aliased=True)
+        with pytest.raises(MilvusRefusedError, match="'docs' was left alone: it has live, old"):
+            self.release(server, clock, unless=lambda described: f"it has {', '.join(described.aliases)}")
         assert changed(server) == []
 
     def test_while_it_is_loading_is_refused(self, clock):
@@ -137,6 +134,13 @@ class TestRelease:
         )
         assert self.release(server, clock).state == "NotLoad"
         assert [later - sooner for sooner, later in pairwise(sent)] == [RELEASE_AGAIN, RELEASE_AGAIN]
+
+    def test_is_not_sent_again_when_there_is_a_reason_against_it_by_then(self, clock):
+        """It may be Loaded because somebody has loaded it since, and not because the release was forgotten."""
+        server = Server(DescribeCollection=described("docs"), GetLoadState=LOADED, ReleaseCollection=[None])
+        reasons = iter([None, "somebody needs it"])
+        with pytest.raises(MilvusRefusedError, match="'docs' was left alone: somebody needs it"):
+            self.release(server, clock, unless=lambda described: next(reasons))
 
     @pytest.mark.parametrize(("seconds", "attempt"), [(10, 5), (600, RELEASE_ATTEMPT)])
     def test_leaves_half_of_the_time_for_watching(self, clock, seconds, attempt):
@@ -334,28 +338,3 @@ class TestRefresh:
         with pytest.raises(MilvusRefusedError, match=f"'docs' is {name}; only a loaded collection"):
             play(submit_refresh("docs"), server, clock)
         assert changed(server) == []
-
-
-class TestListings:
-    def server(self, version: str) -> Server:
-        listing = SimpleNamespace(collection_names=["a", "b", "c"], inMemory_percentages=[100, 0, 40])
-        return Server(ShowCollections=[listing], GetVersion=SimpleNamespace(version=version))
-
-    def test_a_server_lists_what_is_in_memory_or_on_its_way(self, clock):
-        assert play(loaded_collections(), self.server("v2.3.5-lite"), clock) == {"a": 100, "b": 0, "c": 40}
-
-    def test_milvus_lite_lists_what_is_not_loaded_too(self, clock):
-        assert play(loaded_collections(), self.server("milvus_lite-3.2.2"), clock) == {"a": 100, "c": 40}
-
-    def test_all_collections_take_one_call(self, clock):
-        server = self.server("any")
-        assert play(all_collections(), server, clock) == ["a", "b", "c"]
-        assert server.asked == [("ShowCollections", {"type": "All"})]
-
-    def test_aliases_are_grouped_by_their_collection(self, clock):
-        behind = {"live": "docs", "old": "docs", "other": "books"}
-        server = Server(
-            ListAliases=SimpleNamespace(aliases=list(behind)),
-            DescribeAlias=lambda call: SimpleNamespace(collection=behind[call.fields["alias"]]),
-        )
-        assert play(aliases_by_collection(), server, clock) == {"docs": ["live", "old"], "books": ["other"]}

@@ -11,15 +11,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_milvus.reclaim.inventory import CollectionState, inventory
+from airflow_provider_milvus.reclaim.inventory import CollectionState, Memory
 from airflow_provider_milvus.reclaim.policy import DateInName, Decision, Policy
+from airflow_provider_milvus.reclaim.usage import Usage
 
 NOW = datetime(2024, 3, 15, 12, tzinfo=UTC)
-WEEK = timedelta(days=7)
+HOUR, DAY, WEEK = timedelta(hours=1), timedelta(days=1), timedelta(days=7)
+GIB = 2**30
 
 
-def collection(name: str, state: str = "Loaded", aliases: tuple[str, ...] = ()) -> CollectionState:
-    return CollectionState("default", name, state, aliases)
+def collection(
+    name: str, state: str = "Loaded", aliases: tuple[str, ...] = (), *, idle: timedelta | None = None, **known: Any
+) -> CollectionState:
+    if idle is not None:
+        known["usage"] = Usage(idle, "seen idle")
+    if "gib" in known:
+        known["memory"] = Memory(known.pop("gib") * GIB, "measured")
+    return CollectionState("default", name, state, aliases, **known)
 
 
 def policy(**rules: Any) -> Policy:
@@ -163,7 +171,7 @@ class TestAge:
 
     def test_does_not_count_when_it_was_not_asked_for(self):
         decision = decide("events_29991231", patterns=("events_*",))
-        assert (decision.release, decision.day) == (True, None)
+        assert (decision.release, decision.reason) == (True, "matches 'events_*'")
 
 
 class TestPatterns:
@@ -186,7 +194,7 @@ class TestPatterns:
         assert decision.release is matches
         assert decision.reason == (f"matches {pattern!r}" if matches else "matches no pattern")
 
-    def test_and_age_must_both_hold(self):
+    def test_say_what_an_age_is_about(self):
         rules = {"patterns": ("events_*",), "older_than": WEEK}
         assert decide("events_20240301", **rules).reason == "matches 'events_*', 14 days 12 h old, over 7 days"
         assert decide("events_20240314", **rules).release is False
@@ -200,8 +208,10 @@ class TestPatterns:
         decision = decide("events_keep", patterns=("events_*",), exclude=("tmp_*", "*_keep"))
         assert (decision.release, decision.reason) == (False, "excluded by '*_keep'")
 
-    @pytest.mark.parametrize("rules", [{}, {"exclude": ("docs",)}, {"max_releases": 1}, {"keep_aliased": False}])
-    def test_none_and_no_age_never_means_everything(self, rules):
+    @pytest.mark.parametrize(
+        "rules", [{}, {"exclude": ("docs",)}, {"max_releases": 1}, {"keep_aliased": False}, {"min_idle": WEEK}]
+    )
+    def test_none_and_no_rule_for_going_never_means_everything(self, rules):
         with pytest.raises(ValueError, match="never means everything"):
             policy(**rules)
 
@@ -216,6 +226,15 @@ class TestState:
         decision = decide(collection("docs", aliases=("live", "old")), patterns=("*",))
         assert (decision.release, decision.reason) == (False, "behind the alias live, old")
 
+    @pytest.mark.parametrize("said", ["never", "no", " keep ", "true"])
+    def test_what_its_owner_wrote_anything_about_stays(self, said):
+        decision = decide(collection("docs", properties={"airflow.reclaim": said}), patterns=("*",))
+        assert (decision.release, decision.reason) == (False, f"its property airflow.reclaim says {said.strip()!r}")
+
+    @pytest.mark.parametrize("properties", [{"airflow.reclaim": " "}, {"airflow.reclaim": ""}, {"collection.ttl.seconds": "1"}])
+    def test_other_properties_do_not_matter(self, properties):
+        assert decide(collection("docs", properties=properties), patterns=("*",)).release is True
+
     def test_what_an_alias_points_to_goes_if_so_asked(self):
         assert decide(collection("docs", aliases=("live",)), patterns=("*",), keep_aliased=False).release is True
 
@@ -224,105 +243,115 @@ class TestOrder:
     NAMES = ("b_20240302", "a_20240303", "c_20240301", "z_20240302")
 
     def test_the_oldest_go_first_then_by_name(self):
-        decisions = policy(older_than=WEEK).decide(map(collection, self.NAMES))
+        decisions = policy(older_than=WEEK).decide([*map(collection, self.NAMES)])
         assert released(decisions) == ["c_20240301", "b_20240302", "z_20240302", "a_20240303"]
 
-    def test_without_ages_by_name(self):
-        decisions = policy(patterns=("*",)).decide(map(collection, self.NAMES))
-        assert released(decisions) == sorted(self.NAMES)
+    def test_those_without_a_date_go_by_when_they_were_made_and_last_by_name(self):
+        made = {"d": NOW - 3 * DAY, "a": NOW - DAY, "c": None, "b": None}
+        subjects = [collection(name, created=created) for name, created in made.items()]
+        assert released(policy(patterns=("*",)).decide(subjects)) == ["d", "a", "b", "c"]
+
+    def test_the_longest_idle_go_before_the_oldest_and_the_unknown_last(self):
+        idle = {"a_20240101": None, "b_20240102": HOUR, "c_20240302": WEEK, "d_20240301": WEEK}
+        subjects = [collection(name, idle=span) for name, span in idle.items()]
+        assert released(policy(patterns=("*",)).decide(subjects)) == ["d_20240301", "c_20240302", "b_20240102", "a_20240101"]
 
     def test_what_goes_comes_before_what_stays(self):
-        decisions = policy(patterns=("[bz]_*",)).decide(map(collection, self.NAMES))
+        decisions = policy(patterns=("[bz]_*",)).decide([*map(collection, self.NAMES)])
         assert [each.subject.collection for each in decisions] == ["b_20240302", "z_20240302", "a_20240303", "c_20240301"]
 
     def test_the_youngest_are_left_when_there_are_too_many(self):
-        decisions = policy(older_than=WEEK, max_releases=2).decide(map(collection, self.NAMES))
+        decisions = policy(older_than=WEEK, max_releases=2).decide([*map(collection, self.NAMES)])
         assert released(decisions) == ["c_20240301", "b_20240302"]
         assert decisions[2].subject.collection == "a_20240303"
         assert decisions[2].reason == "beyond max_releases (2): 12 days 12 h old, over 7 days"
 
     def test_a_bound_that_is_not_reached_changes_nothing(self):
-        decisions = policy(older_than=WEEK, max_releases=99).decide(map(collection, self.NAMES))
+        decisions = policy(older_than=WEEK, max_releases=99).decide([*map(collection, self.NAMES)])
         assert len(released(decisions)) == len(self.NAMES)
 
 
-NAMES = st.one_of(
-    st.sampled_from(["docs", "tmp_1", "tmp_2", "events_20240315"]),
-    st.dates(datetime(2024, 1, 1).date(), datetime(2024, 4, 1).date()).map(lambda day: f"events_{day:%Y%m%d}"),
-)
-COLLECTIONS = st.lists(
-    st.builds(
-        CollectionState,
-        st.just("default"),
-        NAMES,
-        st.sampled_from(["Loaded", "Loaded", "Loading", "NotLoad"]),
-        st.sampled_from([(), (), ("live",)]),
-    ),
-    unique_by=lambda each: each.collection,
-    max_size=12,
-)
-GLOBS = st.lists(st.sampled_from(["*", "events_*", "tmp_?", "docs", "nothing*"]), max_size=3).map(tuple)
-RULES = st.fixed_dictionaries(
-    {
-        "patterns": GLOBS,
-        "exclude": GLOBS,
-        "older_than": st.one_of(st.none(), st.timedeltas(timedelta(0), timedelta(days=60))),
-        "keep_aliased": st.booleans(),
-        "max_releases": st.one_of(st.none(), st.integers(1, 5)),
-    }
-).filter(lambda rules: rules["patterns"] or rules["older_than"] is not None)
+class TestUse:
+    @pytest.mark.parametrize(("idle", "goes"), [(None, False), (HOUR, False), (DAY, True), (WEEK, True)])
+    def test_only_what_is_certainly_idle_for_so_long_goes(self, idle, goes):
+        assert decide(collection("docs", idle=idle), idle_for=DAY).release is goes
+
+    def test_that_is_not_known_says_why(self):
+        assert decide("docs", idle_for=DAY).reason == "unknown: not asked"
+
+    @pytest.mark.parametrize(("idle", "goes"), [(None, False), (HOUR, False), (DAY, True)])
+    def test_within_min_idle_keeps_what_another_rule_asks_for(self, idle, goes):
+        decision = decide(collection("events_20240101", idle=idle), older_than=WEEK, min_idle=DAY)
+        assert decision.release is goes
+        assert goes or decision.reason.startswith("not known to be idle for 1 day: ")
+
+    @pytest.mark.parametrize(("seen", "goes"), [(None, False), (HOUR, False), (DAY, True)])
+    def test_what_was_seen_loaded_for_so_long_goes(self, seen, goes):
+        assert decide(collection("docs", loaded_for=seen), loaded_for=DAY).release is goes
+
+    def test_any_rule_for_going_is_enough_and_the_reason_names_all_that_hold(self):
+        subject = collection("docs_20240301", idle=WEEK, loaded_for=HOUR)
+        rules = {"patterns": ("docs*",), "older_than": WEEK, "idle_for": DAY, "loaded_for": DAY}
+        assert decide(subject, **rules).reason == "matches 'docs*', 14 days 12 h old, over 7 days, seen idle"
+
+    def test_when_no_rule_asks_for_it_each_says_why_not(self):
+        reason = decide("docs", older_than=WEEK, idle_for=DAY, loaded_for=DAY).reason
+        assert reason == "no date in its name, unknown: not asked, seen loaded for 0 s, not yet 1 day"
 
 
-@given(COLLECTIONS, RULES)
-def test_nothing_goes_that_any_rule_keeps(collections, rules):
-    from fnmatch import fnmatchcase
+class TestBudget:
+    def decide(self, *subjects: CollectionState, gib: float, **rules: Any) -> dict[str, Decision]:
+        decisions = policy(budget=int(gib * GIB), **rules).decide(subjects)
+        return {each.subject.collection: each for each in decisions}
 
-    decisions = policy(**rules).decide(collections)
-    for each in decisions:
-        if not each.release:
-            continue
-        name = each.subject.collection
-        assert each.subject.state == "Loaded"
-        assert not (rules["keep_aliased"] and each.subject.aliases)
-        assert not any(fnmatchcase(name, pattern) for pattern in rules["exclude"])
-        assert not rules["patterns"] or any(fnmatchcase(name, pattern) for pattern in rules["patterns"])
-        if rules["older_than"] is not None:
-            assert NOW - datetime.strptime(name[-8:], "%Y%m%d").replace(tzinfo=UTC) > rules["older_than"]
-    assert rules["max_releases"] is None or len(released(decisions)) <= rules["max_releases"]
+    def test_takes_the_coldest_until_the_rest_fits(self):
+        found = self.decide(
+            collection("hot", gib=4, idle=HOUR),
+            collection("cold", gib=4, idle=WEEK),
+            collection("cool", gib=4, idle=DAY),
+            gib=9,
+        )
+        assert {name for name, each in found.items() if each.release} == {"cold"}
+        assert found["cold"].reason == "12.0 GiB is loaded, 9.0 GiB is allowed; the coldest left: seen idle"
+        assert found["hot"].reason == found["cool"].reason == "what is loaded fits into 9.0 GiB"
 
+    def test_counts_what_may_not_go_and_what_is_being_loaded(self):
+        found = self.decide(
+            collection("kept", gib=4),
+            collection("coming", "Loading", gib=4),
+            collection("tmp", gib=1),
+            gib=4,
+            exclude=("kept",),
+        )
+        assert {name for name, each in found.items() if each.release} == {"tmp"}
 
-@given(COLLECTIONS, RULES)
-def test_every_collection_gets_one_decision_with_a_reason(collections, rules):
-    decisions = policy(**rules).decide(collections)
-    assert sorted(each.subject.collection for each in decisions) == sorted(each.collection for each in collections)
-    assert all(each.reason for each in decisions)
+    def test_does_not_count_what_is_not_loaded(self):
+        assert self.decide(collection("a", gib=1), collection("b", "NotLoad", gib=9), gib=1)["a"].release is False
 
+    def test_counts_what_the_other_rules_release_first(self):
+        subjects = collection("events_20240101", gib=4), collection("docs", gib=4, idle=WEEK)
+        found = self.decide(*subjects, gib=4, older_than=WEEK)
+        assert {name for name, each in found.items() if each.release} == {"events_20240101"}
 
-@given(COLLECTIONS.flatmap(lambda each: st.tuples(st.just(each), st.permutations(each))), RULES)
-def test_the_order_in_which_the_server_lists_does_not_matter(orders, rules):
-    listed, shuffled = orders
-    assert policy(**rules).decide(listed) == policy(**rules).decide(shuffled)
+    @pytest.mark.parametrize(("known", "words"), [({}, "its size is unknown"), ({"gib": 0}, "its size is 0")])
+    def test_leaves_what_would_not_help(self, known, words):
+        found = self.decide(collection("cold", idle=WEEK, **known), collection("cool", gib=2, idle=DAY), gib=1)
+        assert {name for name, each in found.items() if each.release} == {"cool"}
+        assert found["cold"].reason.startswith(words)
 
+    def test_goes_no_further_than_max_releases_which_the_other_rules_use_up_first(self):
+        subjects = [collection("events_20240101", gib=1), *(collection(name, gib=1, idle=WEEK) for name in "abc")]
+        found = self.decide(*subjects, gib=1, older_than=WEEK, max_releases=2)
+        assert [name for name, each in found.items() if each.release] == ["a", "events_20240101"]
+        assert found["b"].reason == found["c"].reason == "beyond max_releases (2)"
 
-@given(COLLECTIONS, RULES, GLOBS.filter(bool))
-def test_one_more_exclusion_never_releases_more(collections, rules, more):
-    unbounded = {**rules, "max_releases": None}
-    before = set(released(policy(**unbounded).decide(collections)))
-    after = set(released(policy(**{**unbounded, "exclude": rules["exclude"] + more}).decide(collections)))
-    assert after <= before
+    @pytest.mark.parametrize(
+        ("known", "words"),
+        [({"created": NOW - DAY}, "made 2024-03-14"), ({}, "of unknown age"), ({"idle": WEEK}, "seen idle")],
+    )
+    def test_says_how_cold_the_coldest_was(self, known, words):
+        assert self.decide(collection("docs", gib=2, **known), gib=1)["docs"].reason.endswith(f"the coldest left: {words}")
 
-
-class TestInventory:
-    def test_puts_the_listings_together(self):
-        found = inventory("db", ["b", "a", "c"], {"a": 100, "c": 40}, {"a": ["z", "y"]})
-        assert found == [
-            CollectionState("db", "a", "Loaded", ("y", "z")),
-            CollectionState("db", "b", "NotLoad"),
-            CollectionState("db", "c", "Loading"),
-        ]
-
-    def test_a_load_that_has_just_begun_is_loading(self):
-        assert inventory("db", ["a"], {"a": 0}, {})[0].state == "Loading"
-
-    def test_a_collection_that_came_between_two_listings_is_seen(self):
-        assert [each.collection for each in inventory("db", ["a"], {"b": 100}, {})] == ["a", "b"]
+    def test_says_the_date_in_the_name(self):
+        (found,) = self.decide(collection("events_20240101", gib=2), gib=1).values()
+        assert found.reason.endswith("dated 2024-01-01")

@@ -1,0 +1,54 @@
+"""What a run notes for its own retry and for the next run: one Airflow Variable for each task.
+
+Airflow clears a task's XComs before a retry, so they cannot carry what an earlier try did.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+LONGEST_KEY = 250
+
+log = logging.getLogger(__name__)
+
+
+class RunNotes:
+    """The notes of the task that ``context`` belongs to; outside a DAG run there are none, and nothing is kept."""
+
+    def __init__(self, context: Context) -> None:
+        task_instance = context.get("ti")
+        self.run_id = str(context.get("run_id") or "")
+        self.key: str | None = None
+        if self.run_id and task_instance is not None:
+            self.key = _key(task_instance.dag_id, task_instance.task_id, getattr(task_instance, "map_index", -1))
+
+    def read(self) -> dict[str, Any]:
+        """What was noted last; empty when nothing was, or when it is not what this module writes."""
+        from airflow.providers.common.compat.sdk import Variable
+
+        if self.key is None:
+            return {}
+        try:
+            noted = Variable.get(self.key, None, deserialize_json=True)
+        except ValueError:
+            log.warning("The Airflow Variable %r is not JSON; it is not used and will be written anew.", self.key)
+            return {}
+        return noted if isinstance(noted, dict) else {}
+
+    def write(self, notes: dict[str, Any]) -> None:
+        from airflow.providers.common.compat.sdk import Variable
+
+        if self.key is not None:
+            Variable.set(self.key, notes, description="Kept by airflow-provider-milvus between runs", serialize_json=True)
+
+
+def _key(dag_id: str, task_id: str, map_index: int) -> str:
+    named = f"milvus_run_notes.{dag_id}.{task_id}" + (f".{map_index}" if map_index >= 0 else "")
+    if len(named) <= LONGEST_KEY:
+        return named
+    return f"{named[: LONGEST_KEY - 17]}.{hashlib.sha256(named.encode()).hexdigest()[:16]}"
