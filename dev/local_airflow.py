@@ -10,9 +10,9 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -26,10 +26,15 @@ LINES_SHOWN = 60
 
 @dataclass(frozen=True, slots=True)
 class LocalAirflow:
-    """Airflow with SQLite in ``home``, which knows the example DAGs and nothing else. What it writes goes to ``log``."""
+    """Airflow with SQLite in ``home``, which knows the DAGs in ``dags`` and nothing else. What it writes goes to ``log``."""
 
     home: Path
     milvus_uri: str = ""
+    dags: Path = EXAMPLE_DAGS
+    port: int = 8080
+    """Where ``started("standalone")`` serves; the commands of one process need none."""
+    connections: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """More connections, each with its extra; or another ``milvus_default``."""
 
     @property
     def log(self) -> Path:
@@ -41,11 +46,22 @@ class LocalAirflow:
         milvus = urlsplit(self.milvus_uri)
         return {
             **users_own,
+            # `airflow standalone` starts its parts by the name of the command.
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
             "AIRFLOW_HOME": str(self.home),
-            "AIRFLOW__CORE__DAGS_FOLDER": str(EXAMPLE_DAGS),
+            "AIRFLOW__CORE__DAGS_FOLDER": str(self.dags),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+            "AIRFLOW__CORE__PARALLELISM": "2",
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+            "AIRFLOW__API__PORT": str(self.port),
+            "AIRFLOW__API__BASE_URL": f"http://localhost:{self.port}",
             "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
             "AIRFLOW_CONN_MILVUS_DEFAULT": json.dumps({"conn_type": "milvus", "host": milvus.hostname, "port": milvus.port}),
+            **{
+                f"AIRFLOW_CONN_{conn_id.upper()}": json.dumps({"conn_type": "milvus", "extra": dict(extra)})
+                for conn_id, extra in self.connections.items()
+            },
         }
 
     def migrate(self) -> None:
@@ -66,6 +82,11 @@ class LocalAirflow:
         """What the tasks of the DAG's last run returned."""
         rows = self._of_last_run(dag_id, "task_id, value FROM xcom WHERE key = 'return_value'")
         return {task: json.loads(value) for task, value in rows}
+
+    def state_of(self, dag_id: str) -> str | None:
+        """The state of the DAG's last run."""
+        rows = self._of_last_run(dag_id, "state FROM dag_run WHERE state IS NOT NULL")
+        return rows[0][0] if rows else None
 
     def _awaits_retry(self, dag_id: str) -> bool:
         return bool(self._of_last_run(dag_id, "task_id FROM task_instance WHERE state = 'up_for_retry'"))

@@ -1,7 +1,7 @@
 """Operators for what is in memory: load, release and refresh collections and partitions.
 
 What they do is in ``memory.py`` and ``conditions.py``, imported when a task runs: a DAG file pays only for this one.
-``MilvusReclaimMemoryOperator`` is at home in ``operators/reclaim.py`` and can be imported from here as well.
+The reclaim, at home in ``operators/reclaim.py``, and its restore, ``operators/restore.py``, can be imported from here as well.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from airflow_provider_milvus.exceptions import (
 )
 from airflow_provider_milvus.operators.base import MilvusOperator
 from airflow_provider_milvus.operators.reclaim import MilvusReclaimMemoryOperator
+from airflow_provider_milvus.operators.restore import MilvusRestoreLoadOperator
 from airflow_provider_milvus.triggers.milvus import MilvusConditionTrigger, outcome
 
 if TYPE_CHECKING:
@@ -30,8 +31,9 @@ if TYPE_CHECKING:
 
     from airflow_provider_milvus.client import BoundedClient
     from airflow_provider_milvus.conditions import LoadFinished, Observation, Refreshed
-    from airflow_provider_milvus.flow import Deadline
+    from airflow_provider_milvus.flow import Deadline, Flow
     from airflow_provider_milvus.hooks.milvus import MilvusHook
+    from airflow_provider_milvus.memory import Submitted
 
 __all__ = [
     "MilvusLoadCollectionOperator",
@@ -40,6 +42,7 @@ __all__ = [
     "MilvusRefreshLoadOperator",
     "MilvusReleaseCollectionOperator",
     "MilvusReleasePartitionsOperator",
+    "MilvusRestoreLoadOperator",
 ]
 
 UNDO_TIMEOUT = 30.0
@@ -249,17 +252,17 @@ class MilvusLoadCollectionOperator(_WatchedOperator):
         }
         return {key: value for key, value in options.items() if value is not None}
 
-    def execute(self, context: Context) -> dict[str, Any]:
+    def _submit(self, collection: str, partitions: list[str] | None) -> Flow[Submitted]:
         from airflow_provider_milvus import memory
 
+        return memory.submit_load(collection, partition_names=partitions, options=self._options(), report=self.log.info)
+
+    def execute(self, context: Context) -> dict[str, Any]:
         collection, partitions = name("collection_name", self.collection_name), self._partitions()
         began, hook = time.time(), self.hook()
         with hook.client() as client:
             deadline = hook.deadline()
-            submitted = client.run(
-                memory.submit_load(collection, partition_names=partitions, options=self._options(), report=self.log.info),
-                deadline,
-            )
+            submitted = client.run(self._submit(collection, partitions), deadline)
             condition = submitted.condition
             self._loading = (hook, condition)
             resume_with = {

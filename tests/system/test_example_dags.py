@@ -91,6 +91,20 @@ def test_nightly_reclaim_takes_other_rules_and_a_dry_run_from_the_trigger_form(
     assert [each["collection"] for each in temporary["planned"]] == ["tmp_import"]
 
 
+def test_reclaim_and_restore_ends_with_the_same_in_memory(airflow: LocalAirflow, milvus: Milvus, samples: list[Sample]) -> None:
+    before = sample_collections.load_states(milvus.uri)
+    form = {"collections": ["events_*", "docs"], "first": ["events_202605*5", "events_*4"], "hours": 0}
+    airflow.run_dag("milvus_reclaim_and_restore", now=NOW, conf=form)
+
+    results = airflow.results("milvus_reclaim_and_restore")
+    released = [each["collection"] for each in results["reclaim"]["released"]]
+    back = [each["collection"] for each in results["restore"]["loaded"]]
+    assert len(released) > 3
+    assert sorted(back) == sorted(released)
+    assert back[:2] == ["events_20260515", "events_20260514"]
+    assert sample_collections.load_states(milvus.uri) == before
+
+
 def test_load_use_release_leaves_the_collection_out_of_memory(
     airflow: LocalAirflow, milvus: Milvus, samples: list[Sample]
 ) -> None:
@@ -102,6 +116,24 @@ def test_load_use_release_leaves_the_collection_out_of_memory(
     assert results["load"]["state"] == "Loaded"
     assert len(results["search"]) == 5
     assert sample_collections.load_states(milvus.uri)["docs"] == "NotLoad"
+
+
+def test_loaded_window_releases_what_it_loaded_and_nothing_else(
+    airflow: LocalAirflow, milvus: Milvus, samples: list[Sample]
+) -> None:
+    with milvus.plain_client() as client:
+        client.release_collection("docs")
+    airflow.run_dag("milvus_loaded_window")
+
+    results = airflow.results("milvus_loaded_window")
+    assert (results["count"], len(results["newest"])) == (sample_collections.ROWS, 3)
+    assert results["release_collection"]["released"] is True
+    assert sample_collections.load_states(milvus.uri)["docs"] == "NotLoad"
+
+    airflow.run_dag("milvus_loaded_window", conf={"collection": "tmp_reference_keep"})
+
+    assert "in memory before this window" in airflow.results("milvus_loaded_window")["release_collection"]["reason"]
+    assert sample_collections.load_states(milvus.uri)["tmp_reference_keep"] == "Loaded"
 
 
 def test_walkthrough_ends_released_and_can_be_run_again(airflow: LocalAirflow, milvus: Milvus) -> None:

@@ -12,8 +12,13 @@ from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import Connection
+from hypothesis import settings
 
 from tests.unit.play import Clock, stopped_clock
+
+# A busy machine makes no property wrong.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
 
 
 @pytest.fixture

@@ -1,0 +1,224 @@
+"""A window: the time in which some tasks need a collection in memory, and how windows see one another.
+
+Each open window leaves a mark on the collection, in a property of its own or nearly so: AlterCollection sets the properties
+that it names and leaves the others alone, so windows that open at the same moment do not overwrite each other. The last one
+to close releases what windows loaded. Nothing here can be done in one step with a look, so every race is decided for memory:
+a collection that two windows need stays, or is loaded again.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from airflow_provider_milvus.conditions import Report, describe, load_states
+from airflow_provider_milvus.exceptions import (
+    MilvusCollectionNotFoundError,
+    MilvusLoadFailedError,
+    MilvusRefusedError,
+    MilvusUnsupportedError,
+)
+from airflow_provider_milvus.flow import Deadline, Flow, Rpc
+from airflow_provider_milvus.memory import Submitted, release, submit_load
+
+PROPERTY = "airflow.loaded_by."
+SLOTS = 16
+"""Properties that a collection can get; Milvus 2.3 has no way to remove one. Two windows share one only by chance."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A window that has not closed. ``until`` is when others stop to reckon with it, in seconds since the epoch.
+
+    ``loaded`` says that the collection is in memory because a window loaded it; ``aliases`` are those it had then. A window
+    that is ``closing`` needs the collection no more.
+    """
+
+    until: float
+    loaded: bool
+    aliases: tuple[str, ...] = ()
+    closing: bool = False
+
+
+Marks = Mapping[str, Mark]
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """What became of the collection when a window closed, and why it was not released if it was not."""
+
+    collection: str
+    state: str
+    released: bool
+    reason: str
+
+
+def marks_on(described: Any) -> dict[str, Mark]:
+    """Each window's mark on a collection, by the window's id."""
+    marks: dict[str, Mark] = {}
+    for each in described.properties:
+        if not each.key.startswith(PROPERTY) or not each.value:
+            continue
+        try:
+            for window, mark in json.loads(each.value).items():
+                marks[window] = Mark(
+                    float(mark["until"]), mark["loaded"] is True, tuple(mark["aliases"]), mark["closing"] is True
+                )
+        except (ValueError, TypeError, KeyError, AttributeError):
+            # Somebody means something by it.
+            marks[f"{each.key}, which cannot be read"] = Mark(float("inf"), False)
+    return marks
+
+
+def open_windows(marks: Marks, now: float) -> dict[str, Mark]:
+    return {window: mark for window, mark in marks.items() if mark.until > now and not mark.closing}
+
+
+def open_window(
+    name: str, window: str, *, now: float, at_most: float, options: Mapping[str, Any], report: Report
+) -> Flow[Submitted]:
+    """Leave the mark of ``window``, and submit the load.
+
+    :raises MilvusCollectionNotFoundError: it does not exist. Nothing was changed.
+    :raises MilvusError: as of a load. The mark stays: close the window.
+    """
+    described = yield from describe(name)
+    collection = _real_name(described)
+    marks = marks_on(described)
+    ((state, _),) = yield from load_states(collection)
+    by_window = state == "NotLoad" or _any_loaded(marks, now)
+    mark = Mark(now + at_most, by_window, tuple(sorted(described.aliases)))
+    # What is not in memory now was released since, whoever loaded it.
+    others = open_windows(marks, now) if state == "NotLoad" else marks
+    can_be_marked = yield from _write(collection, window, marks, {**others, window: mark})
+    if not can_be_marked:
+        report("This server keeps no collection properties: other windows of this collection cannot be seen.")
+    try:
+        submitted = yield from submit_load(collection, options=options, report=report)
+    except MilvusLoadFailedError:
+        if state == "NotLoad":
+            raise
+        # It was in memory a moment ago: the window that released it then will not do so again.
+        submitted = yield from submit_load(collection, options=options, report=report)
+    if can_be_marked:
+        # Others may have loaded it, or written over the mark, since the first look.
+        marks = marks_on((yield from describe(collection)))
+        inherited = (by_window and state != "NotLoad") or _any_loaded({**marks, window: Mark(0, False)}, now)
+        settled = replace(mark, loaded=submitted.previous_state == "NotLoad" or inherited)
+        if marks.get(window) != settled:
+            yield from _write(collection, window, marks, {**marks, window: settled})
+    return replace(submitted, alias=name if name != collection else None)
+
+
+def close_window(
+    name: str,
+    window: str,
+    deadline: Deadline,
+    *,
+    now: float,
+    previous_state: str,
+    force: bool = False,
+    report: Report,
+) -> Flow[Closed]:
+    """Take the mark of ``window`` away; release the collection if windows loaded it, and no other needs it.
+
+    It can be repeated: the mark goes last. ``previous_state`` decides where the server keeps no marks. With ``force``, a load
+    that is still under way is released as well.
+    """
+    try:
+        described = yield from describe(name)
+    except MilvusCollectionNotFoundError:
+        return Closed(name, "NotExist", False, "it does not exist any more")
+    if _real_name(described) != name:
+        return Closed(
+            name, "NotExist", False, f"it does not exist any more; an alias of {_real_name(described)!r} has its name"
+        )
+    marks = marks_on(described)
+    closing = {each: replace(mark, closing=mark.closing or each == window) for each, mark in marks.items()}
+    can_be_marked = yield from _write(name, window, marks, closing)
+
+    def against(described: Any) -> str | None:
+        if not can_be_marked:
+            return None if previous_state == "NotLoad" else f"it was {previous_state} before this window"
+        return _against(described, window, now)
+
+    try:
+        change = yield from release(name, deadline, skip_if_missing=True, unless=against, force=force, report=report)
+    except MilvusRefusedError as refused:
+        yield from _remove(name, window)
+        ((state, _),) = yield from load_states(name)
+        return Closed(name, state, False, str(refused))
+    if change.state == "NotExist":
+        return Closed(name, change.state, False, "it does not exist any more")
+    marks = marks_on((yield from describe(name)))
+    if others := set(open_windows(marks, now)) - {window}:
+        # Opened between the last look and the release: it may have seen the collection in memory still.
+        submitted = yield from submit_load(name, report=report)
+        yield from _remove(name, window)
+        return Closed(name, submitted.state, False, f"another window opened just now, so it is loaded again: {_listed(others)}")
+    # Nothing is in memory: what the marks of windows that never closed say is over.
+    yield from _write(name, window, marks, {})
+    if change.previous_state == "NotLoad":
+        return Closed(name, change.state, False, "somebody had released it before")
+    return Closed(name, change.state, True, "no other window needs it")
+
+
+def _against(described: Any, window: str, now: float) -> str | None:
+    """Why a closing window must leave the collection in memory."""
+    marks = marks_on(described)
+    own = marks.pop(window, None)
+    if own is None:
+        return "this window's mark is gone, so it was released, or dropped and made anew, since the window opened"
+    if others := open_windows(marks, now):
+        return f"another window needs it: {_listed(others)}"
+    if not own.loaded:
+        return "it was in memory before this window"
+    if added := sorted(set(described.aliases) - set(own.aliases)):
+        return f"it has got the alias {', '.join(added)} since"
+    return None
+
+
+def _write(collection: str, window: str, before: Marks, after: Marks) -> Flow[bool]:
+    """Set the property of ``window``, and those in which the two differ; false where the server keeps none."""
+    old, new = _slots(before), _slots(after)
+    changed = {_slot(window)} | {key for key in old.keys() | new.keys() if old.get(key) != new.get(key)}
+    properties = [{"key": key, "value": new.get(key, "")} for key in sorted(changed)]
+    try:
+        yield Rpc("AlterCollection", {"collection_name": collection, "properties": properties})
+    except MilvusUnsupportedError:
+        return False
+    return True
+
+
+def _remove(collection: str, window: str) -> Flow[None]:
+    marks = marks_on((yield from describe(collection)))
+    if window in marks:
+        yield from _write(collection, window, marks, {each: mark for each, mark in marks.items() if each != window})
+
+
+def _slots(marks: Marks) -> dict[str, str]:
+    slots: dict[str, dict[str, Any]] = {}
+    for window, mark in sorted(marks.items()):
+        if mark.until != float("inf"):
+            slots.setdefault(_slot(window), {})[window] = asdict(mark)
+    return {key: json.dumps(windows) for key, windows in slots.items()}
+
+
+def _slot(window: str) -> str:
+    return f"{PROPERTY}{zlib.crc32(window.encode()) % SLOTS}"
+
+
+def _any_loaded(marks: Marks, now: float) -> bool:
+    """A window that closes and finds another one open leaves the release to it."""
+    return any(mark.loaded and mark.until > now for mark in marks.values())
+
+
+def _listed(windows: Any) -> str:
+    return ", ".join(sorted(windows))
+
+
+def _real_name(described: Any) -> str:
+    return str(described.schema.name or described.collection_name)

@@ -1,0 +1,76 @@
+"""The ways to release many collections that ``benchmarks.reclaim_scale`` compares, each in a process of its own.
+
+Run with ``python -m benchmarks.reclaim_ways WAY URI [COLLECTION]``. Each imports Airflow's base classes first, as any task
+does. The last line that it prints is JSON: ``airflow``, the CPU seconds of that import; ``wall``, the seconds of all that
+followed; ``peak``, the most memory the process has had, in bytes; ``released``, how many collections it says it released.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import resource
+import sys
+import time
+
+PREFIX = "scale_"
+PATIENCE = 120.0
+"""Seconds for one call of raw pymilvus: a queue of releases is long."""
+
+
+def operator(uri: str) -> int:
+    return len(_reclaim(uri, dry_run=False)["released"])  # type: ignore[arg-type]
+
+
+def plan(uri: str) -> int:
+    """The inventory and what follows from it; nothing is released."""
+    _reclaim(uri, dry_run=True)
+    return 0
+
+
+def _reclaim(uri: str, *, dry_run: bool) -> dict[str, object]:
+    os.environ["AIRFLOW_CONN_MILVUS_DEFAULT"] = json.dumps({"conn_type": "milvus", "extra": {"uri": uri}})
+    from airflow_provider_milvus.operators.reclaim import MilvusReclaimMemoryOperator
+
+    return MilvusReclaimMemoryOperator(task_id="reclaim", collections=f"{PREFIX}*", dry_run=dry_run).execute({})
+
+
+def loop(uri: str) -> int:
+    """What a DAG author writes who uses pymilvus alone."""
+    from pymilvus import MilvusClient
+
+    client, released = MilvusClient(uri), 0
+    for name in client.list_collections(timeout=PATIENCE):
+        if str(client.get_load_state(name, timeout=PATIENCE)["state"]) == "Loaded":
+            client.release_collection(name, timeout=PATIENCE)
+            released += 1
+    return released
+
+
+def task(uri: str, name: str) -> int:
+    """One mapped task."""
+    from pymilvus import MilvusClient
+
+    MilvusClient(uri).release_collection(name, timeout=PATIENCE)
+    return 1
+
+
+def peak() -> int:
+    # macOS counts in bytes, Linux in KiB.
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def main() -> None:
+    way, *arguments = sys.argv[1:]
+    from airflow.providers.common.compat.sdk import BaseOperator  # noqa: F401
+
+    logging.disable(logging.WARNING)
+    airflow, began = time.process_time(), time.perf_counter()
+    released = {each.__name__: each for each in (operator, plan, loop, task)}[way](*arguments)
+    wall = time.perf_counter() - began
+    print(json.dumps({"airflow": airflow, "wall": wall, "peak": peak(), "released": released}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,205 @@
+"""What needs a whole Airflow: a killed worker and its retry, a person's approval, a watcher that loads on demand."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from dev.local_airflow import EXAMPLE_DAGS, LocalAirflow
+from dev.servers.process import free_ports
+from dev.servers.scripted import LOADED, NOT_LOADED, ScriptedMilvus, scripted_server
+from dev.servers.standalone import PLATFORM_HAS_IT, standalone_server
+from tests.integration.support import Milvus, build_collection, eventually, load_all
+
+pytestmark = [
+    pytest.mark.airflow,
+    pytest.mark.standalone,
+    pytest.mark.skipif(not PLATFORM_HAS_IT, reason="there is no Milvus 2.3.5 for this platform"),
+]
+
+COUNT = 200
+RECLAIM_MANY = """
+import os
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from airflow.providers.common.compat.sdk import DAG
+from airflow_provider_milvus.operators.memory import MilvusReclaimMemoryOperator
+
+
+class Reclaim(MilvusReclaimMemoryOperator):
+    def execute(self, context):
+        with Path(__file__).with_name("pids").open("a") as pids:
+            print(os.getpid(), file=pids)
+        return super().execute(context)
+
+
+with DAG(dag_id="reclaim_many", schedule=None, start_date=datetime(2026, 1, 1)):
+    Reclaim(
+        task_id="reclaim",
+        milvus_conn_id="milvus_scripted",
+        collections="events_*",
+        retries=1,
+        retry_delay=timedelta(seconds=1),
+    )
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """An Airflow with scheduler, triggerer and API, a real Milvus behind ``milvus_default`` and a scripted one beside it."""
+
+    airflow: LocalAirflow
+    milvus: Milvus
+    scripted: ScriptedMilvus
+
+    def ask(self, method: str, path: str, body: Any = None) -> Any:
+        request = urllib.request.Request(
+            f"http://localhost:{self.airflow.port}{path}",
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={
+                "Content-Type": "application/json",
+                **({"Authorization": f"Bearer {_token(self)}"} if path[:5] == "/api/" else {}),
+            },
+        )
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return json.loads(answer.read() or b"null")
+
+    def trigger(self, dag_id: str, conf: Any = None) -> str:
+        run = self.ask("POST", f"/api/v2/dags/{dag_id}/dagRuns", {"logical_date": None, "conf": conf or {}})
+        return str(run["dag_run_id"])
+
+    def knows(self, dag_id: str) -> bool:
+        try:
+            return bool(self.ask("GET", f"/api/v2/dags/{dag_id}")["dag_id"] == dag_id)
+        except OSError:
+            return False
+
+    def ended(self, dag_id: str, patience: float = 120) -> str | None:
+        eventually(lambda: self.airflow.state_of(dag_id) in ("success", "failed"), patience)
+        return self.airflow.state_of(dag_id)
+
+
+def _token(served: Served) -> str:
+    return str(served.ask("GET", "/auth/token")["access_token"])
+
+
+@pytest.fixture(scope="module")
+def served(migrated: LocalAirflow, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    dags = tmp_path_factory.mktemp("dags")
+    (dags / "reclaim_many.py").write_text(RECLAIM_MANY)
+    for name in ("milvus_reclaim_with_approval", "milvus_load_on_demand"):
+        shutil.copy(EXAMPLE_DAGS / f"{name}.py", dags)
+    with standalone_server(tmp_path_factory.mktemp("milvus")) as server, scripted_server() as scripted:
+        milvus = Milvus("standalone", server.uri, server.process)
+        with milvus.plain_client() as client:
+            for name in ("docs", "events_20260101", "events_20260102", "kept_keep"):
+                build_collection(client, name, rows=100, dim=8)
+        airflow = LocalAirflow(
+            migrated.home,
+            server.uri,
+            dags,
+            *free_ports(1),
+            connections={
+                "milvus_default": {"uri": server.uri, "metrics_url": server.metrics_url},
+                "milvus_scripted": {"uri": scripted.uri},
+            },
+        )
+        found = Served(airflow, milvus, scripted)
+        with airflow.started("standalone"):
+            eventually(lambda: all(found.knows(path.stem) for path in dags.glob("*.py")), patience=180)
+            yield found
+
+
+def test_retry_of_a_killed_reclaim_releases_the_rest_and_reports_both(served: Served) -> None:
+    scripted = served.scripted
+    for number in range(COUNT):
+        scripted.add(f"events_{number:03}", LOADED)
+    one_at_a_time = threading.Lock()
+
+    def in_turn(server: ScriptedMilvus, request: Any, context: Any) -> None:
+        with one_at_a_time:
+            server.pause(0.05, context)
+
+    scripted.always("ReleaseCollection", in_turn)
+    pids = served.airflow.dags / "pids"
+
+    def released() -> int:
+        return sum(each.now == NOT_LOADED for each in scripted.collections.values())
+
+    served.trigger("reclaim_many")
+    eventually(lambda: released() >= COUNT / 2, patience=90)
+    os.kill(int(pids.read_text()), signal.SIGKILL)
+    at_the_kill = released()
+
+    assert served.ended("reclaim_many") == "success"
+    assert COUNT / 2 <= at_the_kill < COUNT
+    assert len(pids.read_text().split()) == 2
+    result = served.airflow.results("reclaim_many")["reclaim"]
+    assert released() == COUNT
+    assert result["totals"]["released"] == COUNT
+    assert result["failed"] == []
+    assert result["restore"] == {"default": sorted(scripted.collections)}
+    earlier = [each for each in result["released"] if each["reason"].endswith("(released by an earlier try)")]
+    # What the server had taken up was carried out after the kill as well.
+    assert at_the_kill <= len(earlier) <= at_the_kill + 4
+
+
+def test_exactly_what_was_approved_is_released(served: Served) -> None:
+    loaded = ["docs", "events_20260101", "events_20260102", "kept_keep"]
+    with served.milvus.plain_client() as client:
+        load_all(client, loaded)
+    run = served.trigger("milvus_reclaim_with_approval", {"collections": ["*"], "older_than": "P7D"})
+    task = f"/api/v2/dags/milvus_reclaim_with_approval/dagRuns/{run}/taskInstances/approve/-1/hitlDetails"
+
+    def asks_for_approval() -> bool:
+        try:
+            return "events_20260101" in served.ask("GET", task)["body"]
+        except OSError:
+            return False
+
+    eventually(asks_for_approval, patience=90)
+    assert {served.milvus.state_of(name) for name in loaded} == {"Loaded"}
+    with served.milvus.plain_client() as client:
+        client.create_alias("events_20260102", "needed_after_all")
+    try:
+        served.ask("PATCH", task, {"chosen_options": ["Approve"], "params_input": {}})
+        assert served.ended("milvus_reclaim_with_approval") == "success"
+    finally:
+        with served.milvus.plain_client() as client:
+            client.drop_alias("needed_after_all")
+
+    result = served.airflow.results("milvus_reclaim_with_approval")["release"]
+    assert [each["collection"] for each in result["released"]] == ["events_20260101"]
+    assert "needed_after_all" in result["kept"][0]["reason"]
+    assert {name: served.milvus.state_of(name) for name in loaded} == {
+        "docs": "Loaded",
+        "events_20260101": "NotLoad",
+        "events_20260102": "Loaded",
+        "kept_keep": "Loaded",
+    }
+
+
+def test_search_of_a_released_collection_loads_it(served: Served) -> None:
+    with served.milvus.plain_client() as client:
+        client.release_collection("docs")
+        give_up = time.monotonic() + 120
+        # The watcher counts from its own first look, so one search may come too early.
+        while served.milvus.state_of("docs") == "NotLoad":
+            assert time.monotonic() < give_up, "nobody loaded it"
+            with pytest.raises(Exception, match="not loaded"):
+                client.search("docs", data=[[0.5] * 8], limit=1)
+            time.sleep(1)
+        eventually(lambda: served.milvus.state_of("docs") == "Loaded", patience=60)
+        assert client.search("docs", data=[[0.5] * 8], limit=1)
