@@ -86,7 +86,7 @@ class ReclaimRun:
             self.notes["counters"] = noted["counters"]
         doubts = [f"The metrics are not used: {survey.doubt}."] if survey.doubt else []
         if spans and survey.doubt:
-            collections = use.unknown(collections, survey.doubt)
+            collections = use.unknown(collections)
         elif spans and self._metrics is not None:
             try:
                 names = await surveyor.names(await surveyor.databases())
@@ -101,7 +101,7 @@ class ReclaimRun:
                     kept=noted.get("counters"),
                 )
             except MilvusError as error:
-                collections, attempts = use.unknown(collections, str(error)), None
+                collections, attempts = use.unknown(collections), None
                 doubts.append(f"Nothing is known of use: {error}")
         if policy.loaded_for is not None:
             collections, self.notes["loaded"] = seen_loaded(noted.get("loaded"), collections, time.time())
@@ -136,18 +136,18 @@ class ReclaimRun:
             )
         return outcome, plan
 
-    def count_in(self, earlier: Any, outcome: Outcome) -> set[tuple[str, str]]:
-        """Add what an earlier try of this run released, by the plan that it noted, and tell which those are."""
+    def count_in(self, earlier: Any, outcome: Outcome) -> list[Planned]:
+        """Add to ``outcome``, and return, what an earlier try of this run released, by the plan that it noted."""
         try:
-            before = released_before(plan_from(earlier), self._now)
+            before = released_before(plan_from(earlier or []), self._now)
         except ValueError as error:
             outcome.warnings.append(f"What an earlier try noted cannot be read: {error}.")
-            return set()
+            return []
         keys = {each.key for each in before}
         outcome.kept = [each for each in outcome.kept if (each["database"], each["collection"]) not in keys]
         outcome.loaded = [*outcome.loaded, *(each.subject for each in before)]
         outcome.released += [entry(each.subject, f"{each.reason} (released by an earlier try)", "NotLoad") for each in before]
-        return keys
+        return before
 
     def carry_out(self, plan: Sequence[Planned], outcome: Outcome, within: float, keep_aliased: bool) -> None:
         """Release what is planned and put the fate of each into ``outcome``."""

@@ -53,8 +53,8 @@ async def with_usage(
     return [replace(each, usage=usage(each)) for each in collections], counted.keep
 
 
-def unknown(collections: Iterable[CollectionState], why: str) -> list[CollectionState]:
-    return [replace(each, usage=Usage(None, f"unknown: {why}")) for each in collections]
+def unknown(collections: Iterable[CollectionState]) -> list[CollectionState]:
+    return [replace(each, usage=Usage(None, "unknown: the metrics cannot be used")) for each in collections]
 
 
 def attempts_of(subject: CollectionState | Planned, attempts: Attempts) -> float:

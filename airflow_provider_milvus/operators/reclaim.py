@@ -156,13 +156,15 @@ class MilvusReclaimMemoryOperator(MilvusOperator):
             outcome.dry_run = dry_run
             if dry_run:
                 outcome.planned = plan
+                if run.notes:
+                    notes.write({**noted, **run.notes})
             else:
-                earlier = noted.get("plan", []) if noted.get("run_id") == notes.run_id else []
-                gone = run.count_in(earlier, outcome)
+                before = run.count_in(noted.get("plan") if noted.get("run_id") == notes.run_id else None, outcome)
+                gone = {each.key for each in before}
                 plan = [each for each in plan if each.key not in gone]
-                earlier = earlier if isinstance(earlier, list) else []
                 # Before the first release: what a killed try leaves for its retry to report.
-                notes.write({**run.notes, "run_id": notes.run_id, "plan": [*earlier, *(each.as_dict() for each in plan)]})
+                noted_plan = [each.as_dict() for each in (*before, *plan)]
+                notes.write({**run.notes, "run_id": notes.run_id, "plan": noted_plan})
                 run.carry_out(plan, outcome, self.release_timeout or hook.settings.timeout, self.keep_aliased)
         return self._report(context, outcome)
 

@@ -22,6 +22,9 @@ from typing import Any
 from airflow_provider_milvus.pymilvus_import import import_pymilvus
 from dev.servers.process import free_ports
 
+MADE = 1_700_000_000_000
+"""When every collection was made, in milliseconds since the epoch: in November 2023."""
+
 STATES = ("NotExist", "NotLoad", "Loading", "Loaded")
 
 State = tuple[str, int]
@@ -53,6 +56,7 @@ class Collection:
     on_release: Sequence[State] = (NOT_LOADED,)
     aliases: list[str] = field(default_factory=list)
     properties: dict[str, str] = field(default_factory=dict)
+    number: int = 0
     refresh_progress: int = 100
 
     def become(self, states: Sequence[State]) -> None:
@@ -133,6 +137,7 @@ class ScriptedMilvus:
         (self.port,) = free_ports(1)
         self.collections: dict[str, Collection] = {}
         self.databases = {"default"}
+        self._numbered = 0
         self.version = "v2.3.5"
         self.calls: list[ReceivedCall] = []
         self._steps: defaultdict[str, deque[Step]] = defaultdict(deque)
@@ -168,7 +173,8 @@ class ScriptedMilvus:
         self.start()
 
     def add(self, name: str, *states: State, **more: Any) -> Collection:
-        added = self.collections[name] = Collection(**more)
+        self._numbered += 1
+        added = self.collections[name] = Collection(number=self._numbered, **more)
         added.become(states or [NOT_LOADED])
         return added
 
@@ -229,14 +235,17 @@ class ScriptedMilvus:
     def _on_get_version(self, request: Any) -> dict[str, Any]:
         return {"version": self.version}
 
+    def _on_list_databases(self, request: Any) -> dict[str, Any]:
+        return {"db_names": sorted(self.databases)}
+
     def _on_show_collections(self, request: Any) -> dict[str, Any]:
         in_memory = {name: each.now[1] for name, each in self.collections.items() if each.now[0] != "NotLoad"}
         listed = in_memory if request.type == 1 else dict.fromkeys(self.collections, 0)
         return {
             "collection_names": list(listed),
-            "collection_ids": range(len(listed)),
+            "collection_ids": [self.collections[name].number for name in listed],
             "created_timestamps": [0] * len(listed),
-            "created_utc_timestamps": [0] * len(listed),
+            "created_utc_timestamps": [MADE] * len(listed),
             "inMemory_percentages": list(listed.values()) if request.type == 1 else [],
         }
 
@@ -254,6 +263,8 @@ class ScriptedMilvus:
             "schema": {"name": name},
             "aliases": found.aliases,
             "properties": properties,
+            "collectionID": found.number,
+            "created_utc_timestamp": MADE,
         }
 
     def _on_alter_collection(self, request: Any) -> Any:
@@ -262,6 +273,12 @@ class ScriptedMilvus:
             return self._missing(request)
         found.properties.update({each.key: each.value for each in request.properties})
         return {}
+
+    def _on_get_collection_statistics(self, request: Any) -> dict[str, Any]:
+        return {"stats": [{"key": "row_count", "value": "0"}]}
+
+    def _on_show_partitions(self, request: Any) -> Any:
+        return {"partition_names": ["_default"]} if self._found(request) else self._missing(request)
 
     def _on_get_load_state(self, request: Any) -> dict[str, Any]:
         found = self._found(request)

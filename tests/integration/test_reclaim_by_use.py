@@ -17,6 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from airflow_provider_milvus.operators.memory import MilvusReclaimMemoryOperator
 from airflow_provider_milvus.operators.memory_report import MilvusMemoryReportOperator
+from airflow_provider_milvus.operators.restore import MilvusRestoreLoadOperator
 from dev.servers.prometheus import PLATFORM_HAS_IT as PROMETHEUS_IS_HERE
 from dev.servers.prometheus import PrometheusServer, prometheus_server
 from dev.servers.standalone import PLATFORM_HAS_IT, StandaloneServer, standalone_server
@@ -173,6 +174,12 @@ def test_budget_releases_exactly_the_coldest_that_are_needed(night: Night) -> No
     assert {night.milvus.state_of(each) for each in [*DAYS[4:], "busy_20260101", "docs_20260101"]} == {"Loaded"}
     assert result["totals"]["bytes_reclaimed"] == sum(before[each] for each in DAYS[:4])
     assert result["totals"]["bytes_source"] == "measured"
+
+    restored = MilvusRestoreLoadOperator(task_id="restore", restore_set=result, load_timeout=60).execute({})
+
+    assert names(restored["loaded"]) == DAYS[3::-1]
+    assert {night.milvus.state_of(each) for each in DAYS[:4]} == {"Loaded"}
+    eventually(lambda: night.sizes() == before)
 
 
 def test_idle_collections_go_and_those_in_use_stay(night: Night) -> None:
