@@ -131,7 +131,7 @@ class Prometheus(MetricsSource):
     async def _now(self, client: AsyncClient) -> int:
         """Milliseconds since the epoch."""
         answer = await self._ask(client, "vector(time())")
-        if len(answer) != 1:
+        if len(answer) != 1 or not math.isfinite(answer[0][1]):
             raise self._strange()
         return int(answer[0][1] * 1000)
 

@@ -183,6 +183,7 @@ class TestPrometheusRefuses:
             {"status": "success"},
             {"status": "success", "data": {"result": [{"metric": {}, "value": [1]}]}},
             {"status": "success", "data": {"result": [{"metric": {}, "value": [1, "x"]}]}},
+            {"status": "success", "data": {"result": [{"metric": {}, "value": [1, "NaN"]}]}},
             {"status": "success", "data": {"result": []}},
             {"status": "success", "data": []},
         ],

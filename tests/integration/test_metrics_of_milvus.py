@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_milvus.exceptions import MilvusMetricsError
 from airflow_provider_milvus.metrics import Counted, Held, MetricsSource, metrics_source
 from dev.servers import prometheus
 from dev.servers.prometheus import PrometheusServer, prometheus_server
@@ -167,14 +168,29 @@ class TestUse:
 
 
 @needs_prometheus
+def test_matchers_choose_among_what_prometheus_scrapes(scraping):
+    ours, others = (metrics_source(scraping.url, matchers=f'job="{job}", instance!=""') for job in ("milvus", "other"))
+    covered(ours, 2, None)
+    assert usage(others, 2).windows[0].unknown == "the metrics are of 0 proxies, and Milvus has 1"
+    assert held(others) == {}
+
+
+@needs_prometheus
+def test_the_page_of_prometheus_itself_is_not_taken_for_milvus(scraping):
+    with pytest.raises(MilvusMetricsError, match="not Milvus's metrics page"):
+        held(metrics_source(f"{scraping.url}/metrics"))
+
+
+@needs_prometheus
 def test_a_gap_in_what_prometheus_has_is_unknown(standalone, scraping):
     source = metrics_source(scraping.url)
     covered(source, 3, None)
+    stopped = time.time()
     scraping.process.kill()
     time.sleep(4)
     scraping.process.start()
     eventually(lambda: usage(source, 1).windows[0].unknown is None, patience=30)
-    assert "was not scraped all the time" in usage(source, 20).windows[0].unknown
+    assert "was not scraped all the time" in usage(source, time.time() - stopped + 1).windows[0].unknown
 
 
 def test_a_restart_of_the_proxy_is_unknown(tmp_path):

@@ -71,7 +71,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "reclaim.policy",
         "reclaim.report",
     },
-    "loaded_window": {"exceptions", "flow", "conditions", "memory"},
+    "loaded_window": {"exceptions", "flow", "conditions", "memory", "reclaim.marks"},
     "restores": {
         "exceptions",
         "flow",
@@ -115,6 +115,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "operators.restore",
     },
     "reclaim.restore": set(),
+    "reclaim.marks": set(),
     "demand": {"exceptions", "flow", "conditions", "connection", "metrics"},
     "triggers.demand": {"exceptions", "arguments", "client", "demand", "metrics", "hooks.milvus"},
     "sensors.demand": {

@@ -403,6 +403,14 @@ class TestFromTheEnvironment:
         assert (settings.timeout, settings.secure, settings.tls) == (7.5, True, {"server_name": "m.local"})
         assert settings.token.get_secret_value() == f"root:{SECRET}"
 
+    def test_every_secret_is_masked(self, monkeypatch):
+        masked: list[str] = []
+        monkeypatch.setattr("airflow.providers.common.compat.sdk.mask_secret", masked.append)
+        extra = {"uri": "http://h:1", "token": f"root:{SECRET}", "metrics_url": "http://user:p%40ssword@prometheus"}
+        monkeypatch.setenv("AIRFLOW_CONN_MILVUS_DEFAULT", json.dumps({"conn_type": "milvus", "extra": extra}))
+        _ = MilvusHook().settings
+        assert {SECRET, f"root:{SECRET}", "p@ssword", "p%40ssword"} == set(masked)
+
     def test_uri_without_port_or_credentials(self, monkeypatch):
         monkeypatch.setenv("AIRFLOW_CONN_MILVUS_DEFAULT", "milvus://host")
         settings = MilvusHook().settings
