@@ -9,6 +9,9 @@ from typing import Any
 from airflow_provider_milvus.arguments import names
 from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError
 
+SMALLEST_BUDGET = 2**20
+LONGEST_SPAN = timedelta(days=36_500)
+
 
 def patterns(argument: str, value: Any) -> tuple[str, ...]:
     """One pattern or several; ``None`` is none."""
@@ -58,6 +61,8 @@ def span(argument: str, value: Any, *, above_zero: bool = True) -> timedelta | N
         raise MilvusInvalidArgumentError(f"{argument} is negative: {value!r}.")
     if above_zero and not length:
         raise MilvusInvalidArgumentError(f"{argument} is zero: {value!r}.")
+    if length > LONGEST_SPAN:
+        raise MilvusInvalidArgumentError(f"{argument} is more than a hundred years: {value!r}.")
     return timedelta(seconds=length.total_seconds())
 
 
@@ -98,7 +103,7 @@ def budget(value: Any) -> int | float | None:
     if value is None or value == "":
         return None
     wrong = MilvusInvalidArgumentError(
-        f"memory_budget must be a size such as '64GiB', a number of bytes, or a share such as '70%', not {value!r}."
+        f"memory_budget must be a size such as '64GiB', a number of bytes from 1 MiB on, or a share such as '70%', not {value!r}."
     )
     if isinstance(value, str) and value.strip().endswith("%"):
         try:
@@ -114,6 +119,7 @@ def budget(value: Any) -> int | float | None:
         size = int(TypeAdapter(ByteSize).validate_python(value))
     except ValidationError:
         raise wrong from None
-    if size <= 0:
+    # Below, somebody has forgotten the unit or the per cent sign, and it would release nearly everything.
+    if size < SMALLEST_BUDGET:
         raise wrong
     return size

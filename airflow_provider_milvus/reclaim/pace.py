@@ -20,6 +20,7 @@ class Pace:
     def __init__(self, now: float, most: int = 32) -> None:
         self.width = 2
         self._most = most
+        self._excused = 0
         self._seen: dict[int, tuple[int, float]] = {}
         self._count_from(now, TRY)
 
@@ -41,7 +42,11 @@ class Pace:
             self._count_from(now, max(TRY, 2 * self.width))
 
     def late(self, now: float) -> None:
-        """One release was late or refused."""
+        """One release was late or refused; those that were under way with it are of the same moment and count once."""
+        if self._excused:
+            self._excused -= 1
+            return
+        self._excused = self.width - 1
         self.width = max(1, self.width // 2)
         self._seen.clear()
         self._count_from(now, STEADY)

@@ -163,7 +163,7 @@ def test_metrics_of_another_cluster_are_not_believed(cluster: Cluster, variables
     watched_for_a_second(cluster)
     cluster.offset = 1000
 
-    result = run(collections="*", idle_for=SECOND, memory_budget="1KiB")
+    result = run(collections="*", idle_for=SECOND, memory_budget="1MiB")
 
     assert result["released"] == []
     assert reasons(result)["cold"] == "not known to be idle for 1 h: unknown: the metrics cannot be used"

@@ -206,7 +206,7 @@ def test_collection_that_is_searched_after_the_plan_stays(night: Night) -> None:
 def test_outage_of_prometheus_releases_nothing_by_use(night: Night) -> None:
     night.prometheus.process.freeze()
     try:
-        result = reclaim(collections="*", idle_for=f"PT{COVERED}S", memory_budget=1)
+        result = reclaim(collections="*", idle_for=f"PT{COVERED}S", memory_budget="1MiB")
     finally:
         night.prometheus.process.thaw()
 

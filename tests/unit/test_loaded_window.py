@@ -20,8 +20,9 @@ from airflow_provider_milvus.exceptions import (
     MilvusUnsupportedError,
 )
 from airflow_provider_milvus.flow import Deadline, Flow, Pause
-from airflow_provider_milvus.loaded_window import PROPERTY, SLOTS, Closed, close_window, marks_on, open_window
+from airflow_provider_milvus.loaded_window import Closed, close_window, open_window
 from airflow_provider_milvus.memory import Submitted
+from airflow_provider_milvus.reclaim.marks import PROPERTY, SLOTS, marks_of
 from tests.unit.play import stopped_clock
 
 DAY = 86400.0
@@ -67,7 +68,7 @@ class Docs:
 
     @property
     def marks(self) -> dict[str, Any]:
-        return marks_on(SimpleNamespace(properties=[SimpleNamespace(key=k, value=v) for k, v in self.properties.items()]))
+        return marks_of(self.properties)
 
 
 class Running:

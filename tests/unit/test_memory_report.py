@@ -21,8 +21,8 @@ def names(report: MemoryReport) -> list[str]:
 
 
 def test_the_biggest_come_first_and_those_of_unknown_size_last():
-    report = MemoryReport([collection("b", 1), collection("u"), collection("c", 0), collection("a", 1), collection("d", 8)])
-    assert names(report) == ["d", "a", "b", "c", "u"]
+    report = MemoryReport([collection("b", 1), collection("aa"), collection("c", 0), collection("a", 1), collection("d", 8)])
+    assert names(report) == ["d", "a", "b", "c", "aa"]
 
 
 def test_what_is_not_in_memory_is_counted_only():

@@ -47,6 +47,11 @@ def uneven(seed: int) -> Callable[[], float]:
     return lambda: random.uniform(0.5, 1.5)
 
 
+def very_uneven(seed: int) -> Callable[[], float]:
+    random = Random(seed)
+    return lambda: random.expovariate(1.0)
+
+
 def test_a_server_that_does_one_at_a_time_gets_a_short_queue_and_never_waits():
     played = play(1, 2000)
     assert max(played.widths) <= 4
@@ -59,6 +64,11 @@ def test_luck_does_not_let_its_queue_grow_for_good(seed):
     assert sum(played.widths) / len(played.widths) < 4
     assert played.widths[-1] <= 4
     assert played.idle == 0
+
+
+def test_even_where_some_take_many_times_as_long_as_others():
+    widths = [width for seed in range(12) for width in play(1, 3000, very_uneven(seed)).widths]
+    assert sum(widths) / len(widths) < 4
 
 
 @pytest.mark.parametrize("lanes", [2, 3, 4, 6, 8, 16, 32])
@@ -77,13 +87,14 @@ def test_never_more_are_under_way_than_allowed():
 
 
 class TestLateness:
-    def test_halves_down_to_one(self):
+    def test_halves_once_for_all_that_were_under_way(self):
         pace = Pace(0.0)
         for second in range(60):
             pace.done(second / pace.width)
         found = [pace.width]
         for second in range(8):
-            pace.late(60.0 + second)
+            for _ in range(found[-1]):
+                pace.late(60.0 + second)
             found.append(pace.width)
         assert found[0] >= 8
         assert found[1:] == [max(1, found[0] >> times) for times in range(1, 9)]

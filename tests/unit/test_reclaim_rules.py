@@ -23,8 +23,8 @@ class TestBudget:
             ("64gib", 64 * GIB),
             ("64GB", 64 * 10**9),
             ("1.5GiB", 3 * GIB // 2),
-            ("1000000", 1_000_000),
-            (1_000_000, 1_000_000),
+            ("2000000", 2_000_000),
+            (2**20, 2**20),
             (None, None),
             ("", None),
         ],
@@ -51,6 +51,9 @@ class TestBudget:
             -1,
             "-1",
             "-64GiB",
+            "64",
+            70,
+            "1000KiB",
             0,
             "0",
             "0GiB",
@@ -84,7 +87,7 @@ class TestBudget:
             found = reclaim_rules.budget(written)
         except MilvusInvalidArgumentError:
             return
-        assert found is None or found > 0
+        assert found is None or found >= 2**20 or 0 < found < 1
 
 
 class TestSpan:
@@ -112,6 +115,11 @@ class TestSpan:
     )
     def test_that_is_none_is_refused(self, written):
         with pytest.raises(MilvusInvalidArgumentError, match=r"^idle_for must be a timedelta or an ISO 8601 duration"):
+            reclaim_rules.span("idle_for", written)
+
+    @pytest.mark.parametrize("written", ["P3000Y", timedelta(days=40_000)])
+    def test_of_more_than_a_century_is_refused(self, written):
+        with pytest.raises(MilvusInvalidArgumentError, match=r"^idle_for is more than a hundred years"):
             reclaim_rules.span("idle_for", written)
 
     def test_below_zero_is_refused(self):
