@@ -103,7 +103,7 @@ def budget(value: Any) -> int | float | None:
     if value is None or value == "":
         return None
     wrong = MilvusInvalidArgumentError(
-        f"memory_budget must be a size such as '64GiB', a number of bytes from 1 MiB on, or a share such as '70%', not {value!r}."
+        f"memory_budget must be a size such as '64GiB' (bytes, 1 MiB at least) or a share such as '70%', not {value!r}."
     )
     if isinstance(value, str) and value.strip().endswith("%"):
         try:
