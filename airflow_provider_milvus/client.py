@@ -275,6 +275,8 @@ class AsyncBoundedClient(_Client):
     async def _connected(self, within: float) -> AsyncMilvusClient:
         import asyncio
 
+        if self._client is not None:
+            return self._client
         # Flows that run at once share what the first of them opens; the margin leaves the verdict to pymilvus.
         async with asyncio.timeout(within + 0.25), self._connecting:
             return await self._open(within)

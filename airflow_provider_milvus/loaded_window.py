@@ -8,10 +8,8 @@ a collection that two windows need stays, or is loaded again.
 
 from __future__ import annotations
 
-import json
-import zlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from airflow_provider_milvus.conditions import Report, describe, load_states
@@ -23,27 +21,7 @@ from airflow_provider_milvus.exceptions import (
 )
 from airflow_provider_milvus.flow import Deadline, Flow, Rpc
 from airflow_provider_milvus.memory import Submitted, release, submit_load
-
-PROPERTY = "airflow.loaded_by."
-SLOTS = 16
-"""Properties that a collection can get; Milvus 2.3 has no way to remove one. Two windows share one only by chance."""
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """A window that has not closed. ``until`` is when others stop to reckon with it, in seconds since the epoch.
-
-    ``loaded`` says that the collection is in memory because a window loaded it; ``aliases`` are those it had then. A window
-    that is ``closing`` needs the collection no more.
-    """
-
-    until: float
-    loaded: bool
-    aliases: tuple[str, ...] = ()
-    closing: bool = False
-
-
-Marks = Mapping[str, Mark]
+from airflow_provider_milvus.reclaim.marks import Mark, Marks, marks_of, open_windows, properties_of, property_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,24 +35,7 @@ class Closed:
 
 
 def marks_on(described: Any) -> dict[str, Mark]:
-    """Each window's mark on a collection, by the window's id."""
-    marks: dict[str, Mark] = {}
-    for each in described.properties:
-        if not each.key.startswith(PROPERTY) or not each.value:
-            continue
-        try:
-            for window, mark in json.loads(each.value).items():
-                marks[window] = Mark(
-                    float(mark["until"]), mark["loaded"] is True, tuple(mark["aliases"]), mark["closing"] is True
-                )
-        except (ValueError, TypeError, KeyError, AttributeError):
-            # Somebody means something by it.
-            marks[f"{each.key}, which cannot be read"] = Mark(float("inf"), False)
-    return marks
-
-
-def open_windows(marks: Marks, now: float) -> dict[str, Mark]:
-    return {window: mark for window, mark in marks.items() if mark.until > now and not mark.closing}
+    return marks_of({each.key: each.value for each in described.properties})
 
 
 def open_window(
@@ -183,8 +144,8 @@ def _against(described: Any, window: str, now: float) -> str | None:
 
 def _write(collection: str, window: str, before: Marks, after: Marks) -> Flow[bool]:
     """Set the property of ``window``, and those in which the two differ; false where the server keeps none."""
-    old, new = _slots(before), _slots(after)
-    changed = {_slot(window)} | {key for key in old.keys() | new.keys() if old.get(key) != new.get(key)}
+    old, new = properties_of(before), properties_of(after)
+    changed = {property_of(window)} | {key for key in old.keys() | new.keys() if old.get(key) != new.get(key)}
     properties = [{"key": key, "value": new.get(key, "")} for key in sorted(changed)]
     try:
         yield Rpc("AlterCollection", {"collection_name": collection, "properties": properties})
@@ -197,18 +158,6 @@ def _remove(collection: str, window: str) -> Flow[None]:
     marks = marks_on((yield from describe(collection)))
     if window in marks:
         yield from _write(collection, window, marks, {each: mark for each, mark in marks.items() if each != window})
-
-
-def _slots(marks: Marks) -> dict[str, str]:
-    slots: dict[str, dict[str, Any]] = {}
-    for window, mark in sorted(marks.items()):
-        if mark.until != float("inf"):
-            slots.setdefault(_slot(window), {})[window] = asdict(mark)
-    return {key: json.dumps(windows) for key, windows in slots.items()}
-
-
-def _slot(window: str) -> str:
-    return f"{PROPERTY}{zlib.crc32(window.encode()) % SLOTS}"
 
 
 def _any_loaded(marks: Marks, now: float) -> bool:

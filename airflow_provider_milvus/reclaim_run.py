@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -115,7 +115,14 @@ class ReclaimRun:
         surveyor = Surveyor(self._client, within, wanted=lambda name: name in names)
         survey = self._runner.run(surveyor.look(databases, self._metrics))
         self._now = {each.key: each for each in survey.collections}
-        return Outcome(loaded=[each for each in survey.collections if each.in_memory])
+        sizes = {each.key: each.subject.memory for each in approved}
+        loaded = [each for each in survey.collections if each.in_memory]
+        # What nobody measures now has the size that the plan was approved with.
+        return Outcome(
+            loaded=[
+                replace(each, memory=sizes.get(each.key, each.memory)) if each.memory.bytes is None else each for each in loaded
+            ]
+        )
 
     def decide(self, policy: Policy, seen: Seen) -> tuple[Outcome, list[Planned]]:
         self._now = {each.key: each for each in seen.collections}

@@ -143,4 +143,5 @@ class Releases:
             aliases=list(described.aliases),
             properties={each.key: each.value for each in described.properties},
             keep_aliased=self._keep_aliased,
+            now=time.time(),
         )

@@ -7,6 +7,7 @@ what is not.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
@@ -15,6 +16,7 @@ from airflow_provider_milvus import listing
 from airflow_provider_milvus.exceptions import MilvusCollectionNotFoundError, MilvusMetricsError
 from airflow_provider_milvus.listing import Details, Listed, Nodes
 from airflow_provider_milvus.reclaim.inventory import MEASURED, CollectionState, Memory, estimated, state_of
+from airflow_provider_milvus.reclaim.marks import marks_of, open_windows
 
 if TYPE_CHECKING:
     from airflow_provider_milvus.client import AsyncBoundedClient
@@ -111,7 +113,10 @@ class Surveyor:
             # Dropped since it was listed.
             return replace(state, state="NotLoad")
         state = replace(
-            state, aliases=tuple(sorted({*state.aliases, *details.aliases})), properties=dict(details.properties)
+            state,
+            aliases=tuple(sorted({*state.aliases, *details.aliases})),
+            properties=dict(details.properties),
+            windows=len(open_windows(marks_of(details.properties), time.time())),
         )
         return await self._in_full(state, details) if self._thorough or guess else state
 

@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
+from airflow_provider_milvus.reclaim.inventory import human
 from dev import sample_collections
 from dev.local_airflow import LocalAirflow
 from dev.sample_collections import Sample
@@ -57,16 +58,23 @@ def reasons(results: dict[str, Any]) -> dict[str, str]:
     return found
 
 
-def show(before: dict[str, str], after: dict[str, str], why: dict[str, str]) -> None:
+def sizes(results: dict[str, Any]) -> dict[str, str]:
+    """What each collection had in memory, where the server tells it: the real one does, Milvus Lite does not."""
+    entries = [each for result in results.values() for outcome in ("kept", "released") for each in result[outcome]]
+    return {each["collection"]: human(each["bytes"]) for each in entries if each["bytes"] is not None}
+
+
+def show(before: dict[str, str], after: dict[str, str], memory: dict[str, str], why: dict[str, str]) -> None:
     from rich.console import Console
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
-    for heading in ("collection", "before", "after", "why"):
-        table.add_column(heading, no_wrap=heading != "why")
+    for heading in ("collection", *(["memory"] if memory else []), "before", "after", "why"):
+        table.add_column(heading, no_wrap=heading != "why", justify="right" if heading == "memory" else "left")
     for name in before:
         released = before[name] != after.get(name)
-        table.add_row(name, before[name], after.get(name, "gone"), why.get(name, "?"), style="green" if released else None)
+        cells = [name, *([memory.get(name, "")] if memory else []), before[name], after.get(name, "gone"), why.get(name, "?")]
+        table.add_row(*cells, style="green" if released else None)
     print()
     Console(width=min(shutil.get_terminal_size((100, 24)).columns, 120), highlight=False).print(table)
     print()
@@ -98,12 +106,14 @@ def run(server: str, directory: Path) -> int:
         say(f"{len(before)} collections with {sample_collections.ROWS} rows each are in memory")
         airflow.finish(migration)
         say(f"Airflow's database is ready; running {DAG_ID}")
-        airflow = LocalAirflow(airflow.home, milvus.uri)
+        measured = {"metrics_url": milvus.metrics_url} if isinstance(milvus, StandaloneServer) else {}
+        connections = {"milvus_default": {"uri": milvus.uri, **measured}}
+        airflow = LocalAirflow(airflow.home, connections=connections)
         airflow.run_dag(DAG_ID, now=now)
         results = airflow.results(DAG_ID)
         after = sample_collections.load_states(milvus.uri)
     say("the DAG succeeded; what the server itself says:")
-    show(before, after, reasons(results))
+    show(before, after, sizes(results), reasons(results))
     wrong = disagreements(wanted, before, after, results)
     for each in wrong:
         print(f"WRONG: {each}")

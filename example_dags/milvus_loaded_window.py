@@ -19,18 +19,18 @@ COLLECTION = "{{ params.collection }}"
 
 
 @task
-def count(collection: str) -> int:
+def count(collection: str) -> dict[str, int]:
     """How many rows there are: a stand-in for a job that reads the collection."""
     with MilvusHook().client() as client:
         (found,) = client.query(collection, output_fields=["count(*)"])
-    return int(found["count(*)"])
+    return {"rows": int(found["count(*)"])}
 
 
 @task
-def newest(collection: str, rows: int) -> list[dict[str, Any]]:
+def newest(collection: str, counted: dict[str, int]) -> list[dict[str, Any]]:
     """Some of them: a stand-in for the next one."""
     with MilvusHook().client() as client:
-        return [dict(row) for row in client.query(collection, filter=f"id >= {rows - 3}", output_fields=["id"])]
+        return [dict(row) for row in client.query(collection, filter=f"id >= {counted['rows'] - 3}", output_fields=["id"])]
 
 
 with (

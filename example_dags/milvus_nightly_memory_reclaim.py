@@ -1,10 +1,10 @@
 """Every night, take out of Milvus's memory what nobody needs in the morning.
 
-There are two rules, and a task for each: dated collections go when they are old enough, temporary ones whatever their age.
-What an alias points to always stays. Each task logs a table with a reason for every collection of the database and returns the
-same as data.
+There are two tasks: dated collections go when they are old enough, temporary ones whatever their age. What an alias points to
+always stays. Each task logs a table with a reason for every collection of the database and returns the same as data.
 
-Trigger it by hand to try other patterns; with *dry run* it only says what it would do.
+Trigger it by hand to try other patterns and rules; with *dry run* it only says what it would do. One of *older than*,
+*idle for* and *memory budget* that asks for a release is enough. *Idle for* needs ``metrics_url`` in the connection.
 """
 
 from __future__ import annotations
@@ -16,6 +16,10 @@ from airflow.providers.common.compat.sdk import DAG, Param
 from airflow_provider_milvus.operators.memory import MilvusReclaimMemoryOperator
 
 PATTERNS = {"type": "array", "items": {"type": "string", "minLength": 1}}
+OPTIONAL = {**PATTERNS, "type": ["null", "array"]}
+# The form shows them to whoever slips, so they are short.
+DURATION = r"^P(\d+W|\d+D|T\d+[HMS])$"
+SIZE = r"^\d+(\.\d+)? ?(%|[KMGT]i?B)$"
 
 with DAG(
     dag_id="milvus_nightly_memory_reclaim",
@@ -38,9 +42,29 @@ with DAG(
         "older_than": Param(
             "P7D",
             type=["null", "string"],
-            pattern=r"^P(\d+W|(?=\d|T\d)(\d+D)?(T(?=\d)(\d+H)?(\d+M)?(\d+S)?)?)$",
+            pattern=DURATION,
             title="Older than",
-            description="An ISO 8601 duration: P7D is seven days, PT36H one and a half. Empty: they go at any age.",
+            description="P7D is seven days, PT36H one and a half. With this and the next two empty, they go at any age.",
+        ),
+        "idle_for": Param(
+            None,
+            type=["null", "string"],
+            pattern=DURATION,
+            title="Idle for",
+            description="They also go when nobody has searched or queried them for so long, such as P7D. Needs metrics_url.",
+        ),
+        "memory_budget": Param(
+            None,
+            type=["null", "string"],
+            pattern=SIZE,
+            title="Memory budget",
+            description="The coldest of them also go, until what is loaded fits: 64GiB, or 70% of the query nodes' memory.",
+        ),
+        "databases": Param(
+            None,
+            **OPTIONAL,
+            title="Databases",
+            description='Those of the dated collections, one a line; "*" is all. Empty: the connection\'s own.',
         ),
         "temporary": Param(
             ["tmp_*"],
@@ -51,7 +75,7 @@ with DAG(
         ),
         "exclude": Param(
             ["*_keep"],
-            **PATTERNS,
+            **OPTIONAL,
             title="Never release",
             description="Patterns, one a line. These stay, whatever else holds.",
         ),
@@ -60,7 +84,7 @@ with DAG(
             type=["null", "integer"],
             minimum=1,
             title="At most",
-            description="Releases per task; the oldest go first. Empty: no limit.",
+            description="Releases per task; the coldest go first. Empty: no limit.",
         ),
         "dry_run": Param(
             False,
@@ -76,6 +100,9 @@ with DAG(
         task_id="release_old",
         collections="{{ params.collections }}",
         older_than="{{ params.older_than }}",
+        idle_for="{{ params.idle_for }}",
+        memory_budget="{{ params.memory_budget }}",
+        databases="{{ params.databases }}",
         exclude="{{ params.exclude }}",
         max_releases="{{ params.max_releases }}",
         dry_run="{{ params.dry_run }}",

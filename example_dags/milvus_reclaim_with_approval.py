@@ -18,7 +18,10 @@ from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow_provider_milvus.operators.memory import MilvusReclaimMemoryOperator
 
 PATTERNS = {"type": "array", "items": {"type": "string", "minLength": 1}}
-DURATION = r"^P(\d+W|(?=\d|T\d)(\d+D)?(T(?=\d)(\d+H)?(\d+M)?(\d+S)?)?)$"
+OPTIONAL = {**PATTERNS, "type": ["null", "array"]}
+# The form shows them to whoever slips, so they are short.
+DURATION = r"^P(\d+W|\d+D|T\d+[HMS])$"
+SIZE = r"^\d+(\.\d+)? ?(%|[KMGT]i?B)$"
 
 
 @task.short_circuit
@@ -39,11 +42,11 @@ with DAG(
             **PATTERNS,
             minItems=1,
             title="Collections",
-            description="Patterns, one a line: which collections this is about.",
+            description="Patterns, one a line: which this is about. Of these one goes when any of the rules below asks for it.",
         ),
         "exclude": Param(
             ["*_keep"],
-            **PATTERNS,
+            **OPTIONAL,
             title="Never release",
             description="Patterns, one a line. These stay, whatever else holds.",
         ),
@@ -59,21 +62,21 @@ with DAG(
             type=["null", "string"],
             pattern=DURATION,
             title="Idle for",
-            description="Release what nobody has searched or queried for so long: P7D is seven days. Needs metrics_url.",
+            description="What nobody has searched or queried for so long goes: P7D is seven days. Needs metrics_url.",
         ),
         "older_than": Param(
             "P7D",
             type=["null", "string"],
             pattern=DURATION,
             title="Older than",
-            description="Release what is older than this, by the date in its name.",
+            description="What is older goes, by the date in its name: P7D is seven days. With no rule at all, all of them go.",
         ),
         "memory_budget": Param(
             None,
             type=["null", "string"],
-            pattern=r"^\s*\d+(\.\d+)?\s*(%|[KMGT]i?B)\s*$",
+            pattern=SIZE,
             title="Memory budget",
-            description="Release the coldest until what is loaded fits: 64GiB, or 70% of the query nodes' memory.",
+            description="The coldest go until what is loaded fits: 64GiB, or 70% of the query nodes' memory.",
         ),
     },
     doc_md=__doc__,

@@ -25,7 +25,8 @@ class Memory:
 
 @dataclass(frozen=True, slots=True)
 class CollectionState:
-    """One collection. ``loaded_for`` is how long it has been seen loaded, from run to run."""
+    """One collection. ``windows`` is how many open windows need it, ``loaded_for`` how long it has been seen loaded, from run
+    to run."""
 
     database: str
     collection: str
@@ -40,6 +41,7 @@ class CollectionState:
     partitions: tuple[int, int] | None = None
     memory: Memory = Memory()
     usage: Usage = NOT_ASKED
+    windows: int = 0
     loaded_for: timedelta | None = None
 
     @property

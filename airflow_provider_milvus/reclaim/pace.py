@@ -13,7 +13,7 @@ TRY = 8
 class Pace:
     """Widen while that makes it faster, go back where it does not, halve when the server is late or refuses.
 
-    It begins with two, so that a server that does one at a time (as Milvus 2.3.5) never waits for the next. Speeds are taken
+    It begins with two, so that a server that does one at a time (as Milvus 2.3.5) hardly waits for the next. Speeds are taken
     over all that was done at a width: a few releases that happen to be quick must not let the queue grow for good.
     """
 

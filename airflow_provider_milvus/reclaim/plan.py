@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from airflow_provider_milvus.reclaim.inventory import CollectionState, Memory
+from airflow_provider_milvus.reclaim.marks import marks_of, open_windows
 from airflow_provider_milvus.reclaim.policy import PROPERTY, Decision
 
 
@@ -83,9 +84,18 @@ def plan_from(entries: Any) -> list[Planned]:
 
 
 def since_planned(
-    entry: Planned, *, collection_id: int | None, aliases: Collection[str], properties: Mapping[str, str], keep_aliased: bool
+    entry: Planned,
+    *,
+    collection_id: int | None,
+    aliases: Collection[str],
+    properties: Mapping[str, str],
+    keep_aliased: bool,
+    now: float,
 ) -> str | None:
-    """Why a planned release must not happen any more, going by what the server says of the collection now."""
+    """Why a planned release must not happen any more, going by what the server says of the collection now.
+
+    ``now`` is in seconds since the epoch.
+    """
     if entry.collection_id is not None and collection_id is not None and entry.collection_id != collection_id:
         return "it was dropped and made anew"
     added = sorted(set(aliases) - set(entry.aliases))
@@ -93,6 +103,8 @@ def since_planned(
         return f"it has the alias {', '.join(added or sorted(aliases))}"
     if properties.get(PROPERTY, "").strip():
         return f"its property {PROPERTY} says {properties[PROPERTY].strip()!r}"
+    if open_windows(marks_of(properties), now):
+        return "a window (milvus_loaded) needs it"
     return None
 
 

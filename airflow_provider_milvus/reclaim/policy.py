@@ -209,6 +209,8 @@ class Policy:
         if said:
             # Whatever else stands there was written by somebody who meant something by it.
             return f"its property {PROPERTY} says {said!r}"
+        if subject.windows:
+            return "a window (milvus_loaded) needs it"
         if self.keep_aliased and subject.aliases:
             return f"behind the alias {', '.join(subject.aliases)}"
         if self.min_idle is not None and not _at_least(subject.usage.idle_for, self.min_idle):

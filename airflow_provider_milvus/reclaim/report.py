@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -77,8 +78,9 @@ class Outcome:
         return _table(self._rows, "simple")
 
     def as_markdown(self) -> str:
-        """The same for a page or a message, below its one line."""
-        return f"{self.as_sentence()}\n\n{_table(self._rows, 'github')}"
+        """The same for a page or a message, below its one line and the warnings."""
+        warnings = "".join(f"- **{plain(each)}**\n" for each in self.warnings)
+        return "\n".join(filter(None, [f"{self.as_sentence()}\n", warnings, _table(self._rows, "github", plain)]))
 
     def as_sentence(self) -> str:
         """One line, fit for a notification."""
@@ -137,14 +139,20 @@ def _names(entries: Iterable[Entry]) -> dict[str, list[str]]:
     return names
 
 
-def _table(rows: list[tuple[str, Entry]], style: str) -> str:
+def plain(text: str) -> str:
+    """Text that Markdown shows as it is, in one cell of a table: ``*`` in a pattern is no emphasis."""
+    return re.sub(r"[\\`*\[\]<>|~]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])", r"\\\g<0>", " ".join(text.split()))
+
+
+def _table(rows: list[tuple[str, Entry]], style: str, shown_as: Callable[[str], str] = str) -> str:
     from tabulate import tabulate
 
     several = len({each["database"] for _, each in rows}) > 1
-    shown = [
+    cells = [
         (what, *([each["database"]] if several else []), each["collection"], each["state"], _size(each), each["reason"])
         for what, each in rows[:MOST_ENTRIES]
     ]
+    shown = [[shown_as(cell) for cell in row] for row in cells]
     headers = ("", *(["database"] if several else []), "collection", "state now", "memory", "why")
     table = tabulate(shown, headers=headers, tablefmt=style, disable_numparse=True)
     rest = Counter(what for what, _ in rows[MOST_ENTRIES:])

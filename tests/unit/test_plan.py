@@ -118,7 +118,7 @@ def test_whatever_is_not_refused_can_be_carried_out_and_shown(read):
 class TestSincePlanned:
     def against(self, entry: Planned, *, keep_aliased: bool = True, **now: Any) -> str | None:
         seen = {"collection_id": 7, "aliases": [], "properties": {}, **now}
-        return since_planned(entry, keep_aliased=keep_aliased, **seen)
+        return since_planned(entry, keep_aliased=keep_aliased, now=1000.0, **seen)
 
     PLAIN = Planned("default", "docs", 7, "why")
 
