@@ -113,7 +113,7 @@ class MilvusRestoreLoadOperator(MilvusOperator):
         return result
 
     async def _restore(self, hook: MilvusHook, wanted: list[Wanted], outcome: Restored) -> None:
-        from airflow_provider_milvus.restores import Restores
+        from airflow_provider_milvus.runs.restores import Restores
 
         async with hook.async_client() as client:
             restores = Restores(

@@ -79,8 +79,8 @@ class Outcome:
 
     def as_markdown(self) -> str:
         """The same for a page or a message, below its one line and the warnings."""
-        warnings = "".join(f"- **{plain(each)}**\n" for each in self.warnings)
-        return "\n".join(filter(None, [f"{self.as_sentence()}\n", warnings, _table(self._rows, "github", plain)]))
+        warnings = "".join(f"- {_plain(each)}\n" for each in self.warnings)
+        return "\n".join(filter(None, [f"{self.as_sentence()}\n", warnings, _table(self._rows, "github", _plain)]))
 
     def as_sentence(self) -> str:
         """One line, fit for a notification."""
@@ -139,9 +139,9 @@ def _names(entries: Iterable[Entry]) -> dict[str, list[str]]:
     return names
 
 
-def plain(text: str) -> str:
+def _plain(text: str) -> str:
     """Text that Markdown shows as it is, in one cell of a table: ``*`` in a pattern is no emphasis."""
-    return re.sub(r"[\\`*\[\]<>|~]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])", r"\\\g<0>", " ".join(text.split()))
+    return re.sub(r"[\\`*\[\]<>|]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])", r"\\\g<0>", " ".join(text.split()))
 
 
 def _table(rows: list[tuple[str, Entry]], style: str, shown_as: Callable[[str], str] = str) -> str:

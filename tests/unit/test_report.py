@@ -90,7 +90,28 @@ class TestTable:
         assert first == outcome.as_sentence()
         assert [each.strip() for each in head.split("|")[1:-1]] == ["", "collection", "state now", "memory", "why"]
         assert set(rule) <= set("|:-")
-        assert [each.strip() for each in row.split("|")[1:-1]] == ["released", "a", "NotLoad", "", "matches 'x*'"]
+        assert [each.strip() for each in row.split("|")[1:-1]] == ["released", "a", "NotLoad", "", r"matches 'x\*'"]
+
+    def test_as_markdown_has_the_warnings_before_the_table(self):
+        outcome = Outcome(released=made("a"), warnings=["The budget is not met.", "The pattern 'b*' matches no collection."])
+        _, _, *warnings, _, head, _, _ = outcome.as_markdown().splitlines()
+        assert warnings == ["- The budget is not met.", r"- The pattern 'b\*' matches no collection."]
+        assert head.startswith("|")
+
+    @pytest.mark.parametrize(
+        ("reason", "shown"),
+        [
+            ("excluded by '*_keep*'", r"excluded by '\*\_keep\*'"),
+            ("behind the alias docs_live", "behind the alias docs_live"),
+            ("behind the alias _live_", r"behind the alias \_live\_"),
+            ("its property airflow.reclaim says 'a|b'", r"its property airflow.reclaim says 'a\|b'"),
+            ("its property airflow.reclaim says '[x](y)<b>'", r"its property airflow.reclaim says '\[x\](y)\<b\>'"),
+            ("no answer\nat all", "no answer at all"),
+        ],
+    )
+    def test_as_markdown_shows_every_character_of_a_reason(self, reason, shown):
+        (row,) = Outcome(kept=made("a", reason=reason)).as_markdown().splitlines()[4:]
+        assert row.endswith(f" {shown} |")
 
 
 class TestResult:

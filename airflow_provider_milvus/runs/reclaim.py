@@ -10,14 +10,14 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_milvus import use
 from airflow_provider_milvus.exceptions import MilvusError
 from airflow_provider_milvus.reclaim.history import seen_loaded
 from airflow_provider_milvus.reclaim.inventory import human, total
 from airflow_provider_milvus.reclaim.plan import Planned, plan_from, planned, released_before
 from airflow_provider_milvus.reclaim.report import Outcome, entry
-from airflow_provider_milvus.releases import Done, Fate, Releases
-from airflow_provider_milvus.survey import Surveyor
+from airflow_provider_milvus.runs import use
+from airflow_provider_milvus.runs.releases import Done, Fate, Releases
+from airflow_provider_milvus.runs.survey import Surveyor
 
 if TYPE_CHECKING:
     from airflow_provider_milvus.client import AsyncBoundedClient

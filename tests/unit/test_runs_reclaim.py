@@ -14,7 +14,7 @@ from airflow_provider_milvus.reclaim.inventory import CollectionState, Memory
 from airflow_provider_milvus.reclaim.plan import Planned
 from airflow_provider_milvus.reclaim.policy import DateInName, Policy
 from airflow_provider_milvus.reclaim.report import Outcome
-from airflow_provider_milvus.reclaim_run import ReclaimRun, Seen
+from airflow_provider_milvus.runs.reclaim import ReclaimRun, Seen
 
 POLICY = Policy(("*",), (), None, DateInName("%Y%m%d", UTC), datetime(2024, 3, 15, tzinfo=UTC))
 
