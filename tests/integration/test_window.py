@@ -19,6 +19,7 @@ from airflow_provider_milvus.exceptions import (
     MilvusTimeoutError,
 )
 from airflow_provider_milvus.operators import window as window_module
+from airflow_provider_milvus.operators.memory import MilvusReclaimMemoryOperator
 from airflow_provider_milvus.operators.window import LoadedWindow, milvus_loaded
 from dev.servers.scripted import LOADED, NOT_LOADED, ScriptedMilvus, abort, loading, refuse
 from tests.integration.support import SLACK, MakeCollection, Milvus, ends_within, eventually, finish, load_all, task_threads
@@ -115,6 +116,28 @@ def test_last_of_two_runs_that_overlap_releases(milvus: Milvus, make_collection:
     assert milvus.state_of(docs) == "Loaded"
     assert second.close()["released"] is True
     assert milvus.state_of(docs) == "NotLoad"
+
+
+def test_reclaim_leaves_a_collection_alone_while_its_window_is_open(milvus: Milvus, make_collection: MakeCollection) -> None:
+    name, other = make_collection(), make_collection(load=True)
+    plan = MilvusReclaimMemoryOperator(task_id="plan", collections=[name, other], dry_run=True).execute({})["plan"]
+    assert [each["collection"] for each in plan] == [other]
+    window, before = Window(name), Window(other)
+    window.open()
+
+    result = MilvusReclaimMemoryOperator(task_id="reclaim", collections=name).execute({})
+    reasons = {each["collection"]: each["reason"] for each in result["kept"]}
+    assert reasons[name] == "a window (milvus_loaded) needs it"
+    assert milvus.state_of(name) == "Loaded"
+
+    before.open()
+    result = MilvusReclaimMemoryOperator(task_id="act", plan=plan).execute({})
+    assert result["released"] == []
+    assert "a window (milvus_loaded) needs it" in result["kept"][0]["reason"]
+    before.close()
+    assert milvus.state_of(other) == "Loaded"
+    window.close()
+    assert milvus.state_of(name) == "NotLoad"
 
 
 def test_owners_properties_stay_as_they_are(milvus: Milvus, make_collection: MakeCollection) -> None:
