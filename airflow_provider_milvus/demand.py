@@ -7,14 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_milvus.conditions import describe, load_states
-from airflow_provider_milvus.exceptions import MilvusCollectionNotFoundError, MilvusConfigurationError
+from airflow_provider_milvus.exceptions import MilvusCollectionNotFoundError
 from airflow_provider_milvus.flow import Flow
 
 if TYPE_CHECKING:
-    from airflow_provider_milvus.connection import ConnectionSettings
-    from airflow_provider_milvus.metrics import Attempts, MetricsSource
-
-METRICS_TIMEOUT = 10.0
+    from airflow_provider_milvus.metrics import Attempts
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,18 +24,6 @@ class Wanted:
 
     def as_dict(self) -> dict[str, Any]:
         return {"collection": self.collection, "database": self.database, "attempts": self.attempts}
-
-
-def metrics_of(settings: ConnectionSettings) -> MetricsSource:
-    """:raises MilvusConfigurationError: the connection does not say where the metrics are."""
-    from airflow_provider_milvus.metrics import metrics_source
-
-    if not settings.metrics_url:
-        raise MilvusConfigurationError(
-            f"Connection {settings.conn_id!r} has no metrics_url, and only the metrics tell who is searched: set it to the "
-            "base URL of the Prometheus that scrapes this Milvus, or to Milvus's own pages that end in /metrics."
-        )
-    return metrics_source(settings.metrics_url, matchers=settings.metrics_matchers, timeout=METRICS_TIMEOUT)
 
 
 class Demand:

@@ -97,6 +97,16 @@ class MilvusHook(BaseHook):
 
         return metrics_source(self.settings.metrics_url, matchers=self.settings.metrics_matchers)
 
+    def needed_metrics(self) -> MetricsSource:
+        """:raises MilvusConfigurationError: the connection does not say where the metrics are."""
+        found = self.metrics()
+        if found is None:
+            raise MilvusConfigurationError(
+                f"Connection {self.milvus_conn_id!r} has no metrics_url, and only the metrics tell who is searched: set it to "
+                "the base URL of the Prometheus that scrapes this Milvus, or to Milvus's own pages that end in /metrics."
+            )
+        return found
+
     @contextmanager
     def client(self) -> Iterator[BoundedClient]:
         """A pymilvus ``MilvusClient`` that is bounded, dedicated and quiet, closed when the block ends.

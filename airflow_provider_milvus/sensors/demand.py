@@ -67,10 +67,10 @@ class MilvusDemandSensor(MilvusConditionSensor):
     def poke(self, context: Context) -> bool | PokeReturnValue:  # type: ignore[override]
         from airflow.providers.common.compat.sdk import PokeReturnValue
 
-        from airflow_provider_milvus.demand import Demand, metrics_of
+        from airflow_provider_milvus.demand import Demand
 
         hook = self._hook = self._hook or MilvusHook(self.milvus_conn_id, self.database)
-        listed, metrics = names("collection_names", self.collection_names), metrics_of(hook.settings)
+        listed, metrics = names("collection_names", self.collection_names), hook.needed_metrics()
         remaining = self._remaining(context)
         try:
             with hook.client() as client:

@@ -107,11 +107,11 @@ class MilvusDemandTrigger(BaseEventTrigger):
             await asyncio.sleep(self.poll_interval)
 
     async def _watch(self) -> AsyncGenerator[Wanted]:
-        from airflow_provider_milvus.demand import Demand, metrics_of
+        from airflow_provider_milvus.demand import Demand
 
         hook, trouble = MilvusHook(self.milvus_conn_id, self.database), ""
         async with hook.async_client() as client:
-            metrics = metrics_of(hook.settings)
+            metrics = hook.needed_metrics()
             demand = Demand(
                 self.collection_names,
                 hook.settings.database,
