@@ -22,7 +22,11 @@ PROVIDERS = {
     "milvus (all modules)": [
         "airflow_provider_milvus.hooks.milvus",
         "airflow_provider_milvus.operators.memory",
+        "airflow_provider_milvus.operators.memory_report",
+        "airflow_provider_milvus.operators.window",
+        "airflow_provider_milvus.sensors.demand",
         "airflow_provider_milvus.sensors.milvus",
+        "airflow_provider_milvus.triggers.demand",
         "airflow_provider_milvus.triggers.milvus",
     ],
     "weaviate (operators)": ["airflow.providers.weaviate.operators.weaviate"],
