@@ -96,7 +96,7 @@ with DAG(
         task_id="approve",
         subject="Release these collections from Milvus's memory?",
         body="{{ ti.xcom_pull(task_ids='plan')['markdown'] }}",
-        execution_timeout=timedelta(days=1),
+        response_timeout=timedelta(days=1),
     )
     release = MilvusReclaimMemoryOperator(
         task_id="release",

@@ -28,6 +28,9 @@ class Planned:
     aliases: tuple[str, ...] = ()
     attempts: float | None = None
 
+    def __str__(self) -> str:
+        return f"{self.database}.{self.collection}"
+
     @property
     def key(self) -> tuple[str, str]:
         return self.database, self.collection

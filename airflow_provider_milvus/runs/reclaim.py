@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -158,11 +159,15 @@ class ReclaimRun:
 
     def carry_out(self, plan: Sequence[Planned], outcome: Outcome, within: float, keep_aliased: bool) -> None:
         """Release what is planned and put the fate of each into ``outcome``."""
+        count = itertools.count(1)
         in_use = use.SincePlanned(self._metrics) if self._metrics is not None else None
         fates = {Fate.RELEASED: outcome.released, Fate.KEPT: outcome.kept, Fate.FAILED: outcome.failed}
 
         def done(ended: Done) -> None:
             fates[ended.fate].append(entry(ended.entry.subject, ended.reason, ended.state))
+            so_far = next(count)
+            # A run that is killed leaves these lines.
+            self._report(f"{so_far} of {len(plan)}: {ended.entry} {ended.fate}, {ended.reason}")
 
         releases = Releases(
             self._client,

@@ -147,7 +147,7 @@ async def _held(metrics: MetricsSource | None) -> tuple[dict[int, Held] | None, 
     try:
         return await metrics.held(), None
     except MilvusMetricsError as error:
-        return None, str(error)
+        return None, str(error).removesuffix(".")
 
 
 def _not_ours(collections: Iterable[CollectionState], held: Mapping[int, Held]) -> str | None:

@@ -17,6 +17,10 @@ from tests.integration.support import Milvus
 
 pytestmark = pytest.mark.airflow
 
+# A DAG costs some 10 s: what is done on both servers by the integration tests is done here on one.
+ON_LITE = pytest.mark.parametrize("milvus", ["lite"], indirect=True)
+ON_STANDALONE = pytest.mark.parametrize("milvus", [pytest.param("standalone", marks=pytest.mark.standalone)], indirect=True)
+
 NOW = datetime(2026, 5, 20, 3, tzinfo=UTC)
 
 IMPORT_ALL = """
@@ -71,7 +75,7 @@ def test_nightly_reclaim_releases_what_is_old_or_temporary(
     assert claimed == {each.name for each in samples if each.goes}
 
 
-@pytest.mark.parametrize("milvus", ["lite"], indirect=True)
+@ON_LITE
 def test_nightly_reclaim_takes_other_rules_and_a_dry_run_from_the_trigger_form(
     airflow: LocalAirflow, milvus: Milvus, samples: list[Sample]
 ) -> None:
@@ -91,6 +95,23 @@ def test_nightly_reclaim_takes_other_rules_and_a_dry_run_from_the_trigger_form(
     assert [each["collection"] for each in temporary["planned"]] == ["tmp_import"]
 
 
+@ON_LITE
+def test_nightly_reclaim_takes_a_budget_and_databases_from_the_trigger_form(
+    airflow: LocalAirflow, milvus: Milvus, samples: list[Sample]
+) -> None:
+    form = {"older_than": None, "memory_budget": "1MiB", "databases": ["*"], "exclude": None, "dry_run": True}
+    airflow.run_dag("milvus_nightly_memory_reclaim", now=NOW, conf=form)
+
+    old, temporary = (airflow.results("milvus_nightly_memory_reclaim")[task] for task in ("release_old", "release_temporary"))
+    assert (old["plan"], old["totals"]["budget"]) == ([], 2**20)
+    assert {each["reason"] for each in old["kept"] if each["collection"].startswith("events_")} == {
+        "behind the alias events_under_audit",
+        "what is loaded fits into 1.0 MiB",
+    }
+    assert "tmp_reference_keep" in [each["collection"] for each in temporary["planned"]]
+
+
+@ON_LITE
 def test_reclaim_and_restore_ends_with_the_same_in_memory(airflow: LocalAirflow, milvus: Milvus, samples: list[Sample]) -> None:
     before = sample_collections.load_states(milvus.uri)
     form = {"collections": ["events_*", "docs"], "first": ["events_202605*5", "events_*4"], "hours": 0}
@@ -105,6 +126,7 @@ def test_reclaim_and_restore_ends_with_the_same_in_memory(airflow: LocalAirflow,
     assert sample_collections.load_states(milvus.uri) == before
 
 
+@ON_STANDALONE
 def test_load_use_release_leaves_the_collection_out_of_memory(
     airflow: LocalAirflow, milvus: Milvus, samples: list[Sample]
 ) -> None:
@@ -118,6 +140,7 @@ def test_load_use_release_leaves_the_collection_out_of_memory(
     assert sample_collections.load_states(milvus.uri)["docs"] == "NotLoad"
 
 
+@ON_LITE
 def test_loaded_window_releases_what_it_loaded_and_nothing_else(
     airflow: LocalAirflow, milvus: Milvus, samples: list[Sample]
 ) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import threading
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +19,8 @@ import pytest
 
 from dev.local_airflow import EXAMPLE_DAGS, LocalAirflow
 from dev.servers.process import free_ports
+from dev.servers.prometheus import PLATFORM_HAS_IT as PROMETHEUS_IS_HERE
+from dev.servers.prometheus import prometheus_server
 from dev.servers.scripted import LOADED, NOT_LOADED, ScriptedMilvus, scripted_server
 from dev.servers.standalone import PLATFORM_HAS_IT, standalone_server
 from tests.integration.support import Milvus, build_collection, eventually, load_all
@@ -101,7 +105,13 @@ def served(migrated: LocalAirflow, tmp_path_factory: pytest.TempPathFactory) -> 
     (dags / "reclaim_many.py").write_text(RECLAIM_MANY)
     for name in ("milvus_reclaim_with_approval", "milvus_load_on_demand"):
         shutil.copy(EXAMPLE_DAGS / f"{name}.py", dags)
-    with standalone_server(tmp_path_factory.mktemp("milvus")) as server, scripted_server() as scripted:
+    with ExitStack() as running:
+        server = running.enter_context(standalone_server(tmp_path_factory.mktemp("milvus")))
+        scripted = running.enter_context(scripted_server())
+        metrics_url = server.metrics_url
+        if PROMETHEUS_IS_HERE:
+            targets = [f"127.0.0.1:{server.metrics_port}"]
+            metrics_url = running.enter_context(prometheus_server(tmp_path_factory.mktemp("prometheus"), targets)).url
         milvus = Milvus("standalone", server.uri, server.process)
         with milvus.plain_client() as client:
             for name in ("docs", "events_20260101", "events_20260102", "kept_keep"):
@@ -112,7 +122,7 @@ def served(migrated: LocalAirflow, tmp_path_factory: pytest.TempPathFactory) -> 
             dags,
             *free_ports(1),
             connections={
-                "milvus_default": {"uri": server.uri, "metrics_url": server.metrics_url},
+                "milvus_default": {"uri": server.uri, "metrics_url": metrics_url},
                 "milvus_scripted": {"uri": scripted.uri},
             },
         )
@@ -161,20 +171,26 @@ def test_exactly_what_was_approved_is_released(served: Served) -> None:
     with served.milvus.plain_client() as client:
         load_all(client, loaded)
     run = served.trigger("milvus_reclaim_with_approval", {"collections": ["*"], "older_than": "P7D"})
-    task = f"/api/v2/dags/milvus_reclaim_with_approval/dagRuns/{run}/taskInstances/approve/-1/hitlDetails"
+    task = f"/api/v2/dags/milvus_reclaim_with_approval/dagRuns/{run}/taskInstances/approve"
+    answer = f"{task}/-1/hitlDetails"
 
     def asks_for_approval() -> bool:
         try:
-            return "events_20260101" in served.ask("GET", task)["body"]
+            # It can be answered before the task waits for the answer, and then it waits for ever.
+            waits = served.ask("GET", task)["state"] in ("awaiting_input", "deferred")
+            return waits and "events_20260101" in served.ask("GET", answer)["body"]
         except OSError:
             return False
 
     eventually(asks_for_approval, patience=90)
+    # Airflow 3.3 fails a task that is resumed before the scheduler has heard of the end of the process that asked.
+    heard_of = re.compile(r"Received executor event with state success.*task_id='approve'")
+    eventually(lambda: heard_of.search(served.airflow.log.read_text(errors="replace")) is not None, patience=60)
     assert {served.milvus.state_of(name) for name in loaded} == {"Loaded"}
     with served.milvus.plain_client() as client:
         client.create_alias("events_20260102", "needed_after_all")
     try:
-        served.ask("PATCH", task, {"chosen_options": ["Approve"], "params_input": {}})
+        served.ask("PATCH", answer, {"chosen_options": ["Approve"], "params_input": {}})
         assert served.ended("milvus_reclaim_with_approval") == "success"
     finally:
         with served.milvus.plain_client() as client:
