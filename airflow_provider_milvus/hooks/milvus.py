@@ -90,12 +90,16 @@ class MilvusHook(BaseHook):
         return BoundedClient(self.settings, self.operation_timeout)
 
     def metrics(self) -> MetricsSource | None:
-        """What this Milvus's metrics say of memory and use; ``None`` where the connection has no ``metrics_url``."""
+        """What this Milvus's metrics say of memory and use; ``None`` where the connection has no ``metrics_url``.
+
+        Each answer has the connection's ``connect_timeout``, and 10 seconds at most.
+        """
         if not self.settings.metrics_url:
             return None
         from airflow_provider_milvus.metrics import metrics_source
 
-        return metrics_source(self.settings.metrics_url, matchers=self.settings.metrics_matchers)
+        timeout = min(10.0, self.settings.connect_timeout)
+        return metrics_source(self.settings.metrics_url, matchers=self.settings.metrics_matchers, timeout=timeout)
 
     def needed_metrics(self) -> MetricsSource:
         """:raises MilvusConfigurationError: the connection does not say where the metrics are."""

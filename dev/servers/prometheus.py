@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -24,6 +25,13 @@ class PrometheusServer:
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    def scraped_since(self, moment: float) -> bool:
+        """Whether each target that answers was scraped after ``moment``, in seconds since the epoch."""
+        query = urllib.parse.quote("timestamp(up) and up == 1")
+        with urllib.request.urlopen(f"{self.url}/api/v1/query?query={query}", timeout=10) as answer:
+            samples = json.load(answer)["data"]["result"]
+        return bool(samples) and all(float(each["value"][1]) > moment for each in samples)
 
 
 def _ready(port: int) -> bool:

@@ -73,7 +73,8 @@ def build_collection(client: Any, name: str, *, rows: int, dim: int, index: str 
     if index:
         indexes = client.prepare_index_params()
         indexes.add_index("vector", index_type=index, metric_type="L2", params={} if index == "FLAT" else {"nlist": 16})
-        client.create_index(name, indexes)
+        # To wait for it costs half a second at least, and there is nothing to build where nothing is sealed.
+        client.create_index(name, indexes, sync=rows > 1000)
 
 
 def load_all(client: Any, names: Sequence[str]) -> None:

@@ -89,16 +89,3 @@ with scripted_server() as server:
 """
 
     assert in_a_new_process(program, tmp_path).endswith("fine\n")
-
-
-def test_hook_operators_and_sensors_import_without_pymilvus(tmp_path: Path) -> None:
-    program = """
-import sys
-import airflow_provider_milvus.hooks.milvus
-import airflow_provider_milvus.operators.memory
-import airflow_provider_milvus.sensors.milvus
-import airflow_provider_milvus.triggers.milvus
-print(sorted({"pymilvus", "pandas", "numpy", "grpc"} & sys.modules.keys()))
-"""
-
-    assert in_a_new_process(program, tmp_path).endswith("[]\n")

@@ -291,6 +291,7 @@ def test_killed_task_releases_on_the_real_server(standalone: Milvus, make_collec
     assert standalone.state_of(name) == "NotLoad"
 
 
+@pytest.mark.newest
 @pytest.mark.standalone
 def test_load_beyond_the_memory_ends_and_frees_what_it_took(tmp_path: Path, connect: Connect) -> None:
     """2.3.5 loads the segments that fit, tries the others again and again, and says Loading all the while."""

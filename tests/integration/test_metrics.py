@@ -11,6 +11,7 @@ from datetime import timedelta
 import pytest
 
 from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError, MilvusMetricsError
+from airflow_provider_milvus.hooks.milvus import MilvusHook
 from airflow_provider_milvus.metrics import Held, metrics_source
 from dev.servers.pages import Answer, Pages, Request, pages_server, vector
 from tests.integration.support import SLACK, ends_within
@@ -132,6 +133,12 @@ class TestCannotBeRead:
     async def test_nobody_answers(self, silent, path):
         with ends_within(1 + SLACK), pytest.raises(MilvusMetricsError, match="no answer within 1 s"):
             await metrics_source(silent + path, timeout=1).held()
+
+    def test_connect_timeout_bounds_each_answer_of_a_hooks_metrics(self, silent, connect, path):
+        connect(silent, metrics_url=silent + path, connect_timeout=1)
+        metrics = MilvusHook().needed_metrics()
+        with ends_within(1 + SLACK), pytest.raises(MilvusMetricsError, match="no answer within 1 s"):
+            asyncio.run(metrics.held())
 
     async def test_an_answer_that_drips(self, pages, path):
         pages.at[path or "/api/v1/query"] = Answer(PAGE, pause=0.1)

@@ -7,7 +7,9 @@ import re
 import time
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
@@ -18,14 +20,17 @@ from airflow_provider_milvus.metrics import Counted, Held, MetricsSource, metric
 from dev.servers import prometheus
 from dev.servers.prometheus import PrometheusServer, prometheus_server
 from dev.servers.standalone import StandaloneServer, standalone_server
-from tests.integration.support import MakeCollection, Milvus, eventually
+from tests.integration.support import Milvus, build_collection, eventually, load_all
 
-pytestmark = pytest.mark.standalone
+pytestmark = [pytest.mark.standalone, pytest.mark.newest]
 
 needs_prometheus = pytest.mark.skipif(
     not prometheus.PLATFORM_HAS_IT, reason="there is no prometheus on the PATH; Debian has it as the package prometheus"
 )
-LOOK_BACK = "2s"
+LOOK_BACK = 2
+"""Seconds that a sample counts as the present one."""
+SPAN = 2
+"""Seconds within which a search counts in these tests."""
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +38,37 @@ def scraping(standalone_process: StandaloneServer, tmp_path_factory: pytest.Temp
     if not prometheus.PLATFORM_HAS_IT:
         pytest.skip("there is no prometheus on the PATH; Debian has it as the package prometheus")
     target = f"127.0.0.1:{standalone_process.metrics_port}"
-    with prometheus_server(tmp_path_factory.mktemp("prometheus"), [target], look_back=LOOK_BACK) as server:
+    with prometheus_server(tmp_path_factory.mktemp("prometheus"), [target], look_back=f"{LOOK_BACK}s") as server:
         yield server
+
+
+@dataclass(frozen=True, slots=True)
+class Stock:
+    """Each loaded collection is for one test, and nobody has searched it."""
+
+    growing: Iterator[str]
+    sealed: Iterator[str]
+    released: str
+
+
+@pytest.fixture(scope="module")
+def stock(standalone_process: StandaloneServer) -> Iterator[Stock]:
+    """Made and loaded all at once: one by one, each would take some 4 s."""
+    milvus = Milvus("standalone", standalone_process.uri, standalone_process.process)
+    growing, sealed = [f"growing_{number}" for number in range(8)], ["sealed_0", "sealed_1"]
+
+    def build(name: str) -> None:
+        with milvus.plain_client() as client:
+            build_collection(client, name, **({"rows": 2000, "dim": 16} if name in sealed else {"rows": 50, "dim": 8}))
+
+    made = [*growing, *sealed, "released"]
+    with ThreadPoolExecutor(6) as threads:
+        list(threads.map(build, made))
+    with milvus.plain_client() as client:
+        load_all(client, made[:-1])
+        yield Stock(iter(growing), iter(sealed), "released")
+        for name in made:
+            client.drop_collection(name)
 
 
 @pytest.fixture(params=["page", "prometheus"])
@@ -56,10 +90,6 @@ def usage(source: MetricsSource, *spans: float, kept: Any = None, proxies: int |
     return asyncio.run(source.usage([timedelta(seconds=each) for each in spans], proxies=proxies, kept=kept))
 
 
-def names(counted: Counted) -> set[str]:
-    return {name for _, name in counted.windows[0].used}
-
-
 def collection_id(server: Milvus, name: str) -> int:
     with server.plain_client() as client:
         return int(client.describe_collection(name)["collection_id"])
@@ -70,23 +100,29 @@ def search(server: Milvus, name: str) -> None:
         client.search(name, data=[[0.1] * 8])
 
 
-def covered(source: MetricsSource, span: float, kept: Any) -> Counted:
+def covered(source: MetricsSource, span: float, kept: Any) -> None:
     """Wait until there is nothing unknown in the span."""
-    found: list[Counted] = []
+    eventually(lambda: usage(source, span, kept=kept).windows[0].unknown is None, patience=30)
 
-    def known() -> bool:
-        found.append(usage(source, span, kept=kept))
-        return found[-1].windows[0].unknown is None
 
-    eventually(known, patience=30)
-    return found[-1]
+@dataclass(slots=True)
+class Runs:
+    """One run after the other looks at the last ``SPAN``, each with what the one before it kept."""
+
+    source: MetricsSource
+    kept: Any = None
+    used: set[str] = field(default_factory=set)
+
+    def know(self) -> bool:
+        """Look; whether all of the span is known."""
+        counted = usage(self.source, SPAN, kept=self.kept)
+        self.kept, self.used = counted.keep, {name for _, name in counted.windows[0].used}
+        return counted.windows[0].unknown is None
 
 
 class TestBytes:
-    def test_are_what_the_server_says_and_vanish_with_a_release(self, standalone, standalone_process, make_collection, source):
-        loaded = make_collection(rows=2000, dim=16, load=True)
-        growing = make_collection(rows=50, load=True)
-        released = make_collection(rows=50)
+    def test_are_what_the_server_says_and_vanish_with_a_release(self, standalone, standalone_process, stock, source):
+        loaded, growing, released = next(stock.sealed), next(stock.growing), stock.released
         ids = {each: collection_id(standalone, each) for each in (loaded, growing, released)}
         eventually(lambda: ids[loaded] in held(source) and ids[growing] in held(source))
         page = urllib.request.urlopen(standalone_process.metrics_url, timeout=10).read().decode()
@@ -108,50 +144,40 @@ class TestBytes:
 
 
 class TestUse:
-    @pytest.fixture
-    def loaded(self, make_collection: MakeCollection) -> str:
-        return make_collection(rows=50, load=True)
-
     def test_nothing_is_idle_before_the_span_is_covered(self, standalone, source):
         assert usage(source, 7 * 86400).windows[0].unknown is not None
 
-    def test_idle_is_who_was_not_searched_in_a_covered_span(self, standalone, source, loaded, make_collection):
-        quiet = make_collection(rows=50, load=True)
-        kept = usage(source, 4).keep
-        search(standalone, loaded)
-        eventually(lambda: attempts(source, loaded) == 1)
-        found = covered(source, 4, kept)
-        assert loaded in names(found)
-        assert quiet not in names(found)
-        # It wears off, and polled load states do not bring it back.
-        time.sleep(5)
-        standalone.state_of(loaded)
-        found = covered(source, 3, usage(source, 3, kept=found.keep).keep)
-        if found.keep:
-            time.sleep(3)
-            found = covered(source, 2, found.keep)
-        assert loaded not in names(found)
-
-    def test_a_second_search_is_seen_as_well_as_the_first(self, standalone, source, loaded):
+    def test_a_search_counts_until_it_wears_off_and_so_does_the_next_one(self, standalone, source, stock):
         """The first one makes the counter appear, the second only moves it."""
-        search(standalone, loaded)
-        eventually(lambda: attempts(source, loaded) == 1)
-        kept = usage(source, 3).keep
-        time.sleep(5)
-        kept = usage(source, 3, kept=kept).keep
-        search(standalone, loaded)
-        eventually(lambda: attempts(source, loaded) == 2)
-        assert loaded in names(covered(source, 3, kept))
+        searched, quiet = next(stock.growing), next(stock.growing)
+        runs = Runs(source)
+        eventually(runs.know, patience=30)
+        for count in (1, 2):
+            search(standalone, searched)
+            eventually(lambda count=count: attempts(source, searched) == count)
+            assert runs.know()
+            assert searched in runs.used
+            assert quiet not in runs.used
 
-    def test_a_search_through_an_alias_is_told_under_the_alias(self, standalone, source, loaded):
-        alias = f"alias_of_{loaded}"
+            def worn_off() -> bool:
+                # Polled load states do not bring it back.
+                standalone.state_of(searched)
+                return runs.know() and searched not in runs.used
+
+            eventually(worn_off)
+
+    def test_a_search_through_an_alias_is_told_under_the_alias(self, standalone, source, stock):
+        behind = next(stock.growing)
+        alias = f"alias_of_{behind}"
+        runs = Runs(source)
+        eventually(runs.know, patience=30)
         with standalone.plain_client() as client:
-            client.create_alias(loaded, alias)
-            kept = usage(source, 3).keep
+            client.create_alias(behind, alias)
             client.search(alias, data=[[0.1] * 8])
             eventually(lambda: attempts(source, alias) == 1)
-            assert alias in names(covered(source, 3, kept))
-            assert attempts(source, loaded) == 0
+            assert runs.know()
+            assert alias in runs.used
+            assert attempts(source, behind) == 0
             client.drop_alias(alias)
 
     def test_failing_searches_and_queries_of_a_released_collection_are_attempts(self, standalone, source, make_collection):
@@ -187,7 +213,8 @@ def test_a_gap_in_what_prometheus_has_is_unknown(standalone, scraping):
     covered(source, 3, None)
     stopped = time.time()
     scraping.process.kill()
-    time.sleep(4)
+    # A shorter one is none.
+    time.sleep(LOOK_BACK + 0.5)
     scraping.process.start()
     eventually(lambda: usage(source, 1).windows[0].unknown is None, patience=30)
     assert "was not scraped all the time" in usage(source, time.time() - stopped + 1).windows[0].unknown
@@ -196,18 +223,19 @@ def test_a_gap_in_what_prometheus_has_is_unknown(standalone, scraping):
 def test_a_restart_of_the_proxy_is_unknown(tmp_path):
     with standalone_server(tmp_path / "milvus") as server:
         page = metrics_source(server.metrics_url)
-        kept = usage(page, 2).keep
-        covered(page, 2, kept)
+        kept = usage(page, 1).keep
+        covered(page, 1, kept)
         if not prometheus.PLATFORM_HAS_IT:
             restart(server)
         else:
             target = f"127.0.0.1:{server.metrics_port}"
-            with prometheus_server(tmp_path / "prometheus", [target], look_back=LOOK_BACK) as scraping:
+            with prometheus_server(tmp_path / "prometheus", [target], look_back=f"{LOOK_BACK}s") as scraping:
                 source = metrics_source(scraping.url)
-                covered(source, 3, None)
+                covered(source, 1, None)
+                stopped = time.time()
                 restart(server)
-                eventually(lambda: "restarted" in str(usage(source, 60).windows[0].unknown), patience=30)
-        assert "restarted" in usage(page, 2, kept=kept).windows[0].unknown
+                eventually(lambda: "restarted" in str(usage(source, time.time() - stopped + 1).windows[0].unknown), patience=30)
+        assert "restarted" in usage(page, 1, kept=kept).windows[0].unknown
 
 
 def restart(server: StandaloneServer) -> None:

@@ -53,38 +53,13 @@ def standalone_halves(standalone: Milvus, make_collection: MakeCollection) -> st
 
 
 @pytest.mark.standalone
-def test_only_the_named_partition_is_loaded(standalone: Milvus, standalone_halves: str) -> None:
+def test_only_the_named_partition_is_loaded_and_the_sensor_asks_for_it(standalone: Milvus, standalone_halves: str) -> None:
     result = load(standalone_halves, ["left"], deferrable=True)
 
     assert (result["previous_state"], result["state"], result["partitions"]) == ("NotLoad", "Loaded", ["left"])
     assert standalone.state_of(standalone_halves, "left") == "Loaded"
     assert standalone.state_of(standalone_halves, "right") == "NotLoad"
     assert standalone.state_of(standalone_halves) == "Loaded"
-
-
-@pytest.mark.standalone
-def test_only_the_named_partition_is_released(standalone: Milvus, standalone_halves: str) -> None:
-    load(standalone_halves, ["left", "right"])
-
-    result = release(standalone_halves, "left")
-
-    assert (result["previous_state"], result["state"], result["partitions"]) == ("Loaded", "NotLoad", ["left"])
-    assert standalone.state_of(standalone_halves, "left") == "NotLoad"
-    assert standalone.state_of(standalone_halves, "right") == "Loaded"
-
-
-@pytest.mark.standalone
-def test_release_of_a_loaded_and_a_released_partition_does_the_loaded_one(standalone: Milvus, standalone_halves: str) -> None:
-    load(standalone_halves, ["left"])
-
-    release(standalone_halves, ["left", "right"])
-
-    assert standalone.state_of(standalone_halves, "left") == "NotLoad"
-
-
-@pytest.mark.standalone
-def test_sensor_asks_each_partition_and_not_the_collection(standalone: Milvus, standalone_halves: str) -> None:
-    load(standalone_halves, ["left"])
 
     def sees(partition_names: Any) -> bool:
         return MilvusLoadStateSensor(task_id="wait", collection_name=standalone_halves, partition_names=partition_names).poke(
@@ -95,6 +70,21 @@ def test_sensor_asks_each_partition_and_not_the_collection(standalone: Milvus, s
     assert sees("left")
     assert not sees("right")
     assert not sees(["left", "right"])
+
+
+@pytest.mark.standalone
+def test_only_the_named_partitions_that_are_loaded_are_released(standalone: Milvus, standalone_halves: str) -> None:
+    load(standalone_halves, ["left", "right"])
+
+    result = release(standalone_halves, "left")
+
+    assert (result["previous_state"], result["state"], result["partitions"]) == ("Loaded", "NotLoad", ["left"])
+    assert standalone.state_of(standalone_halves, "left") == "NotLoad"
+    assert standalone.state_of(standalone_halves, "right") == "Loaded"
+
+    release(standalone_halves, ["left", "right"])
+
+    assert standalone.state_of(standalone_halves, "right") == "NotLoad"
 
 
 @pytest.mark.standalone

@@ -40,7 +40,7 @@ def clock() -> Iterator[Clock]:
         yield stopped
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def run_python() -> Callable[..., str]:
     """Run code in an interpreter of its own and return what it printed: for what this one has imported already."""
 

@@ -35,7 +35,7 @@ IMPORTED_BY = """
 """
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def imported(run_python) -> tuple[list[str], list[str], list[str]]:
     heavy, new, ours = map(ast.literal_eval, run_python(IMPORTED_BY % (HEAVY, USED_BY_DAGS)).splitlines()[-3:])
     return heavy, new, ours
