@@ -47,6 +47,9 @@ _BY_GRPC_STATUS: dict[str, type[MilvusError]] = {
 
 _NOT_READY = ("service not ready", "not healthy", "is not ready", "node not found", "no available")
 
+_OUT_OF_TIME = ("context done", "deadline exceeded")
+"""What the server says when the call's time was up there a moment before it was up here; 2.3.5 of a release in its queue."""
+
 _NEXT_STEP: dict[type[MilvusError], str] = {
     kinds.MilvusAuthenticationError: "Check the connection's login and password, or its token, and the user's privileges.",
     kinds.MilvusDatabaseNotFoundError: "Check the connection's or the task's database.",
@@ -184,4 +187,6 @@ def _from_milvus(error: Any, waited: float) -> tuple[type[MilvusError], str]:
         return kinds.MilvusTimeoutError, _silence(waited)
     if code in (0, 1, 65535) and any(sign in lowered for sign in _NOT_READY):
         return kinds.MilvusUnavailableError, reported
+    if code in (0, 1, 65535) and any(sign in lowered for sign in _OUT_OF_TIME):
+        return kinds.MilvusTimeoutError, reported
     return _BY_MILVUS_CODE.get(int(code), kinds.MilvusServerError), reported

@@ -62,6 +62,11 @@ def build_collection(client: Any, name: str, *, rows: int, dim: int, index: str 
     schema.add_field("id", DataType.INT64, is_primary=True)
     schema.add_field("vector", DataType.FLOAT_VECTOR, dim=dim)
     client.create_collection(name, schema=schema)
+    if index:
+        indexes = client.prepare_index_params()
+        indexes.add_index("vector", index_type=index, metric_type="L2", params={} if index == "FLAT" else {"nlist": 16})
+        # Before there are rows: an index that is asked for after a flush is now and then begun a minute later only.
+        client.create_index(name, indexes, sync=False)
     random = numpy.random.default_rng(0)
     at_once = max(1, 8_000_000 // (dim * 4))
     for first in range(0, rows, at_once):
@@ -70,11 +75,7 @@ def build_collection(client: Any, name: str, *, rows: int, dim: int, index: str 
         client.insert(name, [{"id": key, "vector": vector} for key, vector in zip(keys, vectors, strict=True)])
     if rows > 1000:
         client.flush(name)
-    if index:
-        indexes = client.prepare_index_params()
-        indexes.add_index("vector", index_type=index, metric_type="L2", params={} if index == "FLAT" else {"nlist": 16})
-        # To wait for it costs half a second at least, and there is nothing to build where nothing is sealed.
-        client.create_index(name, indexes, sync=rows > 1000)
+        eventually(lambda: not index or client.describe_index(name, "vector")["state"] == "Finished", patience=100)
 
 
 def load_all(client: Any, names: Sequence[str]) -> None:

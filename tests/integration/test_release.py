@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -137,6 +138,20 @@ def test_release_is_sent_again_after_a_restart_that_forgot_it(scripted: Scripted
         assert task.result()["state"] == "NotLoad"
 
     assert len(scripted.received("ReleaseCollection")) == 2
+
+
+def test_release_that_the_server_is_late_with_is_watched(scripted: ScriptedMilvus) -> None:
+    """Its clock of the call may run out a moment before the client's does; it carries the release out all the same."""
+    scripted.add("docs", LOADED, on_release=[LOADED, NOT_LOADED])
+
+    def late(server: ScriptedMilvus, request: Any, context: Any) -> Any:
+        server.carry_out(request)
+        return refuse(65535, "proxy TaskCondition context Done")(server, request, context)
+
+    scripted.next("ReleaseCollection", late)
+
+    assert release("docs", timeout=20)["state"] == "NotLoad"
+    assert len(scripted.received("ReleaseCollection")) == 1
 
 
 def test_rate_limited_release_is_tried_again(scripted: ScriptedMilvus) -> None:

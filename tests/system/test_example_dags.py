@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -23,14 +24,18 @@ ON_STANDALONE = pytest.mark.parametrize("milvus", [pytest.param("standalone", ma
 
 NOW = datetime(2026, 5, 20, 3, tzinfo=UTC)
 
+NEED_AIRFLOW_3 = {"milvus_load_on_demand", "milvus_reclaim_with_approval"}
+
 IMPORT_ALL = """
 import sys
+from pathlib import Path
 try:
     from airflow.dag_processing.dagbag import DagBag
 except ImportError:
     from airflow.models.dagbag import DagBag
 bag = DagBag(sys.argv[1])
-assert not bag.import_errors, bag.import_errors
+failed = {Path(each).stem: error for each, error in bag.import_errors.items() if Path(each).stem not in sys.argv[2:]}
+assert not failed, failed
 print(*sorted(bag.dags), *({"pymilvus", "grpc", "pandas"} & sys.modules.keys()))
 """
 
@@ -49,8 +54,9 @@ def samples(milvus: Milvus) -> Iterator[list[Sample]]:
 
 
 def test_they_import_without_errors_and_without_pymilvus(tmp_path: Path) -> None:
+    cannot = NEED_AIRFLOW_3 if int(version("apache-airflow").partition(".")[0]) < 3 else set()
     found = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", IMPORT_ALL, str(EXAMPLE_DAGS)],
+        [sys.executable, "-W", "ignore", "-c", IMPORT_ALL, str(EXAMPLE_DAGS), *cannot],
         env=LocalAirflow(tmp_path).environment,
         capture_output=True,
         text=True,
@@ -58,7 +64,7 @@ def test_they_import_without_errors_and_without_pymilvus(tmp_path: Path) -> None
         check=False,
     )
     assert found.returncode == 0, found.stderr
-    assert found.stdout.splitlines()[-1].split() == sorted(path.stem for path in EXAMPLE_DAGS.glob("*.py"))
+    assert found.stdout.splitlines()[-1].split() == sorted({path.stem for path in EXAMPLE_DAGS.glob("*.py")} - cannot)
 
 
 def test_nightly_reclaim_releases_what_is_old_or_temporary(

@@ -66,6 +66,8 @@ class TestMilvusCodes:
             (65535, "nodes not enough", kinds.MilvusServerError),
             (65535, "unrecoverable error", kinds.MilvusServerError),
             (65535, "querycoord is not ready", kinds.MilvusUnavailableError),
+            (65535, "proxy TaskCondition context Done", kinds.MilvusTimeoutError),
+            (65535, "stack trace: context deadline exceeded", kinds.MilvusTimeoutError),
         ],
     )
     def test_have_their_kind(self, code, words, kind):
