@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from fnmatch import fnmatchcase
 
-from airflow_provider_milvus.reclaim.inventory import CollectionState, human
+from airflow_provider_milvus.reclaim.inventory import MEASURED, CollectionState, human, total
 from airflow_provider_milvus.reclaim.usage import in_words
 
 _DIRECTIVES = {
@@ -151,7 +151,9 @@ class Policy:
     ) -> tuple[list[Decision], list[Decision]]:
         """Take the coldest of what only the budget asks for, until the rest fits into it."""
         assert self.budget is not None
-        left = sum(each.memory.bytes or 0 for each in collections if each.in_memory)
+        loaded = [each for each in collections if each.in_memory]
+        about = "about " if total(loaded).source != MEASURED else ""
+        left = sum(each.memory.bytes or 0 for each in loaded)
         left -= sum(each.subject.memory.bytes or 0 for each in going)
         taken, kept = list(going), []
         for each in staying:
@@ -166,7 +168,9 @@ class Policy:
             elif room is not None and len(taken) - len(going) >= room:
                 kept.append(replace(each, reason=f"beyond max_releases ({self.max_releases})"))
             else:
-                words = f"{human(left)} is loaded, {human(self.budget)} is allowed; the coldest left: {self._warmth(each)}"
+                words = (
+                    f"{about}{human(left)} is loaded, {human(self.budget)} is allowed; the coldest left: {self._warmth(each)}"
+                )
                 taken.append(replace(each, release=True, reason=words))
                 left -= size
         return taken, kept

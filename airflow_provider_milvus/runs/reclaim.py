@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_milvus.exceptions import MilvusError
 from airflow_provider_milvus.reclaim.history import seen_loaded
-from airflow_provider_milvus.reclaim.inventory import human, total
+from airflow_provider_milvus.reclaim.inventory import MEASURED, human, total
 from airflow_provider_milvus.reclaim.plan import Planned, plan_from, planned, released_before
 from airflow_provider_milvus.reclaim.report import Outcome, entry
 from airflow_provider_milvus.runs import use
@@ -137,10 +137,13 @@ class ReclaimRun:
                 plan.append(planned(each, attempts))
             else:
                 outcome.kept.append(entry(each.subject, each.reason))
-        left = total(outcome.loaded).bytes - total(each.subject for each in plan).bytes
+        before = total(outcome.loaded)
+        left = before.bytes - total(each.subject for each in plan).bytes
+        about = "about " if before.source != MEASURED else ""
         if policy.budget is not None and left > policy.budget:
             outcome.warnings.append(
-                f"The budget is not met: {human(left)} stays, {human(policy.budget)} is allowed, and nothing else may go."
+                f"The budget is not met: {about}{human(left)} stays, {human(policy.budget)} is allowed, "
+                "and nothing else may go."
             )
         return outcome, plan
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -314,6 +315,11 @@ class TestBudget:
         assert {name for name, each in found.items() if each.release} == {"cold"}
         assert found["cold"].reason == "12.0 GiB is loaded, 9.0 GiB is allowed; the coldest left: seen idle"
         assert found["hot"].reason == found["cool"].reason == "what is loaded fits into 9.0 GiB"
+
+    def test_calls_a_sum_with_an_estimate_in_it_an_estimate(self):
+        guessed = replace(collection("guessed", gib=4, idle=HOUR), memory=Memory(4 * GIB, "estimated"))
+        found = self.decide(guessed, collection("cold", gib=4, idle=WEEK), gib=5)
+        assert found["cold"].reason.startswith("about 8.0 GiB is loaded")
 
     def test_counts_what_may_not_go_and_what_is_being_loaded(self):
         found = self.decide(
