@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_milvus.conditions import describe, load_states
+from airflow_provider_milvus.conditions import load_states
 from airflow_provider_milvus.exceptions import MilvusCollectionNotFoundError
 from airflow_provider_milvus.flow import Flow
+from airflow_provider_milvus.listing import describe
 
 if TYPE_CHECKING:
     from airflow_provider_milvus.metrics import Attempts

@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from itertools import zip_longest
 from typing import Any
 
-from airflow_provider_milvus.conditions import describe
 from airflow_provider_milvus.exceptions import MilvusCollectionNotFoundError, MilvusServerError, MilvusUnsupportedError
 from airflow_provider_milvus.flow import Flow, Rpc
 
@@ -55,6 +54,25 @@ class Nodes:
     proxies: int | None = None
     memory: int | None = None
     memory_used: int | None = None
+
+
+def describe(collection_name: str) -> Flow[Any]:
+    """The collection behind a name or an alias.
+
+    :raises MilvusDatabaseNotFoundError: the database is what is missing; Milvus 2.3.5 blames the collection for it.
+    :raises MilvusCollectionNotFoundError: the database exists.
+    """
+    try:
+        return (yield Rpc("DescribeCollection", {"collection_name": collection_name}))
+    except MilvusCollectionNotFoundError:
+        # ShowCollections is the one call that every server refuses for a missing database.
+        yield Rpc("ShowCollections", {"type": "InMemory"})
+        raise
+
+
+def real_name(described: Any) -> str:
+    """The collection's own name: 2.3.5 puts the alias that was asked for into ``collection_name``."""
+    return str(described.schema.name or described.collection_name)
 
 
 def databases() -> Flow[list[str]]:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from airflow_provider_milvus.conditions import Report, describe, load_states
+from airflow_provider_milvus.conditions import Report, load_states
 from airflow_provider_milvus.exceptions import (
     MilvusCollectionNotFoundError,
     MilvusLoadFailedError,
@@ -20,6 +20,7 @@ from airflow_provider_milvus.exceptions import (
     MilvusUnsupportedError,
 )
 from airflow_provider_milvus.flow import Deadline, Flow, Rpc
+from airflow_provider_milvus.listing import describe, real_name
 from airflow_provider_milvus.memory import Submitted, release, submit_load
 from airflow_provider_milvus.reclaim.marks import Mark, Marks, marks_of, open_windows, properties_of, property_of
 
@@ -47,7 +48,7 @@ def open_window(
     :raises MilvusError: as of a load. The mark stays: close the window.
     """
     described = yield from describe(name)
-    collection = _real_name(described)
+    collection = real_name(described)
     marks = marks_on(described)
     ((state, _),) = yield from load_states(collection)
     by_window = state == "NotLoad" or _any_loaded(marks, now)
@@ -93,10 +94,8 @@ def close_window(
         described = yield from describe(name)
     except MilvusCollectionNotFoundError:
         return Closed(name, "NotExist", False, "it does not exist any more")
-    if _real_name(described) != name:
-        return Closed(
-            name, "NotExist", False, f"it does not exist any more; an alias of {_real_name(described)!r} has its name"
-        )
+    if real_name(described) != name:
+        return Closed(name, "NotExist", False, f"it does not exist any more; an alias of {real_name(described)!r} has its name")
     marks = marks_on(described)
     closing = {each: replace(mark, closing=mark.closing or each == window) for each, mark in marks.items()}
     can_be_marked = yield from _write(name, window, marks, closing)
@@ -167,7 +166,3 @@ def _any_loaded(marks: Marks, now: float) -> bool:
 
 def _listed(windows: Any) -> str:
     return ", ".join(sorted(windows))
-
-
-def _real_name(described: Any) -> str:
-    return str(described.schema.name or described.collection_name)

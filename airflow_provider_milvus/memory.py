@@ -16,7 +16,6 @@ from airflow_provider_milvus.conditions import (
     Observation,
     Refreshed,
     Report,
-    describe,
     load_states,
 )
 from airflow_provider_milvus.exceptions import (
@@ -27,7 +26,7 @@ from airflow_provider_milvus.exceptions import (
     MilvusUnsupportedError,
 )
 from airflow_provider_milvus.flow import Deadline, Flow, Pause, Rpc
-from airflow_provider_milvus.listing import is_lite
+from airflow_provider_milvus.listing import describe, is_lite, real_name
 
 RELEASE_ATTEMPT = 30.0
 """Seconds to wait for the answer to a release before watching the state instead: the server does one at a time."""
@@ -85,7 +84,7 @@ def release(
             raise
         report(f"Collection {name!r} does not exist: nothing to release.")
         return Change(name, "NotExist", "NotExist")
-    collection = _real_name(described)
+    collection = real_name(described)
     if collection != name and not allow_alias:
         raise MilvusRefusedError(
             f"{name!r} is an alias of the collection {collection!r}: releasing it would take {collection!r} out of memory "
@@ -173,7 +172,7 @@ def submit_load(
     :raises MilvusCollectionNotFoundError, MilvusPartitionNotFoundError, MilvusIndexNotFoundError: it cannot be loaded.
     :raises MilvusLoadFailedError: the server took the request and yet says NotLoad.
     """
-    collection = _real_name((yield from describe(name)))
+    collection = real_name((yield from describe(name)))
     partitions = list(partition_names or [])
     states = yield from load_states(collection, partitions)
     before, started = states[0][0], states[-1][0] == "NotLoad"
@@ -198,7 +197,7 @@ def submit_refresh(name: str) -> Flow[Refreshed]:
     :raises MilvusUnsupportedError: Milvus Lite, which never reports the progress of a refresh.
     :raises MilvusRefusedError: it is not loaded.
     """
-    collection = _real_name((yield from describe(name)))
+    collection = real_name((yield from describe(name)))
     version = yield Rpc("GetVersion")
     if is_lite(version):
         raise MilvusUnsupportedError(
@@ -210,8 +209,3 @@ def submit_refresh(name: str) -> Flow[Refreshed]:
         raise MilvusRefusedError(f"Collection {collection!r} is {state}; only a loaded collection can be refreshed.")
     yield Rpc("LoadCollection", {"collection_name": collection, "refresh": True})
     return Refreshed(collection)
-
-
-def _real_name(described: Any) -> str:
-    # 2.3.5 puts the alias that was asked for into collection_name.
-    return str(described.schema.name or described.collection_name)

@@ -1,6 +1,6 @@
 """Operators for what is in memory: load, release and refresh collections and partitions.
 
-What they do is in ``memory.py`` and ``conditions.py``, imported when a task runs: a DAG file pays only for this one.
+What they do is in ``memory.py`` and ``conditions/``, imported when a task runs: a DAG file pays only for this one.
 The reclaim, at home in ``operators/reclaim.py``, and its restore, ``operators/restore.py``, can be imported from here as well.
 """
 

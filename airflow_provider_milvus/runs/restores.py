@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from airflow_provider_milvus import listing
-from airflow_provider_milvus.conditions import Report, describe, load_states, wait_for
+from airflow_provider_milvus.conditions import Report, load_states, wait_for
 from airflow_provider_milvus.exceptions import (
     MilvusCollectionNotFoundError,
     MilvusError,
@@ -31,10 +31,10 @@ def state_of(collection_name: str) -> Flow[str]:
     :raises MilvusDatabaseNotFoundError: the database is what is missing.
     """
     try:
-        described = yield from describe(collection_name)
+        described = yield from listing.describe(collection_name)
     except MilvusCollectionNotFoundError:
         return "NotExist"
-    if (described.schema.name or described.collection_name) != collection_name:
+    if listing.real_name(described) != collection_name:
         return "NotExist"
     ((state, _),) = yield from load_states(collection_name)
     return state

@@ -1,4 +1,4 @@
-"""Sensors: one thin class per condition. What there is to wait for is in ``conditions.py``."""
+"""Sensors: one thin class per condition. What there is to wait for is in ``conditions/``."""
 
 from __future__ import annotations
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_milvus import conditions, flow
+from airflow_provider_milvus import flow
+from airflow_provider_milvus.conditions import condition
 from airflow_provider_milvus.exceptions import MilvusError
 from airflow_provider_milvus.flow import Deadline, Flow, Rpc, drive, steady
 
@@ -56,7 +57,7 @@ def stopped_clock() -> Iterator[Clock]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(flow, "time", clock)
         patch.setattr(flow, "asyncio", SimpleNamespace(sleep=clock.sleep_async))
-        patch.setattr(conditions, "time", clock)
+        patch.setattr(condition, "time", clock)
         yield clock
 
 

@@ -10,17 +10,16 @@ import pytest
 
 from airflow_provider_milvus.conditions import (
     LOAD_STATES,
-    REVIVE_AFTER,
     Condition,
     LoadFinished,
     LoadState,
     Observation,
     Refreshed,
     Verdict,
-    describe,
     load_states,
     wait_for,
 )
+from airflow_provider_milvus.conditions.condition import REVIVE_AFTER
 from airflow_provider_milvus.exceptions import (
     MilvusCollectionNotFoundError,
     MilvusDatabaseNotFoundError,
@@ -34,6 +33,7 @@ from airflow_provider_milvus.exceptions import (
     MilvusUnavailableError,
 )
 from airflow_provider_milvus.flow import Deadline
+from airflow_provider_milvus.listing import describe
 from tests.unit.play import LOADED, LOADING, NOT_EXIST, NOT_LOAD, Server, described, partitions, percent, play
 
 MISSING = MilvusCollectionNotFoundError("no such collection")
