@@ -30,15 +30,15 @@ class Rpc:
 
     ``timeout`` bounds one attempt in seconds, and the operation's deadline bounds it too. ``repeat_after_timeout`` says
     whether an attempt that timed out may be sent again; reads may, while a release that waits in the server's queue
-    would only be queued twice.
+    would only be queued twice. ``repeatable`` is false where a second sending would do a second time what the first one did,
+    such as an insert: such a call is sent again only when the server refused it before it changed anything.
     """
 
     name: str
     fields: Mapping[str, Any] = field(default_factory=dict)
     timeout: float | None = LOOK_TIMEOUT
     repeat_after_timeout: bool = True
-
-    repeatable = True
+    repeatable: bool = True
 
     def __str__(self) -> str:
         subject = self.fields.get("collection_name") or self.fields.get("alias") or ""

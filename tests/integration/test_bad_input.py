@@ -115,7 +115,9 @@ TIMED = {
 }
 
 
-@pytest.mark.parametrize("bad", [0, -1, "5", "", float("nan"), float("inf"), True, [], object()], ids=lambda bad: repr(bad).partition(" at ")[0])
+@pytest.mark.parametrize(
+    "bad", [0, -1, "5", "", float("nan"), float("inf"), True, [], object()], ids=lambda bad: repr(bad).partition(" at ")[0]
+)
 @pytest.mark.parametrize("kind", TIMED)
 def test_timeout_that_can_never_work_is_refused_when_the_dag_is_parsed(kind: str, bad: Any) -> None:
     with pytest.raises(MilvusInvalidArgumentError, match="timeout"):

@@ -25,6 +25,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "conditions.condition": {"exceptions", "flow"},
     "conditions.load": {"exceptions", "flow", "listing", "conditions.condition"},
     "conditions": {"conditions.condition", "conditions.load"},
+    "schema": {"exceptions", "arguments"},
+    "rows": set(),
+    "rows.chunk": set(),
     "memory": {"exceptions", "flow", "conditions", "listing"},
     "client": {"exceptions", "arguments", "flow", "connection", "rpc_errors", "pymilvus_import"},
     "hooks.milvus": {
