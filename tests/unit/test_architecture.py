@@ -43,6 +43,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "triggers.milvus": {"exceptions", "flow", "conditions", "hooks.milvus"},
     "sensors.milvus": {"exceptions", "arguments", "flow", "conditions", "hooks.milvus", "triggers.milvus"},
     "operators.base": {"exceptions", "arguments", "hooks.milvus"},
+    "operators.writes": {"operators.base", "hooks.milvus"},
     "operators.reclaim_rules": {"exceptions", "arguments"},
     "operators.run_notes": set(),
     "operators.memory_report": {"operators.base", "operators.reclaim_rules", "runs.survey", "reclaim.memory_report"},
