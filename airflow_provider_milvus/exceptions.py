@@ -82,6 +82,10 @@ class MilvusRefusedError(MilvusError, AirflowFailException):
     """This provider refused for safety's sake, for example to release through an alias. Nothing was changed."""
 
 
+class MilvusBeingLoadedError(MilvusRefusedError):
+    """The collection is being loaded just now, and whoever waits for that would see it fail. Nothing was changed."""
+
+
 class MilvusNeverMetError(MilvusError, AirflowFailException):
     """What a sensor waits for will never be. Nothing was changed."""
 

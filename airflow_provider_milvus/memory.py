@@ -19,6 +19,7 @@ from airflow_provider_milvus.conditions import (
     load_states,
 )
 from airflow_provider_milvus.exceptions import (
+    MilvusBeingLoadedError,
     MilvusCollectionNotFoundError,
     MilvusLoadFailedError,
     MilvusRefusedError,
@@ -98,7 +99,7 @@ def release(
         report(f"Collection {collection!r} is not in memory: nothing to release.")
         return Change(collection, before, before, alias)
     if any(state == "Loading" for state, _ in states) and not force:
-        raise MilvusRefusedError(
+        raise MilvusBeingLoadedError(
             f"Collection {collection!r} is being loaded just now: releasing it would fail whoever waits for the load. "
             "Wait for it, or set force=True."
         )

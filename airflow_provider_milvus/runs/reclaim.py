@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from airflow_provider_milvus.client import AsyncBoundedClient
     from airflow_provider_milvus.hooks.milvus import MilvusHook
     from airflow_provider_milvus.listing import Nodes
-    from airflow_provider_milvus.metrics import MetricsSource
+    from airflow_provider_milvus.metrics import Attempts, MetricsSource
     from airflow_provider_milvus.reclaim.inventory import CollectionState
     from airflow_provider_milvus.reclaim.policy import Policy
 
@@ -36,7 +36,7 @@ class Seen:
     databases: list[str]
     collections: list[CollectionState]
     nodes: Nodes
-    attempts: use.Attempts | None
+    attempts: Attempts | None
     doubts: list[str]
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_milvus import memory
 from airflow_provider_milvus.exceptions import (
+    MilvusBeingLoadedError,
     MilvusError,
     MilvusRateLimitError,
     MilvusRefusedError,
@@ -107,7 +108,8 @@ class Releases:
                 return Done(entry, Fate.KEPT, "Loaded", wanted)
             return await self._release(entry)
         except MilvusRefusedError as changed:
-            return Done(entry, Fate.KEPT, "Loaded", f"changed since it was planned: {changed}")
+            state = "Loading" if isinstance(changed, MilvusBeingLoadedError) else "Loaded"
+            return Done(entry, Fate.KEPT, state, f"changed since it was planned: {changed}")
         except MilvusError as error:
             self._report(f"Could not release {entry.collection!r}: {error}")
             if isinstance(error, MilvusUnavailableError):

@@ -14,13 +14,11 @@ from airflow_provider_milvus.reclaim.inventory import CollectionState
 from airflow_provider_milvus.reclaim.usage import Usage, usage_of
 
 if TYPE_CHECKING:
-    from airflow_provider_milvus.metrics import MetricsSource
+    from airflow_provider_milvus.metrics import Attempts, MetricsSource
     from airflow_provider_milvus.reclaim.plan import Planned
 
 FRESH = 2.0
 """Seconds for which a reading of the counters serves the releases that follow it."""
-
-Attempts = Mapping[tuple[str, str | None, str], float]
 
 
 async def with_usage(

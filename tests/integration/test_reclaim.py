@@ -311,6 +311,7 @@ def test_collection_that_begins_to_load_after_the_plan_is_kept(scripted: Scripte
     result = reclaim(collections="docs")
 
     assert "being loaded" in reasons(result)["docs"]
+    assert [each["state"] for each in result["kept"]] == ["Loading"]
     assert scripted.received("ReleaseCollection") == []
 
 
