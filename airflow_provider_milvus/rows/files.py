@@ -1,0 +1,115 @@
+"""Parquet and JSON Lines files, read a little at a time; CSV is next door."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO, Any
+
+from airflow_provider_milvus.exceptions import MilvusError, MilvusInvalidArgumentError, MilvusSourceError
+from airflow_provider_milvus.rows.csv_text import csv_rows
+from airflow_provider_milvus.rows.json_text import read_json
+from airflow_provider_milvus.rows.pieces import Pieces, Unread
+from airflow_provider_milvus.rows.places import File, without_secrets
+from airflow_provider_milvus.rows.tables import batch_columns, pyarrow
+from airflow_provider_milvus.schema import Schema
+
+LONGEST_LINE = 64 << 20
+"""Bytes. Milvus takes no call that is larger, and a file without line ends is not to fill the memory."""
+
+_BUFFER = 4 << 20
+"""Bytes of each column that are read ahead. pyarrow's own way is to load whole row groups."""
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+def file_rows(file: File, schema: Schema, batch_rows: int) -> Pieces:
+    """The rows of one file.
+
+    :raises MilvusSourceError: it cannot be read, or not to its end.
+    """
+    with _told(file):
+        if file.kind == "Parquet":
+            yield from _parquet(file, schema, batch_rows)
+            return
+        with file.opened() as stream:
+            lines = _lines(stream)
+            if file.kind == "CSV":
+                yield from csv_rows(lines, file.name, schema)
+            else:
+                yield from _json_lines(lines, file)
+
+
+@contextmanager
+def _told(file: File) -> Iterator[None]:
+    """Whatever a storage library raises, told with the file's name and without what its URL may hold."""
+    try:
+        yield
+    except MilvusError:
+        raise
+    except Exception as error:  # noqa: BLE001 - each storage library has its own, and each is raised anew
+        said = f"{type(error).__name__}: {error}"
+        shown = without_secrets(said)
+        raise MilvusSourceError(f"{file.url} cannot be read: {shown}") from (error if shown == said else None)
+
+
+def _parquet(file: File, schema: Schema, batch_rows: int) -> Pieces:
+    parquet = pyarrow(f"{file.url}: reading Parquet").parquet
+    with _seekable(file) as source, parquet.ParquetFile(source, buffer_size=_BUFFER, pre_buffer=False) as opened:
+        for batch in opened.iter_batches(batch_size=batch_rows):
+            yield from batch_columns(batch, schema, batch_rows)
+
+
+@contextmanager
+def _seekable(file: File) -> Iterator[Any]:
+    """Parquet is read from its end: a compressed file is unpacked into a temporary one."""
+    if file.is_compressed:
+        with tempfile.TemporaryFile() as plain:
+            with file.opened() as packed:
+                shutil.copyfileobj(packed, plain)
+            plain.seek(0)
+            yield plain
+    elif file.is_local:
+        yield file.path
+    else:
+        with file.fs.open(file.path, "rb") as source:
+            yield source
+
+
+def _lines(stream: IO[bytes]) -> Iterator[bytes]:
+    """The lines of a text in UTF-8, without a byte order mark."""
+    number = 0
+    while line := stream.readline(LONGEST_LINE):
+        number += 1
+        if len(line) == LONGEST_LINE:
+            raise ValueError(f"line {number} is longer than {LONGEST_LINE >> 20} MiB")
+        if number == 1 and line.startswith((b"\xff\xfe", b"\xfe\xff")):
+            raise ValueError("it is in UTF-16; save it as UTF-8")
+        yield line.removeprefix(_BYTE_ORDER_MARK) if number == 1 else line
+
+
+def _json_lines(lines: Iterator[bytes], file: File) -> Pieces:
+    begun = not file.name.lower().removesuffix(".gz").endswith(".json")
+    for number, line in enumerate(lines, 1):
+        if not (text := line.strip()):
+            continue
+        if not begun and (text[:1] == b"[" or text == b"{"):
+            raise MilvusInvalidArgumentError(
+                f"rows: {file.url} is one JSON document, not JSON Lines with one object a line. "
+                "`jq -c '.[]'` makes them of a list."
+            )
+        begun = True
+        yield _json_row(text, f"line {number} of {file.name}")
+
+
+def _json_row(text: bytes, where: str) -> Any:
+    try:
+        row = read_json(text)
+    except UnicodeDecodeError as error:
+        return Unread(f"{where} is not UTF-8 (at byte {error.start})", text.decode("utf-8", "backslashreplace"))
+    except ValueError as error:
+        return Unread(f"{where} is no JSON: {error}", text.decode("utf-8", "backslashreplace"))
+    if not isinstance(row, dict):
+        return Unread(f"{where} is no JSON object", text.decode("utf-8", "backslashreplace"))
+    return row

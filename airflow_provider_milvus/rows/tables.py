@@ -1,0 +1,166 @@
+"""Tables in memory as columns: pandas DataFrames, and whatever speaks Arrow (pyarrow, polars, DuckDB, ...).
+
+Numbers and dense vectors stay arrays, without a copy where the table's memory can be used as it is; everything else becomes a
+list, with ``None`` for a null. The table itself is never changed.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_milvus.exceptions import MilvusConfigurationError, MilvusInvalidArgumentError
+from airflow_provider_milvus.rows.json_text import read_json
+from airflow_provider_milvus.rows.pieces import Columns
+from airflow_provider_milvus.schema import DENSE_VECTORS, Field, Schema
+
+if TYPE_CHECKING:
+    import pandas
+    import pyarrow as pa
+
+
+def is_table(source: Any) -> bool:
+    return is_frame(source) or hasattr(source, "__arrow_c_stream__") or hasattr(source, "__arrow_c_array__")
+
+
+def is_frame(source: Any) -> bool:
+    """Whether it is a pandas DataFrame; one can only be if pandas was imported."""
+    pandas = sys.modules.get("pandas")
+    return pandas is not None and isinstance(source, pandas.DataFrame)
+
+
+def table_columns(source: Any, schema: Schema, batch_rows: int) -> Iterator[Columns]:
+    """The rows of a table, ``batch_rows`` at a time.
+
+    :raises MilvusInvalidArgumentError: it is a single column, or two of its columns have the same name.
+    :raises MilvusConfigurationError: it speaks Arrow, and pyarrow is not installed.
+    """
+    if is_frame(source):
+        yield from _frame_columns(source, schema, batch_rows)
+        return
+    for batch in _batches(source, batch_rows):
+        yield from batch_columns(batch, schema, batch_rows)
+
+
+def batch_columns(batch: pa.RecordBatch, schema: Schema, batch_rows: int) -> Iterator[Columns]:
+    """The rows of one Arrow batch, ``batch_rows`` at a time."""
+    _named_once(batch.schema.names)
+    fields = {each.name: each for each in schema.fields}
+    for first in range(0, batch.num_rows, batch_rows):
+        part = batch.slice(first, batch_rows)
+        named = zip(part.schema.names, part.columns, strict=True)
+        yield Columns(part.num_rows, {name: _values(array, fields.get(name)) for name, array in named})
+
+
+def pyarrow(needed_for: str) -> Any:
+    """pyarrow, or what to install."""
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise MilvusConfigurationError(
+            f"{needed_for} needs pyarrow, which is not installed: pip install 'airflow-provider-milvus[bulk]'"
+        ) from error
+    return pyarrow
+
+
+def _batches(source: Any, batch_rows: int) -> Iterator[pa.RecordBatch]:
+    pa = pyarrow("an Arrow table")
+    try:
+        if not hasattr(source, "__arrow_c_stream__"):
+            source = pa.Table.from_batches([pa.record_batch(source)])
+        elif not isinstance(source, pa.Table):
+            source = pa.RecordBatchReader.from_stream(source)
+    except (TypeError, ValueError) as error:
+        raise MilvusInvalidArgumentError(f"rows: what is of type {type(source).__name__} is not a table: {error}") from error
+    if not isinstance(source, pa.Table):
+        yield from source
+        return
+    for first in range(0, source.num_rows, batch_rows):
+        # A table may come in many tiny parts.
+        yield from source.slice(first, batch_rows).combine_chunks().to_batches()
+
+
+def _values(array: pa.Array, field: Field | None) -> Any:
+    import pyarrow as pa
+
+    if isinstance(array, pa.ExtensionArray) and field is not None and field.is_vector:
+        array = array.storage
+    kind = array.type
+    if pa.types.is_dictionary(kind) and pa.types.is_primitive(kind.value_type):
+        array = array.dictionary_decode()  # Arrow cannot for every kind of text, and text becomes a list anyway.
+        kind = array.type
+    if (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)) and not array.null_count:
+        return array.to_numpy(zero_copy_only=False)
+    if field is not None and field.type in DENSE_VECTORS and _is_list(kind):
+        return _vectors(array)
+    values = array.to_pylist()
+    if field is not None and field.type == "SPARSE_FLOAT_VECTOR" and isinstance(next(filter(None, values), None), str):
+        return [_sparse(each) for each in values]
+    return values
+
+
+def _sparse(value: Any) -> Any:
+    """Arrow has no type for sparse vectors; pymilvus's own bulk writer writes them as JSON text."""
+    try:
+        return read_json(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    import pyarrow as pa
+
+    return bool(pa.types.is_fixed_size_list(kind) or pa.types.is_list(kind) or pa.types.is_large_list(kind))
+
+
+def _vectors(array: pa.Array) -> Any:
+    """An array of two dimensions if all are there and of one length, else a list of arrays."""
+    import pyarrow as pa
+    import pyarrow.compute
+
+    kind = array.type
+    numbers = array.flatten()  # Without what nulls hide, and only this slice of the memory.
+    if numbers.null_count or not (pa.types.is_integer(numbers.type) or pa.types.is_floating(numbers.type)):
+        return array.to_pylist()
+    flat = numbers.to_numpy(zero_copy_only=False)
+    if pa.types.is_fixed_size_list(kind) and not array.null_count:
+        return flat.reshape(len(array), kind.list_size)
+    lengths = pa.compute.list_value_length(array).to_pylist()
+    if not array.null_count and len(set(lengths)) == 1:
+        return flat.reshape(len(array), lengths[0])
+    vectors: list[Any] = []
+    begin = 0
+    for length in lengths:
+        vectors.append(None if length is None else flat[begin : begin + length])
+        begin += length or 0
+    return vectors
+
+
+def _frame_columns(frame: pandas.DataFrame, schema: Schema, batch_rows: int) -> Iterator[Columns]:
+    names = list(frame.columns)
+    _named_once(names)
+    optional = {each.name for each in schema.fields if each.may_be_missing}
+    for first in range(0, len(frame), batch_rows):
+        part = frame.iloc[first : first + batch_rows]
+        yield Columns(len(part), {name: _series_values(part[name], name in optional) for name in names})
+
+
+def _series_values(series: pandas.Series[Any], optional: bool) -> Any:
+    """pandas has NaN where a value is missing: ``None``, but a number that must be there stays NaN, for the check to name."""
+    import numpy
+
+    missing = series.isna().to_numpy()
+    plain = isinstance(series.dtype, numpy.dtype) and series.dtype.kind in "biuf"
+    if plain and not (optional and missing.any()):
+        return series.to_numpy()
+    values = series.tolist()
+    if not missing.any():
+        return values
+    return [None if gone else value for value, gone in zip(values, missing.tolist(), strict=True)]
+
+
+def _named_once(names: list[Any]) -> None:
+    if twice := sorted({str(each) for each in names if names.count(each) > 1}):
+        raise MilvusInvalidArgumentError(f"rows: the table has two columns named {', '.join(map(repr, twice))}.")
