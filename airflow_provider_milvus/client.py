@@ -23,9 +23,11 @@ from airflow_provider_milvus.exceptions import (
     MilvusServerError,
     MilvusTimeoutError,
     MilvusUnavailableError,
+    MilvusUnsupportedError,
 )
-from airflow_provider_milvus.flow import Call, Deadline, Flow, Method, Rpc, Step, drive, drive_async, steady
+from airflow_provider_milvus.flow import Call, Deadline, Flow, Method, Rest, Rpc, Step, drive, drive_async, steady
 from airflow_provider_milvus.pymilvus_import import import_pymilvus
+from airflow_provider_milvus.rest import RestApi
 from airflow_provider_milvus.rpc_errors import explain, obstacle, unreachable
 
 if TYPE_CHECKING:
@@ -53,6 +55,7 @@ class _Client:
     def __init__(self, settings: ConnectionSettings, timeout: float) -> None:
         self.settings = settings
         self.timeout = timeout
+        self._rest = RestApi(settings)
 
     def _pymilvus_arguments(self, connect_within: float) -> dict[str, Any]:
         # Every RPC of this channel has a deadline, also those that pymilvus makes inside its own methods without one.
@@ -102,7 +105,11 @@ class _Client:
 def _request(rpc: Rpc, database: str) -> Any:
     from pymilvus.grpc_gen import milvus_pb2
 
-    kind = getattr(milvus_pb2, f"{rpc.name}Request")
+    kind = getattr(milvus_pb2, f"{rpc.name}Request", None)
+    if kind is None:
+        raise MilvusUnsupportedError(
+            f"{rpc} cannot be asked: the installed pymilvus does not know {rpc.name}, a newer one may. Nothing was changed."
+        )
     known = kind.DESCRIPTOR.fields_by_name
     fields: dict[str, Any] = {"db_name": database} if "db_name" in known else {}
     return kind(**fields, **rpc.fields)
@@ -149,20 +156,23 @@ class BoundedClient(_Client):
         return drive(steady(flow, deadline), partial(self.perform, database=database), sleep)
 
     def perform(self, call: Call, database: str | None = None) -> Any:
-        """One attempt at ``call``, within its own timeout. ``database`` is for an ``Rpc`` only.
+        """One attempt at ``call``, within its own timeout. ``database`` is for an ``Rpc`` and a ``Rest`` only.
 
         :raises MilvusError: of the kind that tells whether to try again.
         """
         started, settings = time.monotonic(), self._in(database)
         allowed = call.timeout or self.timeout
+        if isinstance(call, Rest):
+            import asyncio
+
+            return asyncio.run(self._rest.post(call, settings.database, allowed))
         try:
             client = self._connected(self._connect_within(allowed))
             remaining = max(allowed - (time.monotonic() - started), 0.001)
             if isinstance(call, Rpc):
+                request = _request(call, settings.database)
                 send = getattr(client._handler._stub, call.name)
-                return _checked(
-                    send(_request(call, settings.database), timeout=remaining, metadata=[("dbname", settings.database)])
-                )
+                return _checked(send(request, timeout=remaining, metadata=[("dbname", settings.database)]))
             method = getattr(client, call.name)
             return method(*call.arguments, timeout=remaining, **_impatient(method, call))
         except Exception as error:
@@ -224,7 +234,7 @@ class AsyncBoundedClient(_Client):
         return await drive_async(steady(flow, deadline), partial(self.perform, database=database))
 
     async def perform(self, call: Call, database: str | None = None) -> Any:
-        """One attempt at ``call``, within its own timeout. ``database`` is for an ``Rpc`` only.
+        """One attempt at ``call``, within its own timeout. ``database`` is for an ``Rpc`` and a ``Rest`` only.
 
         :raises MilvusError: of the kind that tells whether to try again.
         """
@@ -232,16 +242,17 @@ class AsyncBoundedClient(_Client):
 
         started, settings = time.monotonic(), self._in(database)
         allowed = call.timeout or self.timeout
+        if isinstance(call, Rest):
+            return await self._rest.post(call, settings.database, allowed)
         client = None
         try:
             client = await self._connected(self._connect_within(allowed))
             self._users[client] += 1
             remaining = max(allowed - (time.monotonic() - started), 0.001)
             if isinstance(call, Rpc):
+                request = _request(call, settings.database)
                 send = getattr(client._handler._async_stub, call.name)
-                return _checked(
-                    await send(_request(call, settings.database), timeout=remaining, metadata=[("dbname", settings.database)])
-                )
+                return _checked(await send(request, timeout=remaining, metadata=[("dbname", settings.database)]))
             method = getattr(client, call.name)
             answer = method(*call.arguments, timeout=remaining, **_impatient(method, call))
             return await asyncio.wait_for(answer, timeout=remaining + 0.5)

@@ -67,6 +67,10 @@ class _Extra(BaseModel):
     metrics_url: Text = None
     metrics_matchers: Text = None
     console_url: Text = None
+    rest_url: Text = None
+    cluster_id: Text = None
+    project_id: Text = None
+    region_id: Text = None
 
 
 class ConnectionSettings(BaseModel):
@@ -85,6 +89,9 @@ class ConnectionSettings(BaseModel):
     metrics_url: str | None = Field(default=None, repr=False)
     metrics_matchers: str | None = None
     console_url: str | None
+    rest_url: str | None = None
+    cloud: dict[str, str] = Field(default_factory=dict)
+    """What tells Zilliz Cloud's REST API which cluster, or which project and region, is meant; empty for a Milvus."""
 
     @property
     def where(self) -> str:
@@ -126,6 +133,7 @@ def _read(connection: Connection, database: str | None) -> ConnectionSettings:
             f"the database is given more than once and differently: {', '.join(sorted(map(repr, named)))}."
         )
     _check_metrics(extra)
+    rest_url = _checked_rest_url(extra)
     return ConnectionSettings(
         conn_id=connection.conn_id or "",
         uri=uri,
@@ -138,6 +146,8 @@ def _read(connection: Connection, database: str | None) -> ConnectionSettings:
         metrics_url=extra.metrics_url,
         metrics_matchers=extra.metrics_matchers,
         console_url=extra.console_url,
+        rest_url=rest_url,
+        cloud=_cloud(extra),
     )
 
 
@@ -200,6 +210,38 @@ def _check_metrics(extra: _Extra) -> None:
             metrics_source(extra.metrics_url, matchers=extra.metrics_matchers)
         except MilvusInvalidArgumentError as wrong:
             raise _WrongSettingError(str(wrong)) from None
+
+
+def _checked_rest_url(extra: _Extra) -> str | None:
+    if not extra.rest_url:
+        return None
+    url = extra.rest_url.rstrip("/")
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise _WrongSettingError(f"rest_url {_shown(url)!r} must be an http:// or https:// address with a host.")
+    if parts.username or parts.password:
+        raise _credentials_in("rest_url")
+    if parts.query or parts.fragment:
+        raise _WrongSettingError(f"rest_url {_shown(url)!r} may hold a path, and no query.")
+    return url
+
+
+def _cloud(extra: _Extra) -> dict[str, str]:
+    if bool(extra.project_id) != bool(extra.region_id):
+        raise _WrongSettingError("project_id and region_id belong together; one is missing.")
+    if extra.cluster_id and extra.project_id:
+        raise _WrongSettingError("give cluster_id, or project_id and region_id, not all.")
+    named = {"clusterId": extra.cluster_id, "projectId": extra.project_id, "regionId": extra.region_id}
+    found = {key: value for key, value in named.items() if value}
+    if found and not extra.rest_url:
+        raise _WrongSettingError(
+            "cluster_id, or project_id and region_id, need rest_url: https://api.cloud.zilliz.com for Zilliz Cloud."
+        )
+    return found
 
 
 def _credentials_in(setting: str) -> _WrongSettingError:

@@ -26,6 +26,10 @@ class MilvusUnavailableError(MilvusError):
     try_again = True
 
 
+class MilvusNotTakenError(MilvusUnavailableError):
+    """The server cannot be reached, or takes no calls for now. The call was certainly not carried out."""
+
+
 class MilvusTimeoutError(MilvusError):
     """No answer, or not the awaited state, in time. The server may still be working on it: look before repeating."""
 
@@ -62,8 +66,20 @@ class MilvusRestoreError(MilvusError):
     """Some collections of a restore set are not back in memory. The others are; the run's result tells which."""
 
 
+class MilvusCheckError(MilvusError):
+    """A check of rows or of recall does not hold; the message has the figures. Nothing was changed. A retry counts anew."""
+
+
+class MilvusImportError(MilvusError):
+    """A bulk import failed, or is not known to have succeeded. The message says which files, why, and what is in."""
+
+
 class MilvusMetricsError(MilvusError):
     """The metrics cannot be read: down, slow, or not what they should be. Nothing is known of use and of bytes."""
+
+
+class MilvusSourceError(MilvusError):
+    """A file of rows is not there, or cannot be read to its end. What was written before stays."""
 
 
 class MilvusConfigurationError(MilvusError, AirflowFailException):
@@ -82,12 +98,32 @@ class MilvusRefusedError(MilvusError, AirflowFailException):
     """This provider refused for safety's sake, for example to release through an alias. Nothing was changed."""
 
 
+class MilvusBadRowsError(MilvusError, AirflowFailException):
+    """Rows of the source that cannot be written. Nothing of their chunk was sent; the message says what was written before."""
+
+
+class MilvusInDoubtError(MilvusError, AirflowFailException):
+    """Whether some rows were inserted cannot be told, and a retry could write them twice. The message says which rows."""
+
+
 class MilvusBeingLoadedError(MilvusRefusedError):
     """The collection is being loaded just now, and whoever waits for that would see it fail. Nothing was changed."""
 
 
 class MilvusNeverMetError(MilvusError, AirflowFailException):
     """What a sensor waits for will never be. Nothing was changed."""
+
+
+class MilvusIndexFailedError(MilvusNeverMetError):
+    """The server gave up building an index; the message has its reason. The index is there, and Failed."""
+
+
+class MilvusSchemaDriftError(MilvusError, AirflowFailException):
+    """A collection is not what the DAG says; the message names each difference. Nothing was changed."""
+
+
+class MilvusAliasMovedError(MilvusError, AirflowFailException):
+    """Somebody pointed the alias elsewhere while the task waited. Nothing was released or dropped after that."""
 
 
 class MilvusUnsupportedError(MilvusError, AirflowFailException):

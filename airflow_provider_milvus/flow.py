@@ -16,7 +16,13 @@ from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
-from airflow_provider_milvus.exceptions import MilvusError, MilvusRateLimitError, MilvusTimeoutError, MilvusUnavailableError
+from airflow_provider_milvus.exceptions import (
+    MilvusError,
+    MilvusNotTakenError,
+    MilvusRateLimitError,
+    MilvusTimeoutError,
+    MilvusUnavailableError,
+)
 
 FIRST_PAUSE = 0.2
 LONGEST_PAUSE = 2.0
@@ -63,11 +69,28 @@ class Method:
 
 
 @dataclass(frozen=True, slots=True)
+class Rest:
+    """One call of Milvus's REST API v2: ``body`` is posted to ``path``, and the answer is the ``data`` of its JSON.
+
+    The client adds the database and what else the connection says, so ``body`` holds what is of this call alone.
+    """
+
+    path: str
+    body: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    timeout: float | None = LOOK_TIMEOUT
+    repeat_after_timeout: bool = True
+    repeatable: bool = True
+
+    def __str__(self) -> str:
+        return f"POST {self.path}({self.body.get('jobId') or self.body.get('collectionName') or ''})"
+
+
+@dataclass(frozen=True, slots=True)
 class Pause:
     seconds: float
 
 
-Call = Rpc | Method
+Call = Rpc | Method | Rest
 Step = Call | Pause
 T = TypeVar("T")
 Flow = Generator[Step, Any, T]
@@ -76,13 +99,15 @@ Flow = Generator[Step, Any, T]
 class Deadline:
     """The end of one operation, and how often the server was out of reach before it.
 
-    ``interruptions`` grows by one for each outage that was ridden out: a flow that watches a load looks at it to learn
-    that the server may have been restarted.
+    ``interruptions`` grows by one for each outage that was ridden out, or that the flow was told of: one that watches a load
+    looks at it to learn that the server may have been restarted. ``trouble`` is the error of a call that is being repeated,
+    until one is answered.
     """
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
         self.interruptions = 0
+        self.trouble: MilvusError | None = None
         self._end = time.monotonic() + seconds
 
     @property
@@ -105,20 +130,23 @@ def _insist(call: Call, deadline: Deadline) -> Flow[Any]:
         try:
             answer = yield replace(call, timeout=min(remaining, call.timeout or remaining))
         except MilvusError as error:
-            # A rate limit refuses a call before anything is changed.
-            may_repeat = error.try_again and (call.repeatable or isinstance(error, MilvusRateLimitError))
+            # These refuse a call before anything is changed.
+            may_repeat = error.try_again and (call.repeatable or isinstance(error, (MilvusRateLimitError, MilvusNotTakenError)))
             if isinstance(error, MilvusTimeoutError) and not call.repeat_after_timeout:
                 may_repeat = False
             if not may_repeat:
+                deadline.interruptions += isinstance(error, MilvusUnavailableError)
                 raise
             if deadline.remaining <= pause:
                 if attempts == 1:
                     raise
                 raise type(error)(f"{error} Tried {attempts} times in {deadline.seconds:g} s.") from None
+            deadline.trouble = error
             # A slow answer is no sign of a restart.
             out_of_reach = out_of_reach or isinstance(error, MilvusUnavailableError)
         else:
             deadline.interruptions += out_of_reach
+            deadline.trouble = None
             return answer
         yield Pause(pause * random.uniform(0.8, 1.0))
         pause = min(pause * 2, LONGEST_PAUSE)
@@ -151,6 +179,14 @@ def steady(flow: Flow[T], deadline: Deadline) -> Flow[T]:
         except GeneratorExit:
             flow.close()
             raise
+
+
+def in_time(flow: Flow[T], otherwise: str) -> Flow[T]:
+    """Carry out ``flow``; when the deadline cuts it short, say what was not seen."""
+    try:
+        return (yield from flow)
+    except MilvusTimeoutError as error:
+        raise MilvusTimeoutError(f"{otherwise}: {error}") from None
 
 
 def drive(flow: Flow[T], perform: Callable[[Call], Any], sleep: Callable[[float], object] = time.sleep) -> T:

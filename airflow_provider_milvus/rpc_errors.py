@@ -32,6 +32,9 @@ _BY_MILVUS_CODE: dict[int, type[MilvusError]] = {
     1400: kinds.MilvusAuthenticationError,
     1401: kinds.MilvusAuthenticationError,
     1600: kinds.MilvusAliasNotFoundError,
+    1800: kinds.MilvusAuthenticationError,
+    1801: kinds.MilvusInvalidArgumentError,
+    1802: kinds.MilvusInvalidArgumentError,
 }
 
 _BY_GRPC_STATUS: dict[str, type[MilvusError]] = {
@@ -74,17 +77,17 @@ def explain(error: BaseException, *, tried: str, where: str, waited: float) -> M
     if status is not None:
         kind, words = _from_grpc(status, waited)
     elif any(isinstance(each, (TimeoutError, grpc.FutureTimeoutError)) for each in chain):
-        kind, words = kinds.MilvusTimeoutError, _silence(waited)
+        kind, words = kinds.MilvusTimeoutError, silence(waited)
     elif isinstance(error, MilvusException):
         kind, words = _from_milvus(error, waited)
     else:
         return None
-    return _error(kind, words, tried, where)
+    return worded(kind, words, tried=tried, where=where)
 
 
 def unreachable(details: str, *, tried: str, where: str, waited: float) -> MilvusError:
     """The error for what :func:`obstacle` found."""
-    return _error(kinds.MilvusUnavailableError, _unavailable(details, waited), tried, where)
+    return worded(kinds.MilvusUnavailableError, unavailable(details, waited), tried=tried, where=where)
 
 
 def obstacle(uri: str, tls: Mapping[str, str], within: float = 0.5) -> str | None:
@@ -119,8 +122,9 @@ def obstacle(uri: str, tls: Mapping[str, str], within: float = 0.5) -> str | Non
     return None
 
 
-def _error(kind: type[MilvusError], words: str, tried: str, where: str) -> MilvusError:
-    next_step = _NEXT_STEP.get(kind, "")
+def worded(kind: type[MilvusError], words: str, *, tried: str, where: str) -> MilvusError:
+    """An error whose message says what was tried, what came of it, where, and what to do next."""
+    next_step = next((_NEXT_STEP[each] for each in kind.__mro__ if each in _NEXT_STEP), "")
     return kind(" ".join(part for part in (f"{tried} failed: {_stop(words)}", f"{where}.", next_step) if part))
 
 
@@ -138,7 +142,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         current = current.__cause__ if current.__cause__ is not current else current.__context__
 
 
-def _silence(waited: float) -> str:
+def silence(waited: float) -> str:
     return f"the server did not answer within {waited:.1f} s (frozen, overloaded, speaking TLS, or not a Milvus port)"
 
 
@@ -147,9 +151,9 @@ def _from_grpc(status: Any, waited: float) -> tuple[type[MilvusError], str]:
     details = (status.details() or "").strip()
     kind = _BY_GRPC_STATUS.get(name, kinds.MilvusServerError)
     if kind is kinds.MilvusTimeoutError:
-        return kind, _silence(waited)
+        return kind, silence(waited)
     if kind is kinds.MilvusUnavailableError:
-        return kind, _unavailable(details, waited)
+        return kind, unavailable(details, waited)
     if kind is kinds.MilvusAuthenticationError:
         return kind, f"the server rejected the credentials ({details or name})"
     if kind is kinds.MilvusUnsupportedError:
@@ -157,7 +161,7 @@ def _from_grpc(status: Any, waited: float) -> tuple[type[MilvusError], str]:
     return kind, f"gRPC status {name}: {details}"
 
 
-def _unavailable(details: str, waited: float) -> str:
+def unavailable(details: str, waited: float) -> str:
     lowered = details.lower()
     if "refused" in lowered:
         return "the connection was refused: nothing listens on that host and port"
@@ -166,7 +170,7 @@ def _unavailable(details: str, waited: float) -> str:
     if "handshake" in lowered or "ssl" in lowered or "tls" in lowered:
         return f"the TLS handshake failed ({details})"
     if "timed out" in lowered or "timeout" in lowered or "settings frame" in lowered:
-        return _silence(waited)
+        return silence(waited)
     return f"the server is unavailable or closed the connection ({details})"
 
 
@@ -175,18 +179,24 @@ def _from_milvus(error: Any, waited: float) -> tuple[type[MilvusError], str]:
 
     code = error.code if isinstance(error.code, int) else 0
     words = str(error.message or "").strip()
-    lowered = words.lower()
-    reported = f"{words} (code {code})"
     if isinstance(error, ConnectionConfigException):
         return kinds.MilvusConfigurationError, words
     if isinstance(error, ParamError):
         return kinds.MilvusInvalidArgumentError, words
+    if code in (0, 1) and "timeout" in words.lower() and kind_of(code, words) is kinds.MilvusTimeoutError:
+        return kinds.MilvusTimeoutError, silence(waited)
+    return kind_of(code, words), f"{words} (code {code})"
+
+
+def kind_of(code: int, words: str) -> type[MilvusError]:
+    """The kind of what a server reports by a code of its own and in words."""
+    lowered = words.lower()
     if "database" in lowered and ("not found" in lowered or "does not exist" in lowered) and code in (0, 1, 6, 800):
-        return kinds.MilvusDatabaseNotFoundError, reported
+        return kinds.MilvusDatabaseNotFoundError
     if code in (0, 1) and "timeout" in lowered:
-        return kinds.MilvusTimeoutError, _silence(waited)
+        return kinds.MilvusTimeoutError
     if code in (0, 1, 65535) and any(sign in lowered for sign in _NOT_READY):
-        return kinds.MilvusUnavailableError, reported
+        return kinds.MilvusUnavailableError
     if code in (0, 1, 65535) and any(sign in lowered for sign in _OUT_OF_TIME):
-        return kinds.MilvusTimeoutError, reported
-    return _BY_MILVUS_CODE.get(int(code), kinds.MilvusServerError), reported
+        return kinds.MilvusTimeoutError
+    return _BY_MILVUS_CODE.get(int(code), kinds.MilvusServerError)

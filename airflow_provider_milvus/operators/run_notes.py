@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 class RunNotes:
     """The notes of the task that ``context`` belongs to; outside a DAG run there are none, and nothing is kept."""
 
+    PREFIX = "milvus_run_notes."
+
     def __init__(self, context: Context) -> None:
         task_instance = context.get("ti")
         self.run_id = str(context.get("run_id") or "")
@@ -48,7 +50,11 @@ class RunNotes:
 
 
 def _key(dag_id: str, task_id: str, map_index: int) -> str:
-    named = f"milvus_run_notes.{dag_id}.{task_id}" + (f".{map_index}" if map_index >= 0 else "")
+    return shortened(f"{RunNotes.PREFIX}{dag_id}.{task_id}" + (f".{map_index}" if map_index >= 0 else ""))
+
+
+def shortened(named: str) -> str:
+    """A key that Airflow takes, and that is still of one name only."""
     if len(named) <= LONGEST_KEY:
         return named
     return f"{named[: LONGEST_KEY - 17]}.{hashlib.sha256(named.encode()).hexdigest()[:16]}"

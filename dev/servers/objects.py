@@ -1,0 +1,90 @@
+"""A bucket that speaks as much of the S3 protocol as putting, listing and removing objects needs; it checks no signature."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, unquote, urlsplit
+from xml.sax.saxutils import escape
+
+
+@dataclass
+class Objects:
+    """``kept`` maps ``bucket/key`` to what was put there. ``refusing`` is the code that every request is answered with."""
+
+    port: int
+    access_key: str
+    kept: dict[str, bytes] = field(default_factory=dict)
+    refusing: str = ""
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+
+@contextmanager
+def objects_server(access_key: str = "access-key") -> Iterator[Objects]:
+    class Handler(BaseHTTPRequestHandler):
+        def _respond(self) -> None:
+            address = urlsplit(self.path)
+            name, query = unquote(address.path.strip("/")), parse_qs(address.query)
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            if objects.refusing or f"Credential={objects.access_key}/" not in self.headers.get("Authorization", ""):
+                self._send(403, _refusal(objects.refusing or "InvalidAccessKeyId"))
+            elif "location" in query:
+                self._send(200, "<LocationConstraint/>")
+            elif self.command == "GET":
+                self._send(200, _listing(name, query.get("prefix", [""])[0], sorted(objects.kept)))
+            elif self.command == "DELETE":
+                objects.kept.pop(name, None)
+                self._send(204, "")
+            else:
+                objects.kept[name] = _unchunked(body) if "aws-chunked" in self.headers.get("Content-Encoding", "") else body
+                self._send(200, "")
+
+        do_GET = do_PUT = do_DELETE = _respond  # noqa: N815, the names are the library's
+
+        def _send(self, status: int, body: str) -> None:
+            self.send_response(status)
+            for key, value in {"Content-Type": "application/xml", "Content-Length": len(body), "ETag": '"1"'}.items():
+                self.send_header(key, str(value))
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        def log_message(self, format: str, *arguments: object) -> None:
+            """Quiet."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        objects = Objects(server.server_address[1], access_key)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        try:
+            yield objects
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def _unchunked(body: bytes) -> bytes:
+    """The payload of AWS's signed chunks: a length in hex and a signature before each."""
+    whole = b""
+    while body:
+        head, _, rest = body.partition(b"\r\n")
+        size = int(head.partition(b";")[0], 16)
+        whole, body = whole + rest[:size], rest[size + 2 :]
+        if not size:
+            break
+    return whole
+
+
+def _listing(bucket: str, prefix: str, names: list[str]) -> str:
+    keys = [name.removeprefix(f"{bucket}/") for name in names if name.startswith(f"{bucket}/{prefix}")]
+    contents = "".join(f"<Contents><Key>{escape(each)}</Key><Size>1</Size></Contents>" for each in keys)
+    return f"<ListBucketResult><Name>{bucket}</Name><IsTruncated>false</IsTruncated>{contents}</ListBucketResult>"
+
+
+def _refusal(code: str) -> str:
+    return f"<Error><Code>{code}</Code><Message>it is refused</Message><Resource>/</Resource><RequestId>1</RequestId></Error>"
