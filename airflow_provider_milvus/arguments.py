@@ -59,6 +59,15 @@ def optional_seconds(argument: str, value: Any) -> float | None:
     return None if value is None else seconds(argument, value)
 
 
+def whole_number(argument: str, value: Any) -> int:
+    """A whole number from 0 on, also one that a template made text of."""
+    if isinstance(value, str) and value.strip().isdecimal():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise MilvusInvalidArgumentError(f"{argument} must be a whole number from 0 on, not {value!r}.")
+    return value
+
+
 def one_of(argument: str, value: Any, allowed: tuple[str, ...]) -> str:
     if value not in allowed:
         raise MilvusInvalidArgumentError(f"{argument} must be one of {', '.join(map(repr, allowed))}, not {value!r}.")

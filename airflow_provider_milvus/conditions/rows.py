@@ -1,0 +1,28 @@
+"""How many rows there are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from airflow_provider_milvus.conditions.condition import Condition, Observation, Verdict
+from airflow_provider_milvus.counting import row_count
+from airflow_provider_milvus.flow import Flow
+
+
+@dataclass(frozen=True)
+class RowCount(Condition):
+    """At least so many rows match ``filter``, or are there at all; counted by the server.
+
+    :raises MilvusNotLoadedError: the collection is not in memory, or not all of it; Milvus counts nothing else.
+    :raises MilvusCollectionNotFoundError, MilvusPartitionNotFoundError, MilvusDatabaseNotFoundError: it can never be met.
+    """
+
+    collection_name: str
+    at_least: int
+    filter: str = ""
+    partition_names: list[str] = field(default_factory=list)
+
+    def look(self) -> Flow[Observation]:
+        rows = yield from row_count(self.collection_name, self.filter, self.partition_names)
+        verdict = Verdict.MET if rows >= self.at_least else Verdict.NOT_YET
+        return Observation(verdict, f"{rows} of {self.at_least} rows")

@@ -1,0 +1,234 @@
+"""Operators that keep a collection in order: flush, compact, empty it, and change its properties.
+
+What they do is in ``maintenance.py`` and ``conditions/maintenance.py``, imported when a task runs. Those for snapshots, at home
+in ``operators/snapshots.py``, can be imported from here as well.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_milvus.arguments import name
+from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError, MilvusRefusedError
+from airflow_provider_milvus.operators.base import MilvusOperator, result
+from airflow_provider_milvus.operators.snapshots import MilvusCreateSnapshotOperator, MilvusRestoreSnapshotOperator
+from airflow_provider_milvus.operators.watched import WatchedOperator
+from airflow_provider_milvus.operators.writes import MilvusWriteOperator
+from airflow_provider_milvus.triggers.milvus import outcome
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_milvus.hooks.milvus import MilvusHook
+
+__all__ = [
+    "MilvusAlterCollectionOperator",
+    "MilvusCompactOperator",
+    "MilvusCreateSnapshotOperator",
+    "MilvusFlushOperator",
+    "MilvusRestoreSnapshotOperator",
+    "MilvusTruncateCollectionOperator",
+]
+
+
+class MilvusFlushOperator(WatchedOperator):
+    """Flush a collection; done when the server says that all that was written before is on storage.
+
+    Rows are safe and can be searched without it; it is for what works on storage alone: an index, a compaction, a snapshot.
+    Each flush ends segments, and many small ones make searches slow: once after an ingest, not once for each batch.
+
+    Returns ``collection``, ``database``, ``state`` and ``seconds``.
+
+    :param collection_name: the collection, or an alias of it. (templated)
+    :param poll_interval: seconds between two looks, at most.
+    :param stall_timeout: fail when nothing moves for so many seconds; None: only ``timeout`` ends it.
+    :param deferrable: wait in the triggerer. Default: ``[operators] default_deferrable``.
+    :raises MilvusCollectionNotFoundError, MilvusDatabaseNotFoundError: it does not exist.
+    :raises MilvusTimeoutError: not flushed in time; the server goes on with it.
+    """
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        from airflow_provider_milvus import maintenance
+
+        collection, began, hook = name("collection_name", self.collection_name), time.time(), self.hook()
+        with hook.client() as client:
+            deadline = hook.deadline()
+            condition = client.run(maintenance.submit_flush(collection), deadline)
+            submitted = {"collection": condition.collection_name, "began": began}
+            if not self.deferrable:
+                self.watch(client, condition, deadline)
+                return self._done(hook, submitted)
+        return self.hand_over(condition, deadline, submitted)
+
+    def execute_complete(self, context: Context, event: Any = None, submitted: Any = None) -> dict[str, Any]:
+        """Resumed by the trigger's event."""
+        outcome(event)
+        return self._done(self.hook(), submitted)
+
+    def _done(self, hook: MilvusHook, submitted: dict[str, Any]) -> dict[str, Any]:
+        return result(hook, submitted["collection"], submitted["began"], state="Flushed")
+
+
+class MilvusCompactOperator(WatchedOperator):
+    """Compact a collection: merge small segments and drop what was deleted; done when every plan is through.
+
+    Milvus compacts by itself as well. A collection with nothing to compact is a success with 0 plans, and so is Milvus Lite,
+    which has no other way than by itself.
+
+    Returns ``collection``, ``database``, ``compaction_id`` (as text; None where nothing was to be done), ``plans`` (how many it
+    had), ``state`` and ``seconds``.
+
+    :param collection_name: the collection, or an alias of it. (templated)
+    :param wait: False: done when the server has taken the request, with the state ``Executing``; a
+        ``MilvusCompactionSensor`` can wait for it.
+    :param poll_interval: seconds between two looks, at most.
+    :param stall_timeout: fail when nothing moves for so many seconds; None: only ``timeout`` ends it.
+    :param deferrable: wait in the triggerer. Default: ``[operators] default_deferrable``.
+    :raises MilvusCollectionNotFoundError, MilvusDatabaseNotFoundError: it does not exist.
+    :raises MilvusServerError: a plan failed, or the server was restarted and forgot the compaction. No row is lost.
+    :raises MilvusTimeoutError: not through in time; the server goes on with it.
+    """
+
+    def __init__(self, *, wait: bool = True, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.wait = wait
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        from airflow_provider_milvus import maintenance
+
+        named, began, hook = name("collection_name", self.collection_name), time.time(), self.hook()
+        with hook.client() as client:
+            deadline = hook.deadline()
+            submission = maintenance.submit_compaction(named, report=self.log.info)
+            collection, condition = client.run(submission, deadline)
+            if condition is None:
+                return result(hook, collection, began, compaction_id=None, plans=0, state="Completed")
+            submitted = {
+                "collection": collection,
+                "compaction_id": str(condition.compaction_id),
+                "plans": condition.plans,
+                "began": began,
+            }
+            if not self.wait:
+                return self._done(hook, submitted, "Executing")
+            if not self.deferrable:
+                return self._done(hook, submitted, self.watch(client, condition, deadline).state)
+        return self.hand_over(condition, deadline, submitted)
+
+    def execute_complete(self, context: Context, event: Any = None, submitted: Any = None) -> dict[str, Any]:
+        """Resumed by the trigger's event."""
+        return self._done(self.hook(), submitted, outcome(event).state)
+
+    def _done(self, hook: MilvusHook, submitted: dict[str, Any], state: str) -> dict[str, Any]:
+        of_it = {key: submitted[key] for key in ("compaction_id", "plans")}
+        return result(hook, submitted["collection"], submitted["began"], **of_it, state=state)
+
+
+class MilvusTruncateCollectionOperator(MilvusWriteOperator):
+    """Delete **every row** of a collection and keep its schema, indexes, aliases and partitions.
+
+    Done when the server counts no row any more; a collection that is not in memory cannot be counted and is taken at the
+    server's word. Nobody should write to it meanwhile. A retry empties it again.
+
+    Returns ``collection``, ``database``, ``rows_before``, ``rows`` (None: not counted) and ``seconds``.
+
+    :param collection_name: the collection itself, not an alias. (templated)
+    :param confirm: its name once more, so that nothing is emptied by a slip. (templated)
+    :param allow_aliased: also empty a collection that has an alias, which then finds nothing.
+    :raises MilvusRefusedError: ``confirm`` is another name, the name is an alias, or it has one. Nothing was changed.
+    :raises MilvusUnsupportedError: the server cannot do it (2.3 to 2.5). Nothing was changed.
+    :raises MilvusTimeoutError: rows were still there at the end.
+    """
+
+    template_fields: Sequence[str] = (*MilvusWriteOperator.template_fields, "collection_name", "confirm")
+
+    def __init__(self, *, collection_name: str, confirm: str, allow_aliased: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.collection_name = collection_name
+        self.confirm = confirm
+        self.allow_aliased = allow_aliased
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        from airflow_provider_milvus import maintenance
+
+        collection, began, hook = name("collection_name", self.collection_name), time.time(), self.hook()
+        if self.confirm != collection:
+            raise MilvusRefusedError(
+                f"confirm is {self.confirm!r} and not {collection!r}: every row would be deleted. Nothing was changed."
+            )
+        with hook.client() as client:
+            emptying = maintenance.truncate(collection, allow_aliased=self.allow_aliased, report=self.log.info)
+            before, after = client.run(emptying, hook.deadline())
+        self.wrote(context, hook, collection, rows_deleted=before, truncated=True)
+        return result(hook, collection, began, rows_before=before, rows=after)
+
+
+class MilvusAlterCollectionOperator(MilvusOperator):
+    """Set and remove properties of a collection; done when the server shows them so.
+
+    What is so already is not sent, so a retry, or every run of a DAG, may ask for the same. Properties that are not named stay.
+
+    Returns ``collection``, ``database``, ``properties`` (all of them, afterwards), ``changed`` (the keys) and ``seconds``.
+
+    :param collection_name: the collection. (templated)
+    :param properties: such as ``{"collection.ttl.seconds": 604800}`` (0: rows stay for ever) or ``{"mmap.enabled": True}``;
+        some servers take the latter only of a collection that is not in memory. (templated)
+    :param drop_properties: keys to remove, which brings the server's default back. Milvus 2.3 cannot. (templated)
+    :param allow_alias: also accept an alias, and alter the collection behind it.
+    :raises MilvusInvalidArgumentError: nothing to do, a key in both, or a value that can never work. Nothing was changed.
+    :raises MilvusRefusedError: the name is an alias. Nothing was changed.
+    :raises MilvusUnsupportedError: the server removes no properties. Nothing was changed.
+    :raises MilvusServerError: the server refuses, in its own words, or does not show the change.
+    """
+
+    template_fields: Sequence[str] = (
+        *MilvusOperator.template_fields,
+        "collection_name",
+        "properties",
+        "drop_properties",
+    )
+
+    def __init__(
+        self,
+        *,
+        collection_name: str,
+        properties: Mapping[str, Any] | None = None,
+        drop_properties: str | Sequence[str] | None = None,
+        allow_alias: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if not properties and not drop_properties:
+            raise MilvusInvalidArgumentError("properties and drop_properties are both empty: say what to change.")
+        self.collection_name = collection_name
+        self.properties = properties
+        self.drop_properties = drop_properties
+        self.allow_alias = allow_alias
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        from airflow_provider_milvus import maintenance
+
+        collection, properties = name("collection_name", self.collection_name), self.properties or {}
+        if not isinstance(properties, Mapping):
+            raise MilvusInvalidArgumentError(f"properties must be a dict, not {properties!r}.")
+        wanted = {str(key): maintenance.property_text(key, value) for key, value in properties.items()}
+        removed = _keys(self.drop_properties)
+        if both := sorted(wanted.keys() & set(removed)):
+            raise MilvusInvalidArgumentError(f"drop_properties and properties both name {', '.join(both)}.")
+        began, hook = time.time(), self.hook()
+        with hook.client() as client:
+            altering = maintenance.alter(collection, wanted, removed, allow_alias=self.allow_alias, report=self.log.info)
+            altered = client.run(altering, hook.deadline())
+        every = altered.before.keys() | altered.after.keys()
+        changed = sorted(key for key in every if altered.before.get(key) != altered.after.get(key))
+        return result(hook, altered.collection, began, properties=altered.after, changed=changed)
+
+
+def _keys(said: Any) -> list[str]:
+    listed = [said] if isinstance(said, str) else list(said or ())
+    for each in listed:
+        if not isinstance(each, str) or not each.strip():
+            raise MilvusInvalidArgumentError(f"drop_properties holds {each!r}, which is no key.")
+    return listed

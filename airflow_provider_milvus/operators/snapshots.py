@@ -1,0 +1,165 @@
+"""Operators for snapshots: a collection as it was at a moment, kept by the server. Milvus 3 and pymilvus 3 have them.
+
+What they do is in ``maintenance.py``, imported when a task runs.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_milvus.arguments import name, one_of
+from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError
+from airflow_provider_milvus.operators.base import MilvusOperator, result
+from airflow_provider_milvus.operators.retry_notes import RetryNotes
+from airflow_provider_milvus.operators.watched import WatchedOperator
+from airflow_provider_milvus.operators.writes import MilvusWriteOperator
+from airflow_provider_milvus.triggers.milvus import outcome
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_milvus.hooks.milvus import MilvusHook
+
+
+class MilvusCreateSnapshotOperator(MilvusOperator):
+    """Take a snapshot of a collection; done when the server shows it.
+
+    A snapshot holds what is on storage, so the collection is flushed first. A retry takes that of an earlier try for its own.
+
+    Returns ``collection``, ``database``, ``snapshot``, ``created``, ``create_ts`` (as the server tells it) and ``seconds``.
+
+    :param collection_name: the collection, or an alias of it. (templated)
+    :param snapshot_name: the snapshot, unique within the collection. (templated)
+    :param description: kept with it. (templated)
+    :param protect_seconds: keep its segments from being compacted away for so long; 0: not.
+    :param flush: False: as it is on storage now, without what was written last.
+    :param if_exists: ``"fail"`` or ``"skip"``: the collection has a snapshot of that name, which is never replaced.
+    :raises MilvusRefusedError: it has one. Nothing was changed.
+    :raises MilvusUnsupportedError: the server, or the installed pymilvus, knows no snapshots. Nothing was changed.
+    """
+
+    template_fields: Sequence[str] = (*MilvusOperator.template_fields, "collection_name", "snapshot_name", "description")
+
+    def __init__(
+        self,
+        *,
+        collection_name: str,
+        snapshot_name: str,
+        description: str = "",
+        protect_seconds: int = 0,
+        flush: bool = True,
+        if_exists: str = "fail",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if isinstance(protect_seconds, bool) or not isinstance(protect_seconds, int) or protect_seconds < 0:
+            raise MilvusInvalidArgumentError(f"protect_seconds must be a whole number from 0 on, not {protect_seconds!r}.")
+        self.collection_name = collection_name
+        self.snapshot_name = snapshot_name
+        self.description = description
+        self.protect_seconds = protect_seconds
+        self.flush = flush
+        self.if_exists = one_of("if_exists", if_exists, ("fail", "skip"))
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        from airflow_provider_milvus import maintenance
+
+        collection, snapshot = name("collection_name", self.collection_name), name("snapshot_name", self.snapshot_name)
+        taking, notes = {"snapshot": snapshot, "of": collection}, RetryNotes(context)
+        begun = notes.read() == taking
+        began, hook = time.time(), self.hook()
+        with hook.client() as client:
+            deadline = hook.deadline()
+            flow = maintenance.create_snapshot(
+                collection,
+                snapshot,
+                deadline,
+                description=self.description,
+                protect_seconds=self.protect_seconds,
+                flush=self.flush,
+                skip_if_exists=self.if_exists == "skip" or begun,
+                noting=lambda: notes.write(taking),
+                report=self.log.info,
+            )
+            taken, created = client.run(flow, deadline)
+        notes.forget()
+        return result(
+            hook,
+            taken.collection_name or collection,
+            began,
+            snapshot=snapshot,
+            created=created or begun,
+            create_ts=int(taken.create_ts),
+        )
+
+
+class MilvusRestoreSnapshotOperator(WatchedOperator, MilvusWriteOperator):
+    """Restore a snapshot into a new collection of the same database; done when the server says that the job is Completed.
+
+    A retry watches the job of its earlier try, unless that has failed. The new collection is not loaded.
+
+    Returns ``collection`` (the new one), ``database``, ``snapshot``, ``job_id`` (as text), ``state`` and ``seconds``.
+
+    :param collection_name: the collection that the snapshot was taken of. (templated)
+    :param snapshot_name: the snapshot. (templated)
+    :param target_collection_name: the new collection, which must not exist. (templated)
+    :param poll_interval: seconds between two looks, at most.
+    :param stall_timeout: fail when the progress stands still for so many seconds; None: only ``timeout`` ends it.
+    :param deferrable: wait in the triggerer. Default: ``[operators] default_deferrable``.
+    :raises MilvusRefusedError: the target exists. Nothing was changed.
+    :raises MilvusUnsupportedError: the server, or the installed pymilvus, knows no snapshots. Nothing was changed.
+    :raises MilvusServerError: the job failed, with the server's reason; look at what it left of the target.
+    :raises MilvusTimeoutError: not through in time; the server goes on with it.
+    """
+
+    template_fields: Sequence[str] = (*WatchedOperator.template_fields, "snapshot_name", "target_collection_name")
+
+    def __init__(self, *, snapshot_name: str, target_collection_name: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.snapshot_name = snapshot_name
+        self.target_collection_name = target_collection_name
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        from airflow_provider_milvus import maintenance
+
+        collection, snapshot = name("collection_name", self.collection_name), name("snapshot_name", self.snapshot_name)
+        target = name("target_collection_name", self.target_collection_name)
+        restoring, notes = {"restore": snapshot, "of": collection, "into": target}, RetryNotes(context)
+        noted = notes.read()
+        began, hook = time.time(), self.hook()
+        with hook.client() as client:
+            deadline = hook.deadline()
+            condition = client.run(
+                maintenance.submit_restore(
+                    snapshot,
+                    collection,
+                    target,
+                    database=hook.settings.database,
+                    earlier_job=noted.get("job_id") if restoring.items() <= noted.items() else None,
+                    noting=lambda job_id: notes.write({**restoring, "job_id": job_id}),
+                    report=self.log.info,
+                ),
+                deadline,
+            )
+            submitted = {
+                "job_id": str(condition.job_id),
+                "snapshot": snapshot,
+                "target": target,
+                "of": collection,
+                "began": began,
+            }
+            if not self.deferrable:
+                return self._done(context, hook, submitted, self.watch(client, condition, deadline).state)
+        return self.hand_over(condition, deadline, submitted)
+
+    def execute_complete(self, context: Context, event: Any = None, submitted: Any = None) -> dict[str, Any]:
+        """Resumed by the trigger's event."""
+        return self._done(context, self.hook(), submitted, outcome(event).state)
+
+    def _done(self, context: Context, hook: MilvusHook, submitted: dict[str, Any], state: str) -> dict[str, Any]:
+        target, snapshot = submitted["target"], submitted["snapshot"]
+        RetryNotes(context).forget()
+        self.wrote(context, hook, target, from_collections=[submitted["of"]], snapshot=snapshot)
+        return result(hook, target, submitted["began"], snapshot=snapshot, job_id=submitted["job_id"], state=state)

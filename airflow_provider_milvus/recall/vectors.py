@@ -1,0 +1,87 @@
+"""Dense vectors as the protocol carries them, as bytes, and as numbers to compute with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError
+from airflow_provider_milvus.schema import TYPES
+
+if TYPE_CHECKING:
+    import numpy as np
+
+_WRITABLE = {"FLOAT_VECTOR": "<f4", "FLOAT16_VECTOR": "<f2", "INT8_VECTOR": "i1"}
+"""NumPy's name for what one dimension is, by type: those that a DAG author can write as numbers."""
+_BITS = {"FLOAT_VECTOR": 32, "FLOAT16_VECTOR": 16, "BFLOAT16_VECTOR": 16, "INT8_VECTOR": 8, "BINARY_VECTOR": 1}
+
+
+def bytes_of_one(kind: str, dim: int) -> int:
+    return _BITS[kind] * dim // 8
+
+
+def as_bytes(field: Any, kind: str, dim: int) -> np.ndarray[Any, Any]:
+    """The vectors of a ``FieldData`` message: one row of bytes for each."""
+    import numpy as np
+
+    if kind == "FLOAT_VECTOR":
+        # Packed floats are the end of the encoded message; taking them from there is many times faster than one by one.
+        found = field.vectors.float_vector
+        encoded = found.SerializeToString()
+        held = encoded[len(encoded) - 4 * len(found.data) :]
+    else:
+        held = getattr(field.vectors, kind.lower())
+    return np.frombuffer(held, np.uint8).reshape(-1, bytes_of_one(kind, dim))
+
+
+def stacked(vectors: Sequence[bytes]) -> np.ndarray[Any, Any]:
+    """Some vectors, one row of bytes for each."""
+    import numpy as np
+
+    return np.frombuffer(b"".join(vectors), np.uint8).reshape(len(vectors), -1)
+
+
+def as_numbers(vectors: np.ndarray[Any, Any], kind: str) -> np.ndarray[Any, Any]:
+    """Rows of bytes as rows of numbers; a binary vector becomes one 0 or 1 for each bit."""
+    import numpy as np
+
+    if kind == "BINARY_VECTOR":
+        return np.unpackbits(vectors, axis=1).astype(np.float64)
+    if kind == "BFLOAT16_VECTOR":
+        # The upper half of a float32.
+        return (vectors.view("<u2").astype("<u4") << 16).view("<f4").astype(np.float64)
+    return vectors.view(_WRITABLE[kind]).astype(np.float64)
+
+
+def written(queries: Sequence[Sequence[float]], kind: str, dim: int) -> list[bytes]:
+    """Vectors that a DAG author wrote as numbers.
+
+    :raises MilvusInvalidArgumentError: they do not fit the field.
+    """
+    import numpy as np
+
+    if kind not in _WRITABLE:
+        raise MilvusInvalidArgumentError(f"queries: a {kind} cannot be given as numbers; leave queries out.")
+    encoded = []
+    for at, each in enumerate(queries):
+        try:
+            numbers = np.asarray(each, dtype=np.float64)
+        except (TypeError, ValueError):
+            raise MilvusInvalidArgumentError(f"queries[{at}] is no list of numbers.") from None
+        if numbers.shape != (dim,) or not np.isfinite(numbers).all():
+            raise MilvusInvalidArgumentError(f"queries[{at}] must be {dim} finite numbers.")
+        with np.errstate(over="ignore", invalid="ignore"):
+            kept = numbers.astype(_WRITABLE[kind])
+        if not np.allclose(kept.astype(np.float64), numbers, rtol=1e-2, atol=1e-3):
+            raise MilvusInvalidArgumentError(f"queries[{at}] has numbers that a {kind} cannot hold.")
+        encoded.append(kept.tobytes())
+    return encoded
+
+
+def placeholder(vector: bytes, kind: str) -> bytes:
+    """One vector as a search request wants it. The protocol's numbers for placeholders are those of the types."""
+    from pymilvus.grpc_gen import common_pb2
+
+    value = common_pb2.PlaceholderValue(tag="$0", type=TYPES[kind], values=[vector])
+    encoded: bytes = common_pb2.PlaceholderGroup(placeholders=[value]).SerializeToString()
+    return encoded
