@@ -12,7 +12,12 @@ from datetime import UTC, datetime
 from itertools import zip_longest
 from typing import Any
 
-from airflow_provider_milvus.exceptions import MilvusCollectionNotFoundError, MilvusServerError, MilvusUnsupportedError
+from airflow_provider_milvus.exceptions import (
+    MilvusCollectionNotFoundError,
+    MilvusRefusedError,
+    MilvusServerError,
+    MilvusUnsupportedError,
+)
 from airflow_provider_milvus.flow import Flow, Rpc
 
 _BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 10: 4, 11: 8}
@@ -75,6 +80,21 @@ def real_name(described: Any) -> str:
     return str(described.schema.name or described.collection_name)
 
 
+def find(name: str) -> Flow[Any | None]:
+    """What describing a collection tells; ``None`` when there is none of that name.
+
+    :raises MilvusDatabaseNotFoundError: the database is what is missing.
+    :raises MilvusRefusedError: the name is an alias.
+    """
+    try:
+        described = yield from describe(name)
+    except MilvusCollectionNotFoundError:
+        return None
+    if (real := real_name(described)) != name:
+        raise MilvusRefusedError(f"{name!r} is an alias of the collection {real!r}: name the collection itself.")
+    return described
+
+
 def databases() -> Flow[list[str]]:
     answer = yield Rpc("ListDatabases")
     return sorted(answer.db_names)
@@ -111,6 +131,12 @@ def aliases() -> Flow[dict[str, list[str]]]:
         described = yield Rpc("DescribeAlias", {"alias": alias})
         found.setdefault(described.collection, []).append(alias)
     return found
+
+
+def aliases_of(collection_name: str) -> Flow[list[str]]:
+    """One collection's aliases, also those of Milvus Lite, which leaves them out when it describes a collection."""
+    answer = yield Rpc("ListAliases", {"collection_name": collection_name})
+    return sorted(answer.aliases)
 
 
 def details(collection_name: str) -> Flow[Details]:

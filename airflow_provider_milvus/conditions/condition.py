@@ -57,6 +57,10 @@ class Condition:
 
     never: ClassVar[type[MilvusError]] = MilvusNeverMetError
     """What is raised when a look says that it will never be met."""
+    revives: ClassVar[bool] = False
+    """Whether :meth:`revive` does anything."""
+    if_it_stands_still: ClassVar[str] = ""
+    """What to do when nothing moves, in words."""
     _registered: ClassVar[dict[str, type[Condition]]] = {}
 
     def __init_subclass__(cls, **keywords: Any) -> None:
@@ -138,15 +142,14 @@ def wait_for(
         if now.verdict is Verdict.NEVER:
             raise never_met(condition, now)
         still = time.monotonic() - moved
-        if interrupted and not revived and still >= min(REVIVE_AFTER, stall_timeout or REVIVE_AFTER):
+        if interrupted and condition.revives and not revived and still >= min(REVIVE_AFTER, stall_timeout or REVIVE_AFTER):
             report(f"Nothing has moved for {still:.0f} s since the server came back: submitting the load again, once.")
             yield from condition.revive()
             revived, moved = True, time.monotonic()
         elif stall_timeout is not None and still >= stall_timeout:
             raise MilvusLoadStalledError(
                 f"{condition} has stood still at {now} for {still:.0f} s (stall_timeout {stall_timeout:g} s). "
-                "The server still says so. A lack of memory looks like this, too: see the query coordinator's log, "
-                "make room, then release and load it again."
+                f"The server still says so. {condition.if_it_stands_still}".strip()
             )
         try:
             waited = time.monotonic() - began

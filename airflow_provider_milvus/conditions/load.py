@@ -20,6 +20,9 @@ LOAD_STATES = ("NotExist", "NotLoad", "Loading", "Loaded")
 """The names of Milvus's ``LoadState``, by number."""
 
 
+_STUCK = "A lack of memory looks like this, too: see the query coordinator's log, make room, then release and load it again."
+
+
 @dataclass(frozen=True)
 class LoadState(Condition):
     """A collection, or each of the named partitions, is ``Loaded`` or ``NotLoad``.
@@ -34,6 +37,7 @@ class LoadState(Condition):
     partition_names: list[str] = field(default_factory=list)
     target_state: str = "Loaded"
     fail_if_not_loading: bool = False
+    if_it_stands_still: ClassVar[str] = _STUCK
 
     def look(self) -> Flow[Observation]:
         states = yield from load_states(self.collection_name, self.partition_names)
@@ -56,6 +60,7 @@ class LoadFinished(LoadState):
 
     fail_if_not_loading: bool = True
     never: ClassVar[type[MilvusError]] = MilvusLoadFailedError
+    revives: ClassVar[bool] = True
     started: bool = False
     options: dict[str, Any] = field(default_factory=dict)
 
@@ -121,6 +126,7 @@ class Refreshed(Condition):
     """A refresh, which brings newly imported segments of a loaded collection into memory, is through."""
 
     collection_name: str
+    if_it_stands_still: ClassVar[str] = _STUCK
 
     def look(self) -> Flow[Observation]:
         answer = yield Rpc("GetLoadingProgress", {"collection_name": self.collection_name})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -39,3 +40,8 @@ class MilvusOperator(BaseOperator):
 
     def hook(self) -> MilvusHook:
         return MilvusHook(self.milvus_conn_id, self.database, self.timeout)
+
+
+def result(hook: MilvusHook, collection: str, began: float, **more: Any) -> dict[str, Any]:
+    """What an operator returns: small and JSON-safe. ``began`` is in seconds since the epoch."""
+    return {"collection": collection, "database": hook.settings.database, **more, "seconds": round(time.time() - began, 3)}

@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import conf
-
-from airflow_provider_milvus.arguments import name, names, one_of, optional_seconds, seconds
+from airflow_provider_milvus.arguments import name, names, one_of
 from airflow_provider_milvus.exceptions import (
     MilvusError,
     MilvusInvalidArgumentError,
@@ -24,14 +21,14 @@ from airflow_provider_milvus.exceptions import (
 from airflow_provider_milvus.operators.base import MilvusOperator
 from airflow_provider_milvus.operators.reclaim import MilvusReclaimMemoryOperator
 from airflow_provider_milvus.operators.restore import MilvusRestoreLoadOperator
-from airflow_provider_milvus.triggers.milvus import MilvusConditionTrigger, outcome
+from airflow_provider_milvus.operators.watched import WatchedOperator
+from airflow_provider_milvus.triggers.milvus import outcome
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_milvus.client import BoundedClient
-    from airflow_provider_milvus.conditions import LoadFinished, Observation, Refreshed
-    from airflow_provider_milvus.flow import Deadline, Flow
+    from airflow_provider_milvus.conditions import LoadFinished
+    from airflow_provider_milvus.flow import Flow
     from airflow_provider_milvus.hooks.milvus import MilvusHook
     from airflow_provider_milvus.memory import Submitted
 
@@ -47,9 +44,6 @@ __all__ = [
 
 UNDO_TIMEOUT = 30.0
 """Seconds for taking a load back, after a timeout (in addition to it) or a kill."""
-
-BACKSTOP = timedelta(seconds=30)
-"""The trigger ends by itself and says what it saw; Airflow's own timeout comes later, where no triggerer runs."""
 
 
 class MilvusReleaseCollectionOperator(MilvusOperator):
@@ -132,63 +126,7 @@ class MilvusReleasePartitionsOperator(MilvusReleaseCollectionOperator):
         return names("partition_names", self.partition_names)
 
 
-class _WatchedOperator(MilvusOperator):
-    """Submit long work, then watch it: here, or in the triggerer."""
-
-    template_fields: Sequence[str] = (*MilvusOperator.template_fields, "collection_name")
-
-    def __init__(
-        self,
-        *,
-        collection_name: str,
-        poll_interval: float = 2.0,
-        stall_timeout: float | None = None,
-        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.collection_name = collection_name
-        self.poll_interval = seconds("poll_interval", poll_interval)
-        self.stall_timeout = optional_seconds("stall_timeout", stall_timeout)
-        self.deferrable = deferrable
-
-    def _watch(self, client: BoundedClient, condition: LoadFinished | Refreshed, deadline: Deadline) -> Observation:
-        from airflow_provider_milvus.conditions import wait_for
-
-        return client.run(
-            wait_for(
-                condition,
-                deadline,
-                poll_interval=self.poll_interval,
-                eager=True,
-                stall_timeout=self.stall_timeout,
-                report=self.log.info,
-            ),
-            deadline,
-        )
-
-    def _hand_over(
-        self, condition: LoadFinished | Refreshed, deadline: Deadline, resume_with: dict[str, Any], undo_on_kill: bool
-    ) -> NoReturn:
-        left = max(deadline.remaining, 0.001)
-        self.defer(
-            trigger=MilvusConditionTrigger(
-                condition=condition.serialize(),
-                end=time.time() + left,
-                milvus_conn_id=self.milvus_conn_id,
-                database=self.database,
-                poll_interval=self.poll_interval,
-                stall_timeout=self.stall_timeout,
-                undo_on_kill=undo_on_kill,
-            ),
-            method_name="execute_complete",
-            kwargs={"submitted": resume_with},
-            timeout=timedelta(seconds=left) + BACKSTOP,
-        )
-        raise AssertionError("defer() does not return")
-
-
-class MilvusLoadCollectionOperator(_WatchedOperator):
+class MilvusLoadCollectionOperator(WatchedOperator):
     """Load a collection into memory; done when the server says Loaded.
 
     The load is submitted, then watched, with its progress in the log. It fails at once when Loading turns into NotLoad (out
@@ -274,9 +212,9 @@ class MilvusLoadCollectionOperator(_WatchedOperator):
             if submitted.state == "Loaded":
                 return self._finish(hook, resume_with, lambda: 100)
             if not self.deferrable:
-                return self._finish(hook, resume_with, lambda: self._watch(client, condition, deadline).progress)
+                return self._finish(hook, resume_with, lambda: self.watch(client, condition, deadline).progress)
         self._loading = None
-        return self._hand_over(condition, deadline, resume_with, undo_on_kill=self.release_on_kill)
+        return self.hand_over(condition, deadline, resume_with, undo_on_kill=self.release_on_kill)
 
     def execute_complete(self, context: Context, event: Any = None, submitted: Any = None) -> dict[str, Any]:
         """Resumed by the trigger's event."""
@@ -346,7 +284,7 @@ class MilvusLoadPartitionsOperator(MilvusLoadCollectionOperator):
         return names("partition_names", self.partition_names)
 
 
-class MilvusRefreshLoadOperator(_WatchedOperator):
+class MilvusRefreshLoadOperator(WatchedOperator):
     """Bring segments that came after the load, such as a bulk import's, into a loaded collection's memory.
 
     Returns ``collection``, ``database``, ``previous_state``, ``state``, ``progress`` and ``seconds``. The collection stays
@@ -371,8 +309,8 @@ class MilvusRefreshLoadOperator(_WatchedOperator):
             condition = client.run(memory.submit_refresh(collection), deadline)
             submitted = {"collection": condition.collection_name, "began": began}
             if not self.deferrable:
-                return self._refreshed(hook, submitted, self._watch(client, condition, deadline).progress)
-        return self._hand_over(condition, deadline, submitted, undo_on_kill=False)
+                return self._refreshed(hook, submitted, self.watch(client, condition, deadline).progress)
+        return self.hand_over(condition, deadline, submitted)
 
     def execute_complete(self, context: Context, event: Any = None, submitted: Any = None) -> dict[str, Any]:
         """Resumed by the trigger's event."""

@@ -16,7 +16,7 @@ from airflow_provider_milvus.exceptions import (
     MilvusUnavailableError,
 )
 from airflow_provider_milvus.hooks.milvus import MilvusHook
-from airflow_provider_milvus.sensors.milvus import MilvusConditionSensor
+from airflow_provider_milvus.sensors.base import MilvusConditionSensor
 from airflow_provider_milvus.triggers.demand import MilvusDemandTrigger, at_least_one, demanded
 
 if TYPE_CHECKING:

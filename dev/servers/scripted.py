@@ -8,18 +8,21 @@ that its deadline left.
 
 from __future__ import annotations
 
+import json
 import re
 import socket
 import threading
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_provider_milvus.pymilvus_import import import_pymilvus
+from airflow_provider_milvus.schema import Schema
+from airflow_provider_milvus.wire import schema_bytes
 from dev.servers.process import free_ports
 
 MADE = 1_700_000_000_000
@@ -48,7 +51,8 @@ class ReceivedCall:
 @dataclass(slots=True)
 class Collection:
     """``now`` is what the last look saw, ``to_come`` what the next ones will; ``on_load`` and ``on_release`` are what comes
-    after such a call."""
+    after such a call. One with a ``schema`` has rows, of which only the ``keys`` are kept: as in 2.3.5, an insert adds keys
+    that are there already once more, and nothing is counted that is not loaded."""
 
     now: State = NOT_LOADED
     to_come: list[State] = field(default_factory=list)
@@ -58,6 +62,15 @@ class Collection:
     properties: dict[str, str] = field(default_factory=dict)
     number: int = 0
     refresh_progress: int = 100
+    schema: Any = None
+    """A ``CollectionSchema``, if it was created over the wire or with :func:`collection_schema`."""
+    keys: list[Any] = field(default_factory=list)
+    indexes: list[dict[str, Any]] = field(default_factory=list)
+    """Fields of ``IndexDescription``."""
+
+    @property
+    def primary(self) -> Any:
+        return next(each for each in self.schema.fields if each.is_primary_key)
 
     def become(self, states: Sequence[State]) -> None:
         self.now, self.to_come = states[0], list(states)
@@ -67,6 +80,9 @@ class Collection:
             self.now = self.to_come.pop(0)
         return self.now
 
+
+_LARGE_MESSAGES = ("grpc.max_receive_message_length", 64 << 20)
+"""As Milvus's own ``proxy.grpc.serverMaxRecvSize``."""
 
 SILENCE = 30.0
 """Seconds that stand for ever: a caller without any patience of its own fails its test instead of hanging it."""
@@ -116,6 +132,14 @@ def unanswered(server: ScriptedMilvus, request: Any, context: Any) -> Any:
     return answer
 
 
+def lost(server: ScriptedMilvus, request: Any, context: Any) -> None:
+    """Carry the call out, and break the connection in place of an answer."""
+    import grpc
+
+    server.carry_out(request)
+    context.abort(grpc.StatusCode.UNAVAILABLE, "Socket closed")
+
+
 def no_change(server: ScriptedMilvus, request: Any, context: Any) -> None:
     """The model's own answer; for a step that is to come later."""
 
@@ -154,7 +178,7 @@ class ScriptedMilvus:
 
         self._stopping = threading.Event()
         self._workers = ThreadPoolExecutor(max_workers=16)
-        self._server = grpc.server(self._workers, options=[("grpc.so_reuseport", 0)])
+        self._server = grpc.server(self._workers, options=[("grpc.so_reuseport", 0), _LARGE_MESSAGES])
         self._server.add_generic_rpc_handlers([_Handler(self)])
         self._server.add_insecure_port(f"127.0.0.1:{self.port}")
         self._server.start()
@@ -260,7 +284,7 @@ class ScriptedMilvus:
         properties = [{"key": key, "value": value} for key, value in found.properties.items()]
         return {
             "collection_name": request.collection_name,
-            "schema": {"name": name},
+            "schema": found.schema or {"name": name},
             "aliases": found.aliases,
             "properties": properties,
             "collectionID": found.number,
@@ -307,12 +331,68 @@ class ScriptedMilvus:
         found.become(found.on_release)
         return {}
 
+    def _on_create_collection(self, request: Any) -> Any:
+        from pymilvus.grpc_gen import schema_pb2
+
+        if request.collection_name in self.collections:
+            return Refusal(65535, "create duplicate collection with different parameters")
+        schema = schema_pb2.CollectionSchema.FromString(request.schema)
+        self.add(request.collection_name, schema=schema, properties={each.key: each.value for each in request.properties})
+        return {}
+
+    def _on_create_index(self, request: Any) -> Any:
+        found = self._found(request)
+        if found is None:
+            return self._missing(request)
+        if any(each["field_name"] == request.field_name for each in found.indexes):
+            return Refusal(65535, "CreateIndex failed: at most one distinct index is allowed per field")
+        name = request.index_name or request.field_name
+        found.indexes.append(
+            {"index_name": name, "field_name": request.field_name, "params": list(request.extra_params), "state": 3}
+        )
+        return {}
+
+    def _on_describe_index(self, request: Any) -> Any:
+        found = self._found(request)
+        if found is None:
+            return self._missing(request)
+        if not found.indexes:
+            return Refusal(700, f"index not found[collection={request.collection_name}]")
+        return {"index_descriptions": found.indexes}
+
+    def _on_drop_index(self, request: Any) -> Any:
+        found = self._found(request)
+        if found is None:
+            return self._missing(request)
+        found.indexes = [each for each in found.indexes if each["index_name"] != request.index_name]
+        return {}
+
+    def _on_create_alias(self, request: Any) -> Any:
+        if self._real(request.alias) != request.alias:
+            return Refusal(1602, f"alias already exist[alias={request.alias}]")
+        return self._point(request)
+
+    def _on_alter_alias(self, request: Any) -> Any:
+        if self._real(request.alias) == request.alias:
+            return Refusal(1600, f"alias not found[alias={request.alias}]")
+        return self._point(request)
+
+    def _point(self, request: Any) -> Any:
+        if request.collection_name not in self.collections:
+            return self._missing(request)
+        for name, each in self.collections.items():
+            each.aliases = [alias for alias in each.aliases if alias != request.alias]
+            if name == request.collection_name:
+                each.aliases.append(request.alias)
+        return {}
+
     def _on_drop_collection(self, request: Any) -> dict[str, Any]:
         self.collections.pop(request.collection_name, None)
         return {}
 
     def _on_list_aliases(self, request: Any) -> dict[str, Any]:
-        return {"aliases": [alias for each in self.collections.values() for alias in each.aliases]}
+        asked = {request.collection_name} if request.collection_name else self.collections.keys()
+        return {"aliases": [alias for name, each in self.collections.items() if name in asked for alias in each.aliases]}
 
     def _on_describe_alias(self, request: Any) -> Any:
         real = self._real(request.alias)
@@ -321,7 +401,59 @@ class ScriptedMilvus:
         return {"alias": request.alias, "collection": real}
 
     def _on_insert(self, request: Any) -> dict[str, Any]:
-        return {"insert_cnt": request.num_rows, "IDs": {"int_id": {"data": range(request.num_rows)}}}
+        found = self._found(request)
+        if found is None or found.schema is None:
+            return {"insert_cnt": request.num_rows, "IDs": {"int_id": {"data": range(request.num_rows)}}}
+        self._numbered += request.num_rows
+        made = range(self._numbered - request.num_rows, self._numbered)
+        keys = list(made) if found.primary.autoID else _keys(request, found.primary)
+        found.keys += keys
+        return {"insert_cnt": len(keys)}
+
+    def _on_upsert(self, request: Any) -> Any:
+        found = self._found(request)
+        if found is None:
+            return self._missing(request)
+        keys = _keys(request, found.primary)
+        found.keys = [each for each in found.keys if each not in set(keys)] + keys
+        return {"upsert_cnt": len(keys)}
+
+    def _on_delete(self, request: Any) -> Any:
+        found = self._found(request)
+        if found is None:
+            return self._missing(request)
+        named = _named(request.expr)
+        found.keys = [each for each in found.keys if each not in named]
+        return {"delete_cnt": len(named)}
+
+    def _on_query(self, request: Any) -> Any:
+        """It counts, all rows or those with the keys that are named."""
+        found = self._found(request)
+        if found is None:
+            return self._missing(request)
+        if found.now[0] != "Loaded":
+            return Refusal(101, f"collection not loaded[collection={request.collection_name}]")
+        named = _named(request.expr) if request.expr else found.keys
+        count = sum(each in named for each in found.keys)
+        return {"fields_data": [{"type": 5, "field_name": "count(*)", "scalars": {"long_data": {"data": [count]}}}]}
+
+
+def collection_schema(name: str, said: Mapping[str, Any]) -> Any:
+    """The ``CollectionSchema`` of what a DAG author says."""
+    from pymilvus.grpc_gen import schema_pb2
+
+    return schema_pb2.CollectionSchema.FromString(schema_bytes(name, Schema.of(said)))
+
+
+def _keys(request: Any, primary: Any) -> list[Any]:
+    scalars = next(each.scalars for each in request.fields_data if each.field_name == primary.name)
+    return [*scalars.long_data.data, *scalars.string_data.data]
+
+
+def _named(expression: str) -> list[Any]:
+    """The keys in an expression such as ``id in [1, 2]``."""
+    keys: list[Any] = json.loads(expression.partition(" in ")[2])
+    return keys
 
 
 class _Handler:

@@ -10,11 +10,20 @@ import pytest
 
 from airflow_provider_milvus.conditions import (
     LOAD_STATES,
+    CollectionExists,
+    Compacted,
     Condition,
+    Flushed,
+    GraceOver,
+    ImportFinished,
+    IndexBuilt,
     LoadFinished,
     LoadState,
     Observation,
     Refreshed,
+    RowCount,
+    SnapshotRestored,
+    SubmittedImport,
     Verdict,
     load_states,
     wait_for,
@@ -362,6 +371,15 @@ EXAMPLES = [
     LoadState("docs", ["p1", "p2"], "NotLoad", True),
     LoadFinished("docs", ["p1"], started=True, options={"replica_number": 2, "resource_groups": ["rg"]}),
     Refreshed("docs"),
+    CollectionExists("docs", exists=False),
+    IndexBuilt("docs", "vector", "by_vector"),
+    GraceOver("docs_2", "docs", 1_700_000_000.5),
+    ImportFinished("docs", ["448707763884413158", "job-1"]),
+    SubmittedImport("docs", ["1"]),
+    RowCount("docs", 1000, "lang == 'en'", ["p1"]),
+    Flushed("docs", [448707763884413158], 448707763884413159),
+    Compacted(448707763884413158, 3, "docs"),
+    SnapshotRestored(448707763884413158, "docs"),
 ]
 
 

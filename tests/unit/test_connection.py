@@ -45,6 +45,8 @@ def test_a_host_alone_gets_every_default(connection):
         "metrics_url": None,
         "metrics_matchers": None,
         "console_url": None,
+        "rest_url": None,
+        "cloud": {},
     }
     assert settings.token.get_secret_value() == ""
 
@@ -359,6 +361,52 @@ def test_a_password_in_the_metrics_url_is_masked_and_in_no_text(connection):
     assert SECRET in settings.metrics_passwords
     assert SECRET not in repr(settings) + str(settings) + settings.where
     assert SECRET not in refusal(connection(host="h", metrics_url=f"{address}?x"))
+
+
+@pytest.mark.parametrize(
+    ("extra", "rest_url", "cloud"),
+    [
+        ({}, None, {}),
+        ({"rest_url": "http://gateway:8080/milvus/"}, "http://gateway:8080/milvus", {}),
+        (
+            {"rest_url": "https://api.cloud.zilliz.com", "cluster_id": "in01-0123"},
+            "https://api.cloud.zilliz.com",
+            {"clusterId": "in01-0123"},
+        ),
+        (
+            {"rest_url": "https://api.cloud.zilliz.com", "project_id": "proj-1", "region_id": "aws-us-west-2"},
+            "https://api.cloud.zilliz.com",
+            {"projectId": "proj-1", "regionId": "aws-us-west-2"},
+        ),
+    ],
+)
+def test_imports_go_to_the_server_itself_or_to_another_address(connection, extra, rest_url, cloud):
+    settings = ConnectionSettings.of(connection(host="h", **extra))
+    assert (settings.rest_url, settings.cloud) == (rest_url, cloud)
+
+
+@pytest.mark.parametrize(
+    ("extra", "named"),
+    [
+        ({"rest_url": "gateway:8080"}, "rest_url 'gateway:8080' must be an http"),
+        ({"rest_url": "http://"}, "rest_url"),
+        ({"rest_url": "http://h:99999"}, "rest_url"),
+        ({"rest_url": "http://h/?key=secret"}, "no query"),
+        ({"cluster_id": "in01-0123"}, "need rest_url"),
+        ({"rest_url": "http://h", "project_id": "p"}, "belong together"),
+        ({"rest_url": "http://h", "cluster_id": "c", "project_id": "p", "region_id": "r"}, "not all"),
+    ],
+)
+def test_an_address_for_imports_that_cannot_work_is_refused_by_name(connection, extra, named):
+    told = refusal(connection(host="h", **extra))
+    assert named in told
+    assert "secret" not in told
+
+
+def test_credentials_in_the_address_for_imports_are_refused_and_not_repeated(connection):
+    told = refusal(connection(host="h", rest_url="http://root:secret@h"))
+    assert "rest_url holds credentials" in told
+    assert "secret" not in told
 
 
 def test_a_wrong_connection_is_never_tried_again(connection):

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from airflow_provider_milvus.exceptions import (
     MilvusCollectionNotFoundError,
     MilvusError,
+    MilvusNotTakenError,
     MilvusRateLimitError,
     MilvusTimeoutError,
     MilvusUnavailableError,
@@ -26,6 +27,7 @@ from airflow_provider_milvus.flow import (
     Flow,
     Method,
     Pause,
+    Rest,
     Rpc,
     drive,
     drive_async,
@@ -171,6 +173,10 @@ class TestSentOnce:
             run(one(INSERT), Deadline(60), attempts, clock)
         assert raised.value is error
         assert len(attempts.calls) == 1
+
+    def test_but_again_where_it_was_certainly_not_taken(self, clock):
+        attempts = Attempts(clock, MilvusNotTakenError("503"), MilvusNotTakenError("refused"), "done")
+        assert run(one(Rest("/jobs/create", repeatable=False)), Deadline(60), attempts, clock) == "done"
 
     def test_a_release_that_may_wait_in_the_servers_queue(self, clock):
         attempts = Attempts(clock, 99)

@@ -1,0 +1,178 @@
+"""Operators for indexes: create one and wait until it is built, and drop one.
+
+What they do is in ``indexes.py`` and ``conditions/collection.py``, imported when a task runs.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_milvus.arguments import name, one_of
+from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError
+from airflow_provider_milvus.operators.base import MilvusOperator, result
+from airflow_provider_milvus.operators.retry_notes import RetryNotes
+from airflow_provider_milvus.operators.watched import WatchedOperator
+from airflow_provider_milvus.triggers.milvus import outcome
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_milvus.definition import Index
+    from airflow_provider_milvus.hooks.milvus import MilvusHook
+
+
+class MilvusCreateIndexOperator(WatchedOperator):
+    """Create an index and wait until the server has built it.
+
+    Submitted, then watched: done when it is ``Finished`` and no row is pending. Rows that are not flushed have no index yet
+    and are not waited for. Returns ``collection``, ``database``, ``created``, ``index``, ``state`` and ``seconds``.
+
+    :param collection_name: the collection, or an alias of it. (templated)
+    :param field_name: the field. (templated)
+    :param index_type: such as ``"HNSW"`` or ``"STL_SORT"``. (templated)
+    :param metric_type: of a vector field, such as ``"COSINE"``; empty: the server's choice, which differs between versions.
+        (templated)
+    :param index_params: of the index type, such as ``{"M": 16, "efConstruction": 200}``. (templated)
+    :param index_name: empty: the field's name. (templated)
+    :param if_exists: when the field has an index: ``"skip"``: leave it as it is, and wait until it is built; ``"check"``: fail
+        when it differs; ``"fail"``. A retry takes an equal one for its own.
+    :param wait: False: done when the server has taken the request.
+    :param poll_interval: seconds between two looks, at most.
+    :param stall_timeout: fail when nothing moves for so many seconds; None: only ``timeout`` ends it.
+    :param deferrable: wait in the triggerer. Default: ``[operators] default_deferrable``.
+    :raises MilvusRefusedError, MilvusSchemaDriftError: the field has an index. Nothing was changed.
+    :raises MilvusIndexFailedError: the server gave up building it; the index is there, and Failed.
+    :raises MilvusTimeoutError: not built in time; the server goes on building.
+    """
+
+    template_fields: Sequence[str] = (
+        *WatchedOperator.template_fields,
+        "field_name",
+        "index_type",
+        "metric_type",
+        "index_params",
+        "index_name",
+    )
+
+    def __init__(
+        self,
+        *,
+        field_name: str,
+        index_type: str = "AUTOINDEX",
+        metric_type: str = "",
+        index_params: Mapping[str, Any] | None = None,
+        index_name: str = "",
+        if_exists: str = "skip",
+        wait: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.field_name = field_name
+        self.index_type = index_type
+        self.metric_type = metric_type
+        self.index_params = index_params
+        self.index_name = index_name
+        self.if_exists = one_of("if_exists", if_exists, ("skip", "check", "fail"))
+        self.wait = wait
+
+    def _wanted(self) -> Index:
+        from airflow_provider_milvus.definition import Index
+
+        said = {"field_name": self.field_name, "index_type": self.index_type, "metric_type": self.metric_type}
+        return Index.of({**said, "params": self.index_params, "index_name": self.index_name})
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        from airflow_provider_milvus import indexes
+
+        named, began, hook = name("collection_name", self.collection_name), time.time(), self.hook()
+        wanted, notes = self._wanted(), RetryNotes(context)
+        creating = {"creating": wanted.as_dict(), "of": named}
+        begun = notes.read() == creating
+        with hook.client() as client:
+            deadline = hook.deadline()
+            condition, created = client.run(
+                indexes.submit_index(
+                    named,
+                    wanted,
+                    if_exists=self.if_exists,
+                    own=begun,
+                    noting=lambda: notes.write(creating),
+                    report=self.log.info,
+                ),
+                deadline,
+            )
+            submitted = {
+                "collection": condition.collection_name,
+                "index": condition.index_name,
+                "created": created or begun,
+                "began": began,
+            }
+            if not self.wait:
+                return self._done(context, hook, submitted, "Submitted")
+            if not self.deferrable:
+                return self._done(context, hook, submitted, self.watch(client, condition, deadline).state)
+        return self.hand_over(condition, deadline, submitted)
+
+    def execute_complete(self, context: Context, event: Any = None, submitted: Any = None) -> dict[str, Any]:
+        """Resumed by the trigger's event."""
+        return self._done(context, self.hook(), submitted, outcome(event).state)
+
+    def _done(self, context: Context, hook: MilvusHook, submitted: dict[str, Any], state: str) -> dict[str, Any]:
+        RetryNotes(context).forget()
+        collection, index, created = submitted["collection"], submitted["index"], submitted["created"]
+        return result(hook, collection, submitted["began"], created=created, index=index, state=state)
+
+
+class MilvusDropIndexOperator(MilvusOperator):
+    """Drop an index; done when the server does not have it any more. Name it, or its field, or both.
+
+    A retry after a drop whose end was not seen succeeds. Returns ``collection``, ``database``, ``dropped`` (the names of the
+    indexes, one or none) and ``seconds``.
+
+    :param collection_name: the collection itself, not an alias. (templated)
+    :param field_name: the field. (templated)
+    :param index_name: the index. (templated)
+    :param if_missing: ``"fail"`` or ``"skip"``: the index does not exist. A missing collection always fails.
+    :raises MilvusRefusedError: the collection is in memory, where Milvus drops no index: release it first; or the name is an
+        alias. Nothing was changed.
+    :raises MilvusIndexNotFoundError, MilvusCollectionNotFoundError, MilvusDatabaseNotFoundError: it does not exist.
+    """
+
+    template_fields: Sequence[str] = (*MilvusOperator.template_fields, "collection_name", "field_name", "index_name")
+
+    def __init__(
+        self, *, collection_name: str, field_name: str = "", index_name: str = "", if_missing: str = "fail", **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        if not field_name and not index_name:
+            raise MilvusInvalidArgumentError("field_name and index_name are both empty: say which index to drop.")
+        self.collection_name = collection_name
+        self.field_name = field_name
+        self.index_name = index_name
+        self.if_missing = one_of("if_missing", if_missing, ("fail", "skip"))
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        from airflow_provider_milvus import indexes
+
+        wanted, began, hook = name("collection_name", self.collection_name), time.time(), self.hook()
+        named = {"field_name": self.field_name, "index_name": self.index_name}
+        if not any(named.values()):
+            raise MilvusInvalidArgumentError("field_name and index_name are both empty: say which index to drop.")
+        notes = RetryNotes(context)
+        dropping, noted = [wanted, self.field_name, self.index_name], notes.read()
+        earlier = noted.get("found") if noted.get("dropping") == dropping else None
+        with hook.client() as client:
+            dropped = client.run(
+                indexes.drop_index(
+                    wanted,
+                    **named,
+                    skip_if_missing=self.if_missing == "skip" or earlier is not None,
+                    noting=lambda found: notes.write({"dropping": dropping, "found": found}),
+                    report=self.log.info,
+                ),
+                hook.deadline(),
+            )
+        notes.forget()
+        return result(hook, wanted, began, dropped=dropped or ([earlier] if earlier else []))

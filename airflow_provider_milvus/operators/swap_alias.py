@@ -1,0 +1,140 @@
+"""The operator that swaps an alias from one collection to the next.
+
+What it does is in ``aliases.py``, imported when a task runs.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_milvus.arguments import name, one_of, optional_seconds
+from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError
+from airflow_provider_milvus.operators.base import result
+from airflow_provider_milvus.operators.retry_notes import RetryNotes
+from airflow_provider_milvus.operators.watched import WatchedOperator
+from airflow_provider_milvus.operators.writes import MilvusWriteOperator
+from airflow_provider_milvus.triggers.milvus import outcome
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_milvus.hooks.milvus import MilvusHook
+
+
+class MilvusSwapAliasOperator(WatchedOperator, MilvusWriteOperator):
+    """Point an alias to a collection, in one step for whoever searches through it; then, if asked, release or drop the old one.
+
+    Done when the server shows it. An alias that does not exist is made. The old collection is looked at just before it is
+    released or dropped: it is kept when another alias points to it, and when the swap was taken back meanwhile the task fails,
+    without a retry that would repeat the swap. A retry knows the old collection from the first try.
+
+    Returns ``alias``, ``collection``, ``database``, ``old`` (None: the alias is new, or pointed there before this run),
+    ``changed``, ``old_is`` (``"kept"``, ``"released"``, ``"dropped"``, ``"gone"`` or None), ``reason`` where that is not what
+    was asked for, and ``seconds``.
+
+    :param alias: the alias. (templated)
+    :param collection_name: the collection it is to point to; not an alias. (templated)
+    :param expected_old: swap only if the alias points to this collection now. (templated)
+    :param require_loaded: refuse a collection that is not in memory: every search would fail at once.
+    :param grace_period: seconds, or a timedelta, between the swap and what becomes of the old one, for searches under way and
+        for second thoughts. It comes on top of ``timeout``. None: none. (templated)
+    :param then: ``"keep"``, ``"release"`` or ``"drop"`` the old collection.
+    :param poll_interval: seconds between two looks at the alias in the grace period.
+    :param deferrable: wait in the triggerer. Default: ``[operators] default_deferrable``.
+    :raises MilvusRefusedError: the collection is not in memory; the alias points elsewhere than expected, or is a collection's
+        name. Nothing was changed.
+    :raises MilvusAliasMovedError: somebody pointed the alias elsewhere in the grace period. The old collection was left alone.
+    :raises MilvusCollectionNotFoundError, MilvusDatabaseNotFoundError: it does not exist. Nothing was changed.
+    """
+
+    template_fields: Sequence[str] = (*WatchedOperator.template_fields, "alias", "expected_old", "grace_period")
+
+    def __init__(
+        self,
+        *,
+        alias: str,
+        expected_old: str | None = None,
+        require_loaded: bool = True,
+        grace_period: float | timedelta | str | None = None,
+        then: str = "keep",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.alias = alias
+        self.expected_old = expected_old
+        self.require_loaded = require_loaded
+        self.grace_period = grace_period
+        if not isinstance(grace_period, str):
+            _grace(grace_period)
+        self.then = one_of("then", then, ("keep", "release", "drop"))
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        from airflow_provider_milvus import aliases
+        from airflow_provider_milvus.conditions import GraceOver
+        from airflow_provider_milvus.flow import Deadline
+
+        began, hook = time.time(), self.hook()
+        alias, target = name("alias", self.alias), name("collection_name", self.collection_name)
+        grace, notes = _grace(self.grace_period), RetryNotes(context)
+        noted = notes.read()
+        earlier = noted if noted.get("swapping") == [alias, target] else None
+        with hook.client() as client:
+            swapped = client.run(
+                aliases.swap(
+                    alias,
+                    target,
+                    expected_old=None if self.expected_old is None else name("expected_old", self.expected_old),
+                    require_loaded=self.require_loaded,
+                    noting=lambda old: notes.write({"swapping": [alias, target], "old": old, "at": time.time()}),
+                    report=self.log.info,
+                ),
+                hook.deadline(),
+            )
+            submitted = {"collection": target, "old": swapped.old, "changed": swapped.changed, "began": began}
+            since = time.time()
+            if not swapped.changed and earlier is not None:
+                submitted |= {"old": earlier["old"], "changed": True}
+                since = earlier["at"]
+            until = since + grace
+            left = until - time.time()
+            if submitted["old"] is None or left <= 0:
+                return self._done(context, hook, submitted)
+            condition = GraceOver(target, alias, until)
+            deadline = Deadline(left + hook.deadline().seconds)
+            if not self.deferrable:
+                self.watch(client, condition, deadline)
+                return self._done(context, hook, submitted)
+        return self.hand_over(condition, deadline, submitted)
+
+    def execute_complete(self, context: Context, event: Any = None, submitted: Any = None) -> dict[str, Any]:
+        """Resumed by the trigger's event."""
+        outcome(event)
+        return self._done(context, self.hook(), submitted)
+
+    def _done(self, context: Context, hook: MilvusHook, submitted: dict[str, Any]) -> dict[str, Any]:
+        from airflow_provider_milvus import aliases
+
+        target, old = submitted["collection"], submitted["old"]
+        more: dict[str, Any] = {"alias": self.alias, "old": old, "changed": submitted["changed"], "old_is": None}
+        if old is not None:
+            with hook.client() as client:
+                deadline = hook.deadline()
+                fate = client.run(aliases.retire(self.alias, target, old, self.then, deadline, report=self.log.info), deadline)
+            more |= {"old_is": fate.fate, **({"reason": fate.reason} if fate.reason else {})}
+        if submitted["changed"]:
+            self.wrote(context, hook, self.alias, from_collections=[each for each in (target, old) if each], points_to=target)
+        RetryNotes(context).forget()
+        return result(hook, target, submitted["began"], **more)
+
+
+def _grace(value: Any) -> float:
+    """Seconds; 0 is none, as it reads, and a template renders to text."""
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            raise MilvusInvalidArgumentError(f"grace_period must be a number of seconds, not {value!r}.") from None
+    return optional_seconds("grace_period", value or None) or 0.0

@@ -1,0 +1,124 @@
+"""The operators for collections as a DAG author uses them: a definition as dict, text or file, rendered and checked."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import DAG
+
+from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError
+from airflow_provider_milvus.operators.collection import (
+    MilvusCreateCollectionOperator,
+    MilvusDropIndexOperator,
+    MilvusSwapAliasOperator,
+)
+
+SCHEMA: dict[str, Any] = {
+    "description": "from a dict",
+    "fields": [
+        {"name": "id", "type": "INT64", "is_primary": True},
+        {"name": "vector", "type": "FLOAT_VECTOR", "dim": 8},
+    ],
+}
+INDEXES = [{"field_name": "vector", "index_type": "HNSW", "metric_type": "COSINE", "params": {"M": 16}}]
+YAML = """
+description: from a dict
+fields:
+  - {name: id, type: INT64, is_primary: true}
+  - name: vector
+    type: FLOAT_VECTOR
+    dim: 8
+"""
+
+
+def create(**arguments: Any) -> MilvusCreateCollectionOperator:
+    return MilvusCreateCollectionOperator(task_id="create", **{"collection_name": "docs", "schema": SCHEMA, **arguments})
+
+
+class TestADefinition:
+    @pytest.mark.parametrize("schema", [SCHEMA, json.dumps(SCHEMA), YAML], ids=["dict", "JSON", "YAML"])
+    def test_is_the_same_however_it_is_written(self, schema):
+        assert create(schema=schema)._wanted() == create()._wanted()
+
+    @pytest.mark.parametrize("indexes", [INDEXES, json.dumps(INDEXES)], ids=["list", "JSON"])
+    def test_has_its_indexes_however_they_are_written(self, indexes):
+        (made,) = create(indexes=indexes)._wanted().indexes
+        assert (made.index_type, made.params) == ("HNSW", {"M": 16})
+
+    @pytest.mark.parametrize(("name", "text"), [("docs.yaml", YAML), ("docs.json", json.dumps(SCHEMA))])
+    def test_may_be_a_file_beside_the_dag_with_templates_in_it(self, tmp_path: Path, name: str, text: str):
+        (tmp_path / name).write_text(text.replace("from a dict", "of {{ params.tenant }}"))
+        with DAG("docs", schedule=None, template_searchpath=str(tmp_path)):
+            task = create(schema=name)
+        task.resolve_template_files()
+        task.render_template_fields({"params": {"tenant": "acme"}})
+        assert task._wanted().schema.description == "of acme"
+        assert [each.name for each in task._wanted().schema.fields] == ["id", "vector"]
+
+    def test_is_rendered_to_its_depths(self):
+        fields = [SCHEMA["fields"][0], {**SCHEMA["fields"][1], "dim": "{{ params.dim }}"}]
+        task = create(schema={"fields": fields}, num_shards="{{ params.shards }}", properties={"owner": "{{ params.owner }}"})
+        task.render_template_fields({"params": {"dim": 384, "shards": 4, "owner": "search"}})
+        wanted = task._wanted()
+        assert (wanted.schema.fields[1].dim, wanted.num_shards, wanted.properties) == (384, 4, {"owner": "search"})
+
+    def test_takes_another_description(self):
+        assert create(description="of tonight")._wanted().schema.description == "of tonight"
+        assert create()._wanted().schema.description == "from a dict"
+
+    @pytest.mark.parametrize(
+        ("arguments", "said"),
+        [
+            ({"schema": "{fields: ["}, "schema is neither JSON nor YAML"),
+            ({"schema": "docs"}, "schema must be a dict, not str"),
+            ({"schema": "docs", "description": "of tonight"}, "schema must be a dict, not str"),
+            ({"schema": "fields"}, "schema must be a dict, not str"),
+            ({"indexes": "vector"}, "indexes must be a list of dicts, not str"),
+            ({"properties": "[1]"}, "properties must be a dict, not list"),
+            ({"schema": {**SCHEMA, "dims": 8}}, "schema has no 'dims'"),
+        ],
+    )
+    def test_that_cannot_be_read_is_refused_before_anything_is_sent(self, arguments, said):
+        with pytest.raises(MilvusInvalidArgumentError, match=f"^{said}"):
+            create(**arguments).execute({})
+
+    def test_lets_no_word_choose_what_happens_to_what_exists(self):
+        with pytest.raises(MilvusInvalidArgumentError, match=r"^if_exists must be one of 'fail', 'skip', 'check', 'replace'"):
+            create(if_exists="overwrite")
+
+
+def test_which_index_to_drop_is_said():
+    with pytest.raises(MilvusInvalidArgumentError, match="say which index to drop"):
+        MilvusDropIndexOperator(task_id="drop", collection_name="docs")
+    rendered_to_nothing = MilvusDropIndexOperator(task_id="drop", collection_name="docs", index_name="{{ '' }}")
+    rendered_to_nothing.render_template_fields({})
+    with pytest.raises(MilvusInvalidArgumentError, match="say which index to drop"):
+        rendered_to_nothing.execute({})
+
+
+class TestGracePeriod:
+    @pytest.mark.parametrize(("said", "seconds"), [(None, 0), (0, 0), (90, 90), ("90", 90), (timedelta(minutes=2), 120)])
+    def test_is_seconds(self, said, seconds):
+        from airflow_provider_milvus.operators.swap_alias import _grace
+
+        assert _grace(said) == seconds
+
+    @pytest.mark.parametrize("said", [-1, True, float("nan")])
+    def test_that_can_never_be_is_refused_when_the_dag_is_parsed(self, said):
+        with pytest.raises(MilvusInvalidArgumentError, match=r"^grace_period"):
+            MilvusSwapAliasOperator(task_id="swap", alias="live", collection_name="docs", grace_period=said)
+
+    @pytest.mark.parametrize("said", ["soon", "nan", "-1"])
+    def test_that_a_template_brings_is_refused_before_anything_is_sent(self, said):
+        task = MilvusSwapAliasOperator(task_id="swap", alias="live", collection_name="docs", grace_period=said)
+        with pytest.raises(MilvusInvalidArgumentError, match=r"^grace_period"):
+            task.execute({})
+
+    @pytest.mark.parametrize("then", ["delete", "", None])
+    def test_ends_in_one_of_three(self, then):
+        with pytest.raises(MilvusInvalidArgumentError, match=r"^then must be one of 'keep', 'release', 'drop'"):
+            MilvusSwapAliasOperator(task_id="swap", alias="live", collection_name="docs", then=then)
