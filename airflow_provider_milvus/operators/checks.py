@@ -35,7 +35,8 @@ class MilvusRowCountCheckOperator(MilvusOperator):
     :param same_as: as many as this collection, or alias, of the same database has. (templated)
     :param tolerance: how far from ``equal_to`` or ``same_as`` it may be, either way: rows, or a share of the expected number
         such as ``"1%"``. (templated)
-    :param filter: count only the rows that match, in both collections. (templated)
+    :param filter: count only the rows that match, in both collections. It is no template, so that no value can change what it
+        means.
     :param filter_params: values for ``{name}`` in the filter, quoted safely. (templated)
     :param partition_names: count in these partitions only, in both collections. (templated)
     :raises MilvusCheckError: the check does not hold; it names both numbers.
@@ -50,7 +51,6 @@ class MilvusRowCountCheckOperator(MilvusOperator):
         "at_least",
         "same_as",
         "tolerance",
-        "filter",
         "filter_params",
         "partition_names",
     )

@@ -74,7 +74,7 @@ class MilvusRowCountSensor(MilvusConditionSensor):
 
     :param collection_name: the collection, or an alias. (templated)
     :param at_least: so many rows. (templated)
-    :param filter: count only the rows that match. (templated)
+    :param filter: count only the rows that match. It is no template, so that no value can change what it means.
     :param filter_params: values for ``{name}`` in the filter, quoted safely. (templated)
     :param partition_names: count in these partitions only. (templated)
     :raises MilvusNotLoadedError: the collection is not in memory, or not all of it; retried.
@@ -85,7 +85,6 @@ class MilvusRowCountSensor(MilvusConditionSensor):
         *MilvusConditionSensor.template_fields,
         "collection_name",
         "at_least",
-        "filter",
         "filter_params",
         "partition_names",
     )

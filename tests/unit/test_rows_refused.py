@@ -141,7 +141,6 @@ CIRCLE.append(CIRCLE)
         (Odd(), "<odd>"),
         (None, None),
     ],
-    ids=repr,
 )
 def test_any_value_can_be_written(tmp_path, value, written):
     path = tmp_path / "refused.jsonl"

@@ -101,7 +101,7 @@ def test_a_generator_may_mix_rows_lists_and_tables():
     assert ids(read(iter(mixed), batch_rows=2)) == expected
 
 
-@pytest.mark.parametrize("source", [[], iter(()), TABLE[:0], pd.DataFrame({"id": []}), lambda: [[], []]], ids=str)
+@pytest.mark.parametrize("source", [[], iter(()), TABLE[:0], pd.DataFrame({"id": []}), lambda: [[], []]])
 def test_an_empty_source_has_no_chunk(source):
     assert read(source) == []
 
@@ -184,7 +184,6 @@ def test_a_source_that_fails_raises_its_own_error_and_tells_how_far_it_came():
         (pd.DataFrame([[1, 2]], columns=["id", "id"]), "two columns named 'id'"),
         (pa.Table.from_arrays([pa.array([1]), pa.array([2])], ["id", "id"]), "two columns named 'id'"),
     ],
-    ids=str,
 )
 def test_what_is_no_source_is_refused_with_what_it_is(source, said):
     with pytest.raises(MilvusInvalidArgumentError, match=said):
@@ -366,7 +365,6 @@ def test_a_query_is_not_run_to_say_what_it_is():
         ("simplecache::https://token@host/a.csv?sig=secret", "the CSV file simplecache::https://host/a.csv?…"),
         ("s3://bucket/me@home/a.csv", "the CSV file s3://bucket/me@home/a.csv"),
     ],
-    ids=str,
 )
 def test_a_source_is_called_by_what_it_is_and_never_by_its_secrets(source, said):
     assert describe_source(source) == said
