@@ -151,7 +151,12 @@ def finish(operator: Any, context: Any = None) -> Any:
     try:
         return operator.execute(context or {})
     except TaskDeferred as deferred:
-        return resume(operator, deferred, context)
+        waiting = deferred
+    while True:
+        try:
+            return resume(operator, waiting, context)
+        except TaskDeferred as again:
+            waiting = again
 
 
 def context_of_reschedule(monkeypatch: pytest.MonkeyPatch, first: datetime | None = None) -> dict[str, Any]:

@@ -14,6 +14,29 @@ from airflow.providers.common.compat.sdk import DAG
 from airflow_provider_milvus.conditions import LoadState
 from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError
 from airflow_provider_milvus.hooks.milvus import MilvusHook
+from airflow_provider_milvus.operators.bulk_import import MilvusBulkImportOperator, MilvusPrepareImportOperator
+from airflow_provider_milvus.operators.collection import (
+    MilvusCreateCollectionOperator,
+    MilvusCreateIndexOperator,
+    MilvusDropCollectionOperator,
+    MilvusDropIndexOperator,
+    MilvusSwapAliasOperator,
+)
+from airflow_provider_milvus.operators.data import (
+    MilvusDeleteOperator,
+    MilvusInsertOperator,
+    MilvusRecallCheckOperator,
+    MilvusRowCountCheckOperator,
+    MilvusUpsertOperator,
+)
+from airflow_provider_milvus.operators.maintenance import (
+    MilvusAlterCollectionOperator,
+    MilvusCompactOperator,
+    MilvusCreateSnapshotOperator,
+    MilvusFlushOperator,
+    MilvusRestoreSnapshotOperator,
+    MilvusTruncateCollectionOperator,
+)
 from airflow_provider_milvus.operators.memory import (
     MilvusLoadCollectionOperator,
     MilvusLoadPartitionsOperator,
@@ -25,7 +48,14 @@ from airflow_provider_milvus.operators.memory import (
 )
 from airflow_provider_milvus.operators.memory_report import MilvusMemoryReportOperator
 from airflow_provider_milvus.operators.window import MilvusWindowLoadOperator, MilvusWindowReleaseOperator
-from airflow_provider_milvus.sensors.milvus import MilvusLoadStateSensor
+from airflow_provider_milvus.sensors.milvus import (
+    MilvusBulkImportSensor,
+    MilvusCollectionSensor,
+    MilvusCompactionSensor,
+    MilvusIndexSensor,
+    MilvusLoadStateSensor,
+    MilvusRowCountSensor,
+)
 from airflow_provider_milvus.triggers.milvus import MilvusConditionTrigger
 
 TEMPLATE = "{{ params.it }}"
@@ -38,15 +68,44 @@ MINIMAL: dict[type, dict[str, Any]] = {
     MilvusReleaseCollectionOperator: {"collection_name": "docs"},
     MilvusReleasePartitionsOperator: {"collection_name": "docs", "partition_names": ["p1"]},
     MilvusLoadStateSensor: {"collection_name": "docs"},
+    MilvusCollectionSensor: {"collection_name": "docs"},
+    MilvusIndexSensor: {"collection_name": "docs"},
+    MilvusCreateCollectionOperator: {"collection_name": "docs", "schema": {"fields": []}},
+    MilvusDropCollectionOperator: {"collection_name": "docs"},
+    MilvusCreateIndexOperator: {"collection_name": "docs", "field_name": "vector"},
+    MilvusDropIndexOperator: {"collection_name": "docs", "field_name": "vector"},
+    MilvusSwapAliasOperator: {"collection_name": "docs_2", "alias": "docs"},
+    MilvusBulkImportOperator: {"collection_name": "docs", "files": "docs.parquet"},
+    MilvusPrepareImportOperator: {"collection_name": "docs", "rows": "docs.parquet", "path": "/tmp/docs"},
+    MilvusBulkImportSensor: {"collection_name": "docs", "job_id": "1"},
+    MilvusInsertOperator: {"collection_name": "docs", "rows": "docs.parquet"},
+    MilvusUpsertOperator: {"collection_name": "docs", "rows": "docs.parquet"},
+    MilvusDeleteOperator: {"collection_name": "docs", "ids": [1]},
+    MilvusRowCountCheckOperator: {"collection_name": "docs", "equal_to": 1},
+    MilvusRecallCheckOperator: {"collection_name": "docs"},
+    MilvusFlushOperator: {"collection_name": "docs"},
+    MilvusCompactOperator: {"collection_name": "docs"},
+    MilvusTruncateCollectionOperator: {"collection_name": "docs", "confirm": "docs"},
+    MilvusAlterCollectionOperator: {"collection_name": "docs", "properties": {"mmap.enabled": True}},
+    MilvusCreateSnapshotOperator: {"collection_name": "docs", "snapshot_name": "monday"},
+    MilvusRestoreSnapshotOperator: {
+        "collection_name": "docs",
+        "snapshot_name": "monday",
+        "target_collection_name": "docs_monday",
+    },
+    MilvusRowCountSensor: {"collection_name": "docs", "at_least": 1},
+    MilvusCompactionSensor: {"compaction_id": "1"},
     MilvusMemoryReportOperator: {},
     MilvusRestoreLoadOperator: {"restore_set": {"restore": {"default": ["docs"]}}},
     MilvusWindowLoadOperator: {"collection_name": "docs"},
     MilvusWindowReleaseOperator: {"window": {"window": "w", "collection": "docs", "previous_state": "NotLoad"}},
 }
-OPERATORS = [each for each in MINIMAL if each is not MilvusLoadStateSensor]
+OPERATORS = [each for each in MINIMAL if not each.__name__.endswith("Sensor")]
 DEFERRABLE = [each for each in MINIMAL if "deferrable" in vars(each(task_id="t", **MINIMAL[each]))]
 RENAMED = ("plan_only", "approved_plan")
 """Attributes of the reclaim whose arguments have other names."""
+EXCLUSIVE = ("at_least", "same_as", "tolerance")
+"""What a row count is compared with, of which only one is given."""
 everything = pytest.mark.parametrize("kind", MINIMAL, ids=lambda kind: kind.__name__)
 
 
@@ -64,6 +123,7 @@ def no_connection(monkeypatch):
     ("module", "names"),
     [
         ("hooks.milvus", ["MilvusHook"]),
+        ("operators.bulk_import", ["MilvusBulkImportOperator", "MilvusPrepareImportOperator"]),
         (
             "operators.memory",
             [
@@ -79,7 +139,47 @@ def no_connection(monkeypatch):
         ("operators.memory_report", ["MilvusMemoryReportOperator"]),
         ("operators.restore", ["MilvusRestoreLoadOperator"]),
         ("operators.window", ["MilvusWindowLoadOperator", "MilvusWindowReleaseOperator"]),
-        ("sensors.milvus", ["MilvusLoadStateSensor"]),
+        (
+            "operators.collection",
+            [
+                "MilvusCreateCollectionOperator",
+                "MilvusDropCollectionOperator",
+                "MilvusCreateIndexOperator",
+                "MilvusDropIndexOperator",
+                "MilvusSwapAliasOperator",
+            ],
+        ),
+        (
+            "operators.data",
+            [
+                "MilvusInsertOperator",
+                "MilvusUpsertOperator",
+                "MilvusDeleteOperator",
+                "MilvusRowCountCheckOperator",
+                "MilvusRecallCheckOperator",
+            ],
+        ),
+        (
+            "operators.maintenance",
+            [
+                "MilvusFlushOperator",
+                "MilvusCompactOperator",
+                "MilvusTruncateCollectionOperator",
+                "MilvusAlterCollectionOperator",
+                "MilvusCreateSnapshotOperator",
+                "MilvusRestoreSnapshotOperator",
+            ],
+        ),
+        (
+            "sensors.milvus",
+            [
+                "MilvusLoadStateSensor",
+                "MilvusCollectionSensor",
+                "MilvusIndexSensor",
+                "MilvusRowCountSensor",
+                "MilvusCompactionSensor",
+            ],
+        ),
         ("triggers.milvus", ["MilvusConditionTrigger"]),
     ],
 )
@@ -130,7 +230,7 @@ class TestConstructor:
 
     @everything
     def test_leaves_templates_for_the_run(self, kind):
-        task = make(kind, **{field: TEMPLATE for field in kind.template_fields if field not in RENAMED})
+        task = make(kind, **{field: TEMPLATE for field in kind.template_fields if field not in RENAMED + EXCLUSIVE})
         assert task.database == TEMPLATE
 
     @everything
@@ -314,6 +414,17 @@ class TestDeferrable:
             "MilvusRefreshLoadOperator",
             "MilvusWindowLoadOperator",
             "MilvusLoadStateSensor",
+            "MilvusBulkImportOperator",
+            "MilvusBulkImportSensor",
+            "MilvusCollectionSensor",
+            "MilvusCreateIndexOperator",
+            "MilvusIndexSensor",
+            "MilvusSwapAliasOperator",
+            "MilvusFlushOperator",
+            "MilvusCompactOperator",
+            "MilvusRestoreSnapshotOperator",
+            "MilvusRowCountSensor",
+            "MilvusCompactionSensor",
         }
 
     @pytest.mark.parametrize("default", ["True", "False"])
