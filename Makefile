@@ -65,4 +65,5 @@ clean:
 .venv/airflow-%/.test: .venv/airflow-%/.servers
 	@echo "Installing what the tests need into $(@D)"
 	@$(@D)/bin/python -m pip install -q --group test -c constraints/airflow-$*.txt
+	@$(if $(filter $(main),$(@D)),$(@D)/bin/python -m pip install -q --no-deps --group embedding -c constraints/airflow-$*.txt)
 	@touch $@

@@ -33,6 +33,10 @@ def connection_fields() -> dict[str, dict[str, Any]]:
             "Metrics matchers", 'Label matchers that tell this Milvus from others in Prometheus, such as namespace="prod".'
         ),
         "console_url": _text("Console URL", "Attu or the cloud console, for links in Airflow's UI."),
+        "rest_url": _text("REST URL", "For bulk imports, where it is not the server's address; Zilliz Cloud's control plane."),
+        "cluster_id": _text("Cluster ID", "Zilliz Cloud, for bulk imports."),
+        "project_id": _text("Project ID", "Zilliz Cloud, for bulk imports into a project's database; with the region."),
+        "region_id": _text("Region ID", "Zilliz Cloud, with the project."),
     }
 
 
@@ -43,6 +47,19 @@ def field_behaviour() -> dict[str, Any]:
         "relabeling": {"login": "User"},
         "placeholders": {"host": "milvus.example.com", "port": "19530", "login": "root"},
     }
+
+
+def asset_uris() -> list[dict[str, Any]]:
+    """How Airflow reads ``milvus://`` URIs of assets."""
+    module = "airflow_provider_milvus.assets"
+    return [
+        {
+            "schemes": ["milvus"],
+            "handler": f"{module}.sanitize_uri",
+            "factory": f"{module}.create_asset",
+            "to_openlineage_converter": f"{module}.convert_asset_to_openlineage",
+        }
+    ]
 
 
 def get_provider_info() -> dict[str, Any]:
@@ -58,7 +75,19 @@ def get_provider_info() -> dict[str, Any]:
         "operators": [
             {
                 "integration-name": integration,
-                "python-modules": [f"{package}.operators.{each}" for each in ("memory", "memory_report", "restore", "window")],
+                "python-modules": [
+                    f"{package}.operators.{each}"
+                    for each in (
+                        "bulk_import",
+                        "collection",
+                        "data",
+                        "maintenance",
+                        "memory",
+                        "memory_report",
+                        "restore",
+                        "window",
+                    )
+                ],
             }
         ],
         "sensors": [
@@ -67,6 +96,9 @@ def get_provider_info() -> dict[str, Any]:
         "triggers": [
             {"integration-name": integration, "python-modules": [f"{package}.triggers.demand", f"{package}.triggers.milvus"]}
         ],
+        # 2.11 knows assets as datasets.
+        "asset-uris": asset_uris(),
+        "dataset-uris": asset_uris(),
         "connection-types": [
             {
                 "connection-type": "milvus",

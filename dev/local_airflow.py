@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
 import signal
 import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -22,6 +23,29 @@ EXAMPLE_DAGS = Path(__file__).resolve().parent.parent / "example_dags"
 PATIENCE = 300.0
 """Seconds for one command of Airflow."""
 LINES_SHOWN = 60
+LAST_RUN = "(SELECT run_id FROM dag_run WHERE dag_id = :dag ORDER BY id DESC LIMIT 1)"
+
+RunDag = Callable[..., None]
+ONE_PROCESS = """
+import json, os, sys, traceback
+from airflow.cli.cli_parser import get_parser
+
+answers = os.fdopen(os.dup(1), "w")
+os.dup2(2, 1)
+parser = get_parser()
+for line in sys.stdin:
+    command = parser.parse_args(json.loads(line))
+    try:
+        command.func(command)
+        outcome = 0
+    except SystemExit as exit:
+        outcome = exit.code or 0
+    except BaseException:
+        traceback.print_exc()
+        outcome = 1
+    print(outcome, file=answers, flush=True)
+"""
+"""Commands of Airflow, one a line; each one's outcome goes to what was the standard output."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +98,28 @@ class LocalAirflow:
 
         :raises RuntimeError: a task failed; the message ends with what Airflow wrote last.
         """
-        options = [*(["--conf", json.dumps(conf)] if conf else []), dag_id, *([now.isoformat()] if now else [])]
-        with self.started("dags", "test", *options) as process:
+        with self.started(*_dags_test(dag_id, now, conf)) as process:
             self.finish(process, failed=lambda: self._awaits_retry(dag_id))
+
+    @contextmanager
+    def in_one_process(self) -> Iterator[RunDag]:
+        """:meth:`run_dag` for many runs: Airflow and pymilvus are imported once, which takes longer than a small DAG."""
+        with self._started([sys.executable, "-c", ONE_PROCESS], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            commands, answers = process.stdin, process.stdout
+
+            def run_dag(dag_id: str, *, now: datetime | None = None, conf: dict[str, Any] | None = None) -> None:
+                commands.write(f"{json.dumps(_dags_test(dag_id, now, conf))}\n".encode())
+                commands.flush()
+                give_up = time.monotonic() + PATIENCE
+                while not select.select([answers], [], [], 0.5)[0]:
+                    if time.monotonic() > give_up or self._awaits_retry(dag_id):
+                        raise self._failed("does not come to an end: a task awaits its retry, or it takes too long")
+                if (code := answers.readline().decode().strip()) != "0":
+                    raise self._failed(f"ended the run with {code or 'its process'}")
+
+            yield run_dag
 
     def results(self, dag_id: str) -> dict[str, Any]:
         """What the tasks of the DAG's last run returned."""
@@ -88,25 +131,47 @@ class LocalAirflow:
         rows = self._of_last_run(dag_id, "state FROM dag_run WHERE state IS NOT NULL")
         return rows[0][0] if rows else None
 
+    def tasks_in(self, state: str, dag_id: str) -> list[str]:
+        """The tasks of the DAG's last run that ended in this state."""
+        return [task for (task,) in self._of_last_run(dag_id, f"task_id FROM task_instance WHERE state = '{state}'")]
+
+    def asset_events(self, dag_id: str) -> list[tuple[str, str, dict[str, Any]]]:
+        """Task, URI and extra of each asset event of the DAG's last run, in the order they came. Airflow 3 only."""
+        columns = "source_task_id, asset.uri, event.extra"
+        last_run = f"{LAST_RUN} = event.source_run_id AND source_dag_id = :dag"
+        query = f"SELECT {columns} FROM asset_event event JOIN asset ON asset.id = asset_id WHERE {last_run} ORDER BY event.id"
+        return [(task, uri, json.loads(extra)) for task, uri, extra in self._rows(query, dag=dag_id)]
+
+    def is_queued_by_an_asset(self, dag_id: str) -> bool:
+        """Whether the scheduler, were it running, would start the DAG now."""
+        return bool(self._rows("SELECT 1 FROM asset_dag_run_queue WHERE target_dag_id = :dag", dag=dag_id))
+
     def _awaits_retry(self, dag_id: str) -> bool:
         return bool(self._of_last_run(dag_id, "task_id FROM task_instance WHERE state = 'up_for_retry'"))
 
     def _of_last_run(self, dag_id: str, what: str) -> list[Any]:
+        return self._rows(f"SELECT {what} AND dag_id = :dag AND run_id = {LAST_RUN}", dag=dag_id)
+
+    def _rows(self, query: str, **values: str) -> list[Any]:
         # From the database rather than through Airflow's own classes: importing those takes longer than the question.
-        last_run = "SELECT run_id FROM dag_run WHERE dag_id = :dag ORDER BY id DESC LIMIT 1"
         with contextlib.closing(sqlite3.connect(self.home / "airflow.db")) as database:
-            return database.execute(f"SELECT {what} AND dag_id = :dag AND run_id = ({last_run})", {"dag": dag_id}).fetchall()
+            return database.execute(query, values).fetchall()
+
+    def started(self, *arguments: str) -> AbstractContextManager[subprocess.Popen[bytes]]:
+        """A command of Airflow in the background; nothing of it is left when the block ends."""
+        return self._started([sys.executable, "-m", "airflow", *arguments])
 
     @contextmanager
-    def started(self, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
-        """A command of Airflow in the background; nothing of it is left when the block ends."""
+    def _started(
+        self, command: list[str], stdin: int = subprocess.DEVNULL, stdout: int | None = None
+    ) -> Iterator[subprocess.Popen[bytes]]:
         self.home.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", "airflow", *arguments],
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                stdin=subprocess.DEVNULL,
+                command,
+                stdout=stdout or output,
+                stderr=output,
+                stdin=stdin,
                 env=self.environment,
                 start_new_session=True,
             )
@@ -126,6 +191,13 @@ class LocalAirflow:
         while (code := process.poll()) is None and time.monotonic() < give_up and not failed():
             time.sleep(0.5)
         if code != 0:
-            outcome = f"exited with {code}" if code is not None else "was ended: a task failed, or it took too long"
-            last = self.log.read_text(errors="replace").splitlines()[-LINES_SHOWN:]
-            raise RuntimeError("\n".join([f"Airflow {outcome}. Its last lines:", *last]))
+            raise self._failed(f"exited with {code}" if code is not None else "was ended: a task failed, or it took too long")
+
+    def _failed(self, outcome: str) -> RuntimeError:
+        last = self.log.read_text(errors="replace").splitlines()[-LINES_SHOWN:]
+        return RuntimeError("\n".join([f"Airflow {outcome}. Its last lines:", *last]))
+
+
+def _dags_test(dag_id: str, now: datetime | None, conf: dict[str, Any] | None) -> list[str]:
+    options = [*(["--conf", json.dumps(conf)] if conf else []), dag_id, *([now.isoformat()] if now else [])]
+    return ["dags", "test", *options]

@@ -58,6 +58,35 @@ with DAG(dag_id="reclaim_many", schedule=None, start_date=datetime(2026, 1, 1)):
     )
 """
 
+ROWS = 20_000
+INGEST_MANY = """
+import os
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from airflow.providers.common.compat.sdk import DAG
+from airflow_provider_milvus.operators.data import MilvusInsertOperator
+
+
+class Ingest(MilvusInsertOperator):
+    def execute(self, context):
+        with Path(__file__).with_name("ingest_pids").open("a") as pids:
+            print(os.getpid(), file=pids)
+        return super().execute(context)
+
+
+with DAG(dag_id="ingest_many", schedule=None, start_date=datetime(2026, 1, 1)):
+    Ingest(
+        task_id="ingest",
+        collection_name="ingested",
+        rows=str(Path(__file__).with_name("rows.jsonl")),
+        # So small that it takes its time.
+        batch_rows=4,
+        retries=1,
+        retry_delay=timedelta(seconds=1),
+    )
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Served:
@@ -103,6 +132,7 @@ def _token(served: Served) -> str:
 def served(migrated: LocalAirflow, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     dags = tmp_path_factory.mktemp("dags")
     (dags / "reclaim_many.py").write_text(RECLAIM_MANY)
+    (dags / "ingest_many.py").write_text(INGEST_MANY)
     for name in ("milvus_reclaim_with_approval", "milvus_load_on_demand"):
         shutil.copy(EXAMPLE_DAGS / f"{name}.py", dags)
     with ExitStack() as running:
@@ -164,6 +194,39 @@ def test_retry_of_a_killed_reclaim_releases_the_rest_and_reports_both(served: Se
     earlier = [each for each in result["released"] if each["reason"].endswith("(released by an earlier try)")]
     # What the server had taken up was carried out after the kill as well.
     assert at_the_kill <= len(earlier) <= at_the_kill + 4
+
+
+def test_retry_of_a_killed_ingest_goes_on_and_leaves_each_row_once(served: Served) -> None:
+    """Milvus keeps a key as often as it is inserted, so that a row that was sent twice would be counted twice."""
+    dags = served.airflow.dags
+    held = {key: [key % 7 + each / 8 for each in range(8)] for key in range(ROWS)}
+    (dags / "rows.jsonl").write_text("".join(json.dumps({"id": key, "vector": held[key]}) + "\n" for key in held))
+    with served.milvus.plain_client() as client:
+        build_collection(client, "ingested", rows=0, dim=8)
+        client.load_collection("ingested")
+
+        def count() -> int:
+            (found,) = client.query("ingested", "", output_fields=["count(*)"], consistency_level="Strong")
+            return int(found["count(*)"])
+
+        served.trigger("ingest_many")
+        eventually(lambda: count() >= ROWS / 2, patience=90)
+        os.kill(int((dags / "ingest_pids").read_text()), signal.SIGKILL)
+        at_the_kill = count()
+        assert served.ended("ingest_many") == "success"
+
+        assert at_the_kill < ROWS
+        assert len((dags / "ingest_pids").read_text().split()) == 2
+        assert count() == ROWS
+        rows = [
+            row
+            for first in range(0, ROWS, 10_000)
+            for row in client.query("ingested", f"id >= {first}", output_fields=["vector"], limit=10_000)
+        ]
+    assert {row["id"]: row["vector"] for row in rows} == held
+    result = served.airflow.results("ingest_many")["ingest"]
+    assert 0 < result["already_there"] <= at_the_kill
+    assert result["already_there"] + result["written"] == ROWS
 
 
 def test_exactly_what_was_approved_is_released(served: Served) -> None:

@@ -69,4 +69,4 @@ def test_says_what_it_is_and_what_it_needs(wheel, information):
     needed = {each.replace(" ", "") for each in metadata.get_all("Requires-Dist") if "extra ==" not in each}
     assert needed == {each.replace(" ", "") for each in declared}
     assert {"apache-airflow>=2.11.0", "pymilvus>=2.6.11"} <= needed
-    assert metadata.get_all("Provides-Extra") == ["lite"]
+    assert metadata.get_all("Provides-Extra") == ["bulk", "lite"]
