@@ -59,13 +59,13 @@ def optional_seconds(argument: str, value: Any) -> float | None:
     return None if value is None else seconds(argument, value)
 
 
-def whole_number(argument: str, value: Any) -> int:
-    """A whole number from 0 on, also one that a template made text of."""
-    if isinstance(value, str) and value.strip().isdecimal():
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise MilvusInvalidArgumentError(f"{argument} must be a whole number from 0 on, not {value!r}.")
-    return value
+def whole_number(argument: str, value: Any, least: int = 0, most: int | None = None) -> int:
+    """A whole number in these bounds, also one that a template made text of."""
+    said = int(value) if isinstance(value, str) and value.strip().isdecimal() else value
+    if isinstance(said, bool) or not isinstance(said, int) or said < least or (most is not None and said > most):
+        bounds = f"{least} on" if most is None else f"{least} to {most}"
+        raise MilvusInvalidArgumentError(f"{argument} must be a whole number from {bounds}, not {value!r}.")
+    return said
 
 
 def one_of(argument: str, value: Any, allowed: tuple[str, ...]) -> str:

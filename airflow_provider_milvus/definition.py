@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_provider_milvus.arguments import name as checked_name
-from airflow_provider_milvus.arguments import one_of
+from airflow_provider_milvus.arguments import one_of, whole_number
 from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError
 from airflow_provider_milvus.schema import Schema
 
@@ -146,13 +146,7 @@ def _properties(said: Any) -> dict[str, str]:
 
 
 def _count(argument: str, said: Any) -> int | None:
-    if said is None:
-        return None
-    if isinstance(said, str) and said.strip().isdecimal():
-        said = int(said)  # A template renders to text.
-    if isinstance(said, bool) or not isinstance(said, int) or said < 1:
-        raise MilvusInvalidArgumentError(f"{argument} must be a whole number from 1 on, not {said!r}.")
-    return said
+    return None if said is None else whole_number(argument, said, 1)
 
 
 def _flat(said: dict[str, Any]) -> dict[str, Any]:

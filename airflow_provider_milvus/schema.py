@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from airflow_provider_milvus.arguments import name as checked_name
+from airflow_provider_milvus.arguments import whole_number
 from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError
 
 TYPES: dict[str, int] = {
@@ -293,11 +294,7 @@ def _size(where: str, said: Any, applies: bool, most: int, kind: str) -> int | N
         if said is not None:
             raise MilvusInvalidArgumentError(f"{where} has no meaning for {kind}.")
         return None
-    if isinstance(said, str) and said.strip().isdecimal():
-        said = int(said)  # A template renders to text.
-    if isinstance(said, bool) or not isinstance(said, int) or not 1 <= said <= most:
-        raise MilvusInvalidArgumentError(f"{where} must be a whole number from 1 to {most}, not {said!r}.")
-    return said
+    return whole_number(where, said, 1, most)
 
 
 def _default(where: str, said: Any, kind: str) -> Any:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_milvus.arguments import name
+from airflow_provider_milvus.arguments import name, whole_number
 from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError
 from airflow_provider_milvus.operators.base import result
 from airflow_provider_milvus.operators.checks import MilvusRecallCheckOperator, MilvusRowCountCheckOperator
@@ -70,9 +70,9 @@ class _WriteRowsOperator(MilvusWriteOperator):
         self.collection_name = collection_name
         self.rows = kept(rows)
         self.partition_name = partition_name
-        self.batch_rows = _whole("batch_rows", batch_rows, 1_000_000)
-        self.batch_bytes = _whole("batch_bytes", batch_bytes, MOST_BYTES)
-        self.max_in_flight = _whole("max_in_flight", max_in_flight, 16)
+        self.batch_rows = whole_number("batch_rows", batch_rows, 1, 1_000_000)
+        self.batch_bytes = whole_number("batch_bytes", batch_bytes, 1, MOST_BYTES)
+        self.max_in_flight = whole_number("max_in_flight", max_in_flight, 1, 16)
         self.on_bad_row = on_bad_row
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -244,9 +244,3 @@ def _paths(rows: Any) -> list[Any]:
 
 def _listed(ids: Any) -> list[Any]:
     return list(ids) if isinstance(ids, Iterable) and not isinstance(ids, (str, bytes)) else [ids]
-
-
-def _whole(argument: str, value: Any, most: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
-        raise MilvusInvalidArgumentError(f"{argument} must be a whole number from 1 to {most}, not {value!r}.")
-    return value

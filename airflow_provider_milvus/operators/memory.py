@@ -10,10 +10,9 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_milvus.arguments import name, names, one_of
+from airflow_provider_milvus.arguments import name, names, one_of, whole_number
 from airflow_provider_milvus.exceptions import (
     MilvusError,
-    MilvusInvalidArgumentError,
     MilvusLoadStalledError,
     MilvusTimeoutError,
     MilvusUnavailableError,
@@ -166,11 +165,7 @@ class MilvusLoadCollectionOperator(WatchedOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if replica_number is not None and (
-            isinstance(replica_number, bool) or not isinstance(replica_number, int) or replica_number < 1
-        ):
-            raise MilvusInvalidArgumentError(f"replica_number must be a whole number from 1 on, not {replica_number!r}.")
-        self.replica_number = replica_number
+        self.replica_number = None if replica_number is None else whole_number("replica_number", replica_number, 1)
         self.resource_groups = None if resource_groups is None else names("resource_groups", resource_groups)
         self.load_fields = None if load_fields is None else names("load_fields", load_fields)
         self.skip_load_dynamic_field = skip_load_dynamic_field

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_milvus.arguments import name, one_of
+from airflow_provider_milvus.arguments import name, one_of, whole_number
 from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError
 from airflow_provider_milvus.operators.base import MilvusOperator
 from airflow_provider_milvus.operators.given_rows import given, kept
@@ -81,15 +81,13 @@ class MilvusPrepareImportOperator(MilvusOperator):
         super().__init__(**kwargs)
         if collection_name is None and schema is None:
             raise MilvusInvalidArgumentError("collection_name or schema must be given: it says what a row is like.")
-        if isinstance(file_bytes, bool) or not isinstance(file_bytes, int) or file_bytes < 1:
-            raise MilvusInvalidArgumentError(f"file_bytes must be a whole number of bytes from 1 on, not {file_bytes!r}.")
         self.rows = kept(rows)
         self.path = path
         self.collection_name = collection_name
         self.schema = schema
         self.storage_conn_id = storage_conn_id
         self.file_type = one_of("file_type", file_type, ("parquet", "json"))
-        self.file_bytes = file_bytes
+        self.file_bytes = whole_number("file_bytes", file_bytes, 1)
         self.on_bad_row = on_bad_row
 
     def execute(self, context: Context) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from airflow_provider_milvus.arguments import names
+from airflow_provider_milvus.arguments import names, whole_number
 from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError
 
 SMALLEST_BUDGET = 2**20
@@ -77,13 +77,7 @@ def zone(value: Any) -> Any:
 
 
 def count(argument: str, value: Any) -> int | None:
-    if value is None or value == "":
-        return None
-    if isinstance(value, str) and value.isdecimal():
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise MilvusInvalidArgumentError(f"{argument} must be a whole number from 1 on, not {value!r}.")
-    return value
+    return None if value is None or value == "" else whole_number(argument, value, 1)
 
 
 def flag(argument: str, value: Any) -> bool:

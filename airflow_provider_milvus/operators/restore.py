@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_milvus.arguments import name, one_of, optional_seconds, seconds
+from airflow_provider_milvus.arguments import name, one_of, optional_seconds, seconds, whole_number
 from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError, MilvusRestoreError
 from airflow_provider_milvus.operators import reclaim_rules
 from airflow_provider_milvus.operators.base import MilvusOperator
@@ -78,9 +78,7 @@ class MilvusRestoreLoadOperator(MilvusOperator):
         self.restore_set = restore_set
         self.reclaim_dag_id = reclaim_dag_id
         self.reclaim_task_id = reclaim_task_id
-        if reclaim_rules.count("max_parallel", max_parallel) is None:
-            raise MilvusInvalidArgumentError(f"max_parallel must be a whole number from 1 on, not {max_parallel!r}.")
-        self.max_parallel = int(max_parallel)
+        self.max_parallel = whole_number("max_parallel", max_parallel, 1)
         self.first = first
         self.max_memory_percent = _percent(max_memory_percent)
         self.if_missing = one_of("if_missing", if_missing, ("fail", "skip"))

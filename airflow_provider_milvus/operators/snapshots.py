@@ -9,8 +9,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_milvus.arguments import name, one_of
-from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError
+from airflow_provider_milvus.arguments import name, one_of, whole_number
 from airflow_provider_milvus.operators.base import MilvusOperator, result
 from airflow_provider_milvus.operators.retry_notes import RetryNotes
 from airflow_provider_milvus.operators.watched import WatchedOperator
@@ -54,12 +53,10 @@ class MilvusCreateSnapshotOperator(MilvusOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if isinstance(protect_seconds, bool) or not isinstance(protect_seconds, int) or protect_seconds < 0:
-            raise MilvusInvalidArgumentError(f"protect_seconds must be a whole number from 0 on, not {protect_seconds!r}.")
         self.collection_name = collection_name
         self.snapshot_name = snapshot_name
         self.description = description
-        self.protect_seconds = protect_seconds
+        self.protect_seconds = whole_number("protect_seconds", protect_seconds)
         self.flush = flush
         self.if_exists = one_of("if_exists", if_exists, ("fail", "skip"))
 

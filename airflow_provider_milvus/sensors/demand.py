@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowSensorTimeout
 
-from airflow_provider_milvus.arguments import names
+from airflow_provider_milvus.arguments import names, whole_number
 from airflow_provider_milvus.exceptions import (
     MilvusInvalidArgumentError,
     MilvusMetricsError,
@@ -17,7 +17,7 @@ from airflow_provider_milvus.exceptions import (
 )
 from airflow_provider_milvus.hooks.milvus import MilvusHook
 from airflow_provider_milvus.sensors.base import MilvusConditionSensor
-from airflow_provider_milvus.triggers.demand import MilvusDemandTrigger, at_least_one, demanded
+from airflow_provider_milvus.triggers.demand import MilvusDemandTrigger, demanded
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, PokeReturnValue
@@ -51,7 +51,7 @@ class MilvusDemandSensor(MilvusConditionSensor):
                 "use deferrable=True, or mode='poke'."
             )
         self.collection_names = collection_names
-        self.min_attempts = at_least_one("min_attempts", min_attempts)
+        self.min_attempts = whole_number("min_attempts", min_attempts, 1)
         self._demand: Demand | None = None
 
     def _trigger(self, end: float) -> MilvusDemandTrigger:

@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import TriggerEvent
 
-from airflow_provider_milvus.arguments import names, seconds
+from airflow_provider_milvus.arguments import names, seconds, whole_number
 from airflow_provider_milvus.exceptions import (
     MilvusError,
-    MilvusInvalidArgumentError,
     MilvusMetricsError,
     MilvusTimeoutError,
     MilvusUnavailableError,
@@ -72,7 +71,7 @@ class MilvusDemandTrigger(BaseEventTrigger):
         self.milvus_conn_id = milvus_conn_id
         self.database = database
         self.poll_interval = seconds("poll_interval", poll_interval)
-        self.min_attempts = at_least_one("min_attempts", min_attempts)
+        self.min_attempts = whole_number("min_attempts", min_attempts, 1)
         self.end = end
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
@@ -143,12 +142,6 @@ class MilvusDemandTrigger(BaseEventTrigger):
     @property
     def _left(self) -> float:
         return float("inf") if self.end is None else self.end - time.time()
-
-
-def at_least_one(argument: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise MilvusInvalidArgumentError(f"{argument} must be a whole number from 1 on, not {value!r}.")
-    return value
 
 
 def demanded(event: Any) -> dict[str, Any]:

@@ -207,7 +207,7 @@ class TestConstructor:
             (MilvusLoadCollectionOperator, {"stall_timeout": -1}, "stall_timeout"),
             (MilvusLoadCollectionOperator, {"replica_number": 0}, "replica_number"),
             (MilvusLoadCollectionOperator, {"replica_number": True}, "replica_number"),
-            (MilvusLoadCollectionOperator, {"replica_number": "2"}, "replica_number"),
+            (MilvusLoadCollectionOperator, {"replica_number": "two"}, "replica_number"),
             (MilvusLoadCollectionOperator, {"replica_number": 1.0}, "replica_number"),
             (MilvusLoadCollectionOperator, {"resource_groups": []}, "resource_groups"),
             (MilvusLoadCollectionOperator, {"load_fields": 5}, "load_fields"),
