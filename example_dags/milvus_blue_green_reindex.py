@@ -149,6 +149,7 @@ with DAG(
         collection_name=collection,
         grace_period="{{ params.grace }}",
         then="release",
+        deferrable=True,
     )
     # It releases nothing that an alias leads to: not even when a check is repeated after the swap.
     release_refused = MilvusReclaimMemoryOperator(

@@ -17,7 +17,7 @@ from airflow_provider_milvus.operators.prepare_import import MilvusPrepareImport
 from airflow_provider_milvus.operators.retry_notes import RetryNotes
 from airflow_provider_milvus.operators.watched import WatchedOperator
 from airflow_provider_milvus.operators.writes import MilvusWriteOperator
-from airflow_provider_milvus.triggers.milvus import outcome
+from airflow_provider_milvus.triggers.milvus import outcome, resumed_with
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -125,12 +125,12 @@ class MilvusBulkImportOperator(WatchedOperator, MilvusWriteOperator):
             }
             return self._go_on(context, hook, client, state, deadline)
 
-    def execute_complete(self, context: Context, event: Any = None, submitted: Any = None) -> dict[str, Any]:
+    def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:
         """Resumed by the trigger's event, after each of the stages that had to be waited for."""
         from airflow_provider_milvus.flow import LOOK_TIMEOUT, Deadline
 
         outcome(event)
-        hook = self.hook()
+        hook, submitted = self.hook(), resumed_with(event)
         with hook.client() as client:
             # The last stage may end just in time, and the rows are still to be counted.
             deadline = Deadline(max(submitted["end"] - time.time(), LOOK_TIMEOUT))

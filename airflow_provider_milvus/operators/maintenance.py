@@ -16,7 +16,7 @@ from airflow_provider_milvus.operators.base import MilvusOperator, result
 from airflow_provider_milvus.operators.snapshots import MilvusCreateSnapshotOperator, MilvusRestoreSnapshotOperator
 from airflow_provider_milvus.operators.watched import WatchedOperator
 from airflow_provider_milvus.operators.writes import MilvusWriteOperator
-from airflow_provider_milvus.triggers.milvus import outcome
+from airflow_provider_milvus.triggers.milvus import outcome, resumed_with
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -62,10 +62,10 @@ class MilvusFlushOperator(WatchedOperator):
                 return self._done(hook, submitted)
         return self.hand_over(condition, deadline, submitted)
 
-    def execute_complete(self, context: Context, event: Any = None, submitted: Any = None) -> dict[str, Any]:
+    def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:
         """Resumed by the trigger's event."""
         outcome(event)
-        return self._done(self.hook(), submitted)
+        return self._done(self.hook(), resumed_with(event))
 
     def _done(self, hook: MilvusHook, submitted: dict[str, Any]) -> dict[str, Any]:
         return result(hook, submitted["collection"], submitted["began"], state="Flushed")
@@ -117,9 +117,9 @@ class MilvusCompactOperator(WatchedOperator):
                 return self._done(hook, submitted, self.watch(client, condition, deadline).state)
         return self.hand_over(condition, deadline, submitted)
 
-    def execute_complete(self, context: Context, event: Any = None, submitted: Any = None) -> dict[str, Any]:
+    def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:
         """Resumed by the trigger's event."""
-        return self._done(self.hook(), submitted, outcome(event).state)
+        return self._done(self.hook(), resumed_with(event), outcome(event).state)
 
     def _done(self, hook: MilvusHook, submitted: dict[str, Any], state: str) -> dict[str, Any]:
         of_it = {key: submitted[key] for key in ("compaction_id", "plans")}

@@ -21,7 +21,7 @@ from airflow_provider_milvus.operators.base import MilvusOperator
 from airflow_provider_milvus.operators.reclaim import MilvusReclaimMemoryOperator
 from airflow_provider_milvus.operators.restore import MilvusRestoreLoadOperator
 from airflow_provider_milvus.operators.watched import WatchedOperator
-from airflow_provider_milvus.triggers.milvus import outcome
+from airflow_provider_milvus.triggers.milvus import outcome, resumed_with
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -211,9 +211,9 @@ class MilvusLoadCollectionOperator(WatchedOperator):
         self._loading = None
         return self.hand_over(condition, deadline, resume_with, undo_on_kill=self.release_on_kill)
 
-    def execute_complete(self, context: Context, event: Any = None, submitted: Any = None) -> dict[str, Any]:
+    def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:
         """Resumed by the trigger's event."""
-        return self._finish(self.hook(), submitted, lambda: outcome(event).progress)
+        return self._finish(self.hook(), resumed_with(event), lambda: outcome(event).progress)
 
     def _finish(self, hook: MilvusHook, submitted: dict[str, Any], awaited: Any) -> dict[str, Any]:
         from airflow_provider_milvus.conditions import LoadFinished
@@ -307,9 +307,9 @@ class MilvusRefreshLoadOperator(WatchedOperator):
                 return self._refreshed(hook, submitted, self.watch(client, condition, deadline).progress)
         return self.hand_over(condition, deadline, submitted)
 
-    def execute_complete(self, context: Context, event: Any = None, submitted: Any = None) -> dict[str, Any]:
+    def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:
         """Resumed by the trigger's event."""
-        return self._refreshed(self.hook(), submitted, outcome(event).progress)
+        return self._refreshed(self.hook(), resumed_with(event), outcome(event).progress)
 
     def _refreshed(self, hook: MilvusHook, submitted: dict[str, Any], progress: int | None) -> dict[str, Any]:
         return _result(hook, submitted["collection"], ("Loaded", "Loaded"), submitted["began"], progress=progress)

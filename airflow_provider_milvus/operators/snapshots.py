@@ -14,7 +14,7 @@ from airflow_provider_milvus.operators.base import MilvusOperator, result
 from airflow_provider_milvus.operators.retry_notes import RetryNotes
 from airflow_provider_milvus.operators.watched import WatchedOperator
 from airflow_provider_milvus.operators.writes import MilvusWriteOperator
-from airflow_provider_milvus.triggers.milvus import outcome
+from airflow_provider_milvus.triggers.milvus import outcome, resumed_with
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -151,9 +151,9 @@ class MilvusRestoreSnapshotOperator(WatchedOperator, MilvusWriteOperator):
                 return self._done(context, hook, submitted, self.watch(client, condition, deadline).state)
         return self.hand_over(condition, deadline, submitted)
 
-    def execute_complete(self, context: Context, event: Any = None, submitted: Any = None) -> dict[str, Any]:
+    def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:
         """Resumed by the trigger's event."""
-        return self._done(context, self.hook(), submitted, outcome(event).state)
+        return self._done(context, self.hook(), resumed_with(event), outcome(event).state)
 
     def _done(self, context: Context, hook: MilvusHook, submitted: dict[str, Any], state: str) -> dict[str, Any]:
         target, snapshot = submitted["target"], submitted["snapshot"]

@@ -16,7 +16,7 @@ from airflow_provider_milvus.operators.base import result
 from airflow_provider_milvus.operators.retry_notes import RetryNotes
 from airflow_provider_milvus.operators.watched import WatchedOperator
 from airflow_provider_milvus.operators.writes import MilvusWriteOperator
-from airflow_provider_milvus.triggers.milvus import outcome
+from airflow_provider_milvus.triggers.milvus import outcome, resumed_with
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -109,10 +109,10 @@ class MilvusSwapAliasOperator(WatchedOperator, MilvusWriteOperator):
                 return self._done(context, hook, submitted)
         return self.hand_over(condition, deadline, submitted)
 
-    def execute_complete(self, context: Context, event: Any = None, submitted: Any = None) -> dict[str, Any]:
+    def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:
         """Resumed by the trigger's event."""
         outcome(event)
-        return self._done(context, self.hook(), submitted)
+        return self._done(context, self.hook(), resumed_with(event))
 
     def _done(self, context: Context, hook: MilvusHook, submitted: dict[str, Any]) -> dict[str, Any]:
         from airflow_provider_milvus import aliases

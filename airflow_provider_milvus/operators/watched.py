@@ -26,7 +26,7 @@ class WatchedOperator(MilvusOperator):
     """Submit long work on a collection, then watch it: here, or in the triggerer.
 
     A subclass's ``execute`` calls :meth:`watch`, or :meth:`hand_over` when ``deferrable``; its ``execute_complete`` then gets
-    the trigger's ``event``, and ``submitted``, which is what it resumes with.
+    the trigger's ``event``, which brings ``submitted`` back.
 
     :param collection_name: the collection. (templated)
     :param poll_interval: seconds between two looks, at most; the worker looks more often at the beginning.
@@ -67,7 +67,7 @@ class WatchedOperator(MilvusOperator):
         )
 
     def hand_over(
-        self, condition: Condition, deadline: Deadline, resume_with: dict[str, Any], undo_on_kill: bool = False
+        self, condition: Condition, deadline: Deadline, submitted: dict[str, Any], undo_on_kill: bool = False
     ) -> NoReturn:
         left = max(deadline.remaining, 0.001)
         self.defer(
@@ -79,9 +79,9 @@ class WatchedOperator(MilvusOperator):
                 poll_interval=self.poll_interval,
                 stall_timeout=self.stall_timeout,
                 undo_on_kill=undo_on_kill,
+                submitted=submitted,
             ),
             method_name="execute_complete",
-            kwargs={"submitted": resume_with},
             timeout=timedelta(seconds=left) + BACKSTOP,
         )
         raise AssertionError("defer() does not return")

@@ -14,6 +14,7 @@ from airflow_provider_milvus.exceptions import MilvusError, MilvusInvalidArgumen
 from airflow_provider_milvus.hooks.milvus import MilvusHook
 from airflow_provider_milvus.operators.base import MilvusOperator
 from airflow_provider_milvus.operators.memory import UNDO_TIMEOUT, MilvusLoadCollectionOperator
+from airflow_provider_milvus.triggers.milvus import resumed_with
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -49,13 +50,13 @@ class MilvusWindowLoadOperator(MilvusLoadCollectionOperator):
                 self._give_up()
             raise
 
-    def execute_complete(self, context: Context, event: Any = None, submitted: Any = None) -> dict[str, Any]:
+    def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:
         """Resumed by the trigger's event."""
         self._window = _id_of(context)
         try:
-            return {**super().execute_complete(context, event, submitted), "window": self._window}
+            return {**super().execute_complete(context, event), "window": self._window}
         except MilvusError:
-            self._give_up(submitted)
+            self._give_up(resumed_with(event))
             raise
 
     def on_kill(self) -> None:

@@ -31,6 +31,8 @@ class MilvusConditionTrigger(BaseTrigger):
     :param stall_timeout: give up when nothing has moved for so many seconds; None: never.
     :param undo_on_kill: when a user kills or clears the deferred task, take back what the task began. Airflow calls a
         trigger's ``on_kill`` from 3.3 on; before, nothing is taken back.
+    :param submitted: what the task resumes with; it comes back with the event, since ``airflow dags test`` of Airflow 3.3 loses
+        the arguments that a deferral keeps.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class MilvusConditionTrigger(BaseTrigger):
         poll_interval: float = 5.0,
         stall_timeout: float | None = None,
         undo_on_kill: bool = False,
+        submitted: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.condition = condition
@@ -52,6 +55,7 @@ class MilvusConditionTrigger(BaseTrigger):
         self.poll_interval = poll_interval
         self.stall_timeout = stall_timeout
         self.undo_on_kill = undo_on_kill
+        self.submitted = submitted
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         return (
@@ -64,11 +68,12 @@ class MilvusConditionTrigger(BaseTrigger):
                 "poll_interval": self.poll_interval,
                 "stall_timeout": self.stall_timeout,
                 "undo_on_kill": self.undo_on_kill,
+                "submitted": self.submitted,
             },
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """One event, read by :func:`outcome`."""
+        """One event, read by :func:`outcome` and :func:`resumed_with`."""
         from airflow_provider_milvus.conditions import Condition, wait_for
         from airflow_provider_milvus.flow import Deadline
 
@@ -85,10 +90,10 @@ class MilvusConditionTrigger(BaseTrigger):
                     ),
                     deadline,
                 )
-            event = {"seen": seen.as_dict()}
+            event: dict[str, Any] = {"seen": seen.as_dict()}
         except MilvusError as error:
             event = {"error": {"kind": type(error).__name__, "message": str(error)}}
-        yield TriggerEvent(event)  # type: ignore[no-untyped-call]
+        yield TriggerEvent({**event, "submitted": self.submitted})  # type: ignore[no-untyped-call]
 
     async def on_kill(self) -> None:
         """Called by Airflow 3.3 and later when a user kills, clears or marks the deferred task; never on a restart."""
@@ -121,3 +126,11 @@ def outcome(event: Any) -> Outcome:
     if "error" in event:
         raise error_of_kind(event["error"]["kind"], event["error"]["message"])
     return Outcome(event["seen"]["state"], event["seen"]["progress"])
+
+
+def resumed_with(event: Any) -> dict[str, Any]:
+    """What the task gave to the trigger to resume with."""
+    submitted = event.get("submitted") if isinstance(event, dict) else None
+    if not isinstance(submitted, dict):
+        raise MilvusError(f"The trigger sent an event that is not one of its own: {event!r}.")
+    return submitted

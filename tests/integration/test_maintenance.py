@@ -83,7 +83,7 @@ class TestCompact:
         name, _ = make_collection(rows=1100), make_collection(rows=1100)
         with standalone.plain_client() as client:
             deferred = deferral(task(MilvusCompactOperator, name, deferrable=True, poll_interval=0.5))
-            submitted = deferred.kwargs["submitted"]
+            submitted = deferred.trigger.submitted
             # Of this one alone: pymilvus's own compact() makes 2.3.5 compact every collection it has.
             assert submitted["plans"] == 1
             assert client.get_compaction_state(int(submitted["compaction_id"])) == "Executing"

@@ -315,6 +315,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "runs.restores",
     },
     "operators.window": {
+        "triggers.milvus",
         "exceptions",
         "arguments",
         "flow",
