@@ -210,8 +210,8 @@ class MilvusBulkImportOperator(WatchedOperator, MilvusWriteOperator):
         """What has to hold before the next stage; ``None`` if there is nothing to wait for."""
         from airflow_provider_milvus.conditions import IndexBuilt, SubmittedImport, load_states
         from airflow_provider_milvus.conditions.collection import described_indexes
+        from airflow_provider_milvus.flows.memory import submit_refresh
         from airflow_provider_milvus.imports.submit import Submission
-        from airflow_provider_milvus.memory import submit_refresh
 
         collection = state["collection"]
         if stage == "import":

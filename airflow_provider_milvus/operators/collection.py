@@ -1,6 +1,6 @@
 """Operators for whole collections: create and drop.
 
-What they do is in ``collection.py``, imported when a task runs: a DAG file pays only for this one. Those for indexes and
+What they do is in ``flows/collection.py``, imported when a task runs: a DAG file pays only for this one. Those for indexes and
 aliases, at home in files beside this one, can be imported from here as well.
 """
 
@@ -121,7 +121,7 @@ class MilvusCreateCollectionOperator(MilvusWriteOperator):
         )
 
     def execute(self, context: Context) -> dict[str, Any]:
-        from airflow_provider_milvus import collection
+        from airflow_provider_milvus.flows import collection
 
         began, hook, wanted, notes = time.time(), self.hook(), self._wanted(), RetryNotes(context)
         with hook.client() as client:
@@ -172,7 +172,7 @@ class MilvusDropCollectionOperator(MilvusWriteOperator):
         self.allow_aliased = allow_aliased
 
     def execute(self, context: Context) -> dict[str, Any]:
-        from airflow_provider_milvus import collection
+        from airflow_provider_milvus.flows import collection
 
         wanted, began, hook = name("collection_name", self.collection_name), time.time(), self.hook()
         notes = RetryNotes(context)

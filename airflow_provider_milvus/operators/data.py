@@ -1,6 +1,6 @@
 """Operators for rows: insert, upsert and delete.
 
-What they do is in ``runs/ingest.py`` and ``mutations.py``, imported when a task runs: a DAG file pays only for this one.
+What they do is in ``runs/ingest.py`` and ``flows/mutations.py``, imported when a task runs: a DAG file pays only for this one.
 """
 
 from __future__ import annotations
@@ -215,8 +215,8 @@ class MilvusDeleteOperator(MilvusWriteOperator):
         self.allow_all = allow_all
 
     def execute(self, context: Context) -> dict[str, Any]:
-        from airflow_provider_milvus import deletion
         from airflow_provider_milvus.filters import render
+        from airflow_provider_milvus.flows import deletion
 
         collection = name("collection_name", self.collection_name)
         partition = name("partition_name", self.partition_name) if self.partition_name else ""

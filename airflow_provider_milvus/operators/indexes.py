@@ -1,6 +1,6 @@
 """Operators for indexes: create one and wait until it is built, and drop one.
 
-What they do is in ``indexes.py`` and ``conditions/collection.py``, imported when a task runs.
+What they do is in ``flows/indexes.py`` and ``conditions/collection.py``, imported when a task runs.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class MilvusCreateIndexOperator(WatchedOperator):
         return Index.of({**said, "params": self.index_params, "index_name": self.index_name})
 
     def execute(self, context: Context) -> dict[str, Any]:
-        from airflow_provider_milvus import indexes
+        from airflow_provider_milvus.flows import indexes
 
         named, began, hook = name("collection_name", self.collection_name), time.time(), self.hook()
         wanted, notes = self._wanted(), RetryNotes(context)
@@ -154,7 +154,7 @@ class MilvusDropIndexOperator(MilvusOperator):
         self.if_missing = one_of("if_missing", if_missing, ("fail", "skip"))
 
     def execute(self, context: Context) -> dict[str, Any]:
-        from airflow_provider_milvus import indexes
+        from airflow_provider_milvus.flows import indexes
 
         wanted, began, hook = name("collection_name", self.collection_name), time.time(), self.hook()
         named = {"field_name": self.field_name, "index_name": self.index_name}

@@ -1,7 +1,7 @@
 """Operators that keep a collection in order: flush, compact, empty it, and change its properties.
 
-What they do is in ``maintenance.py`` and ``conditions/maintenance.py``, imported when a task runs. Those for snapshots, at home
-in ``operators/snapshots.py``, can be imported from here as well.
+What they do is in ``flows/maintenance.py`` and ``conditions/maintenance.py``, imported when a task runs. Those for snapshots,
+at home in ``operators/snapshots.py``, can be imported from here as well.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class MilvusFlushOperator(WatchedOperator):
     """
 
     def execute(self, context: Context) -> dict[str, Any]:
-        from airflow_provider_milvus import maintenance
+        from airflow_provider_milvus.flows import maintenance
 
         collection, began, hook = name("collection_name", self.collection_name), time.time(), self.hook()
         with hook.client() as client:
@@ -96,7 +96,7 @@ class MilvusCompactOperator(WatchedOperator):
         self.wait = wait
 
     def execute(self, context: Context) -> dict[str, Any]:
-        from airflow_provider_milvus import maintenance
+        from airflow_provider_milvus.flows import maintenance
 
         named, began, hook = name("collection_name", self.collection_name), time.time(), self.hook()
         with hook.client() as client:
@@ -151,7 +151,7 @@ class MilvusTruncateCollectionOperator(MilvusWriteOperator):
         self.allow_aliased = allow_aliased
 
     def execute(self, context: Context) -> dict[str, Any]:
-        from airflow_provider_milvus import maintenance
+        from airflow_provider_milvus.flows import maintenance
 
         collection, began, hook = name("collection_name", self.collection_name), time.time(), self.hook()
         if self.confirm != collection:
@@ -208,7 +208,7 @@ class MilvusAlterCollectionOperator(MilvusOperator):
         self.allow_alias = allow_alias
 
     def execute(self, context: Context) -> dict[str, Any]:
-        from airflow_provider_milvus import maintenance
+        from airflow_provider_milvus.flows import maintenance
 
         collection, properties = name("collection_name", self.collection_name), self.properties or {}
         if not isinstance(properties, Mapping):

@@ -1,6 +1,6 @@
 """Operators for what is in memory: load, release and refresh collections and partitions.
 
-What they do is in ``memory.py`` and ``conditions/``, imported when a task runs: a DAG file pays only for this one.
+What they do is in ``flows/memory.py`` and ``conditions/``, imported when a task runs: a DAG file pays only for this one.
 The reclaim, at home in ``operators/reclaim.py``, and its restore, ``operators/restore.py``, can be imported from here as well.
 """
 
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
     from airflow_provider_milvus.conditions import LoadFinished
     from airflow_provider_milvus.flow import Flow
+    from airflow_provider_milvus.flows.memory import Submitted
     from airflow_provider_milvus.hooks.milvus import MilvusHook
-    from airflow_provider_milvus.memory import Submitted
 
 __all__ = [
     "MilvusLoadCollectionOperator",
@@ -83,7 +83,7 @@ class MilvusReleaseCollectionOperator(MilvusOperator):
         return None
 
     def execute(self, context: Context) -> dict[str, Any]:
-        from airflow_provider_milvus import memory
+        from airflow_provider_milvus.flows import memory
 
         collection, partitions = name("collection_name", self.collection_name), self._partitions()
         began, hook = time.time(), self.hook()
@@ -186,7 +186,7 @@ class MilvusLoadCollectionOperator(WatchedOperator):
         return {key: value for key, value in options.items() if value is not None}
 
     def _submit(self, collection: str, partitions: list[str] | None) -> Flow[Submitted]:
-        from airflow_provider_milvus import memory
+        from airflow_provider_milvus.flows import memory
 
         return memory.submit_load(collection, partition_names=partitions, options=self._options(), report=self.log.info)
 
@@ -295,7 +295,7 @@ class MilvusRefreshLoadOperator(WatchedOperator):
     """
 
     def execute(self, context: Context) -> dict[str, Any]:
-        from airflow_provider_milvus import memory
+        from airflow_provider_milvus.flows import memory
 
         collection = name("collection_name", self.collection_name)
         began, hook = time.time(), self.hook()

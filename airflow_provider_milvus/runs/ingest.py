@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from airflow_provider_milvus import mutations
 from airflow_provider_milvus.exceptions import MilvusBadRowsError, MilvusServerError
 from airflow_provider_milvus.flow import Rpc
+from airflow_provider_milvus.flows import mutations
 from airflow_provider_milvus.listing import is_lite
 from airflow_provider_milvus.rows.refused import RefusedRows
 from airflow_provider_milvus.rows.resumed import fingerprint
@@ -20,8 +20,8 @@ from airflow_provider_milvus.runs.sending import Counts, Sending, encoded
 if TYPE_CHECKING:
     from airflow_provider_milvus.client import AsyncBoundedClient
     from airflow_provider_milvus.flow import Deadline, Flow
+    from airflow_provider_milvus.flows.mutations import Target
     from airflow_provider_milvus.hooks.milvus import MilvusHook
-    from airflow_provider_milvus.mutations import Target
     from airflow_provider_milvus.rows.chunk import BadRow
 
 T = TypeVar("T")

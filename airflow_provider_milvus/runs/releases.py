@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_milvus import memory
 from airflow_provider_milvus.exceptions import (
     MilvusBeingLoadedError,
     MilvusError,
@@ -22,6 +21,7 @@ from airflow_provider_milvus.exceptions import (
     MilvusUnavailableError,
 )
 from airflow_provider_milvus.flow import Deadline
+from airflow_provider_milvus.flows import memory
 from airflow_provider_milvus.reclaim.pace import Pace
 from airflow_provider_milvus.reclaim.plan import Planned, since_planned
 

@@ -17,7 +17,7 @@ from airflow_provider_milvus.exceptions import (
     MilvusUnavailableError,
 )
 from airflow_provider_milvus.flow import Deadline, Flow
-from airflow_provider_milvus.memory import submit_load
+from airflow_provider_milvus.flows.memory import submit_load
 from airflow_provider_milvus.reclaim.inventory import human
 from airflow_provider_milvus.reclaim.restore import Restored, Wanted
 

@@ -13,7 +13,6 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_milvus import mutations
 from airflow_provider_milvus.exceptions import (
     MilvusAuthenticationError,
     MilvusError,
@@ -23,6 +22,7 @@ from airflow_provider_milvus.exceptions import (
     MilvusTimeoutError,
     MilvusUnsupportedError,
 )
+from airflow_provider_milvus.flows import mutations
 from airflow_provider_milvus.rows.check import check
 from airflow_provider_milvus.rows.resumed import without_first
 from airflow_provider_milvus.rows.wire import batches
@@ -32,7 +32,7 @@ from airflow_provider_milvus.runs.resume import Start
 if TYPE_CHECKING:
     from airflow_provider_milvus.client import AsyncBoundedClient
     from airflow_provider_milvus.flow import Deadline, Flow
-    from airflow_provider_milvus.mutations import Target
+    from airflow_provider_milvus.flows.mutations import Target
     from airflow_provider_milvus.rows.chunk import BadRow, Batch, Chunk
 
 REPORT_EVERY = 10.0

@@ -31,7 +31,7 @@ except ImportError:  # Airflow 2 has no AssetWatcher.
 
 if TYPE_CHECKING:
     from airflow_provider_milvus.client import AsyncBoundedClient
-    from airflow_provider_milvus.demand import Demand, Wanted
+    from airflow_provider_milvus.flows.demand import Demand, Wanted
     from airflow_provider_milvus.metrics import MetricsSource
 
 
@@ -106,7 +106,7 @@ class MilvusDemandTrigger(BaseEventTrigger):
             await asyncio.sleep(self.poll_interval)
 
     async def _watch(self) -> AsyncGenerator[Wanted]:
-        from airflow_provider_milvus.demand import Demand
+        from airflow_provider_milvus.flows.demand import Demand
 
         hook, trouble = MilvusHook(self.milvus_conn_id, self.database), ""
         async with hook.async_client() as client:

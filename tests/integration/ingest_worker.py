@@ -17,7 +17,7 @@ from typing import Any
 
 import airflow.providers.common.compat.sdk as sdk
 
-from airflow_provider_milvus import mutations
+from airflow_provider_milvus.flows import mutations
 from airflow_provider_milvus.operators.data import MilvusInsertOperator, MilvusUpsertOperator
 from airflow_provider_milvus.pymilvus_import import import_pymilvus
 from airflow_provider_milvus.runs import ingest, sending

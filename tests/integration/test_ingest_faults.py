@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_milvus import mutations
 from airflow_provider_milvus.exceptions import (
     MilvusInDoubtError,
     MilvusInvalidArgumentError,
@@ -20,6 +19,7 @@ from airflow_provider_milvus.exceptions import (
     MilvusTimeoutError,
     MilvusUnavailableError,
 )
+from airflow_provider_milvus.flows import mutations
 from airflow_provider_milvus.operators.data import MilvusDeleteOperator, MilvusInsertOperator, MilvusUpsertOperator
 from airflow_provider_milvus.runs import sending
 from airflow_provider_milvus.runs.sending import Sending
@@ -354,7 +354,7 @@ class TestDelete:
             MilvusDeleteOperator(task_id="t", collection_name="docs", ids=list(range(5)), timeout=20).execute({})
 
     def test_many_keys_go_in_parts(self, scripted: ScriptedMilvus, docs: Collection, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("airflow_provider_milvus.deletion.IDS_AT_ONCE", 10)
+        monkeypatch.setattr("airflow_provider_milvus.flows.deletion.IDS_AT_ONCE", 10)
         docs.keys = list(range(30))
 
         result = MilvusDeleteOperator(task_id="t", collection_name="docs", ids=[*range(25), 3, 99], timeout=20).execute({})

@@ -18,8 +18,8 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from airflow_provider_milvus import mutations
 from airflow_provider_milvus.exceptions import MilvusServerError
+from airflow_provider_milvus.flows import mutations
 from airflow_provider_milvus.operators.data import MilvusInsertOperator
 from dev.servers.lite import lite_server
 from dev.servers.process import ServerProcess

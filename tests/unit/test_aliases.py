@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_milvus.aliases import Old, Swapped, retire, swap
 from airflow_provider_milvus.exceptions import (
     MilvusAliasMovedError,
     MilvusAliasNotFoundError,
@@ -18,6 +17,7 @@ from airflow_provider_milvus.exceptions import (
     MilvusUnavailableError,
 )
 from airflow_provider_milvus.flow import Deadline
+from airflow_provider_milvus.flows.aliases import Old, Swapped, retire, swap
 from tests.unit.play import LOADED, LOADING, NOT_LOAD, Clock, Server, described, percent, play
 
 pytestmark = pytest.mark.newest

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_milvus.collection import CREATED_BY, TRIAL, Created, Dropped, create, drop
 from airflow_provider_milvus.conditions import GraceOver, IndexBuilt, Observation, Verdict
 from airflow_provider_milvus.definition import Definition, Index
 from airflow_provider_milvus.exceptions import (
@@ -25,7 +24,8 @@ from airflow_provider_milvus.exceptions import (
     MilvusUnsupportedError,
 )
 from airflow_provider_milvus.flow import Deadline
-from airflow_provider_milvus.indexes import drop_index, submit_index
+from airflow_provider_milvus.flows.collection import CREATED_BY, TRIAL, Created, Dropped, create, drop
+from airflow_provider_milvus.flows.indexes import drop_index, submit_index
 from tests.unit.play import LOADED, LOADING, NOT_LOAD, Clock, Server, play
 
 pytestmark = pytest.mark.newest

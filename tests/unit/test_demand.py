@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_milvus.demand import Demand, Wanted
 from airflow_provider_milvus.exceptions import MilvusCollectionNotFoundError, MilvusUnavailableError
+from airflow_provider_milvus.flows.demand import Demand, Wanted
 from tests.unit.play import LOADED, LOADING, NOT_LOAD, Clock, Server, described, percent, play
 
 

@@ -20,8 +20,8 @@ from airflow_provider_milvus.exceptions import (
     MilvusUnsupportedError,
 )
 from airflow_provider_milvus.flow import Deadline, Flow, Pause
-from airflow_provider_milvus.loaded_window import Closed, close_window, open_window
-from airflow_provider_milvus.memory import Submitted
+from airflow_provider_milvus.flows.loaded_window import Closed, close_window, open_window
+from airflow_provider_milvus.flows.memory import Submitted
 from airflow_provider_milvus.reclaim.marks import PROPERTY, SLOTS, marks_of
 from tests.unit.play import stopped_clock
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_milvus import maintenance
 from airflow_provider_milvus.conditions import Compacted, Flushed, SnapshotRestored, wait_for
 from airflow_provider_milvus.exceptions import (
     MilvusCollectionNotFoundError,
@@ -20,6 +19,7 @@ from airflow_provider_milvus.exceptions import (
     MilvusUnsupportedError,
 )
 from airflow_provider_milvus.flow import Deadline, Flow, Rpc
+from airflow_provider_milvus.flows import maintenance
 from airflow_provider_milvus.operators.maintenance import MilvusAlterCollectionOperator
 from tests.unit.play import Clock, Server, partitions, play
 

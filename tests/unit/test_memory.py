@@ -21,7 +21,7 @@ from airflow_provider_milvus.exceptions import (
     MilvusUnsupportedError,
 )
 from airflow_provider_milvus.flow import Deadline
-from airflow_provider_milvus.memory import (
+from airflow_provider_milvus.flows.memory import (
     RELEASE_AGAIN,
     RELEASE_ATTEMPT,
     RELEASE_POLL,

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from airflow_provider_milvus import memory
-from airflow_provider_milvus.collection import drop
 from airflow_provider_milvus.conditions import Report, load_states
 from airflow_provider_milvus.exceptions import (
     MilvusAliasMovedError,
@@ -16,6 +14,8 @@ from airflow_provider_milvus.exceptions import (
     MilvusServerError,
 )
 from airflow_provider_milvus.flow import Deadline, Flow, Pause, Rpc, in_time
+from airflow_provider_milvus.flows import memory
+from airflow_provider_milvus.flows.collection import drop
 from airflow_provider_milvus.listing import aliases_of, find
 
 POLL = 0.2

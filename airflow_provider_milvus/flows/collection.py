@@ -24,7 +24,7 @@ from airflow_provider_milvus.exceptions import (
     MilvusUnsupportedError,
 )
 from airflow_provider_milvus.flow import Flow, Pause, Rpc, in_time
-from airflow_provider_milvus.indexes import compare, create_index, indexes_of, indexes_seen
+from airflow_provider_milvus.flows.indexes import compare, create_index, indexes_of, indexes_seen
 from airflow_provider_milvus.listing import aliases_of, describe, find, is_lite
 from airflow_provider_milvus.wire import schema_bytes
 

@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_milvus import mutations
 from airflow_provider_milvus.counting import row_count
 from airflow_provider_milvus.exceptions import (
     MilvusInvalidArgumentError,
@@ -17,12 +16,13 @@ from airflow_provider_milvus.exceptions import (
 )
 from airflow_provider_milvus.filters import literal
 from airflow_provider_milvus.flow import Rpc
+from airflow_provider_milvus.flows import mutations
 from airflow_provider_milvus.listing import is_lite
 
 if TYPE_CHECKING:
     from airflow_provider_milvus.conditions import Report
     from airflow_provider_milvus.flow import Flow
-    from airflow_provider_milvus.mutations import Target
+    from airflow_provider_milvus.flows.mutations import Target
     from airflow_provider_milvus.schema import Field
 
 IDS_AT_ONCE = 5_000

@@ -20,8 +20,8 @@ from airflow_provider_milvus.exceptions import (
     MilvusUnsupportedError,
 )
 from airflow_provider_milvus.flow import Deadline, Flow, Rpc
+from airflow_provider_milvus.flows.memory import Submitted, release, submit_load
 from airflow_provider_milvus.listing import describe, real_name
-from airflow_provider_milvus.memory import Submitted, release, submit_load
 from airflow_provider_milvus.reclaim.marks import Mark, Marks, marks_of, open_windows, properties_of, property_of
 
 
