@@ -5,9 +5,12 @@ Airflow's Variables are a file here, written as a database is: the whole of it o
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import os
+import signal
+import threading
 import time
 from collections.abc import Iterator
 from multiprocessing import get_context
@@ -71,13 +74,25 @@ def rows(first: int, count: int, key: str = "id") -> Iterator[dict[str, Any]]:
         yield row(number, key)
 
 
-def work(write: str, source: Any, tries: int, notes: Path, begun: Any, told: Any, more: dict[str, Any]) -> None:
-    """One try of the task. ``begun`` is set just before it, and the result goes to ``told``."""
+def kill_when_sent(batches: int | None, seconds: float) -> None:
+    """Have this process killed so many seconds after it has begun to send that many batches."""
+    begin, begun = sending.Sending._begin, itertools.count(1)
+
+    def counted(self: sending.Sending, batch: Any) -> None:
+        begin(self, batch)
+        if next(begun) == batches:
+            threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGKILL)).start()
+
+    sending.Sending._begin = counted  # type: ignore[method-assign]
+
+
+def work(write: str, source: Any, tries: int, notes: Path, told: Any, more: dict[str, Any]) -> None:
+    """One try of the task, whose result goes to ``told``; or it is killed, ``more["kill"]`` says when."""
     sdk.Variable = variables_in(notes)  # type: ignore[misc,assignment]
     mutations.SETTLE, sending.NOTE_EVERY = 0.3, 0.1
     logging.disable(logging.INFO)
     os.environ.update(more.pop("environment", {}))
+    kill_when_sent(*more.pop("kill", (None, 0.0)))
     context = {"run_id": "scheduled__1", "ti": SimpleNamespace(dag_id="d", task_id="t", map_index=-1, try_number=tries)}
     operator = WRITES[write](task_id="t", rows=source, timeout=120, **more)
-    begun.set()
     told.put(operator.execute(context))  # type: ignore[arg-type]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -30,7 +31,8 @@ from tests.integration.support import Connect, Milvus
 COUNT = 10_000
 BATCH = 20
 """So small that there are many moments between two calls."""
-standalone = pytest.mark.standalone
+standalone = [pytest.mark.standalone, pytest.mark.newest]
+"""What an ingest does over a kill depends on the server; Milvus Lite shows it with the older pymilvus."""
 
 
 @dataclass(slots=True)
@@ -116,27 +118,25 @@ class Task:
         self._notes = notes
         self._tries = 0
 
-    def attempt(self) -> tuple[Any, Any]:
-        """A try that runs, and where its result will be; it sends its first row in this moment."""
+    def attempt(self, **more: Any) -> tuple[Any, Any]:
+        """A try that runs, and where its result will be."""
         self._tries += 1
-        begun, told = processes.Event(), processes.Queue()
+        told = processes.Queue()
         connection = f'{{"conn_type": "milvus", "extra": {{"uri": "{self._place.milvus.uri}"}}}}'
-        more = {
+        more |= {
             "collection_name": self._place.name,
             "batch_rows": BATCH,
             "environment": {"AIRFLOW_CONN_MILVUS_DEFAULT": connection},
         }
-        process = processes.Process(target=work, args=(self._write, self._source, self._tries, self._notes, begun, told, more))
+        process = processes.Process(target=work, args=(self._write, self._source, self._tries, self._notes, told, more))
         process.start()
-        assert begun.wait(60), "the worker did not come up"
         return process, told
 
-    def killed_after(self, seconds: float) -> None:
-        process, _ = self.attempt()
-        process.join(seconds)
-        assert process.is_alive(), f"it was through, or failed, before it could be killed: {process.exitcode}"
-        process.kill()
-        process.join()
+    def killed_at(self, share: float, seconds: float = 0.0) -> None:
+        """Killed so many seconds after it has begun with that share of all batches."""
+        process, _ = self.attempt(kill=(round(share * COUNT / BATCH), seconds))
+        process.join(120)
+        assert process.exitcode == -signal.SIGKILL
 
     def finished(self) -> dict[str, Any]:
         process, told = self.attempt()
@@ -164,7 +164,8 @@ def test_after_a_kill_at_any_moment_the_retry_leaves_exactly_the_rows(
     task = Task(write, place, source_of(source, place, first, tmp_path), tmp_path / "variables.json")
     moment = random.Random(f"{kind} {write} {source} {generated} {seed}")
 
-    task.killed_after(moment.uniform(0.1, 1.0))
+    # Each call takes some 5 ms.
+    task.killed_at(moment.uniform(0.02, 0.9), moment.uniform(0, 0.02))
     there = place.count(first)
     result = task.finished()
 
@@ -181,8 +182,8 @@ def test_a_second_kill_changes_nothing(places: Any, tmp_path: Path) -> None:
     first = place.room()
     task = Task("insert", place, source_of("file", place, first, tmp_path), tmp_path / "variables.json")
 
-    for seconds in (0.7, 0.9, 0.8):
-        task.killed_after(seconds)
+    for share in (0.2, 0.3, 0.25):
+        task.killed_at(share)
     task.finished()
 
     place.assert_holds_exactly(first)
@@ -193,7 +194,7 @@ def test_nothing_is_left_in_the_notes_after_success(places: Any, tmp_path: Path)
     notes = tmp_path / "variables.json"
     task = Task("upsert", place, source_of("file", place, place.room(), tmp_path), notes)
 
-    task.killed_after(0.8)
+    task.killed_at(0.5)
     noted = json.loads(notes.read_text())
     task.finished()
 
@@ -257,7 +258,8 @@ def killed_and_started(server: ServerProcess) -> Iterator[None]:
         restarting.join()
 
 
-@standalone
+@pytest.mark.standalone
+@pytest.mark.newest
 def test_a_server_that_is_killed_and_comes_back_has_every_row_once(tmp_path: Path, connect: Connect) -> None:
     with standalone_server(tmp_path) as server:
         place = build(Milvus("standalone", server.uri, server.process), "keyed")
@@ -277,8 +279,8 @@ def test_a_server_that_is_killed_and_comes_back_has_every_row_once(tmp_path: Pat
         place.assert_holds_exactly(0)
 
 
-def test_a_milvus_lite_that_was_killed_has_lost_rows_and_a_retry_writes_them(tmp_path: Path, connect: Connect) -> None:
-    """It acknowledges rows that it holds in memory alone."""
+def test_what_a_milvus_lite_lost_when_it_was_killed_is_written_by_a_retry(tmp_path: Path, connect: Connect) -> None:
+    """It acknowledges rows that it holds in memory alone, and may lose them or not."""
     with lite_server(tmp_path) as server:
         place = build(Milvus("lite", server.uri, server.process), "keyed")
         connect(server.uri)
@@ -292,7 +294,6 @@ def test_a_milvus_lite_that_was_killed_has_lost_rows_and_a_retry_writes_them(tmp
         assert "10,000 written" in str(failed.value)
         with place.milvus.plain_client() as client:
             client.load_collection(place.name)
-        assert place.count(0) < COUNT
         retry = {"ti": SimpleNamespace(try_number=2)}
         operator.execute(retry)  # type: ignore[arg-type]
         place.assert_holds_exactly(0)

@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_milvus import conditions
-from airflow_provider_milvus.conditions import LoadFinished, LoadState
+from airflow_provider_milvus.conditions import Condition, LoadFinished, LoadState, condition
 from airflow_provider_milvus.exceptions import MilvusError, MilvusLoadFailedError, MilvusLoadStalledError
 from airflow_provider_milvus.hooks.milvus import MilvusHook
 from airflow_provider_milvus.operators.memory import MilvusLoadCollectionOperator
@@ -34,7 +33,7 @@ from tests.integration.support import (
 )
 
 
-def trigger_for(condition: conditions.Condition, seconds: float = 30, **arguments: Any) -> MilvusConditionTrigger:
+def trigger_for(condition: Condition, seconds: float = 30, **arguments: Any) -> MilvusConditionTrigger:
     return MilvusConditionTrigger(
         condition=condition.serialize(), end=time.time() + seconds, **{"poll_interval": 0.1, **arguments}
     )
@@ -154,7 +153,7 @@ def test_restart_of_the_server_is_ridden_out(scripted: ScriptedMilvus) -> None:
 def test_load_that_stands_still_after_a_restart_is_submitted_again(
     scripted: ScriptedMilvus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(conditions, "REVIVE_AFTER", 0.5)
+    monkeypatch.setattr(condition, "REVIVE_AFTER", 0.5)
     docs = scripted.add("docs", loading(0), on_load=[loading(0), loading(50), LOADED])
 
     event = _through_a_restart(scripted, LoadFinished("docs", started=True))
@@ -166,7 +165,7 @@ def test_load_that_stands_still_after_a_restart_is_submitted_again(
 
 
 def test_load_is_submitted_again_only_once(scripted: ScriptedMilvus, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(conditions, "REVIVE_AFTER", 0.3)
+    monkeypatch.setattr(condition, "REVIVE_AFTER", 0.3)
     scripted.add("docs", loading(0), on_load=[loading(0)])
 
     event = _through_a_restart(scripted, LoadFinished("docs", started=True), stall_timeout=1)
@@ -177,7 +176,7 @@ def test_load_is_submitted_again_only_once(scripted: ScriptedMilvus, monkeypatch
 
 
 def test_somebody_elses_load_is_not_released_after_a_restart(scripted: ScriptedMilvus, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(conditions, "REVIVE_AFTER", 0.3)
+    monkeypatch.setattr(condition, "REVIVE_AFTER", 0.3)
     scripted.add("docs", loading(0), on_load=[loading(0)])
 
     _through_a_restart(scripted, LoadFinished("docs", started=False), stall_timeout=1)
@@ -188,7 +187,7 @@ def test_somebody_elses_load_is_not_released_after_a_restart(scripted: ScriptedM
 def test_load_that_stands_still_without_a_restart_is_left_alone(
     scripted: ScriptedMilvus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(conditions, "REVIVE_AFTER", 0.1)
+    monkeypatch.setattr(condition, "REVIVE_AFTER", 0.1)
     scripted.add("docs", loading(0))
 
     event = asyncio.run(event_of(trigger_for(LoadFinished("docs", started=True), seconds=1)))
