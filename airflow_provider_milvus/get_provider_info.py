@@ -69,7 +69,7 @@ def get_provider_info() -> dict[str, Any]:
     return {
         "package-name": "airflow-provider-milvus",
         "name": "Milvus",
-        "description": "Load, release, watch and reclaim the memory of the Milvus vector database.",
+        "description": "Milvus, the vector database: ingest, check, load, release and reclaim its collections.",
         "integrations": [{"integration-name": integration, "external-doc-url": "https://milvus.io/docs", "tags": ["software"]}],
         "hooks": [{"integration-name": integration, "python-modules": [f"{package}.hooks.milvus"]}],
         "operators": [
