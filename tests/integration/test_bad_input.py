@@ -137,7 +137,7 @@ def test_intervals_that_can_never_work_are_refused(argument: str, bad: Any) -> N
         ("on_timeout", "explode"),
         ("on_timeout", None),
         ("replica_number", 0),
-        ("replica_number", "2"),
+        ("replica_number", "two"),
         ("replica_number", True),
     ],
 )

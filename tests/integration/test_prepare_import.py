@@ -269,7 +269,7 @@ def test_what_can_never_work_is_refused(arguments: dict[str, Any], words: str, m
         MilvusPrepareImportOperator(task_id="prepare", **given).execute({})
 
 
-@pytest.mark.parametrize("file_bytes", [0, -1, 1.5, "1", True])
+@pytest.mark.parametrize("file_bytes", [0, -1, 1.5, "one", True])
 def test_file_bytes_must_be_a_whole_number(file_bytes: Any) -> None:
     with pytest.raises(MilvusInvalidArgumentError, match="file_bytes"):
         MilvusPrepareImportOperator(task_id="prepare", rows=[], schema=SMALL, path="/tmp", file_bytes=file_bytes)
