@@ -74,6 +74,7 @@ def rows_on_disk(milvus: Milvus, name: str) -> int:
 
 
 @pytest.mark.standalone
+@pytest.mark.newest
 def test_prepared_rows_are_imported_indexed_refreshed_and_found(
     standalone: Milvus, make_collection: MakeCollection, tmp_path: Path
 ) -> None:
@@ -104,6 +105,7 @@ def test_prepared_rows_are_imported_indexed_refreshed_and_found(
 
 
 @pytest.mark.standalone
+@pytest.mark.newest
 def test_each_file_that_failed_is_named_with_its_reason_and_a_retry_imports_only_those(
     standalone: Milvus, make_collection: MakeCollection, json_file: Callable[..., str], tmp_path: Path
 ) -> None:
@@ -132,6 +134,7 @@ def test_each_file_that_failed_is_named_with_its_reason_and_a_retry_imports_only
 
 
 @pytest.mark.standalone
+@pytest.mark.newest
 def test_a_worker_lost_between_making_a_job_and_its_end_doubles_no_row(
     standalone: Milvus, make_collection: MakeCollection, json_file: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -154,6 +157,7 @@ def test_a_worker_lost_between_making_a_job_and_its_end_doubles_no_row(
 
 
 @pytest.mark.standalone
+@pytest.mark.newest
 def test_an_alias_leads_to_the_collection_and_one_without_an_index_is_not_waited_for(
     standalone: Milvus, make_collection: MakeCollection, tmp_path: Path
 ) -> None:
@@ -172,6 +176,7 @@ def test_an_alias_leads_to_the_collection_and_one_without_an_index_is_not_waited
 
 
 @pytest.mark.standalone
+@pytest.mark.newest
 def test_what_is_not_there_fails_before_anything_is_imported(
     standalone: Milvus, make_collection: MakeCollection, json_file: Callable[..., str]
 ) -> None:
@@ -186,6 +191,7 @@ def test_what_is_not_there_fails_before_anything_is_imported(
 
 
 @pytest.mark.standalone
+@pytest.mark.newest
 @pytest.mark.parametrize("deferrable", [False, True], ids=["worker", "deferred"])
 def test_the_sensor_tells_completed_failed_and_unknown_jobs(
     standalone: Milvus, make_collection: MakeCollection, json_file: Callable[..., str], deferrable: bool
