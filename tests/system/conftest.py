@@ -1,12 +1,14 @@
-"""One Airflow for all system tests: its database takes longer to create than a DAG to run."""
+"""One Airflow for all system tests, and one process of it for each server: both take longer to come up than a DAG to run."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from importlib.metadata import version
 
 import pytest
 
-from dev.local_airflow import LocalAirflow
+from dev.local_airflow import LocalAirflow, RunDag
 from tests.integration.support import Milvus
 
 
@@ -23,3 +25,22 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> LocalAirflow:
 def airflow(migrated: LocalAirflow, milvus: Milvus) -> LocalAirflow:
     """Airflow with ``milvus_default`` pointing to each server in turn."""
     return LocalAirflow(migrated.home, milvus.uri)
+
+
+@pytest.fixture(scope="session")
+def processes() -> Iterator[Callable[[LocalAirflow], RunDag]]:
+    with ExitStack() as running:
+        started: dict[str, RunDag] = {}
+
+        def of(airflow: LocalAirflow) -> RunDag:
+            if airflow.milvus_uri not in started:
+                started[airflow.milvus_uri] = running.enter_context(airflow.in_one_process())
+            return started[airflow.milvus_uri]
+
+        yield of
+
+
+@pytest.fixture
+def run_dag(airflow: LocalAirflow, processes: Callable[[LocalAirflow], RunDag]) -> RunDag:
+    """Run one of ``airflow``'s DAGs, as ``airflow dags test`` does."""
+    return processes(airflow)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from dev import sample_collections
-from dev.local_airflow import EXAMPLE_DAGS, LocalAirflow
+from dev.local_airflow import EXAMPLE_DAGS, LocalAirflow, RunDag
 from dev.sample_collections import Sample
 from tests.integration.support import Milvus
 
@@ -68,9 +68,9 @@ def test_they_import_without_errors_and_without_pymilvus(tmp_path: Path) -> None
 
 
 def test_nightly_reclaim_releases_what_is_old_or_temporary(
-    airflow: LocalAirflow, milvus: Milvus, samples: list[Sample]
+    airflow: LocalAirflow, run_dag: RunDag, milvus: Milvus, samples: list[Sample]
 ) -> None:
-    airflow.run_dag("milvus_nightly_memory_reclaim", now=NOW)
+    run_dag("milvus_nightly_memory_reclaim", now=NOW)
 
     after = sample_collections.load_states(milvus.uri)
     assert {each.name: after[each.name] for each in samples} == {
@@ -83,7 +83,7 @@ def test_nightly_reclaim_releases_what_is_old_or_temporary(
 
 @ON_LITE
 def test_nightly_reclaim_takes_other_rules_and_a_dry_run_from_the_trigger_form(
-    airflow: LocalAirflow, milvus: Milvus, samples: list[Sample]
+    airflow: LocalAirflow, run_dag: RunDag, milvus: Milvus, samples: list[Sample]
 ) -> None:
     before = sample_collections.load_states(milvus.uri)
     form = {
@@ -93,7 +93,7 @@ def test_nightly_reclaim_takes_other_rules_and_a_dry_run_from_the_trigger_form(
         "max_releases": 1,
         "dry_run": True,
     }
-    airflow.run_dag("milvus_nightly_memory_reclaim", now=NOW, conf=form)
+    run_dag("milvus_nightly_memory_reclaim", now=NOW, conf=form)
 
     assert sample_collections.load_states(milvus.uri) == before
     old, temporary = (airflow.results("milvus_nightly_memory_reclaim")[task] for task in ("release_old", "release_temporary"))
@@ -103,10 +103,10 @@ def test_nightly_reclaim_takes_other_rules_and_a_dry_run_from_the_trigger_form(
 
 @ON_LITE
 def test_nightly_reclaim_takes_a_budget_and_databases_from_the_trigger_form(
-    airflow: LocalAirflow, milvus: Milvus, samples: list[Sample]
+    airflow: LocalAirflow, run_dag: RunDag, milvus: Milvus, samples: list[Sample]
 ) -> None:
     form = {"older_than": None, "memory_budget": "1MiB", "databases": ["*"], "exclude": None, "dry_run": True}
-    airflow.run_dag("milvus_nightly_memory_reclaim", now=NOW, conf=form)
+    run_dag("milvus_nightly_memory_reclaim", now=NOW, conf=form)
 
     old, temporary = (airflow.results("milvus_nightly_memory_reclaim")[task] for task in ("release_old", "release_temporary"))
     assert (old["plan"], old["totals"]["budget"]) == ([], 2**20)
@@ -118,10 +118,12 @@ def test_nightly_reclaim_takes_a_budget_and_databases_from_the_trigger_form(
 
 
 @ON_LITE
-def test_reclaim_and_restore_ends_with_the_same_in_memory(airflow: LocalAirflow, milvus: Milvus, samples: list[Sample]) -> None:
+def test_reclaim_and_restore_ends_with_the_same_in_memory(
+    airflow: LocalAirflow, run_dag: RunDag, milvus: Milvus, samples: list[Sample]
+) -> None:
     before = sample_collections.load_states(milvus.uri)
     form = {"collections": ["events_*", "docs"], "first": ["events_202605*5", "events_*4"], "hours": 0}
-    airflow.run_dag("milvus_reclaim_and_restore", now=NOW, conf=form)
+    run_dag("milvus_reclaim_and_restore", now=NOW, conf=form)
 
     results = airflow.results("milvus_reclaim_and_restore")
     released = [each["collection"] for each in results["reclaim"]["released"]]
@@ -134,11 +136,11 @@ def test_reclaim_and_restore_ends_with_the_same_in_memory(airflow: LocalAirflow,
 
 @ON_STANDALONE
 def test_load_use_release_leaves_the_collection_out_of_memory(
-    airflow: LocalAirflow, milvus: Milvus, samples: list[Sample]
+    airflow: LocalAirflow, run_dag: RunDag, milvus: Milvus, samples: list[Sample]
 ) -> None:
     with milvus.plain_client() as client:
         client.release_collection("docs")
-    airflow.run_dag("milvus_load_use_release")
+    run_dag("milvus_load_use_release")
 
     results = airflow.results("milvus_load_use_release")
     assert results["load"]["state"] == "Loaded"
@@ -148,26 +150,26 @@ def test_load_use_release_leaves_the_collection_out_of_memory(
 
 @ON_LITE
 def test_loaded_window_releases_what_it_loaded_and_nothing_else(
-    airflow: LocalAirflow, milvus: Milvus, samples: list[Sample]
+    airflow: LocalAirflow, run_dag: RunDag, milvus: Milvus, samples: list[Sample]
 ) -> None:
     with milvus.plain_client() as client:
         client.release_collection("docs")
-    airflow.run_dag("milvus_loaded_window")
+    run_dag("milvus_loaded_window")
 
     results = airflow.results("milvus_loaded_window")
     assert (results["count"]["rows"], len(results["newest"])) == (sample_collections.ROWS, 3)
     assert results["release_collection"]["released"] is True
     assert sample_collections.load_states(milvus.uri)["docs"] == "NotLoad"
 
-    airflow.run_dag("milvus_loaded_window", conf={"collection": "tmp_reference_keep"})
+    run_dag("milvus_loaded_window", conf={"collection": "tmp_reference_keep"})
 
     assert "in memory before this window" in airflow.results("milvus_loaded_window")["release_collection"]["reason"]
     assert sample_collections.load_states(milvus.uri)["tmp_reference_keep"] == "Loaded"
 
 
-def test_walkthrough_ends_released_and_can_be_run_again(airflow: LocalAirflow, milvus: Milvus) -> None:
+def test_walkthrough_ends_released_and_can_be_run_again(airflow: LocalAirflow, run_dag: RunDag, milvus: Milvus) -> None:
     for _ in range(2):
-        airflow.run_dag("milvus_release_collection_walkthrough")
+        run_dag("milvus_release_collection_walkthrough")
         assert sample_collections.load_states(milvus.uri)["customized_setup"] == "NotLoad"
         assert airflow.results("milvus_release_collection_walkthrough")["load"]["state"] == "Loaded"
 

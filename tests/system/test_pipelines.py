@@ -6,7 +6,7 @@ import json
 import shutil
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -142,29 +142,15 @@ class Nights:
         return self.milvus.state_of(f"docs_{day}")
 
 
-@pytest.fixture(scope="module")
-def processes() -> Iterator[Callable[[LocalAirflow], RunDag]]:
-    """One Airflow process for each server."""
-    with ExitStack() as running:
-        started: dict[str, RunDag] = {}
-
-        def of(airflow: LocalAirflow) -> RunDag:
-            if airflow.milvus_uri not in started:
-                started[airflow.milvus_uri] = running.enter_context(airflow.in_one_process())
-            return started[airflow.milvus_uri]
-
-        yield of
-
-
 @pytest.fixture
 def nights(
     airflow: LocalAirflow,
     milvus: Milvus,
     tmp_path: Path,
     texts: list[Document],
-    processes: Callable[[LocalAirflow], RunDag],
+    run_dag: RunDag,
 ) -> Iterator[Nights]:
-    yield Nights(airflow, processes(airflow), milvus, tmp_path, texts)
+    yield Nights(airflow, run_dag, milvus, tmp_path, texts)
     with milvus.plain_client() as client:
         client.drop_alias("docs")
         for name in client.list_collections():
