@@ -222,11 +222,12 @@ def test_while_a_server_is_frozen_nothing_is_lost_or_doubled(
     place: Place = places(kind, generated)
     connect(place.milvus.uri)
     first = place.room()
-    freezing = threading.Thread(target=lambda: (time.sleep(0.4), freeze(place, seconds)))
+    under_way = threading.Event()
+    freezing = threading.Thread(target=lambda: under_way.wait(60) and freeze(place, seconds))
     freezing.start()
 
     try:
-        source = partial(rows, first, COUNT, place.key)
+        source = partial(telling_rows, under_way, first, place.key)
         operator = MilvusInsertOperator(task_id="t", collection_name=place.name, rows=source, batch_rows=BATCH, timeout=90)
         result = operator.execute({})
     finally:
@@ -237,6 +238,14 @@ def test_while_a_server_is_frozen_nothing_is_lost_or_doubled(
     place.assert_holds_exactly(first)
 
 
+def telling_rows(under_way: threading.Event, first: int = 0, key: str = "id") -> Iterator[dict[str, Any]]:
+    """All rows; ``under_way`` is set when a quarter of them was read, which is hardly ahead of what was sent."""
+    for each in rows(first, COUNT, key):
+        if each[key] == first + COUNT // 4:
+            under_way.set()
+        yield each
+
+
 def freeze(place: Place, seconds: float) -> None:
     place.milvus.process.freeze()
     time.sleep(seconds)
@@ -244,11 +253,11 @@ def freeze(place: Place, seconds: float) -> None:
 
 
 @contextmanager
-def killed_and_started(server: ServerProcess) -> Iterator[None]:
+def killed_and_started(server: ServerProcess, under_way: threading.Event) -> Iterator[None]:
     def restart() -> None:
-        time.sleep(0.5)
-        server.kill()
-        server.start()
+        if under_way.wait(60):
+            server.kill()
+            server.start()
 
     restarting = threading.Thread(target=restart)
     restarting.start()
@@ -264,11 +273,11 @@ def test_a_server_that_is_killed_and_comes_back_has_every_row_once(tmp_path: Pat
     with standalone_server(tmp_path) as server:
         place = build(Milvus("standalone", server.uri, server.process), "keyed")
         connect(server.uri)
-        operator = MilvusInsertOperator(
-            task_id="t", collection_name=place.name, rows=partial(rows, 0, COUNT), batch_rows=BATCH, timeout=120
-        )
+        under_way = threading.Event()
+        source = partial(telling_rows, under_way)
+        operator = MilvusInsertOperator(task_id="t", collection_name=place.name, rows=source, batch_rows=BATCH, timeout=120)
 
-        with killed_and_started(server.process):
+        with killed_and_started(server.process, under_way):
             result = operator.execute({})
 
         assert result["written"] == COUNT
@@ -284,11 +293,14 @@ def test_what_a_milvus_lite_lost_when_it_was_killed_is_written_by_a_retry(tmp_pa
     with lite_server(tmp_path) as server:
         place = build(Milvus("lite", server.uri, server.process), "keyed")
         connect(server.uri)
-        operator = MilvusInsertOperator(
-            task_id="t", collection_name=place.name, rows=partial(rows, 0, COUNT), batch_rows=BATCH, timeout=60
-        )
+        under_way = threading.Event()
+        source = partial(telling_rows, under_way)
+        operator = MilvusInsertOperator(task_id="t", collection_name=place.name, rows=source, batch_rows=BATCH, timeout=60)
 
-        with killed_and_started(server.process), pytest.raises(MilvusServerError, match="was out of reach") as failed:
+        with (
+            killed_and_started(server.process, under_way),
+            pytest.raises(MilvusServerError, match="was out of reach") as failed,
+        ):
             operator.execute({})
 
         assert "10,000 written" in str(failed.value)
