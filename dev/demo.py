@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
-from airflow_provider_milvus.reclaim.inventory import human
+from airflow_provider_milvus.wording import human
 from dev import sample_collections
 from dev.local_airflow import LocalAirflow
 from dev.sample_collections import Sample

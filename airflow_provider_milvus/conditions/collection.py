@@ -6,7 +6,9 @@ import time
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from airflow_provider_milvus.conditions.condition import Condition, Observation, Verdict
+from airflow_provider_milvus.client.flow import Flow, Rpc
+from airflow_provider_milvus.client.reads import describe
+from airflow_provider_milvus.conditions.base import Condition, Observation, Verdict
 from airflow_provider_milvus.exceptions import (
     MilvusAliasNotFoundError,
     MilvusCollectionNotFoundError,
@@ -14,8 +16,6 @@ from airflow_provider_milvus.exceptions import (
     MilvusIndexFailedError,
     MilvusIndexNotFoundError,
 )
-from airflow_provider_milvus.flow import Flow, Rpc
-from airflow_provider_milvus.listing import describe
 
 _FINISHED, _FAILED = 3, 4
 _STATES = ("None", "Unissued", "InProgress", "Finished", "Failed", "Retry")

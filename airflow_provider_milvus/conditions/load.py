@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from airflow_provider_milvus.conditions.condition import Condition, Observation, Verdict
+from airflow_provider_milvus.client.flow import Flow, Rpc
+from airflow_provider_milvus.client.reads import describe
+from airflow_provider_milvus.conditions.base import Condition, Observation, Verdict
 from airflow_provider_milvus.exceptions import (
     MilvusError,
     MilvusLoadFailedError,
@@ -13,8 +15,6 @@ from airflow_provider_milvus.exceptions import (
     MilvusPartitionNotFoundError,
     MilvusServerError,
 )
-from airflow_provider_milvus.flow import Flow, Rpc
-from airflow_provider_milvus.listing import describe
 
 LOAD_STATES = ("NotExist", "NotLoad", "Loading", "Loaded")
 """The names of Milvus's ``LoadState``, by number."""

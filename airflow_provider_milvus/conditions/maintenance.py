@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from airflow_provider_milvus.conditions.condition import Condition, Observation, Verdict
+from airflow_provider_milvus.client.flow import Flow, Rpc
+from airflow_provider_milvus.conditions.base import Condition, Observation, Verdict
 from airflow_provider_milvus.exceptions import MilvusError, MilvusServerError
-from airflow_provider_milvus.flow import Flow, Rpc
 
 _COMPLETED = 2
 """Of ``CompactionState``."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from airflow_provider_milvus.conditions.condition import Condition, Observation, Verdict
-from airflow_provider_milvus.counting import row_count
-from airflow_provider_milvus.flow import Flow
+from airflow_provider_milvus.client.flow import Flow
+from airflow_provider_milvus.client.reads import row_count
+from airflow_provider_milvus.conditions.base import Condition, Observation, Verdict
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ from airflow_provider_milvus.exceptions import MilvusConfigurationError, MilvusE
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection
 
-    from airflow_provider_milvus.client import AsyncBoundedClient, BoundedClient
-    from airflow_provider_milvus.connection import ConnectionSettings
-    from airflow_provider_milvus.flow import Deadline
+    from airflow_provider_milvus.client.client import AsyncBoundedClient, BoundedClient
+    from airflow_provider_milvus.client.connection import ConnectionSettings
+    from airflow_provider_milvus.client.flow import Deadline
     from airflow_provider_milvus.metrics import MetricsSource
 
 TEST_TIMEOUT = 4.0
@@ -75,14 +75,14 @@ class MilvusHook(BaseHook):
 
     def deadline(self) -> Deadline:
         """The clock of one operation, which starts now; ask for a client first, whose first import takes seconds."""
-        from airflow_provider_milvus.flow import Deadline
+        from airflow_provider_milvus.client.flow import Deadline
 
         return Deadline(self.operation_timeout)
 
     def get_conn(self) -> BoundedClient:
         """A client of its own channel, which the caller closes; prefer :meth:`client`, which closes it."""
-        from airflow_provider_milvus.client import BoundedClient, check_lite_is_installed
-        from airflow_provider_milvus.pymilvus_import import import_pymilvus
+        from airflow_provider_milvus.client.client import BoundedClient, check_lite_is_installed
+        from airflow_provider_milvus.client.lazy_pymilvus import import_pymilvus
 
         check_lite_is_installed(self.settings.uri)
         # Before any clock runs: it takes seconds of CPU the first time.
@@ -129,8 +129,8 @@ class MilvusHook(BaseHook):
         """The same over pymilvus's ``AsyncMilvusClient``. It belongs to the event loop that it was opened in."""
         import asyncio
 
-        from airflow_provider_milvus.client import AsyncBoundedClient, check_lite_is_installed
-        from airflow_provider_milvus.pymilvus_import import import_pymilvus
+        from airflow_provider_milvus.client.client import AsyncBoundedClient, check_lite_is_installed
+        from airflow_provider_milvus.client.lazy_pymilvus import import_pymilvus
 
         if self._settings is None:
             self._use(await self._fetch_connection())
@@ -144,9 +144,9 @@ class MilvusHook(BaseHook):
 
     def test_connection(self) -> tuple[bool, str]:
         """Whether the server answers and accepts the credentials and the database; within 5 seconds, with the cause."""
-        from airflow_provider_milvus.client import BoundedClient
-        from airflow_provider_milvus.flow import Rpc
-        from airflow_provider_milvus.pymilvus_import import import_pymilvus
+        from airflow_provider_milvus.client.client import BoundedClient
+        from airflow_provider_milvus.client.flow import Rpc
+        from airflow_provider_milvus.client.lazy_pymilvus import import_pymilvus
 
         try:
             settings = self.settings
@@ -163,7 +163,7 @@ class MilvusHook(BaseHook):
     def _use(self, connection: Connection) -> None:
         from airflow.providers.common.compat.sdk import mask_secret
 
-        from airflow_provider_milvus.connection import ConnectionSettings
+        from airflow_provider_milvus.client.connection import ConnectionSettings
 
         if connection.conn_type not in (None, "", self.conn_type, "generic"):
             raise MilvusConfigurationError(

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from airflow_provider_milvus.metrics.history import History, Proxy
+from airflow_provider_milvus.metrics.counters import History, Proxy
 from airflow_provider_milvus.metrics.source import (
     BYTES,
     NODES,
@@ -32,7 +32,7 @@ from airflow_provider_milvus.metrics.source import (
     unreadable,
     wrong_number,
 )
-from airflow_provider_milvus.reclaim.usage import Window
+from airflow_provider_milvus.metrics.spans import Span
 
 _NAMES = (ROWS, BYTES, SUCCEEDED, RECEIVED, REQUESTS, NODES, STARTED)
 _BEGINNINGS = tuple(f"{name}{end}" for name in _NAMES for end in "{ ")
@@ -62,10 +62,8 @@ class Endpoints(MetricsSource):
         )
         databases = {database for each in seen.values() for database, _ in each.counts}
         labelled = bool(databases) and None not in databases
-        windows = [
-            Window(span, frozenset(history.used(span, now)), wrong or history.gap(span, now), labelled) for span in spans
-        ]
-        return Counted(windows, history.as_kept(now))
+        covered = [Span(span, frozenset(history.used(span, now)), wrong or history.gap(span, now), labelled) for span in spans]
+        return Counted(covered, history.as_kept(now))
 
     async def _read(self) -> dict[str, list[Sample]]:
         answers = await asyncio.gather(*(self._page(each) for each in self._addresses), return_exceptions=True)

@@ -30,7 +30,8 @@ from airflow_provider_milvus.metrics.source import (
     unreadable,
     wrong_number,
 )
-from airflow_provider_milvus.reclaim.usage import Window, in_words
+from airflow_provider_milvus.metrics.spans import Span
+from airflow_provider_milvus.wording import in_words
 
 if TYPE_CHECKING:
     from httpx import AsyncClient
@@ -83,7 +84,7 @@ class Prometheus(MetricsSource):
         return attempts_of(samples)
 
     async def usage(self, spans: Sequence[timedelta], *, proxies: int | None, kept: Mapping[str, Any] | None = None) -> Counted:
-        windows = []
+        covered = []
         async with await open_client(self._address, self._timeout) as client:
             now = await self._now(client)
             here = await self._by_target(client, f"count by (instance, job) ({self._proxies})", now)
@@ -97,15 +98,15 @@ class Prometheus(MetricsSource):
                 seen = await self._by_target(client, self._presence(length, step), now)
                 unknown = wrong_number(len(here), proxies) or _gap(here, started, seen, last - first, now / 1000, span)
                 used = await self._ask(client, self._moved(length), now)
-                windows.append(
-                    Window(
+                covered.append(
+                    Span(
                         span,
                         frozenset(label_of(labels) for labels, _ in used),
                         unknown,
                         labelled=bool(databases) and None not in databases,
                     )
                 )
-        return Counted(windows)
+        return Counted(covered)
 
     def _of(self, metric: str, more: str = "") -> str:
         return f"{metric}{{{','.join(each for each in (more, self._matchers) if each)}}}"

@@ -14,7 +14,7 @@ from ssl import PROTOCOL_TLS_CLIENT, SSLContext
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_milvus.exceptions import MilvusMetricsError
-from airflow_provider_milvus.reclaim.usage import Window
+from airflow_provider_milvus.metrics.spans import Span
 
 if TYPE_CHECKING:
     from httpx import AsyncClient
@@ -49,9 +49,9 @@ class Held:
 
 @dataclass(slots=True)
 class Counted:
-    """``windows``: one for each span asked for. ``keep``: what to hand to the next run, JSON-safe; empty for Prometheus."""
+    """``spans``: one for each span asked for. ``keep``: what to hand to the next run, JSON-safe; empty for Prometheus."""
 
-    windows: list[Window]
+    spans: list[Span]
     keep: dict[str, Any] = field(default_factory=dict)
 
 

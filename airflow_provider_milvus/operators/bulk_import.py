@@ -1,6 +1,6 @@
 """Bulk import: a job that a server carries out by itself, watched until its rows are served.
 
-What it does is in ``imports/`` and ``conditions/imports.py``, imported when a task runs.
+What it does is in ``imports/`` and ``bulk_import/condition.py``, imported when a task runs.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from airflow_provider_milvus.triggers.milvus import outcome, resumed_with
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_milvus.client import BoundedClient
+    from airflow_provider_milvus.bulk_import.job import Target
+    from airflow_provider_milvus.bulk_import.submit import Submission
+    from airflow_provider_milvus.client.client import BoundedClient
+    from airflow_provider_milvus.client.flow import Deadline, Flow
     from airflow_provider_milvus.conditions import Condition
-    from airflow_provider_milvus.flow import Deadline, Flow
     from airflow_provider_milvus.hooks.milvus import MilvusHook
-    from airflow_provider_milvus.imports.job import Target
-    from airflow_provider_milvus.imports.submit import Submission
 
 __all__ = ["MilvusBulkImportOperator", "MilvusPrepareImportOperator"]
 
@@ -127,7 +127,7 @@ class MilvusBulkImportOperator(WatchedOperator, MilvusWriteOperator):
 
     def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:
         """Resumed by the trigger's event, after each of the stages that had to be waited for."""
-        from airflow_provider_milvus.flow import LOOK_TIMEOUT, Deadline
+        from airflow_provider_milvus.client.flow import LOOK_TIMEOUT, Deadline
 
         outcome(event)
         hook, submitted = self.hook(), resumed_with(event)
@@ -143,7 +143,7 @@ class MilvusBulkImportOperator(WatchedOperator, MilvusWriteOperator):
             )
 
     def _target(self, hook: MilvusHook, collection: str) -> Target:
-        from airflow_provider_milvus.imports.job import Target
+        from airflow_provider_milvus.bulk_import.job import Target
 
         options = self.options or {}
         if not isinstance(options, Mapping):
@@ -160,9 +160,9 @@ class MilvusBulkImportOperator(WatchedOperator, MilvusWriteOperator):
     def _submitted(self, target: Target, files: list[list[str]], notes: RetryNotes) -> Flow[tuple[str, Submission]]:
         from dataclasses import replace
 
-        from airflow_provider_milvus.imports import import_api
-        from airflow_provider_milvus.imports.submit import submit
-        from airflow_provider_milvus.listing import describe, real_name
+        from airflow_provider_milvus.bulk_import import import_api
+        from airflow_provider_milvus.bulk_import.submit import submit
+        from airflow_provider_milvus.client.reads import describe, real_name
 
         api = yield from import_api()
         described = yield from describe(target.collection_name)
@@ -181,7 +181,7 @@ class MilvusBulkImportOperator(WatchedOperator, MilvusWriteOperator):
 
     def _rows(self, collection: str) -> Flow[int | None]:
         """The rows of a collection; ``None`` where it is not in memory, and they cannot be counted."""
-        from airflow_provider_milvus.counting import row_count
+        from airflow_provider_milvus.client.reads import row_count
         from airflow_provider_milvus.exceptions import MilvusNotLoadedError
 
         try:
@@ -208,10 +208,11 @@ class MilvusBulkImportOperator(WatchedOperator, MilvusWriteOperator):
 
     def _awaited(self, stage: str, state: dict[str, Any]) -> Flow[Condition | None]:
         """What has to hold before the next stage; ``None`` if there is nothing to wait for."""
-        from airflow_provider_milvus.conditions import IndexBuilt, SubmittedImport, load_states
+        from airflow_provider_milvus.bulk_import.condition import SubmittedImport
+        from airflow_provider_milvus.bulk_import.submit import Submission
+        from airflow_provider_milvus.conditions import IndexBuilt, load_states
         from airflow_provider_milvus.conditions.collection import described_indexes
-        from airflow_provider_milvus.flows.memory import submit_refresh
-        from airflow_provider_milvus.imports.submit import Submission
+        from airflow_provider_milvus.server.load_release import submit_refresh
 
         collection = state["collection"]
         if stage == "import":
@@ -227,8 +228,8 @@ class MilvusBulkImportOperator(WatchedOperator, MilvusWriteOperator):
     def _finished(
         self, context: Context, hook: MilvusHook, client: BoundedClient, state: dict[str, Any], deadline: Deadline
     ) -> dict[str, Any]:
-        from airflow_provider_milvus.imports import import_api
-        from airflow_provider_milvus.imports.submit import Submission
+        from airflow_provider_milvus.bulk_import import import_api
+        from airflow_provider_milvus.bulk_import.submit import Submission
 
         collection, submission = state["collection"], Submission.of(state["submission"])
 

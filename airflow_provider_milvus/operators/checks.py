@@ -17,7 +17,7 @@ from airflow_provider_milvus.operators.base import MilvusOperator
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_milvus.flow import Flow
+    from airflow_provider_milvus.client.flow import Flow
     from airflow_provider_milvus.recall.measure import Recall
 
 
@@ -84,7 +84,7 @@ class MilvusRowCountCheckOperator(MilvusOperator):
         self.partition_names = partition_names
 
     def execute(self, context: Context) -> dict[str, Any]:
-        from airflow_provider_milvus.filters import render
+        from airflow_provider_milvus.server.filters import render
 
         began, hook = time.time(), self.hook()
         tolerance = _Tolerance(self.tolerance)
@@ -120,8 +120,7 @@ class MilvusRowCountCheckOperator(MilvusOperator):
 
     def _count(self, collection: str, same_as: str | None, filter: str, partitions: list[str]) -> Flow[tuple[str, int, int]]:
         """The collection's own name, its rows, and those of ``same_as``, or 0."""
-        from airflow_provider_milvus.counting import row_count
-        from airflow_provider_milvus.listing import describe, real_name
+        from airflow_provider_milvus.client.reads import describe, real_name, row_count
 
         real = real_name((yield from describe(collection)))
         if same_as is None:

@@ -1,7 +1,7 @@
 """Operators for whole collections: create and drop.
 
-What they do is in ``flows/collection.py``, imported when a task runs: a DAG file pays only for this one. Those for indexes and
-aliases, at home in files beside this one, can be imported from here as well.
+What they do is in ``server/collections.py``, imported when a task runs: a DAG file pays only for this one. Those for
+indexes and aliases, at home in files beside this one, can be imported from here as well.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from airflow_provider_milvus.operators.writes import MilvusWriteOperator
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_milvus.definition import Definition
+    from airflow_provider_milvus.schema.definition import Definition
 
 __all__ = [
     "MilvusCreateCollectionOperator",
@@ -105,7 +105,7 @@ class MilvusCreateCollectionOperator(MilvusWriteOperator):
         self.allow_aliased = allow_aliased
 
     def _wanted(self) -> Definition:
-        from airflow_provider_milvus.definition import Definition
+        from airflow_provider_milvus.schema.definition import Definition
 
         schema = _plain("schema", self.schema)
         if self.description is not None and isinstance(schema, Mapping):
@@ -121,12 +121,12 @@ class MilvusCreateCollectionOperator(MilvusWriteOperator):
         )
 
     def execute(self, context: Context) -> dict[str, Any]:
-        from airflow_provider_milvus.flows import collection
+        from airflow_provider_milvus.server import collections
 
         began, hook, wanted, notes = time.time(), self.hook(), self._wanted(), RetryNotes(context)
         with hook.client() as client:
             made = client.run(
-                collection.create(
+                collections.create(
                     wanted,
                     if_exists=self.if_exists,
                     created_by=_made_by(context, notes),
@@ -172,14 +172,14 @@ class MilvusDropCollectionOperator(MilvusWriteOperator):
         self.allow_aliased = allow_aliased
 
     def execute(self, context: Context) -> dict[str, Any]:
-        from airflow_provider_milvus.flows import collection
+        from airflow_provider_milvus.server import collections
 
         wanted, began, hook = name("collection_name", self.collection_name), time.time(), self.hook()
         notes = RetryNotes(context)
         begun = notes.read().get("dropping") == wanted
         with hook.client() as client:
             dropped = client.run(
-                collection.drop(
+                collections.drop(
                     wanted,
                     allow_aliased=self.allow_aliased,
                     skip_if_missing=self.if_missing == "skip" or begun,

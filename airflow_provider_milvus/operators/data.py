@@ -1,6 +1,6 @@
 """Operators for rows: insert, upsert and delete.
 
-What they do is in ``runs/ingest.py`` and ``flows/mutations.py``, imported when a task runs: a DAG file pays only for this one.
+What they do is in ``ingest/run.py`` and ``server/writes.py``, imported when a task runs: a DAG file pays only for this one.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from airflow_provider_milvus.operators.writes import MilvusWriteOperator
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_milvus.runs.ingest import Wanted
+    from airflow_provider_milvus.ingest.run import Wanted
 
 __all__ = [
     "MilvusDeleteOperator",
@@ -76,7 +76,7 @@ class _WriteRowsOperator(MilvusWriteOperator):
         self.on_bad_row = on_bad_row
 
     def execute(self, context: Context) -> dict[str, Any]:
-        from airflow_provider_milvus.runs.ingest import Earlier, IngestRun
+        from airflow_provider_milvus.ingest.run import Earlier, IngestRun
 
         wanted = self._wanted()
         began, hook, notes = time.time(), self.hook(), RetryNotes(context)
@@ -101,7 +101,7 @@ class _WriteRowsOperator(MilvusWriteOperator):
         return result(hook, target.collection, began, **alias, **totals)
 
     def _wanted(self) -> Wanted:
-        from airflow_provider_milvus.runs.ingest import Wanted
+        from airflow_provider_milvus.ingest.run import Wanted
 
         return Wanted(
             name("collection_name", self.collection_name),
@@ -215,8 +215,8 @@ class MilvusDeleteOperator(MilvusWriteOperator):
         self.allow_all = allow_all
 
     def execute(self, context: Context) -> dict[str, Any]:
-        from airflow_provider_milvus.filters import render
-        from airflow_provider_milvus.flows import deletion
+        from airflow_provider_milvus.server import deletes
+        from airflow_provider_milvus.server.filters import render
 
         collection = name("collection_name", self.collection_name)
         partition = name("partition_name", self.partition_name) if self.partition_name else ""
@@ -227,9 +227,9 @@ class MilvusDeleteOperator(MilvusWriteOperator):
         with hook.client() as client:
             deadline = hook.deadline()
             if expression is None:
-                flow = deletion.by_ids(collection, partition, _listed(self.ids), report=self.log.info)
+                flow = deletes.by_ids(collection, partition, _listed(self.ids), report=self.log.info)
             else:
-                flow = deletion.by_filter(collection, partition, expression, allow_all=self.allow_all, report=self.log.info)
+                flow = deletes.by_filter(collection, partition, expression, allow_all=self.allow_all, report=self.log.info)
             target, deleted = client.run(flow, deadline)
         count = "unknown" if deleted is None else deleted
         self.wrote(context, hook, target.collection, alias=target.alias, deleted=count)

@@ -1,6 +1,6 @@
 """Operators for indexes: create one and wait until it is built, and drop one.
 
-What they do is in ``flows/indexes.py`` and ``conditions/collection.py``, imported when a task runs.
+What they do is in ``server/indexes.py`` and ``conditions/collection.py``, imported when a task runs.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from airflow_provider_milvus.triggers.milvus import outcome, resumed_with
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_milvus.definition import Index
     from airflow_provider_milvus.hooks.milvus import MilvusHook
+    from airflow_provider_milvus.schema.definition import Index
 
 
 class MilvusCreateIndexOperator(WatchedOperator):
@@ -78,13 +78,13 @@ class MilvusCreateIndexOperator(WatchedOperator):
         self.wait = wait
 
     def _wanted(self) -> Index:
-        from airflow_provider_milvus.definition import Index
+        from airflow_provider_milvus.schema.definition import Index
 
         said = {"field_name": self.field_name, "index_type": self.index_type, "metric_type": self.metric_type}
         return Index.of({**said, "params": self.index_params, "index_name": self.index_name})
 
     def execute(self, context: Context) -> dict[str, Any]:
-        from airflow_provider_milvus.flows import indexes
+        from airflow_provider_milvus.server import indexes
 
         named, began, hook = name("collection_name", self.collection_name), time.time(), self.hook()
         wanted, notes = self._wanted(), RetryNotes(context)
@@ -154,7 +154,7 @@ class MilvusDropIndexOperator(MilvusOperator):
         self.if_missing = one_of("if_missing", if_missing, ("fail", "skip"))
 
     def execute(self, context: Context) -> dict[str, Any]:
-        from airflow_provider_milvus.flows import indexes
+        from airflow_provider_milvus.server import indexes
 
         wanted, began, hook = name("collection_name", self.collection_name), time.time(), self.hook()
         named = {"field_name": self.field_name, "index_name": self.index_name}

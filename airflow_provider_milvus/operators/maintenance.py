@@ -1,6 +1,6 @@
 """Operators that keep a collection in order: flush, compact, empty it, and change its properties.
 
-What they do is in ``flows/maintenance.py`` and ``conditions/maintenance.py``, imported when a task runs. Those for snapshots,
+What they do is in ``server/upkeep.py`` and ``conditions/maintenance.py``, imported when a task runs. Those for snapshots,
 at home in ``operators/snapshots.py``, can be imported from here as well.
 """
 
@@ -50,12 +50,12 @@ class MilvusFlushOperator(WatchedOperator):
     """
 
     def execute(self, context: Context) -> dict[str, Any]:
-        from airflow_provider_milvus.flows import maintenance
+        from airflow_provider_milvus.server import upkeep
 
         collection, began, hook = name("collection_name", self.collection_name), time.time(), self.hook()
         with hook.client() as client:
             deadline = hook.deadline()
-            condition = client.run(maintenance.submit_flush(collection), deadline)
+            condition = client.run(upkeep.submit_flush(collection), deadline)
             submitted = {"collection": condition.collection_name, "began": began}
             if not self.deferrable:
                 self.watch(client, condition, deadline)
@@ -96,12 +96,12 @@ class MilvusCompactOperator(WatchedOperator):
         self.wait = wait
 
     def execute(self, context: Context) -> dict[str, Any]:
-        from airflow_provider_milvus.flows import maintenance
+        from airflow_provider_milvus.server import upkeep
 
         named, began, hook = name("collection_name", self.collection_name), time.time(), self.hook()
         with hook.client() as client:
             deadline = hook.deadline()
-            submission = maintenance.submit_compaction(named, report=self.log.info)
+            submission = upkeep.submit_compaction(named, report=self.log.info)
             collection, condition = client.run(submission, deadline)
             if condition is None:
                 return result(hook, collection, began, compaction_id=None, plans=0, state="Completed")
@@ -151,7 +151,7 @@ class MilvusTruncateCollectionOperator(MilvusWriteOperator):
         self.allow_aliased = allow_aliased
 
     def execute(self, context: Context) -> dict[str, Any]:
-        from airflow_provider_milvus.flows import maintenance
+        from airflow_provider_milvus.server import upkeep
 
         collection, began, hook = name("collection_name", self.collection_name), time.time(), self.hook()
         if self.confirm != collection:
@@ -159,7 +159,7 @@ class MilvusTruncateCollectionOperator(MilvusWriteOperator):
                 f"confirm is {self.confirm!r} and not {collection!r}: every row would be deleted. Nothing was changed."
             )
         with hook.client() as client:
-            emptying = maintenance.truncate(collection, allow_aliased=self.allow_aliased, report=self.log.info)
+            emptying = upkeep.truncate(collection, allow_aliased=self.allow_aliased, report=self.log.info)
             before, after = client.run(emptying, hook.deadline())
         self.wrote(context, hook, collection, rows_deleted=before, truncated=True)
         return result(hook, collection, began, rows_before=before, rows=after)
@@ -208,18 +208,18 @@ class MilvusAlterCollectionOperator(MilvusOperator):
         self.allow_alias = allow_alias
 
     def execute(self, context: Context) -> dict[str, Any]:
-        from airflow_provider_milvus.flows import maintenance
+        from airflow_provider_milvus.server import upkeep
 
         collection, properties = name("collection_name", self.collection_name), self.properties or {}
         if not isinstance(properties, Mapping):
             raise MilvusInvalidArgumentError(f"properties must be a dict, not {properties!r}.")
-        wanted = {str(key): maintenance.property_text(key, value) for key, value in properties.items()}
+        wanted = {str(key): upkeep.property_text(key, value) for key, value in properties.items()}
         removed = _keys(self.drop_properties)
         if both := sorted(wanted.keys() & set(removed)):
             raise MilvusInvalidArgumentError(f"drop_properties and properties both name {', '.join(both)}.")
         began, hook = time.time(), self.hook()
         with hook.client() as client:
-            altering = maintenance.alter(collection, wanted, removed, allow_alias=self.allow_alias, report=self.log.info)
+            altering = upkeep.alter(collection, wanted, removed, allow_alias=self.allow_alias, report=self.log.info)
             altered = client.run(altering, hook.deadline())
         every = altered.before.keys() | altered.after.keys()
         changed = sorted(key for key in every if altered.before.get(key) != altered.after.get(key))

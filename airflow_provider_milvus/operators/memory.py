@@ -1,6 +1,6 @@
 """Operators for what is in memory: load, release and refresh collections and partitions.
 
-What they do is in ``flows/memory.py`` and ``conditions/``, imported when a task runs: a DAG file pays only for this one.
+What they do is in ``server/load_release.py`` and ``conditions/``, imported when a task runs: a DAG file pays only for this one.
 The reclaim, at home in ``operators/reclaim.py``, and its restore, ``operators/restore.py``, can be imported from here as well.
 """
 
@@ -26,10 +26,10 @@ from airflow_provider_milvus.triggers.milvus import outcome, resumed_with
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_provider_milvus.client.flow import Flow
     from airflow_provider_milvus.conditions import LoadFinished
-    from airflow_provider_milvus.flow import Flow
-    from airflow_provider_milvus.flows.memory import Submitted
     from airflow_provider_milvus.hooks.milvus import MilvusHook
+    from airflow_provider_milvus.server.load_release import Submitted
 
 __all__ = [
     "MilvusLoadCollectionOperator",
@@ -83,14 +83,14 @@ class MilvusReleaseCollectionOperator(MilvusOperator):
         return None
 
     def execute(self, context: Context) -> dict[str, Any]:
-        from airflow_provider_milvus.flows import memory
+        from airflow_provider_milvus.server import load_release
 
         collection, partitions = name("collection_name", self.collection_name), self._partitions()
         began, hook = time.time(), self.hook()
         with hook.client() as client:
             deadline = hook.deadline()
             change = client.run(
-                memory.release(
+                load_release.release(
                     collection,
                     deadline,
                     partition_names=partitions,
@@ -186,9 +186,9 @@ class MilvusLoadCollectionOperator(WatchedOperator):
         return {key: value for key, value in options.items() if value is not None}
 
     def _submit(self, collection: str, partitions: list[str] | None) -> Flow[Submitted]:
-        from airflow_provider_milvus.flows import memory
+        from airflow_provider_milvus.server import load_release
 
-        return memory.submit_load(collection, partition_names=partitions, options=self._options(), report=self.log.info)
+        return load_release.submit_load(collection, partition_names=partitions, options=self._options(), report=self.log.info)
 
     def execute(self, context: Context) -> dict[str, Any]:
         collection, partitions = name("collection_name", self.collection_name), self._partitions()
@@ -242,7 +242,7 @@ class MilvusLoadCollectionOperator(WatchedOperator):
         return type(error)(f"{error} {self._undone(hook, condition)}")
 
     def _undone(self, hook: MilvusHook, condition: LoadFinished) -> str:
-        from airflow_provider_milvus.flow import Deadline
+        from airflow_provider_milvus.client.flow import Deadline
 
         try:
             with hook.client() as client:
@@ -295,13 +295,13 @@ class MilvusRefreshLoadOperator(WatchedOperator):
     """
 
     def execute(self, context: Context) -> dict[str, Any]:
-        from airflow_provider_milvus.flows import memory
+        from airflow_provider_milvus.server import load_release
 
         collection = name("collection_name", self.collection_name)
         began, hook = time.time(), self.hook()
         with hook.client() as client:
             deadline = hook.deadline()
-            condition = client.run(memory.submit_refresh(collection), deadline)
+            condition = client.run(load_release.submit_refresh(collection), deadline)
             submitted = {"collection": condition.collection_name, "began": began}
             if not self.deferrable:
                 return self._refreshed(hook, submitted, self.watch(client, condition, deadline).progress)

@@ -44,7 +44,7 @@ class MilvusMemoryReportOperator(MilvusOperator):
 
     async def _look(self) -> MemoryReport:
         from airflow_provider_milvus.reclaim.memory_report import MemoryReport
-        from airflow_provider_milvus.runs.survey import Surveyor
+        from airflow_provider_milvus.reclaim.survey import Surveyor
 
         hook = self.hook()
         databases = reclaim_rules.databases(self.databases, hook.settings.database)

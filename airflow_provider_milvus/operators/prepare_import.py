@@ -18,8 +18,8 @@ from airflow_provider_milvus.operators.given_rows import given, kept
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_milvus.rows.import_places import Place
-    from airflow_provider_milvus.schema import Schema
+    from airflow_provider_milvus.bulk_import.file_storage import Place
+    from airflow_provider_milvus.schema.model import Schema
 
 DEFAULT_FILE_BYTES = 32 * 1024 * 1024
 BATCH_ROWS = 2_000
@@ -120,7 +120,7 @@ class MilvusPrepareImportOperator(MilvusOperator):
         return {**result, "seconds": round(time.time() - began, 3)}
 
     def _place(self, context: Context) -> Place:
-        from airflow_provider_milvus.rows.import_places import place
+        from airflow_provider_milvus.bulk_import.file_storage import place
 
         connection = None
         if self.storage_conn_id:
@@ -130,8 +130,8 @@ class MilvusPrepareImportOperator(MilvusOperator):
         return place(str(self.path), _run_of(context), connection)
 
     def _schema(self) -> Schema:
-        from airflow_provider_milvus.listing import describe
-        from airflow_provider_milvus.schema import Schema
+        from airflow_provider_milvus.client.reads import describe
+        from airflow_provider_milvus.schema.model import Schema
 
         if self.schema is not None:
             if self.collection_name is not None:
@@ -148,9 +148,9 @@ class MilvusPrepareImportOperator(MilvusOperator):
 
     def _write(self, schema: Schema, working: Path, keep: Callable[[Path, int], object]) -> tuple[int, int]:
         """How many rows were written, and how many refused."""
+        from airflow_provider_milvus.bulk_import.file_writer import ImportFiles
         from airflow_provider_milvus.exceptions import MilvusBadRowsError
         from airflow_provider_milvus.rows.check import check
-        from airflow_provider_milvus.rows.import_files import ImportFiles
         from airflow_provider_milvus.rows.refused import RefusedRows
         from airflow_provider_milvus.rows.source import describe_source, read_rows
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from airflow_provider_milvus.reclaim.plan import Planned
     from airflow_provider_milvus.reclaim.policy import Policy
     from airflow_provider_milvus.reclaim.report import Outcome
-    from airflow_provider_milvus.runs.reclaim import Seen
+    from airflow_provider_milvus.reclaim.run import Seen
 
 RULES = ("older_than", "idle_for", "loaded_for", "memory_budget", "min_idle")
 COLDEST_NEEDS = timedelta(hours=1)
@@ -133,7 +133,7 @@ class MilvusReclaimMemoryOperator(MilvusOperator):
         self.release_timeout = optional_seconds("release_timeout", release_timeout)
 
     def execute(self, context: Context) -> dict[str, object]:
-        from airflow_provider_milvus.runs.reclaim import ReclaimRun
+        from airflow_provider_milvus.reclaim.run import ReclaimRun
 
         dry_run, approved = reclaim_rules.flag("dry_run", self.plan_only), self._approved()
         policy = None if approved is not None else self._policy(context)

@@ -111,7 +111,7 @@ class MilvusRestoreLoadOperator(MilvusOperator):
         return result
 
     async def _restore(self, hook: MilvusHook, wanted: list[Wanted], outcome: Restored) -> None:
-        from airflow_provider_milvus.runs.restores import Restores
+        from airflow_provider_milvus.reclaim.restore_run import Restores
 
         async with hook.async_client() as client:
             restores = Restores(

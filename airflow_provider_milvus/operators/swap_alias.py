@@ -1,6 +1,6 @@
 """The operator that swaps an alias from one collection to the next.
 
-What it does is in ``flows/aliases.py``, imported when a task runs.
+What it does is in ``server/aliases.py``, imported when a task runs.
 """
 
 from __future__ import annotations
@@ -72,9 +72,9 @@ class MilvusSwapAliasOperator(WatchedOperator, MilvusWriteOperator):
         self.then = one_of("then", then, ("keep", "release", "drop"))
 
     def execute(self, context: Context) -> dict[str, Any]:
+        from airflow_provider_milvus.client.flow import Deadline
         from airflow_provider_milvus.conditions import GraceOver
-        from airflow_provider_milvus.flow import Deadline
-        from airflow_provider_milvus.flows import aliases
+        from airflow_provider_milvus.server import aliases
 
         began, hook = time.time(), self.hook()
         alias, target = name("alias", self.alias), name("collection_name", self.collection_name)
@@ -115,7 +115,7 @@ class MilvusSwapAliasOperator(WatchedOperator, MilvusWriteOperator):
         return self._done(context, self.hook(), resumed_with(event))
 
     def _done(self, context: Context, hook: MilvusHook, submitted: dict[str, Any]) -> dict[str, Any]:
-        from airflow_provider_milvus.flows import aliases
+        from airflow_provider_milvus.server import aliases
 
         target, old = submitted["collection"], submitted["old"]
         more: dict[str, Any] = {"alias": self.alias, "old": old, "changed": submitted["changed"], "old_is": None}

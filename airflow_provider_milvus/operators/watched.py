@@ -14,9 +14,9 @@ from airflow_provider_milvus.operators.base import MilvusOperator
 from airflow_provider_milvus.triggers.milvus import MilvusConditionTrigger
 
 if TYPE_CHECKING:
-    from airflow_provider_milvus.client import BoundedClient
+    from airflow_provider_milvus.client.client import BoundedClient
+    from airflow_provider_milvus.client.flow import Deadline
     from airflow_provider_milvus.conditions import Condition, Observation
-    from airflow_provider_milvus.flow import Deadline
 
 BACKSTOP = timedelta(seconds=30)
 """The trigger ends by itself and says what it saw; Airflow's own timeout comes later, where no triggerer runs."""

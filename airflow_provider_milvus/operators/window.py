@@ -19,8 +19,8 @@ from airflow_provider_milvus.triggers.milvus import resumed_with
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_milvus.flow import Flow
-    from airflow_provider_milvus.flows.memory import Submitted
+    from airflow_provider_milvus.client.flow import Flow
+    from airflow_provider_milvus.server.load_release import Submitted
 
 DAY = 86400.0
 
@@ -65,7 +65,7 @@ class MilvusWindowLoadOperator(MilvusLoadCollectionOperator):
             self._give_up()
 
     def _submit(self, collection: str, partitions: list[str] | None) -> Flow[Submitted]:
-        from airflow_provider_milvus.flows.loaded_window import open_window
+        from airflow_provider_milvus.server.windows import open_window
 
         self._submitted = True
         return open_window(
@@ -78,8 +78,8 @@ class MilvusWindowLoadOperator(MilvusLoadCollectionOperator):
         )
 
     def _give_up(self, submitted: dict[str, Any] | None = None) -> None:
-        from airflow_provider_milvus.flow import Deadline
-        from airflow_provider_milvus.flows.loaded_window import close_window
+        from airflow_provider_milvus.client.flow import Deadline
+        from airflow_provider_milvus.server.windows import close_window
 
         collection, before = self.collection_name, "unknown"
         if submitted is not None:
@@ -126,7 +126,7 @@ class MilvusWindowReleaseOperator(MilvusOperator):
         self.window = window
 
     def execute(self, context: Context) -> dict[str, Any]:
-        from airflow_provider_milvus.flows.loaded_window import close_window
+        from airflow_provider_milvus.server.windows import close_window
 
         opened = self.window
         if not isinstance(opened, dict) or not opened.keys() >= {"window", "collection", "previous_state"}:

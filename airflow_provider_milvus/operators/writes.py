@@ -125,7 +125,7 @@ def _add(event: Any, uri: str, extra: dict[str, Any]) -> None:
 
 
 def _file_uri(path: str) -> str:
-    from airflow_provider_milvus.rows.places import without_secrets
+    from airflow_provider_milvus.rows.storage import without_secrets
 
     # What stands for a query is no part of the file's name.
     return without_secrets(path).replace("?…", "") if "://" in path else Path(path).absolute().as_uri()

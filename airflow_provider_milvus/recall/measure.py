@@ -18,20 +18,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_provider_milvus.conditions import Report, described_indexes
-from airflow_provider_milvus.counting import row_count
+from airflow_provider_milvus.client.flow import Flow, Report, Rpc
+from airflow_provider_milvus.client.reads import describe, real_name, row_count
+from airflow_provider_milvus.conditions import described_indexes
 from airflow_provider_milvus.exceptions import (
     MilvusIndexNotFoundError,
     MilvusInvalidArgumentError,
     MilvusServerError,
     MilvusUnsupportedError,
 )
-from airflow_provider_milvus.filters import literal
-from airflow_provider_milvus.flow import Flow, Rpc
-from airflow_provider_milvus.listing import describe, real_name
 from airflow_provider_milvus.recall import vectors
 from airflow_provider_milvus.recall.truth import METRICS, Truth, percentiles
-from airflow_provider_milvus.schema import DENSE_VECTORS, Field, Schema
+from airflow_provider_milvus.schema.model import DENSE_VECTORS, Field, Schema
+from airflow_provider_milvus.server.filters import literal
 
 PAGE_BYTES = 8 * 2**20
 PAGE_ROWS = 10_000

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError
-from airflow_provider_milvus.schema import TYPES
+from airflow_provider_milvus.schema.model import TYPES
 
 if TYPE_CHECKING:
     import numpy as np

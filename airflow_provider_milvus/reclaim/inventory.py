@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from airflow_provider_milvus.reclaim.usage import Usage
+from airflow_provider_milvus.wording import human
 
 MEASURED, ESTIMATED, UNKNOWN = "measured", "estimated", "unknown"
 NOT_ASKED = Usage(None, "unknown: not asked")
@@ -89,12 +90,3 @@ def estimated(row_bytes: int, rows: int | None, replicas: int | None) -> Memory:
     if not rows or not row_bytes:
         return Memory()
     return Memory(row_bytes * rows * (replicas or 1), ESTIMATED)
-
-
-def human(size: float) -> str:
-    """Bytes in words: ``1.5 GiB``."""
-    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
-        if abs(size) < 1024 or unit == "TiB":
-            break
-        size /= 1024
-    return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"

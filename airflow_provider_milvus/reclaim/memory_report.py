@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from airflow_provider_milvus.reclaim.inventory import CollectionState, human, total
+from airflow_provider_milvus.reclaim.inventory import CollectionState, total
+from airflow_provider_milvus.wording import human
 
 MOST_ROWS = 200
 

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from airflow_provider_milvus.reclaim.inventory import CollectionState, Memory
-from airflow_provider_milvus.reclaim.marks import marks_of, open_windows
 from airflow_provider_milvus.reclaim.policy import PROPERTY, Decision
+from airflow_provider_milvus.server.window_marks import marks_of, open_windows
 
 
 @dataclass(frozen=True, slots=True)

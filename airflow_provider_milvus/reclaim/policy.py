@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from fnmatch import fnmatchcase
 
-from airflow_provider_milvus.reclaim.inventory import MEASURED, CollectionState, human, total
-from airflow_provider_milvus.reclaim.usage import in_words
+from airflow_provider_milvus.reclaim.inventory import MEASURED, CollectionState, total
+from airflow_provider_milvus.wording import human, in_words
 
 _DIRECTIVES = {
     "%Y": r"\d{4}",

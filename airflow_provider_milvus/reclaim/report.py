@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from airflow_provider_milvus.reclaim.inventory import CollectionState, Total, human, total
+from airflow_provider_milvus.reclaim.inventory import CollectionState, Total, total
 from airflow_provider_milvus.reclaim.plan import Planned
+from airflow_provider_milvus.wording import human
 
 Entry = dict[str, Any]
 

@@ -17,7 +17,7 @@ from airflow_provider_milvus.rows.chunk import MISSING, BadRow, Chunk
 from airflow_provider_milvus.rows.column import Column, Reasons
 from airflow_provider_milvus.rows.scalars import FLOATS, INTEGERS, dynamic_values, scalars
 from airflow_provider_milvus.rows.vectors import dense, sparse
-from airflow_provider_milvus.schema import DENSE_VECTORS, TYPES, Field, Schema
+from airflow_provider_milvus.schema.model import DENSE_VECTORS, TYPES, Field, Schema
 
 DYNAMIC_FIELD = "$meta"
 """Milvus's own name of the field in which it keeps dynamic values."""

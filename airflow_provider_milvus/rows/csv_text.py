@@ -11,7 +11,7 @@ from typing import Any
 from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError
 from airflow_provider_milvus.rows.json_text import read_json
 from airflow_provider_milvus.rows.pieces import Pieces, Unread
-from airflow_provider_milvus.schema import VECTORS, Schema
+from airflow_provider_milvus.schema.model import VECTORS, Schema
 
 LONGEST_CELL = 4 << 20
 """Characters. The csv module's own limit, 128 Ki, is less than a vector of 32,768 dimensions takes."""

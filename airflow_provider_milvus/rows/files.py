@@ -12,9 +12,9 @@ from airflow_provider_milvus.exceptions import MilvusError, MilvusInvalidArgumen
 from airflow_provider_milvus.rows.csv_text import csv_rows
 from airflow_provider_milvus.rows.json_text import read_json
 from airflow_provider_milvus.rows.pieces import Pieces, Unread
-from airflow_provider_milvus.rows.places import File, without_secrets
+from airflow_provider_milvus.rows.storage import File, without_secrets
 from airflow_provider_milvus.rows.tables import batch_columns, pyarrow
-from airflow_provider_milvus.schema import Schema
+from airflow_provider_milvus.schema.model import Schema
 
 LONGEST_LINE = 64 << 20
 """Bytes. Milvus takes no call that is larger, and a file without line ends is not to fill the memory."""

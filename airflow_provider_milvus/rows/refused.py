@@ -12,7 +12,7 @@ from typing import IO, Any, Self
 from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError
 from airflow_provider_milvus.rows.chunk import BadRow
 from airflow_provider_milvus.rows.json_text import write_json
-from airflow_provider_milvus.rows.places import is_local, is_path, kind_of, storage, without_secrets
+from airflow_provider_milvus.rows.storage import is_local, is_path, kind_of, storage, without_secrets
 
 log = logging.getLogger(__name__)
 

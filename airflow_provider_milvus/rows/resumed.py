@@ -6,7 +6,7 @@ import hashlib
 from typing import Any
 
 from airflow_provider_milvus.rows.check import Checked
-from airflow_provider_milvus.rows.places import files, is_path
+from airflow_provider_milvus.rows.storage import files, is_path
 
 
 def fingerprint(source: Any) -> str | None:

@@ -16,7 +16,7 @@ from numbers import Integral, Real
 from typing import Any
 
 from airflow_provider_milvus.rows.column import Column, Reasons, Refused, as_float, not_a, one_by_one, shown
-from airflow_provider_milvus.schema import LARGEST_ARRAY, LONGEST_TEXT, Field
+from airflow_provider_milvus.schema.model import LARGEST_ARRAY, LONGEST_TEXT, Field
 
 INTEGERS = {"INT8": 8, "INT16": 16, "INT32": 32, "INT64": 64}
 FLOATS = {"FLOAT": "float32", "DOUBLE": "float64"}

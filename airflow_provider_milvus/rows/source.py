@@ -14,9 +14,9 @@ from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError
 from airflow_provider_milvus.rows.chunk import Chunk
 from airflow_provider_milvus.rows.files import file_rows
 from airflow_provider_milvus.rows.pieces import Pieces, chunks
-from airflow_provider_milvus.rows.places import files, is_path, kind_of, without_secrets
+from airflow_provider_milvus.rows.storage import files, is_path, kind_of, without_secrets
 from airflow_provider_milvus.rows.tables import is_table, table_columns
-from airflow_provider_milvus.schema import Schema
+from airflow_provider_milvus.schema.model import Schema
 
 _LONGEST_SHOWN = 200
 _IN_MEMORY = frozenset({"pandas", "polars", "pyarrow"})

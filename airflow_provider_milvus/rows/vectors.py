@@ -15,7 +15,7 @@ from numbers import Real
 from typing import Any
 
 from airflow_provider_milvus.rows.column import Column, Reasons, Refused, as_float, not_a, one_by_one, shown
-from airflow_provider_milvus.schema import Field
+from airflow_provider_milvus.schema.model import Field
 
 _WIRE = {
     "FLOAT_VECTOR": ("float32", "f"),

@@ -10,7 +10,7 @@ from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError
 from airflow_provider_milvus.sensors.base import MilvusConditionSensor
 
 if TYPE_CHECKING:
-    from airflow_provider_milvus.conditions import ImportFinished
+    from airflow_provider_milvus.bulk_import.condition import ImportFinished
 
 
 class MilvusBulkImportSensor(MilvusConditionSensor):
@@ -34,7 +34,7 @@ class MilvusBulkImportSensor(MilvusConditionSensor):
         self.job_id = job_id
 
     def condition(self) -> ImportFinished:
-        from airflow_provider_milvus.conditions import ImportFinished
+        from airflow_provider_milvus.bulk_import.condition import ImportFinished
 
         return ImportFinished(name("collection_name", self.collection_name), _ids(self.job_id))
 

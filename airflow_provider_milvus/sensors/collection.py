@@ -109,7 +109,7 @@ class MilvusRowCountSensor(MilvusConditionSensor):
 
     def condition(self) -> RowCount:
         from airflow_provider_milvus.conditions import RowCount
-        from airflow_provider_milvus.filters import render
+        from airflow_provider_milvus.server.filters import render
 
         return RowCount(
             name("collection_name", self.collection_name),

@@ -22,7 +22,7 @@ from airflow_provider_milvus.triggers.demand import MilvusDemandTrigger, demande
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, PokeReturnValue
 
-    from airflow_provider_milvus.flows.demand import Demand
+    from airflow_provider_milvus.reclaim.demand import Demand
 
 
 class MilvusDemandSensor(MilvusConditionSensor):
@@ -67,7 +67,7 @@ class MilvusDemandSensor(MilvusConditionSensor):
     def poke(self, context: Context) -> bool | PokeReturnValue:  # type: ignore[override]
         from airflow.providers.common.compat.sdk import PokeReturnValue
 
-        from airflow_provider_milvus.flows.demand import Demand
+        from airflow_provider_milvus.reclaim.demand import Demand
 
         hook = self._hook = self._hook or MilvusHook(self.milvus_conn_id, self.database)
         listed, metrics = names("collection_names", self.collection_names), hook.needed_metrics()

@@ -30,9 +30,9 @@ except ImportError:  # Airflow 2 has no AssetWatcher.
     from airflow.triggers.base import BaseTrigger as BaseEventTrigger  # type: ignore[assignment]
 
 if TYPE_CHECKING:
-    from airflow_provider_milvus.client import AsyncBoundedClient
-    from airflow_provider_milvus.flows.demand import Demand, Wanted
+    from airflow_provider_milvus.client.client import AsyncBoundedClient
     from airflow_provider_milvus.metrics import MetricsSource
+    from airflow_provider_milvus.reclaim.demand import Demand, Wanted
 
 
 LAST_LOOK = 5.0
@@ -106,7 +106,7 @@ class MilvusDemandTrigger(BaseEventTrigger):
             await asyncio.sleep(self.poll_interval)
 
     async def _watch(self) -> AsyncGenerator[Wanted]:
-        from airflow_provider_milvus.flows.demand import Demand
+        from airflow_provider_milvus.reclaim.demand import Demand
 
         hook, trouble = MilvusHook(self.milvus_conn_id, self.database), ""
         async with hook.async_client() as client:

@@ -74,8 +74,8 @@ class MilvusConditionTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """One event, read by :func:`outcome` and :func:`resumed_with`."""
+        from airflow_provider_milvus.client.flow import Deadline
         from airflow_provider_milvus.conditions import Condition, wait_for
-        from airflow_provider_milvus.flow import Deadline
 
         deadline = Deadline(max(self.end - time.time(), 0.001))
         try:
@@ -99,8 +99,8 @@ class MilvusConditionTrigger(BaseTrigger):
         """Called by Airflow 3.3 and later when a user kills, clears or marks the deferred task; never on a restart."""
         if not self.undo_on_kill:
             return
+        from airflow_provider_milvus.client.flow import Deadline
         from airflow_provider_milvus.conditions import Condition
-        from airflow_provider_milvus.flow import Deadline
 
         condition = Condition.deserialize(self.condition)
         async with MilvusHook(self.milvus_conn_id, self.database).async_client() as client:

@@ -20,9 +20,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from airflow_provider_milvus.pymilvus_import import import_pymilvus
-from airflow_provider_milvus.schema import Schema
-from airflow_provider_milvus.wire import schema_bytes
+from airflow_provider_milvus.client.lazy_pymilvus import import_pymilvus
+from airflow_provider_milvus.schema.model import Schema
+from airflow_provider_milvus.schema.proto import schema_bytes
 from dev.servers.process import free_ports
 
 MADE = 1_700_000_000_000

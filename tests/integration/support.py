@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred
 
-from airflow_provider_milvus.pymilvus_import import import_pymilvus
+from airflow_provider_milvus.client.lazy_pymilvus import import_pymilvus
 from dev.servers.process import ServerProcess
 
 Connect = Callable[..., None]

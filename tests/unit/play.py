@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_milvus import flow
-from airflow_provider_milvus.conditions import condition
+from airflow_provider_milvus.client import flow
+from airflow_provider_milvus.client.flow import Deadline, Flow, Rpc, drive, steady
+from airflow_provider_milvus.conditions import base
 from airflow_provider_milvus.exceptions import MilvusError
-from airflow_provider_milvus.flow import Deadline, Flow, Rpc, drive, steady
 
 NOT_EXIST, NOT_LOAD, LOADING, LOADED = (SimpleNamespace(state=number) for number in range(4))
 
@@ -57,7 +57,7 @@ def stopped_clock() -> Iterator[Clock]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(flow, "time", clock)
         patch.setattr(flow, "asyncio", SimpleNamespace(sleep=clock.sleep_async))
-        patch.setattr(condition, "time", clock)
+        patch.setattr(base, "time", clock)
         yield clock
 
 

@@ -55,9 +55,9 @@ def test_next_to_nothing_is_imported_that_airflow_has_not(imported):
 def test_the_client_and_the_settings_wait_for_the_first_run(imported):
     _, _, ours = imported
     assert {
-        "airflow_provider_milvus.client",
-        "airflow_provider_milvus.connection",
-        "airflow_provider_milvus.rpc_errors",
+        "airflow_provider_milvus.client.client",
+        "airflow_provider_milvus.client.connection",
+        "airflow_provider_milvus.client.errors",
     }.isdisjoint(ours)
 
 

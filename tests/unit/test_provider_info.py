@@ -16,7 +16,7 @@ import jsonschema
 import pytest
 
 from airflow_provider_milvus import __version__
-from airflow_provider_milvus.connection import ConnectionSettings, _Extra
+from airflow_provider_milvus.client.connection import ConnectionSettings, _Extra
 from airflow_provider_milvus.get_provider_info import connection_fields, field_behaviour, get_provider_info
 from airflow_provider_milvus.hooks.milvus import MilvusHook
 

@@ -1,0 +1,102 @@
+"""Imports over the REST API v2: Milvus from 2.4 on, and Zilliz Cloud, which calls the files ``objectUrls``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from airflow_provider_milvus.bulk_import.job import (
+    COMPLETED,
+    FAILED,
+    IMPORTING,
+    PENDING,
+    Files,
+    FileSeen,
+    ImportApi,
+    Job,
+    Target,
+    whole_number,
+)
+from airflow_provider_milvus.client.flow import Flow, Rest
+from airflow_provider_milvus.exceptions import MilvusServerError, MilvusUnsupportedError
+
+JOBS = "/v2/vectordb/jobs/import"
+PAGE = 100
+CREATE_TIMEOUT = 15.0
+"""Seconds to wait for the answer to a new job; after that it is looked for in the listing."""
+_STATES = {each.lower(): each for each in (PENDING, IMPORTING, COMPLETED, FAILED)}
+
+
+class RestImports(ImportApi):
+    def portions(self, files: Files) -> list[Files]:
+        return [files]
+
+    def create(self, target: Target, files: Files) -> Flow[str]:
+        body = {
+            "collectionName": target.collection_name,
+            "partitionName": target.partition_name,
+            "objectUrls" if target.object_urls else "files": files,
+            "options": dict(target.options),
+            **target.storage,
+        }
+        body = {key: value for key, value in body.items() if value}
+        data = yield Rest(f"{JOBS}/create", body, CREATE_TIMEOUT, repeat_after_timeout=False, repeatable=False)
+        job_id = data.get("jobId") if isinstance(data, dict) else None
+        if not job_id:
+            raise MilvusServerError(f"The server's answer names no job: {data!r}.")
+        return str(job_id)
+
+    def jobs(self, collection_name: str, job_ids: Sequence[str]) -> Flow[list[Job]]:
+        found = []
+        for each in job_ids:
+            data = yield from self._described(each)
+            if data is not None:
+                found.append(_job(each, data))
+        return found
+
+    def _described(self, job_id: str) -> Flow[Any]:
+        try:
+            try:
+                return (yield Rest(f"{JOBS}/describe", {"jobId": job_id}))
+            except MilvusUnsupportedError:
+                # Its name in the first servers of 2.4.
+                return (yield Rest(f"{JOBS}/get_progress", {"jobId": job_id}))
+        except MilvusServerError as error:
+            if "not exist" in str(error) or "not found" in str(error):
+                return None
+            raise
+
+    def listed(self, collection_name: str) -> Flow[list[str]]:
+        ids: list[str] = []
+        listed, page = 0, 1
+        while True:
+            asked = {"collectionName": collection_name, "pageSize": PAGE, "currentPage": page}
+            data = (yield Rest(f"{JOBS}/list", asked)) or {}
+            records = data.get("records") or []
+            ids += [str(each["jobId"]) for each in records if each.get("collectionName", collection_name) == collection_name]
+            # Zilliz Cloud gives pages, of all collections, and their total; Milvus gives everything at once.
+            listed, page = listed + len(records), page + 1
+            if not records or listed >= (whole_number(data.get("count")) or 0):
+                return ids
+
+
+def _job(job_id: str, data: Any) -> Job:
+    files = tuple(_file(each) for each in data.get("details") or ())
+    if not files and data.get("fileName"):
+        files = (_file(data),)
+    state = _state(data)
+    rows = whole_number(data.get("importedRows"))
+    if state == COMPLETED and rows is None:
+        # Zilliz Cloud names the total only.
+        rows = whole_number(data.get("totalRows"))
+    return Job(job_id, state, whole_number(data.get("progress")) or 0, rows, files, str(data.get("reason") or ""))
+
+
+def _file(data: Any) -> FileSeen:
+    name, reason = str(data.get("fileName") or ""), str(data.get("reason") or "")
+    return FileSeen(name, _state(data), whole_number(data.get("importedRows")), reason)
+
+
+def _state(data: Any) -> str:
+    """``InProgress`` and whatever else may come is neither of the ends."""
+    return _STATES.get(str(data.get("state")).lower(), IMPORTING)

@@ -1,0 +1,1 @@
+"""An Airflow connection becomes calls that end in time."""

@@ -1,0 +1,367 @@
+"""A pymilvus client that is bounded, dedicated, quiet and closed after use.
+
+Each client owns one gRPC channel (pymilvus's shared ones cannot be closed, and ignore differing TLS settings), every call
+on it has a deadline, and pymilvus's own retries, which can last minutes, are switched off: :mod:`flow` decides when to try
+again. A lost connection is dropped and made anew on the next attempt.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+from airflow_provider_milvus.arguments import seconds
+from airflow_provider_milvus.client.errors import explain, obstacle, unreachable
+from airflow_provider_milvus.client.flow import Call, Deadline, Flow, Method, Rest, Rpc, Step, drive, drive_async, steady
+from airflow_provider_milvus.client.lazy_pymilvus import import_pymilvus
+from airflow_provider_milvus.client.rest import RestApi
+from airflow_provider_milvus.exceptions import (
+    MilvusConfigurationError,
+    MilvusError,
+    MilvusInvalidArgumentError,
+    MilvusRefusedError,
+    MilvusServerError,
+    MilvusTimeoutError,
+    MilvusUnavailableError,
+    MilvusUnsupportedError,
+)
+
+if TYPE_CHECKING:
+    from pymilvus import AsyncMilvusClient, MilvusClient
+
+    from airflow_provider_milvus.client.connection import ConnectionSettings
+
+T = TypeVar("T")
+
+CHANNEL_MARGIN = 2.0
+
+_READS = ("describe_", "get_", "has_", "list_", "query", "search", "hybrid_search")
+_STATE_SETTING = frozenset({"load_collection", "release_collection", "load_partitions", "release_partitions", "flush"})
+_NOT_AVAILABLE = {
+    "use_database": "give the hook its database, MilvusHook(database=…).",
+    "using_database": "give the hook its database, MilvusHook(database=…).",
+    "session": "its calls would have no deadline; use this client's own methods.",
+    "get_server_type": "it asks no server; get_server_version() does.",
+}
+
+
+class _Client:
+    """What both clients share: where they connect to, and how an attempt and its failure are put into words."""
+
+    def __init__(self, settings: ConnectionSettings, timeout: float) -> None:
+        self.settings = settings
+        self.timeout = timeout
+        self._rest = RestApi(settings)
+
+    def _pymilvus_arguments(self, connect_within: float) -> dict[str, Any]:
+        # Every RPC of this channel has a deadline, also those that pymilvus makes inside its own methods without one.
+        # It is a net below the calls' own timeouts: gRPC 1.85 was seen to end it 1.3 s early, hence the margin.
+        service = {"methodConfig": [{"name": [{}], "timeout": f"{self.timeout + CHANNEL_MARGIN:.3f}s"}]}
+        return {
+            "uri": self.settings.uri,
+            "token": self.settings.token.get_secret_value(),
+            "db_name": self.settings.database,
+            "timeout": connect_within,
+            "secure": self.settings.secure,
+            "dedicated": True,
+            "grpc_options": {
+                "grpc.service_config": json.dumps(service),
+                # pymilvus pings an idle server every 10 s, which Milvus Lite answers by closing the channel.
+                "grpc.keepalive_permit_without_calls": False,
+            },
+            **self.settings.tls,
+        }
+
+    def _limit(self, method: str, timeout: float | None) -> float:
+        limit = self.timeout if timeout is None else seconds("timeout", timeout)
+        if limit > self.timeout:
+            raise MilvusInvalidArgumentError(
+                f"{method}(timeout={limit:g}) is more than this client's {self.timeout:g} s: use MilvusHook(timeout={limit:g})."
+            )
+        return limit
+
+    def _connect_within(self, remaining: float) -> float:
+        return max(min(self.settings.connect_timeout, remaining), 0.001)
+
+    def _in(self, database: str | None) -> ConnectionSettings:
+        """The settings as of another database of the same server."""
+        return self.settings if database is None else self.settings.model_copy(update={"database": database})
+
+    def _explained(self, error: Exception, call: Call, started: float, where: str) -> Exception | None:
+        return explain(error, tried=str(call), where=where, waited=time.monotonic() - started)
+
+    def _obstacle(self, timeout: MilvusTimeoutError, call: Call, started: float) -> MilvusError:
+        """What was in the way of a connection that did not come about in time."""
+        details = obstacle(self.settings.uri, self.settings.tls)
+        if details is None:
+            return timeout
+        return unreachable(details, tried=str(call), where=self.settings.where, waited=time.monotonic() - started)
+
+
+def _request(rpc: Rpc, database: str) -> Any:
+    from pymilvus.grpc_gen import milvus_pb2
+
+    kind = getattr(milvus_pb2, f"{rpc.name}Request", None)
+    if kind is None:
+        raise MilvusUnsupportedError(
+            f"{rpc} cannot be asked: the installed pymilvus does not know {rpc.name}, a newer one may. Nothing was changed."
+        )
+    known = kind.DESCRIPTOR.fields_by_name
+    fields: dict[str, Any] = {"db_name": database} if "db_name" in known else {}
+    return kind(**fields, **rpc.fields)
+
+
+def _checked(response: Any) -> Any:
+    """The response, unless its status says that the call failed."""
+    from pymilvus.exceptions import MilvusException
+
+    status = getattr(response, "status", response)
+    if status.code or status.error_code:
+        raise MilvusException(status.code or status.error_code, status.reason)
+    return response
+
+
+class BoundedClient(_Client):
+    """A pymilvus ``MilvusClient`` whose every call ends in time, with an error of this provider's kinds.
+
+    All methods of ``MilvusClient`` that ask a server are here under their own names. Each takes ``timeout``, in seconds for
+    the whole call; the hook's is the default and the most. Reads, loads and releases ride out a short outage within it; calls
+    that change data are sent once, and again only when a rate limit refused them. It connects on the first call. One client
+    serves one database and one thread at a time; close it, or use it in ``with``.
+    """
+
+    def __init__(self, settings: ConnectionSettings, timeout: float) -> None:
+        super().__init__(settings, timeout)
+        self._client: MilvusClient | None = None
+
+    def __enter__(self) -> BoundedClient:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def run(
+        self,
+        flow: Flow[T],
+        deadline: Deadline,
+        sleep: Callable[[float], object] = time.sleep,
+        *,
+        database: str | None = None,
+    ) -> T:
+        """Carry out ``flow`` within ``deadline``, in ``database`` or else the connection's own."""
+        return drive(steady(flow, deadline), partial(self.perform, database=database), sleep)
+
+    def perform(self, call: Call, database: str | None = None) -> Any:
+        """One attempt at ``call``, within its own timeout. ``database`` is for an ``Rpc`` and a ``Rest`` only.
+
+        :raises MilvusError: of the kind that tells whether to try again.
+        """
+        started, settings = time.monotonic(), self._in(database)
+        allowed = call.timeout or self.timeout
+        if isinstance(call, Rest):
+            import asyncio
+
+            return asyncio.run(self._rest.post(call, settings.database, allowed))
+        try:
+            client = self._connected(self._connect_within(allowed))
+            remaining = max(allowed - (time.monotonic() - started), 0.001)
+            if isinstance(call, Rpc):
+                request = _request(call, settings.database)
+                send = getattr(client._handler._stub, call.name)
+                return _checked(send(request, timeout=remaining, metadata=[("dbname", settings.database)]))
+            method = getattr(client, call.name)
+            return method(*call.arguments, timeout=remaining, **_impatient(method, call))
+        except Exception as error:
+            known = self._explained(error, call, started, settings.where)
+            if known is None:
+                raise
+            if isinstance(known, MilvusTimeoutError) and self._client is None:
+                known = self._obstacle(known, call, started)
+            if isinstance(known, MilvusUnavailableError):
+                self.close()
+            # The chain is kept only where the kind says too little: its 20 lines add nothing to an expected failure.
+            raise known from (error if isinstance(known, MilvusServerError) else None)
+
+    def close(self) -> None:
+        """Close the channel. A later call opens a new one."""
+        if self._client is not None:
+            client, self._client = self._client, None
+            client.close()
+
+    def _connected(self, within: float) -> MilvusClient:
+        if self._client is None:
+            pymilvus = import_pymilvus()
+            self._client = pymilvus.MilvusClient(**self._pymilvus_arguments(within))
+            self._client._handler._on_rpc_error = _surface
+        return self._client
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        plain = _plain_attribute(import_pymilvus().MilvusClient, name)
+        return plain if plain is not None else partial(self._bounded, name)
+
+    def _bounded(self, method: str, /, *arguments: Any, timeout: float | None = None, **keywords: Any) -> Any:
+        return self.run(_one(_method(method, arguments, keywords)), Deadline(self._limit(method, timeout)))
+
+
+class AsyncBoundedClient(_Client):
+    """The same over pymilvus's ``AsyncMilvusClient``: for the triggerer, and for many flows at once in a worker.
+
+    It belongs to one event loop, which it never blocks.
+    """
+
+    def __init__(self, settings: ConnectionSettings, timeout: float) -> None:
+        import asyncio
+
+        super().__init__(settings, timeout)
+        self._client: AsyncMilvusClient | None = None
+        self._users: Counter[AsyncMilvusClient] = Counter()
+        self._connecting = asyncio.Lock()
+
+    async def __aenter__(self) -> AsyncBoundedClient:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.close()
+
+    async def run(self, flow: Flow[T], deadline: Deadline, *, database: str | None = None) -> T:
+        """Carry out ``flow`` within ``deadline``, in ``database`` or else the connection's own."""
+        return await drive_async(steady(flow, deadline), partial(self.perform, database=database))
+
+    async def perform(self, call: Call, database: str | None = None) -> Any:
+        """One attempt at ``call``, within its own timeout. ``database`` is for an ``Rpc`` and a ``Rest`` only.
+
+        :raises MilvusError: of the kind that tells whether to try again.
+        """
+        import asyncio
+
+        started, settings = time.monotonic(), self._in(database)
+        allowed = call.timeout or self.timeout
+        if isinstance(call, Rest):
+            return await self._rest.post(call, settings.database, allowed)
+        client = None
+        try:
+            client = await self._connected(self._connect_within(allowed))
+            self._users[client] += 1
+            remaining = max(allowed - (time.monotonic() - started), 0.001)
+            if isinstance(call, Rpc):
+                request = _request(call, settings.database)
+                send = getattr(client._handler._async_stub, call.name)
+                return _checked(await send(request, timeout=remaining, metadata=[("dbname", settings.database)]))
+            method = getattr(client, call.name)
+            answer = method(*call.arguments, timeout=remaining, **_impatient(method, call))
+            return await asyncio.wait_for(answer, timeout=remaining + 0.5)
+        except Exception as error:
+            known = self._explained(error, call, started, settings.where)
+            if known is None:
+                raise
+            if isinstance(known, MilvusTimeoutError) and client is None:
+                known = await asyncio.to_thread(self._obstacle, known, call, started)
+            if isinstance(known, MilvusUnavailableError) and client is self._client:
+                self._client = None
+            raise known from (error if isinstance(known, MilvusServerError) else None)
+        finally:
+            if client is not None:
+                await self._leave(client)
+
+    async def _leave(self, client: AsyncMilvusClient) -> None:
+        """Close a channel that was given up when nobody waits on it any more: closing cancels whoever does."""
+        self._users[client] -= 1
+        if not self._users[client]:
+            del self._users[client]
+            if client is not self._client:
+                await client.close()
+
+    async def close(self) -> None:
+        """Close the channel. A later call opens a new one."""
+        if self._client is not None:
+            client, self._client = self._client, None
+            await client.close()
+
+    async def _connected(self, within: float) -> AsyncMilvusClient:
+        import asyncio
+
+        if self._client is not None:
+            return self._client
+        # Flows that run at once share what the first of them opens; the margin leaves the verdict to pymilvus.
+        async with asyncio.timeout(within + 0.25), self._connecting:
+            return await self._open(within)
+
+    async def _open(self, within: float) -> AsyncMilvusClient:
+        import asyncio
+
+        if self._client is None:
+            pymilvus = await asyncio.to_thread(import_pymilvus)
+            from pymilvus.client.connection_manager import AsyncConnectionManager
+
+            client = pymilvus.AsyncMilvusClient(**self._pymilvus_arguments(within))
+            # pymilvus's manager for the whole loop connects one client at a time: one host that hangs would hold up the
+            # triggers of all others. A manager of its own has nobody to wait for.
+            client._manager = AsyncConnectionManager()
+            client._handler = await client._manager.get_or_create(client._config, dedicated=True, client=client, timeout=within)
+            client._handler._on_rpc_error = _surface_async
+            self._client = client
+        return self._client
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        plain = _plain_attribute(import_pymilvus().AsyncMilvusClient, name)
+        return plain if plain is not None else partial(self._bounded, name)
+
+    async def _bounded(self, method: str, /, *arguments: Any, timeout: float | None = None, **keywords: Any) -> Any:
+        return await self.run(_one(_method(method, arguments, keywords)), Deadline(self._limit(method, timeout)))
+
+
+def _plain_attribute(client_class: type, name: str) -> Any:
+    """A class-level builder such as ``create_schema``, which asks no server; ``None`` for an ordinary method."""
+    import inspect
+
+    try:
+        found = inspect.getattr_static(client_class, name)
+    except AttributeError:
+        raise AttributeError(f"{client_class.__name__} has no attribute {name!r}") from None
+    if name in _NOT_AVAILABLE:
+        raise MilvusRefusedError(f"{name}() is not available: {_NOT_AVAILABLE[name]}")
+    return getattr(client_class, name) if isinstance(found, (classmethod, staticmethod)) else None
+
+
+def _impatient(method: Callable[..., Any], call: Method) -> dict[str, Any]:
+    """The call's keywords, with pymilvus told not to wait out rate limits: it sleeps past the timeout, and then forgets why."""
+    import inspect
+
+    takes_any = any(each.kind is each.VAR_KEYWORD for each in inspect.signature(method).parameters.values())
+    return {"retry_on_rate_limit": False, **call.keywords} if takes_any else dict(call.keywords)
+
+
+def _method(name: str, arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> Method:
+    repeatable = name.startswith(_READS) or name in _STATE_SETTING
+    return Method(name, arguments, keywords, repeatable=repeatable)
+
+
+def _one(call: Step) -> Flow[Any]:
+    return (yield call)
+
+
+def _surface(error: Exception) -> NoReturn:
+    """In place of pymilvus's own recovery, whose reconnects and retries outlast the caller's timeout."""
+    raise error
+
+
+async def _surface_async(error: Exception) -> NoReturn:
+    raise error
+
+
+def check_lite_is_installed(uri: str) -> None:
+    """A ``*.db`` address needs the extra ``lite``."""
+    from importlib.util import find_spec
+
+    if uri.endswith(".db") and find_spec("milvus_lite") is None:
+        raise MilvusConfigurationError(
+            "A Milvus Lite file needs the package milvus-lite: pip install 'airflow-provider-milvus[lite]'."
+        )

@@ -1,0 +1,149 @@
+"""Milvus's REST API v2, and Zilliz Cloud's: one POST within its time, and its failure told as one of our kinds.
+
+Each call opens and closes its own connection, so nothing is left to close, and a server that was restarted is found again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_milvus import exceptions as kinds
+from airflow_provider_milvus.client.errors import kind_of, obstacle, silence, unavailable, worded
+from airflow_provider_milvus.client.flow import Rest
+from airflow_provider_milvus.exceptions import MilvusConfigurationError, MilvusError
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
+
+    from airflow_provider_milvus.client.connection import ConnectionSettings
+
+DONE = (0, 200)
+"""The codes of an answer that is none of a failure. The first servers with this API said 200."""
+
+_BY_STATUS: dict[int, type[MilvusError]] = {
+    400: kinds.MilvusInvalidArgumentError,
+    401: kinds.MilvusAuthenticationError,
+    403: kinds.MilvusAuthenticationError,
+    404: kinds.MilvusUnsupportedError,
+    408: kinds.MilvusTimeoutError,
+    429: kinds.MilvusRateLimitError,
+    502: kinds.MilvusUnavailableError,
+    503: kinds.MilvusNotTakenError,
+    504: kinds.MilvusTimeoutError,
+}
+
+_BY_CLOUD_CODE: dict[int, type[MilvusError]] = {21119: kinds.MilvusAuthenticationError}
+"""Zilliz Cloud's own: the API key is not accepted."""
+
+LONGEST_WORDS = 500
+
+
+class RestApi:
+    """The REST API that a connection leads to: of its ``rest_url``, or of the Milvus itself."""
+
+    def __init__(self, settings: ConnectionSettings) -> None:
+        self._settings = settings
+        self._url = settings.rest_url or settings.uri
+        self._context: SSLContext | None = None
+
+    async def post(self, call: Rest, database: str, timeout: float) -> Any:
+        """The ``data`` of the answer, within ``timeout`` seconds in all.
+
+        :raises MilvusError: of the kind that tells whether to try again.
+        """
+        import httpx
+
+        if not self._url.startswith(("http://", "https://")):
+            raise MilvusConfigurationError(
+                f"{self._settings.where}: {call} needs an http address; set rest_url in the connection's extra."
+            )
+        began = time.monotonic()
+        try:
+            # httpx's own timeout is for each piece of an answer, which a server that drips never exceeds.
+            async with asyncio.timeout(timeout):
+                answer = await self._send(call, database, timeout)
+        except (TimeoutError, httpx.TimeoutException):
+            raise self._failed(call, kinds.MilvusTimeoutError, silence(time.monotonic() - began)) from None
+        except httpx.ConnectError as error:
+            # httpx says no more than that all attempts failed, where a name has two addresses.
+            details = await asyncio.to_thread(obstacle, self._url, self._settings.tls) or str(error)
+            raise self._failed(call, kinds.MilvusNotTakenError, unavailable(details, time.monotonic() - began)) from None
+        except httpx.TransportError as error:
+            words = unavailable(str(error) or type(error).__name__, time.monotonic() - began)
+            raise self._failed(call, kinds.MilvusUnavailableError, words) from None
+        return self._data(call, answer)
+
+    async def _send(self, call: Rest, database: str, timeout: float) -> Any:
+        from httpx import AsyncClient
+
+        token = self._settings.token.get_secret_value()
+        headers = {"Accept": "application/json", **({"Authorization": f"Bearer {token}"} if token else {})}
+        # Zilliz Cloud takes a database only where there can be more than one.
+        named = {"dbName": database} if database != "default" else {}
+        server_name = self._settings.tls.get("server_name")
+        extensions = {"sni_hostname": server_name} if server_name and not self._settings.rest_url else {}
+        if self._context is None:
+            # Reading the system's authorities takes 50 ms, which would hold up a triggerer's loop.
+            self._context = await asyncio.to_thread(self._trust)
+        async with AsyncClient(timeout=timeout, verify=self._context, headers=headers) as client:
+            body = {**named, **self._settings.cloud, **call.body}
+            return await client.post(self._url + call.path, json=body, extensions=extensions)
+
+    def _trust(self) -> SSLContext:
+        from ssl import PROTOCOL_TLS_CLIENT, SSLContext, create_default_context
+
+        if not self._url.startswith("https"):
+            return SSLContext(PROTOCOL_TLS_CLIENT)
+        tls, context = self._settings.tls, create_default_context()
+        if trusted := tls.get("server_pem_path") or tls.get("ca_pem_path"):
+            context.load_verify_locations(trusted)
+        if "client_pem_path" in tls:
+            context.load_cert_chain(tls["client_pem_path"], tls["client_key_path"])
+        return context
+
+    def _data(self, call: Rest, answer: Any) -> Any:
+        try:
+            said = answer.json()
+        except ValueError:
+            said = None
+        said = said if isinstance(said, dict) else {}
+        words = str(said.get("message") or "")
+        if answer.status_code != 200:
+            kind = _BY_STATUS.get(answer.status_code, kinds.MilvusServerError)
+            raise self._failed(call, kind, _of_status(answer.status_code, words))
+        code = _whole_number(said.get("code"))
+        if code is None:
+            raise self._failed(
+                call, kinds.MilvusServerError, "the answer is not what Milvus's REST API says; check uri and rest_url"
+            )
+        if code not in DONE:
+            raise self._failed(call, _BY_CLOUD_CODE.get(code) or kind_of(code, words), f"{words} (code {code})")
+        return said.get("data")
+
+    def _failed(self, call: Rest, kind: type[MilvusError], words: str) -> MilvusError:
+        where = self._settings.where
+        if self._settings.rest_url:
+            where += f", REST API at {self._url}"
+        secrets = {self._settings.token.get_secret_value(), *(str(call.body.get(key) or "") for key in SECRETS)}
+        for each in secrets - {""}:
+            words = words.replace(each, "***")
+        return worded(kind, words[:LONGEST_WORDS], tried=str(call), where=where)
+
+
+SECRETS = ("accessKey", "secretKey", "token")
+"""What in a body no text may show."""
+
+
+def _of_status(status: int, words: str) -> str:
+    if status == 404:
+        return f"HTTP 404: there is no such endpoint; Milvus has the REST API v2 from 2.4 on {words}".strip()
+    return f"HTTP {status} {words}".strip()
+
+
+def _whole_number(value: Any) -> int | None:
+    try:
+        return int(value)
+    except (TypeError, ValueError):
+        return None

@@ -1,0 +1,25 @@
+"""Durations and sizes in words."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+
+def in_words(span: timedelta) -> str:
+    """The two largest units, rounded down: ``7 days``, ``1 day 3 h``, ``90 s`` as ``1 min 30 s``."""
+    total = max(int(span.total_seconds()), 0)
+    parts = []
+    for unit, seconds in (("day", 86400), ("h", 3600), ("min", 60), ("s", 1)):
+        count, total = divmod(total, seconds)
+        if count:
+            parts.append(f"{count} {unit}{'s' if unit == 'day' and count > 1 else ''}")
+    return " ".join(parts[:2]) or "0 s"
+
+
+def human(size: float) -> str:
+    """Bytes in words: ``1.5 GiB``."""
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if abs(size) < 1024 or unit == "TiB":
+            break
+        size /= 1024
+    return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"

@@ -1,0 +1,282 @@
+"""Rows become files for a bulk import: all types, in a directory or a bucket, one set of them however often it is tried."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet
+import pytest
+
+from airflow_provider_milvus.exceptions import (
+    MilvusBadRowsError,
+    MilvusConfigurationError,
+    MilvusInvalidArgumentError,
+    MilvusSourceError,
+)
+from airflow_provider_milvus.operators.bulk_import import MilvusPrepareImportOperator
+from dev.servers.objects import Objects, objects_server
+from tests.integration.ingest.task_state import TaskState, a_try
+
+SMALL = {"fields": [{"name": "id", "type": "INT64", "is_primary": True}, {"name": "v", "type": "FLOAT_VECTOR", "dim": 4}]}
+
+
+def prepare(rows: Any, path: Any, context: Any = None, **arguments: Any) -> dict[str, Any]:
+    given = {"schema": SMALL, **arguments}
+    operator = MilvusPrepareImportOperator(task_id="prepare", rows=rows, path=str(path), **given)
+    result: dict[str, Any] = operator.execute(context or {})
+    return result
+
+
+def small(count: int, first: int = 0) -> list[dict[str, Any]]:
+    return [{"id": key, "v": [key, 0.5, -1.0, 2]} for key in range(first, first + count)]
+
+
+def read(files: list[list[str]]) -> list[dict[str, Any]]:
+    return [row for (path,) in files for row in pyarrow.parquet.read_table(path).to_pylist()]
+
+
+def everything(path: Path) -> list[str]:
+    return sorted(str(each.relative_to(path)) for each in path.rglob("*") if each.is_file())
+
+
+class TestFiles:
+    def test_hold_exactly_the_rows_in_order(self, tmp_path: Path) -> None:
+        result = prepare(iter(small(5_000)), tmp_path, file_bytes=24 * 2_000)
+
+        assert (result["rows"], result["refused"], len(result["files"])) == (5_000, 0, 3)
+        assert read(result["files"]) == [{"id": key, "v": [float(key), 0.5, -1.0, 2.0]} for key in range(5_000)]
+        assert json.loads(json.dumps(result)) == result
+
+    def test_as_json_are_what_milvus_calls_row_based(self, tmp_path: Path) -> None:
+        result = prepare(small(3), tmp_path, file_type="json")
+
+        ((path,),) = result["files"]
+        assert json.loads(Path(path).read_text())["rows"] == [
+            {"id": key, "v": [float(key), 0.5, -1.0, 2.0]} for key in range(3)
+        ]
+
+    def test_take_every_type(self, tmp_path: Path) -> None:
+        schema = {
+            "fields": [
+                {"name": "key", "type": "VARCHAR", "max_length": 10, "is_primary": True},
+                {"name": "flag", "type": "BOOL"},
+                {"name": "tiny", "type": "INT8"},
+                {"name": "real", "type": "FLOAT"},
+                {"name": "double", "type": "DOUBLE", "nullable": True},
+                {"name": "text", "type": "VARCHAR", "max_length": 100, "default_value": "nothing"},
+                {"name": "tree", "type": "JSON"},
+                {"name": "tags", "type": "ARRAY", "element_type": "VARCHAR", "max_capacity": 4, "max_length": 9},
+                {"name": "grades", "type": "ARRAY", "element_type": "FLOAT", "max_capacity": 4},
+                {"name": "dense", "type": "FLOAT_VECTOR", "dim": 2},
+                {"name": "bits", "type": "BINARY_VECTOR", "dim": 16},
+                {"name": "half", "type": "FLOAT16_VECTOR", "dim": 2},
+                {"name": "brain", "type": "BFLOAT16_VECTOR", "dim": 2},
+                {"name": "bytes", "type": "INT8_VECTOR", "dim": 2},
+                {"name": "sparse", "type": "SPARSE_FLOAT_VECTOR"},
+            ],
+            "enable_dynamic_field": True,
+        }
+        row = {
+            "key": "a",
+            "flag": True,
+            "tiny": -3,
+            "real": 1,
+            "double": 2.5,
+            "text": "é",
+            "tree": {"a": [1, None]},
+            "tags": ["x", "y"],
+            "grades": [1, 0.5],
+            "dense": [1, 2.5],
+            "bits": [1, 255],
+            "half": [1, -2.0],
+            "brain": [1, -2.0],
+            "bytes": [-128, 127],
+            "sparse": {7: 0.5, 3: 1},
+            "more": {"of": "it"},
+        }
+        bare = {key: value for key, value in row.items() if key not in ("double", "text", "more")}
+
+        first, second = read(prepare([row, {**bare, "key": "b"}], tmp_path, schema=schema)["files"])
+
+        for of in (first, second):
+            of["tree"], of["sparse"], of["$meta"] = (json.loads(of[each]) for each in ("tree", "sparse", "$meta"))
+        assert first == {
+            "key": "a",
+            "flag": True,
+            "tiny": -3,
+            "real": 1.0,
+            "double": 2.5,
+            "text": "é",
+            "tree": {"a": [1, None]},
+            "tags": ["x", "y"],
+            "grades": [1.0, 0.5],
+            "dense": [1.0, 2.5],
+            "bits": [1, 255],
+            # 1 and -2 in 16 bits each, the lower byte first.
+            "half": [0x00, 0x3C, 0x00, 0xC0],
+            "brain": [0x80, 0x3F, 0x00, 0xC0],
+            "bytes": [-128, 127],
+            "sparse": {"3": 1.0, "7": 0.5},
+            "$meta": {"more": {"of": "it"}},
+        }
+        assert {each: second[each] for each in ("double", "text", "$meta")} == {"double": None, "text": "nothing", "$meta": {}}
+
+    def test_leave_out_what_the_server_makes(self, tmp_path: Path) -> None:
+        schema = {
+            "fields": [
+                {"name": "id", "type": "INT64", "is_primary": True, "auto_id": True},
+                {"name": "text", "type": "VARCHAR", "max_length": 100, "params": {"enable_analyzer": "true"}},
+                {"name": "bm25", "type": "SPARSE_FLOAT_VECTOR"},
+                {"name": "v", "type": "FLOAT_VECTOR", "dim": 1},
+            ],
+            "functions": [
+                {"name": "f", "type": "BM25", "input_field_names": ["text"], "output_field_names": ["bm25"]},
+            ],
+        }
+
+        result = prepare([{"text": "a", "v": [1]}], tmp_path, schema=schema)
+
+        assert read(result["files"]) == [{"text": "a", "v": [1.0]}]
+
+    def test_of_no_rows_are_none(self, tmp_path: Path) -> None:
+        assert prepare([], tmp_path)["files"] == []
+        assert everything(tmp_path) == []
+
+
+class TestBadRows:
+    ROWS = [*small(2), {"id": 9, "v": [1, 2]}, *small(2, 10)]
+
+    def test_fail_the_task_with_their_numbers(self, tmp_path: Path) -> None:
+        with pytest.raises(MilvusBadRowsError, match=r"row 3, field 'v': .*Nothing was sent"):
+            prepare(self.ROWS, tmp_path)
+
+    def test_are_left_out(self, tmp_path: Path) -> None:
+        result = prepare(self.ROWS, tmp_path, on_bad_row="skip")
+
+        assert (result["rows"], result["refused"]) == (4, 1)
+        assert [each["id"] for each in read(result["files"])] == [0, 1, 10, 11]
+
+    def test_go_to_a_file_with_their_reasons(self, tmp_path: Path) -> None:
+        prepare(self.ROWS, tmp_path / "in", on_bad_row=str(tmp_path / "bad.jsonl"))
+
+        (line,) = (tmp_path / "bad.jsonl").read_text().splitlines()
+        assert (json.loads(line)["row"], json.loads(line)["data"]) == (3, {"id": 9, "v": [1, 2]})
+
+
+class TestRetry:
+    def test_leaves_one_set_of_files_and_what_is_not_its_own(self, tmp_path: Path) -> None:
+        context = a_try(TaskState())
+
+        def breaks() -> Iterator[dict[str, Any]]:
+            yield from small(6_000)
+            raise MilvusSourceError("the source broke")
+
+        with pytest.raises(MilvusSourceError):
+            prepare(breaks, tmp_path, context, file_bytes=24 * 1_000)
+        (directory,) = tmp_path.iterdir()
+        assert len(everything(directory)) > 3
+        for name in ("notes.txt", "1.csv", "1.parquet.bak"):
+            (directory / name).write_text("somebody else's")
+
+        result = prepare(small(10), tmp_path, context)
+
+        assert everything(directory) == ["1.csv", "1.parquet", "1.parquet.bak", "notes.txt"]
+        assert result["files"] == [[str(directory / "1.parquet")]]
+        assert len(read(result["files"])) == 10
+
+    def test_of_another_run_has_a_directory_of_its_own(self, tmp_path: Path) -> None:
+        one, other = a_try(TaskState()), a_try(TaskState())
+        other["run_id"] = "tomorrow night"
+
+        files = [prepare(small(1), tmp_path, context)["files"] for context in (one, other, {}, {})]
+
+        assert len({path for ((path,),) in files}) == 4
+
+    def test_never_shows_half_a_file(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        context = a_try(TaskState())
+        monkeypatch.setattr("os.replace", lambda *paths: (_ for _ in ()).throw(OSError("no space left")))
+
+        with pytest.raises(OSError, match="no space left"):
+            prepare(small(10), tmp_path, context)
+
+        assert everything(tmp_path) == []
+
+
+class TestBucket:
+    @pytest.fixture
+    def objects(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[Objects]:
+        with objects_server() as server:
+            described = {
+                "conn_type": "aws",
+                "login": "access-key",
+                "password": "secret-key",
+                "extra": {"endpoint_url": server.endpoint, "region_name": "eu-west-1"},
+            }
+            monkeypatch.setenv("AIRFLOW_CONN_STORAGE", json.dumps(described))
+            yield server
+
+    def test_gets_whole_files_and_the_import_gets_their_keys(self, objects: Objects, tmp_path: Path) -> None:
+        result = prepare(
+            small(3_000), "s3://a-bucket/files", a_try(TaskState()), storage_conn_id="storage", file_bytes=24 * 2_000
+        )
+
+        keys = [key for (key,) in result["files"]]
+        assert sorted(objects.kept) == [f"a-bucket/{key}" for key in keys]
+        assert [key.rpartition("/")[2] for key in keys] == ["1.parquet", "2.parquet"]
+        assert result["urls"] == [[f"s3://a-bucket/{key}"] for key in keys]
+        for number, key in enumerate(keys):
+            (tmp_path / str(number)).write_bytes(objects.kept[f"a-bucket/{key}"])
+        assert [each["id"] for each in read([[str(tmp_path / "0")], [str(tmp_path / "1")]])] == list(range(3_000))
+
+    def test_of_an_earlier_try_is_cleared_of_its_files_only(self, objects: Objects) -> None:
+        context = a_try(TaskState())
+        more = prepare(small(3_000), "s3://a-bucket/files", context, storage_conn_id="storage", file_bytes=24 * 1_000)
+        folder = more["files"][0][0].rpartition("/")[0]
+        others = [f"a-bucket/{folder}/readme.txt", "a-bucket/files/1.parquet"]
+        objects.kept.update(dict.fromkeys(others, b"somebody else's"))
+
+        prepare(small(1), "s3://a-bucket/files", context, storage_conn_id="storage")
+
+        assert sorted(objects.kept) == sorted([*others, f"a-bucket/{folder}/1.parquet"])
+
+    def test_that_refuses_says_why_and_no_secret(self, objects: Objects) -> None:
+        objects.refusing = "AccessDenied"
+
+        with pytest.raises(OSError, match=r"Object storage, bucket 'a-bucket': AccessDenied") as refused:
+            prepare(small(1), "s3://a-bucket/files", storage_conn_id="storage")
+        assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"path": "gs://bucket/x"}, "must be a local directory or s3"),
+        ({"path": "s3://bucket/x"}, "needs storage_conn_id"),
+        ({"path": "/tmp", "storage_conn_id": "storage"}, "is for s3:// paths"),
+        ({"path": "s3://key:secret@bucket/x"}, r"path 'bucket/x' must be"),
+        ({"schema": "{{ not rendered }}"}, "must be a dict, not str"),
+        ({"collection_name": "docs"}, "one of them says"),
+        ({"on_bad_row": "skpi"}, "neither 'fail' nor 'skip'"),
+    ],
+)
+def test_what_can_never_work_is_refused(arguments: dict[str, Any], words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_STORAGE", json.dumps({"conn_type": "aws"}))
+    given = {"rows": small(1), "path": "/tmp/never", "schema": SMALL, **arguments}
+    with pytest.raises(MilvusInvalidArgumentError, match=words):
+        MilvusPrepareImportOperator(task_id="prepare", **given).execute({})
+
+
+@pytest.mark.parametrize("file_bytes", [0, -1, 1.5, "one", True])
+def test_file_bytes_must_be_a_whole_number(file_bytes: Any) -> None:
+    with pytest.raises(MilvusInvalidArgumentError, match="file_bytes"):
+        MilvusPrepareImportOperator(task_id="prepare", rows=[], schema=SMALL, path="/tmp", file_bytes=file_bytes)
+
+
+def test_the_extra_that_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "pymilvus.bulk_writer", None)
+
+    with pytest.raises(MilvusConfigurationError, match=r"airflow-provider-milvus\[bulk\]"):
+        prepare(small(1), tmp_path)

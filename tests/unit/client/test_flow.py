@@ -1,0 +1,381 @@
+"""Deadlines, patience and the two drivers, with the clock and the server played by the tests."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_milvus.client.flow import (
+    FIRST_PAUSE,
+    LONGEST_PAUSE,
+    LOOK_TIMEOUT,
+    Deadline,
+    Flow,
+    Method,
+    Pause,
+    Rest,
+    Rpc,
+    drive,
+    drive_async,
+    steady,
+)
+from airflow_provider_milvus.exceptions import (
+    MilvusCollectionNotFoundError,
+    MilvusError,
+    MilvusNotTakenError,
+    MilvusRateLimitError,
+    MilvusTimeoutError,
+    MilvusUnavailableError,
+)
+from tests.unit.play import Clock, stopped_clock
+
+READ = Rpc("GetLoadState", {"collection_name": "docs"})
+RELEASE = Rpc("ReleaseCollection", {"collection_name": "docs"}, 30.0, False)
+INSERT = Method("insert", ("docs",))
+
+
+def one(call: Any) -> Flow[Any]:
+    return (yield call)
+
+
+class Attempts:
+    """Performs each attempt as the script says: an error is raised, a number is how long the answer takes."""
+
+    def __init__(self, clock: Clock, *script: Any) -> None:
+        self.calls: list[Any] = []
+        self._clock = clock
+        self._script = iter(script)
+
+    def __call__(self, call: Any) -> Any:
+        self.calls.append(call)
+        what = next(self._script)
+        if isinstance(what, MilvusError):
+            raise what
+        if isinstance(what, (int, float)):
+            self._clock.now += min(what, call.timeout)
+            if what > call.timeout:
+                raise MilvusTimeoutError("no answer")
+            return f"answer {len(self.calls)}"
+        return what
+
+
+def outage() -> MilvusUnavailableError:
+    return MilvusUnavailableError("down")
+
+
+def run(flow: Flow[Any], deadline: Deadline, attempts: Attempts, clock: Clock) -> Any:
+    return drive(steady(flow, deadline), attempts, clock.sleep)
+
+
+class TestDeadline:
+    def test_counts_down_to_zero_and_no_further(self, clock):
+        deadline = Deadline(10)
+        clock.now += 4
+        assert deadline.remaining == 6
+        clock.now += 100
+        assert deadline.remaining == 0
+
+    @pytest.mark.parametrize(("asked", "granted"), [(3, 3), (30, 10)])
+    def test_a_part_of_it_never_ends_later(self, clock, asked, granted):
+        assert Deadline(10).at_most(asked).remaining == granted
+
+
+class TestOneAttempt:
+    def test_takes_its_own_timeout_when_there_is_time(self, clock):
+        attempts = Attempts(clock, "yes")
+        assert run(one(READ), Deadline(60), attempts, clock) == "yes"
+        assert attempts.calls[0].timeout == LOOK_TIMEOUT
+
+    def test_takes_no_more_than_what_is_left(self, clock):
+        attempts = Attempts(clock, "yes")
+        run(one(READ), Deadline(4), attempts, clock)
+        assert attempts.calls[0].timeout == 4
+
+    def test_without_a_timeout_of_its_own_takes_all_that_is_left(self, clock):
+        attempts = Attempts(clock, "yes")
+        run(one(INSERT), Deadline(7), attempts, clock)
+        assert attempts.calls[0].timeout == 7
+
+    def test_is_not_made_when_the_time_is_used_up(self, clock):
+        attempts = Attempts(clock)
+        deadline = Deadline(5)
+        clock.now += 5
+        with pytest.raises(MilvusTimeoutError, match=r"No time left for GetLoadState\(docs\): the 5 s are used up"):
+            run(one(READ), deadline, attempts, clock)
+        assert attempts.calls == []
+
+
+class TestOutage:
+    def test_is_ridden_out_and_counted_once(self, clock):
+        deadline = Deadline(60)
+        attempts = Attempts(clock, outage(), outage(), outage(), "back")
+        assert run(one(READ), deadline, attempts, clock) == "back"
+        assert deadline.interruptions == 1
+
+    def test_two_of_them_are_counted_twice(self, clock):
+        def two_reads() -> Flow[Any]:
+            yield READ
+            return (yield READ)
+
+        deadline = Deadline(60)
+        run(two_reads(), deadline, Attempts(clock, outage(), "back", outage(), "back again"), clock)
+        assert deadline.interruptions == 2
+
+    def test_a_quiet_run_counts_none(self, clock):
+        deadline = Deadline(60)
+        run(one(READ), deadline, Attempts(clock, "yes"), clock)
+        assert deadline.interruptions == 0
+
+    def test_pauses_double_up_to_a_bound(self, clock):
+        run(one(READ), Deadline(60), Attempts(clock, *[outage() for _ in range(8)], "back"), clock)
+        expected = FIRST_PAUSE
+        for slept in clock.slept:
+            assert 0.8 * expected <= slept <= expected
+            expected = min(2 * expected, LONGEST_PAUSE)
+        assert expected == LONGEST_PAUSE
+
+    def test_at_the_deadline_the_server_is_still_called_unavailable(self, clock):
+        began, deadline = clock.now, Deadline(10)
+        with pytest.raises(MilvusUnavailableError, match=r"down Tried \d+ times in 10 s\."):
+            run(one(READ), deadline, Attempts(clock, *[outage() for _ in range(99)]), clock)
+        assert 10 - LONGEST_PAUSE <= clock.now - began <= 10
+
+    def test_without_time_for_a_second_attempt_the_first_error_is_told_as_it_is(self, clock):
+        error = outage()
+        with pytest.raises(MilvusUnavailableError) as raised:
+            run(one(READ), Deadline(0.1), Attempts(clock, error), clock)
+        assert raised.value is error
+
+    def test_a_server_that_is_frozen_is_asked_anew_but_was_not_restarted(self, clock):
+        deadline = Deadline(60)
+        assert run(one(READ), deadline, Attempts(clock, 99, 99, 1), clock) == "answer 3"
+        assert deadline.interruptions == 0
+
+    @pytest.mark.parametrize("call", [READ, INSERT, RELEASE])
+    def test_a_rate_limit_is_waited_out_but_is_no_outage(self, clock, call):
+        deadline = Deadline(60)
+        attempts = Attempts(clock, MilvusRateLimitError("slowly"), MilvusRateLimitError("slowly"), "yes")
+        assert run(one(call), deadline, attempts, clock) == "yes"
+        assert deadline.interruptions == 0
+
+
+class TestSentOnce:
+    @pytest.mark.parametrize("error", [outage(), MilvusTimeoutError("late")])
+    def test_what_changes_data(self, clock, error):
+        attempts = Attempts(clock, error)
+        with pytest.raises(type(error)) as raised:
+            run(one(INSERT), Deadline(60), attempts, clock)
+        assert raised.value is error
+        assert len(attempts.calls) == 1
+
+    def test_but_again_where_it_was_certainly_not_taken(self, clock):
+        attempts = Attempts(clock, MilvusNotTakenError("503"), MilvusNotTakenError("refused"), "done")
+        assert run(one(Rest("/jobs/create", repeatable=False)), Deadline(60), attempts, clock) == "done"
+
+    def test_a_release_that_may_wait_in_the_servers_queue(self, clock):
+        attempts = Attempts(clock, 99)
+        with pytest.raises(MilvusTimeoutError):
+            run(one(RELEASE), Deadline(60), attempts, clock)
+        assert len(attempts.calls) == 1
+
+    def test_what_can_never_work(self, clock):
+        attempts = Attempts(clock, MilvusCollectionNotFoundError("no such"))
+        with pytest.raises(MilvusCollectionNotFoundError):
+            run(one(READ), Deadline(60), attempts, clock)
+        assert len(attempts.calls) == 1
+
+
+def test_a_release_that_never_reached_the_server_is_sent_again(clock):
+    assert run(one(RELEASE), Deadline(60), Attempts(clock, outage(), "done"), clock) == "done"
+
+
+def test_a_method_that_only_reads_is_repeated_unless_it_timed_out(clock):
+    method = Method("list_collections", repeatable=True)
+    assert run(one(method), Deadline(60), Attempts(clock, outage(), ["docs"]), clock) == ["docs"]
+    with pytest.raises(MilvusTimeoutError):
+        run(one(method), Deadline(60), Attempts(clock, MilvusTimeoutError("late")), clock)
+
+
+class TestPause:
+    def test_lasts_as_long_as_asked(self, clock):
+        run(one(Pause(2)), Deadline(3), Attempts(clock), clock)
+        assert clock.slept == [2]
+
+    def test_never_outlasts_the_deadline(self, clock):
+        with pytest.raises(MilvusTimeoutError, match="Not done within 3 s"):
+            run(one(Pause(100)), Deadline(3), Attempts(clock), clock)
+        assert clock.slept == [3]
+
+    def test_to_the_deadline_is_an_error_that_the_flow_may_explain(self, clock):
+        def waits_for_ever() -> Flow[Any]:
+            try:
+                while True:
+                    yield Pause(2)
+            except MilvusTimeoutError as error:
+                raise MilvusTimeoutError(f"{error} Last seen Loading.") from None
+
+        with pytest.raises(MilvusTimeoutError, match=r"Not done within 5 s\. Last seen Loading\."):
+            run(waits_for_ever(), Deadline(5), Attempts(clock), clock)
+        assert clock.slept == [2, 2, 1]
+
+
+def test_an_error_reaches_the_flow_where_it_waits_and_may_be_dealt_with(clock):
+    def if_missing() -> Flow[Any]:
+        try:
+            yield READ
+        except MilvusCollectionNotFoundError:
+            return (yield Rpc("ShowCollections"))
+
+    attempts = Attempts(clock, MilvusCollectionNotFoundError("no such"), "the others")
+    assert run(if_missing(), Deadline(60), attempts, clock) == "the others"
+    assert [each.name for each in attempts.calls] == ["GetLoadState", "ShowCollections"]
+
+
+class Tidy:
+    """A flow that notes whether it was closed."""
+
+    def __init__(self) -> None:
+        self.closed = False
+
+    def flow(self) -> Flow[Any]:
+        try:
+            yield READ
+            yield Pause(1)
+            yield READ
+        finally:
+            self.closed = True
+
+
+def test_closing_from_outside_closes_the_flow_within(clock):
+    tidy = Tidy()
+    # Held here, or it would be closed by being forgotten.
+    inner = tidy.flow()
+    outer = steady(inner, Deadline(60))
+    next(outer)
+    outer.close()
+    assert tidy.closed
+
+
+def test_an_error_of_another_kind_ends_the_flow_and_surfaces_as_it_is(clock):
+    tidy = Tidy()
+
+    def broken(call: Any) -> Any:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        drive(steady(tidy.flow(), Deadline(60)), broken, clock.sleep)
+    assert tidy.closed
+
+
+async def test_a_cancelled_wait_in_the_triggerer_closes_the_flow():
+    tidy = Tidy()
+    reached = asyncio.Event()
+
+    async def never_answers(call: Any) -> Any:
+        reached.set()
+        await asyncio.Event().wait()
+
+    task = asyncio.create_task(drive_async(steady(tidy.flow(), Deadline(60)), never_answers))
+    await reached.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert tidy.closed
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (READ, "GetLoadState(docs)"),
+        (Rpc("DescribeAlias", {"alias": "live"}), "DescribeAlias(live)"),
+        (Rpc("GetVersion"), "GetVersion()"),
+        (INSERT, "insert(docs)"),
+        (Method("insert", (), {"collection_name": "docs", "data": [{"secret": 1}]}), "insert(docs)"),
+        (Method("create_schema"), "create_schema()"),
+        (Method("list_collections", (5,)), "list_collections()"),
+    ],
+)
+def test_a_call_in_words_names_its_subject_and_no_data(call, words):
+    assert str(call) == words
+
+
+ERRORS = st.sampled_from([MilvusUnavailableError, MilvusTimeoutError, MilvusRateLimitError, MilvusCollectionNotFoundError])
+OUTCOMES = st.lists(st.one_of(ERRORS, st.floats(0, 40), st.text(max_size=3)), max_size=30)
+STEPS = st.lists(st.one_of(st.sampled_from([READ, RELEASE, INSERT]), st.floats(0, 30).map(Pause)), min_size=1, max_size=8)
+PATIENCE = st.floats(0.05, 120)
+
+
+def several(steps: list[Any]) -> Flow[list[Any]]:
+    """A flow that notes each answer, and each error that is not the last word."""
+    seen: list[Any] = []
+    for step in steps:
+        try:
+            seen.append((yield step))
+        except MilvusCollectionNotFoundError:
+            seen.append("missing")
+    return seen
+
+
+def attempt(outcomes: Iterator[Any], clock: Clock, call: Any) -> Any:
+    what = next(outcomes, "and so on")
+    if isinstance(what, type):
+        raise what("as the script says")
+    if isinstance(what, float):
+        clock.now += min(what, call.timeout)
+        if what > call.timeout:
+            raise MilvusTimeoutError("late")
+    return what
+
+
+def told(result: Any, clock: Clock, deadline: Deadline) -> tuple[Any, ...]:
+    return result, deadline.interruptions, len(clock.slept)
+
+
+def in_a_worker(steps: list[Any], outcomes: list[Any], patience: float) -> tuple[Any, ...]:
+    with stopped_clock() as clock:
+        deadline, script = Deadline(patience), iter(outcomes)
+        try:
+            result = drive(steady(several(steps), deadline), lambda call: attempt(script, clock, call), clock.sleep)
+        except MilvusError as error:
+            result = (type(error), str(error))
+        return told(result, clock, deadline)
+
+
+def in_the_triggerer(steps: list[Any], outcomes: list[Any], patience: float) -> tuple[Any, ...]:
+    async def main() -> tuple[Any, ...]:
+        with stopped_clock() as clock:
+            deadline, script = Deadline(patience), iter(outcomes)
+
+            async def perform(call: Any) -> Any:
+                return attempt(script, clock, call)
+
+            try:
+                result = await drive_async(steady(several(steps), deadline), perform)
+            except MilvusError as error:
+                result = (type(error), str(error))
+            return told(result, clock, deadline)
+
+    return asyncio.run(main())
+
+
+@given(STEPS, OUTCOMES, PATIENCE)
+def test_worker_and_triggerer_come_to_the_same_end(steps, outcomes, patience):
+    with pytest.MonkeyPatch.context() as patch:
+        # Without the jitter, or two runs would differ by chance.
+        patch.setattr("airflow_provider_milvus.client.flow.random.uniform", lambda low, high: high)
+        assert in_a_worker(steps, outcomes, patience) == in_the_triggerer(steps, outcomes, patience)
+
+
+@given(STEPS, OUTCOMES, PATIENCE)
+def test_no_script_outlasts_the_deadline(steps, outcomes, patience):
+    with stopped_clock() as clock:
+        began, deadline, script = clock.now, Deadline(patience), iter(outcomes)
+        with contextlib.suppress(MilvusError):
+            drive(steady(several(steps), deadline), lambda call: attempt(script, clock, call), clock.sleep)
+        assert clock.now - began <= patience + 1e-6

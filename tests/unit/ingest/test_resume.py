@@ -1,0 +1,147 @@
+"""Where a retry begins, for all that the try before it may have left."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_milvus.exceptions import MilvusInDoubtError, MilvusSourceError
+from airflow_provider_milvus.ingest.resume import Noted, with_generated_keys, with_keys
+from airflow_provider_milvus.rows.check import check
+from airflow_provider_milvus.rows.chunk import MISSING, Chunk
+from airflow_provider_milvus.rows.resumed import fingerprint, without_first
+from airflow_provider_milvus.schema.model import Schema
+
+pytestmark = pytest.mark.newest
+
+NOW = Noted("docs", 7, "", "these files")
+LAST = replace(NOW, acknowledged=120, written=100, unsure=True, before=1000)
+
+
+class TestWithKeys:
+    def test_a_first_try_begins_at_the_first_row(self):
+        start = with_keys(None, NOW, retry=False)
+
+        assert (start.after, start.there, start.upsert, start.why) == (0, 0, False, "")
+
+    def test_a_retry_goes_on_after_the_last_row_that_is_sure_and_upserts_the_rest(self):
+        start = with_keys(LAST, NOW, retry=True)
+
+        assert (start.after, start.upsert) == (120, True)
+
+    @pytest.mark.parametrize(
+        ("last", "now"),
+        [
+            (None, NOW),
+            (replace(LAST, source=None), replace(NOW, source=None)),
+            (LAST, replace(NOW, source="other files")),
+            (LAST, replace(NOW, source=None)),
+            # Milvus Lite tells no number: the collection may be another one.
+            (replace(LAST, number=0), replace(NOW, number=0)),
+        ],
+        ids=["no note", "no files", "other files", "files no more", "no number"],
+    )
+    def test_what_is_not_sure_is_all_written_again_as_an_upsert(self, last, now):
+        start = with_keys(last, now, retry=True)
+
+        assert (start.after, start.there, start.upsert) == (0, 0, True)
+
+    @pytest.mark.parametrize("change", [{"number": 8}, {"partition_name": "p"}, {"collection": "docs_2"}])
+    def test_another_collection_gets_all_rows(self, change):
+        start = with_keys(LAST, replace(NOW, **change), retry=True)
+
+        assert (start.after, start.there, start.upsert) == (0, 0, False)
+
+
+class TestGeneratedKeys:
+    def test_a_first_try_begins_at_the_first_row(self):
+        assert with_generated_keys(None, NOW, 1000).there == 0
+
+    @pytest.mark.parametrize("more", [0, 1, 40])
+    def test_what_has_arrived_is_counted(self, more):
+        assert with_generated_keys(LAST, NOW, 1000 + 100 + more).there == 100 + more
+
+    def test_what_is_sure_needs_no_count(self):
+        assert with_generated_keys(replace(LAST, unsure=False), NOW, None).there == 100
+
+    def test_another_collection_gets_all_rows(self):
+        assert with_generated_keys(LAST, replace(NOW, number=8), 0).there == 0
+
+    @pytest.mark.parametrize(
+        ("last", "now", "counted", "reason"),
+        [
+            (LAST, NOW, None, "cannot be counted"),
+            (replace(LAST, before=None), NOW, 1100, "cannot be counted"),
+            (LAST, NOW, 1099, "somebody else has deleted some"),
+            (LAST, replace(NOW, source="other files"), 1100, "the source has changed"),
+            (replace(LAST, unsure=False), replace(NOW, source="other files"), 1100, "the source has changed"),
+        ],
+    )
+    def test_what_cannot_be_told_is_not_guessed(self, last, now, counted, reason):
+        with pytest.raises(MilvusInDoubtError, match=reason):
+            with_generated_keys(last, now, counted)
+
+
+def test_a_note_comes_back_as_it_was_and_anything_else_is_none():
+    assert Noted.of(LAST.as_dict()) == LAST
+    assert Noted.of({}) is None
+    assert Noted.of({**LAST.as_dict(), "more": 1}) is None
+
+
+class TestFingerprint:
+    def test_is_the_same_until_a_file_changes(self, tmp_path: Path):
+        path = tmp_path / "rows.jsonl"
+        path.write_text('{"id": 1}\n')
+        before = fingerprint(str(path))
+
+        assert before == fingerprint(path) == fingerprint([str(path)])
+        path.write_text('{"id": 2}\n')
+        assert fingerprint(str(path)) != before
+
+    def test_sees_one_file_more(self, tmp_path: Path):
+        (tmp_path / "a.jsonl").write_text("")
+        before = fingerprint(str(tmp_path / "*.jsonl"))
+        (tmp_path / "b.jsonl").write_text("")
+
+        assert fingerprint(str(tmp_path / "*.jsonl")) != before
+
+    def test_sees_another_order(self, tmp_path: Path):
+        paths = [str(tmp_path / name) for name in ("a.jsonl", "b.jsonl")]
+        for each in paths:
+            Path(each).write_text("")
+
+        assert fingerprint(paths) != fingerprint(paths[::-1])
+
+    @pytest.mark.parametrize("source", [[], [{"id": 1}], iter([]), lambda: "x.jsonl", ["x.jsonl", {"id": 1}]])
+    def test_is_none_where_nobody_knows(self, source: Any):
+        assert fingerprint(source) is None
+
+    def test_of_a_missing_file_says_so(self, tmp_path: Path):
+        with pytest.raises(MilvusSourceError):
+            fingerprint(str(tmp_path / "nowhere.jsonl"))
+
+
+def test_rows_that_are_there_are_left_out_of_every_column():
+    schema = Schema.of(
+        {
+            "fields": [
+                {"name": "id", "type": "INT64", "is_primary": True},
+                {"name": "text", "type": "VARCHAR", "max_length": 9, "nullable": True},
+                {"name": "v", "type": "FLOAT_VECTOR", "dim": 1},
+            ],
+            "enable_dynamic_field": True,
+        }
+    )
+    columns = {"id": [5, 6, 7], "text": ["a", None, "c"], "v": [[1.0], [2.0], [3.0]], "more": [MISSING, 1, 2]}
+    checked = check(Chunk(range(11, 14), columns), schema)
+
+    left = without_first(checked, 2)
+
+    assert list(left.numbers) == [13]
+    assert [list(left.columns["id"].values), list(left.columns["text"].values)] == [[7], ["c"]]
+    assert left.columns["text"].valid.tolist() == [True]
+    assert without_first(checked, 0) is checked
+    assert len(without_first(checked, 3)) == 0

@@ -1,0 +1,256 @@
+"""What recall is: the truth against another way of computing it, ties, and vectors in the protocol's forms."""
+
+from __future__ import annotations
+
+import json
+import random
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_milvus.client.flow import Rpc
+from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError, MilvusServerError
+from airflow_provider_milvus.recall import measure, vectors
+from airflow_provider_milvus.recall.truth import METRICS, Truth, percentiles
+from airflow_provider_milvus.schema.model import Field
+from tests.unit.play import Clock, Server, play
+
+KINDS = ("FLOAT_VECTOR", "FLOAT16_VECTOR", "BFLOAT16_VECTOR", "INT8_VECTOR", "BINARY_VECTOR")
+
+
+def distance(metric: str, one: np.ndarray, other: np.ndarray) -> float:
+    """Straight from the definition, one pair at a time."""
+    if metric == "L2":
+        return float(sum((a - b) ** 2 for a, b in zip(one, other, strict=True)))
+    if metric == "IP":
+        return -float(sum(a * b for a, b in zip(one, other, strict=True)))
+    if metric == "COSINE":
+        lengths = float(np.linalg.norm(one) * np.linalg.norm(other))
+        return -float(np.dot(one, other)) / lengths if lengths else 0.0
+    if metric == "HAMMING":
+        return float(sum(a != b for a, b in zip(one, other, strict=True)))
+    either = sum(bool(a or b) for a, b in zip(one, other, strict=True))
+    return 1 - sum(bool(a and b) for a, b in zip(one, other, strict=True)) / either if either else 0.0
+
+
+@st.composite
+def cases(draw):
+    metric = draw(st.sampled_from(METRICS))
+    # Few different values, so that there are many ties.
+    values = st.integers(0, 1) if metric in ("HAMMING", "JACCARD") else st.integers(-2, 2)
+    count, dim = draw(st.integers(2, 14)), draw(st.integers(1, 4))
+    rows = np.array(draw(st.lists(st.lists(values, min_size=dim, max_size=dim), min_size=count, max_size=count)), float)
+    return metric, rows, draw(st.integers(1, 5)), draw(st.integers(1, count)), draw(st.randoms(use_true_random=False))
+
+
+@pytest.mark.newest
+@given(cases())
+def test_recall_is_the_share_of_the_nearest_by_distance(case):
+    metric, rows, k, page, chance = case
+    queries = [0, len(rows) - 1]
+    found = [chance.sample(range(len(rows)), min(k, len(rows))) for _ in queries]
+    truth = Truth(rows[queries], queries, found, metric=metric, k=k)
+    for first in range(0, len(rows), page):
+        truth.add(list(range(first, min(first + page, len(rows)))), rows[first : first + page])
+    for recall, query, keys in zip(truth.recalls(), queries, found, strict=True):
+        others = sorted(distance(metric, rows[query], rows[each]) for each in range(len(rows)) if each != query)[:k]
+        right = sum(distance(metric, rows[query], rows[each]) <= others[-1] + 1e-9 for each in keys if each != query)
+        assert recall == pytest.approx(min(1.0, right / len(others)))
+    assert truth.rows == len(rows)
+
+
+@pytest.mark.newest
+class TestTruth:
+    ROWS = np.array([[0.0], [1.0], [-1.0], [2.0], [9.0]])
+
+    def recall(self, found, k, own=0, rows=ROWS, query=0.0):
+        truth = Truth(np.array([[query]]), [own], [found], metric="L2", k=k)
+        truth.add(list(range(len(rows))), rows)
+        return truth.recalls()[0]
+
+    def test_a_row_is_no_neighbour_of_its_own(self):
+        assert self.recall([0, 1], k=1) == 1.0
+        assert self.recall([0, 4], k=1) == 0.0
+
+    def test_of_two_that_are_as_near_either_is_right(self):
+        assert self.recall([0, 1], k=1) == self.recall([0, 2], k=1) == 1.0
+
+    def test_an_answer_given_twice_counts_once(self):
+        assert self.recall([0, 1, 1, 1], k=3) == pytest.approx(1 / 3)
+        assert self.recall([0, 1, 1, 2], k=2) == 1.0
+
+    def test_too_few_answers_lack(self):
+        assert self.recall([0, 1], k=3) == pytest.approx(1 / 3)
+
+    def test_more_than_k_answers_are_of_no_use(self):
+        assert self.recall([4, 3, 1, 2], k=2) == 0.0
+
+    def test_a_row_that_is_gone_is_not_found(self):
+        assert self.recall([0, 77], k=1) == 0.0
+
+    def test_where_there_are_fewer_than_k_all_of_them_are_enough(self):
+        assert self.recall([0, 1, 2, 3, 4], k=10) == 1.0
+
+    def test_with_no_other_row_there_is_nothing_to_find(self):
+        assert self.recall([0], k=3, rows=self.ROWS[:1]) is None
+
+    def test_a_query_of_ones_own_may_find_any_row(self):
+        assert self.recall([0], k=1, own=None) == 1.0
+
+    def test_what_32_bits_cannot_tell_apart_is_a_tie(self):
+        rows = np.array([[0.0], [1000.0], [1000.0001]])
+        assert self.recall([0, 2], k=1, rows=rows) == 1.0
+        assert self.recall([0, 2], k=1, rows=np.array([[0.0], [1000.0], [1001.0]])) == 0.0
+
+
+@pytest.mark.newest
+def test_percentiles_are_in_milliseconds():
+    assert percentiles([each / 1000 for each in range(1, 102)]) == {"p50_ms": 51.0, "p95_ms": 96.0, "p99_ms": 100.0}
+
+
+def field_data(kind: str, held: np.ndarray):
+    """A server's answer with these vectors, as pymilvus's generated classes make it."""
+    from pymilvus.grpc_gen import schema_pb2
+
+    found = schema_pb2.FieldData(field_name="vector")
+    if kind == "FLOAT_VECTOR":
+        found.vectors.float_vector.data.extend(held.view("<f4").ravel().tolist())
+    else:
+        setattr(found.vectors, kind.lower(), held.tobytes())
+    return schema_pb2.FieldData.FromString(found.SerializeToString())
+
+
+@pytest.mark.parametrize("rows", [1, 3, 40, 3000])
+@pytest.mark.parametrize("kind", KINDS)
+def test_vectors_are_read_as_they_were_written(kind, rows):
+    numbers = np.random.default_rng(3).integers(-1 if kind != "BINARY_VECTOR" else 0, 2, (rows, 16)).astype(float)
+    if kind == "BINARY_VECTOR":
+        held = np.packbits(numbers.astype(bool), axis=1)
+    elif kind == "BFLOAT16_VECTOR":
+        held = (numbers.astype("<f4").view("<u4") >> 16).astype("<u2").view(np.uint8)
+    else:
+        held = numbers.astype({"FLOAT_VECTOR": "<f4", "FLOAT16_VECTOR": "<f2", "INT8_VECTOR": "i1"}[kind]).view(np.uint8)
+    read = vectors.as_bytes(field_data(kind, held.reshape(rows, -1)), kind, 16)
+    assert read.shape == (rows, vectors.bytes_of_one(kind, 16))
+    assert vectors.as_numbers(read, kind).tolist() == numbers.tolist()
+    assert vectors.as_numbers(vectors.stacked([each.tobytes() for each in read]), kind).tolist() == numbers.tolist()
+
+
+@pytest.mark.parametrize("kind", ["FLOAT_VECTOR", "FLOAT16_VECTOR", "INT8_VECTOR"])
+def test_a_query_of_numbers_is_the_vector_that_a_row_of_them_would_be(kind):
+    encoded = vectors.written([[1, -2, 3], [0, 0.0, 1]], kind, 3)
+    assert vectors.as_numbers(vectors.stacked(encoded), kind).tolist() == [[1, -2, 3], [0, 0, 1]]
+
+
+@pytest.mark.parametrize(
+    ("queries", "named"),
+    [
+        ([[1, 2]], r"queries\[0\] must be 3 finite numbers"),
+        ([[1, 2, 3], [1, 2, float("nan")]], r"queries\[1\] must be 3 finite"),
+        ([[1, 2, float("inf")]], r"queries\[0\] must be"),
+        ([["a", "b", "c"]], r"queries\[0\] is no list of numbers"),
+        (["abc"], r"queries\[0\] is no list of numbers"),
+        ([5], r"queries\[0\] must be 3"),
+    ],
+)
+def test_a_query_that_does_not_fit_is_named(queries, named):
+    with pytest.raises(MilvusInvalidArgumentError, match=named):
+        vectors.written(queries, "FLOAT_VECTOR", 3)
+
+
+@pytest.mark.parametrize(
+    ("kind", "query"),
+    [("INT8_VECTOR", [0, 128]), ("INT8_VECTOR", [0.5, 0]), ("FLOAT16_VECTOR", [70_000, 0]), ("FLOAT_VECTOR", [1e39, 0])],
+)
+def test_a_number_that_the_type_cannot_hold_is_no_other_number(kind, query):
+    with pytest.raises(MilvusInvalidArgumentError, match=f"that a {kind} cannot hold"):
+        vectors.written([query], kind, 2)
+
+
+@pytest.mark.parametrize("kind", ["BINARY_VECTOR", "BFLOAT16_VECTOR"])
+def test_what_nobody_writes_as_numbers_is_refused(kind):
+    with pytest.raises(MilvusInvalidArgumentError, match=f"a {kind} cannot be given as numbers"):
+        vectors.written([[1, 0]], kind, 8)
+
+
+def test_a_search_carries_the_vector_as_pymilvus_does():
+    from pymilvus.client.prepare import Prepare
+
+    theirs = Prepare._prepare_placeholder_str([[1.0, 2.0]])
+    assert vectors.placeholder(vectors.written([[1.0, 2.0]], "FLOAT_VECTOR", 2)[0], "FLOAT_VECTOR") == theirs
+    assert vectors.placeholder(b"\x05", "BINARY_VECTOR") == Prepare._prepare_placeholder_str([b"\x05"])
+
+
+class Rows:
+    """A server's rows, answered by key, in pages of any size."""
+
+    def __init__(self, keys: list[int], page: int = 1000) -> None:
+        self.keys, self.page = keys, page
+
+    def __call__(self, call: Any) -> SimpleNamespace:
+        filter, limit = (
+            call.fields["expr"],
+            int(next(each["value"] for each in call.fields["query_params"] if each["key"] == "limit")),
+        )
+        after = int(filter.removeprefix("id > ")) if filter.startswith("id > ") else -1
+        wanted = set(json.loads(filter.removeprefix("id in ")) if filter.startswith("id in ") else self.keys)
+        keys = [each for each in self.keys if each > after and each in wanted][: min(limit, self.page)]
+        found = [SimpleNamespace(field_name="id", scalars=SimpleNamespace(long_data=SimpleNamespace(data=keys)))]
+        if "vector" in call.fields["output_fields"]:
+            held = SimpleNamespace(int8_vector=bytes(each % 100 for each in keys for _ in range(2)))
+            found.append(SimpleNamespace(field_name="vector", vectors=held))
+        return SimpleNamespace(fields_data=found)
+
+
+SUBJECT = measure._Subject("docs", Field("id", "INT64", is_primary=True), Field("vector", "INT8_VECTOR", dim=2), metric="L2")
+
+
+def drawn(clock: Clock, rows: Rows, sample: int, seed: int, total: int | None = None) -> list[Any]:
+    flow = measure._drawn(SUBJECT, total or len(rows.keys), sample, random.Random(seed))
+    found: list[Any] = play(flow, Server(Query=rows), clock)
+    return found
+
+
+@pytest.mark.newest
+class TestSample:
+    KEYS = list(range(0, 900, 3))
+
+    def test_is_the_same_for_the_same_seed_and_else_another(self, clock: Clock):
+        one, same, other = (drawn(clock, Rows(self.KEYS), 40, seed) for seed in (1, 1, 2))
+        assert one == same != other
+        assert len({each.key for each in one}) == 40
+
+    @pytest.mark.parametrize("page", [1, 7, 40, 1000])
+    def test_does_not_depend_on_the_pages_that_a_server_gives(self, clock: Clock, page):
+        assert drawn(clock, Rows(self.KEYS, page), 40, 1) == drawn(clock, Rows(self.KEYS), 40, 1)
+
+    def test_comes_from_everywhere(self, clock: Clock):
+        keys = [each.key for each in drawn(clock, Rows(self.KEYS), 150, 5)]
+        assert min(keys) < 60
+        assert max(keys) > 840
+        assert 350 < sum(keys) / len(keys) < 550
+
+    def test_has_each_row_with_its_own_vector(self, clock: Clock):
+        for each in drawn(clock, Rows(self.KEYS), 100, 3):
+            assert each.vector == bytes([each.key % 100] * 2)
+
+    def test_of_fewer_rows_is_all_of_them(self, clock: Clock):
+        assert [each.key for each in drawn(clock, Rows([5, 8]), 10, 1)] == [5, 8]
+
+    def test_of_rows_that_were_deleted_meanwhile_is_what_is_left(self, clock: Clock):
+        assert {each.key for each in drawn(clock, Rows([5, 8]), 10, 1, total=50)} <= {5, 8}
+
+    @pytest.mark.parametrize("keys", [[5, 3, 9], [5, 5, 9], [9, 5]])
+    def test_a_server_that_answers_out_of_order_is_not_believed(self, clock: Clock, keys):
+        with pytest.raises(MilvusServerError, match="out of order"):
+            drawn(clock, Rows(keys), 2, 1)
+
+    def test_a_server_that_gives_the_same_page_again_is_not_asked_for_ever(self, clock: Clock):
+        rows = Rows([1, 2, 3])
+        page = rows(Rpc("Query", {"expr": "", "output_fields": ["id"], "query_params": [{"key": "limit", "value": "9"}]}))
+        with pytest.raises(MilvusServerError, match="out of order, after 3"):
+            play(measure._drawn(SUBJECT, 3, 2, random.Random(1)), Server(Query=page), clock)

@@ -1,0 +1,514 @@
+"""Rows against a schema: what is refused and why, what is taken and as what, and that nothing of the caller's is changed."""
+
+from __future__ import annotations
+
+import array
+import copy
+import json
+import math
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from types import SimpleNamespace
+from typing import Any
+
+import numpy
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_milvus.exceptions import MilvusUnsupportedError
+from airflow_provider_milvus.rows.check import Checked, check
+from airflow_provider_milvus.rows.chunk import BadRow, Chunk
+from airflow_provider_milvus.schema.model import Schema
+from tests.bad_rows import BAD_ROWS, GOOD, KEY, VECTOR, BadRows, chunk_of
+
+pytestmark = pytest.mark.newest
+
+PLAIN = {"fields": [KEY, VECTOR]}
+
+
+def checked(rows: list[dict[Any, Any]], schema: dict[str, Any] = PLAIN, **how: Any) -> Checked:
+    return check(chunk_of(rows), Schema.of(schema), **how)
+
+
+def checked_column(field: dict[str, Any], values: list[Any], **schema: Any) -> tuple[Any, tuple[BadRow, ...]]:
+    """One column's values after the check, and what was refused."""
+    vector = field["type"].endswith("VECTOR")
+    fields = [KEY, {"name": "x", **field}] if vector else [KEY, {"name": "x", **field}, VECTOR]
+    rows = [{"id": at, "x": value, **({} if vector else {"vector": GOOD})} for at, value in enumerate(values)]
+    done = checked(rows, {"fields": fields, **schema})
+    return done.columns["x"].values, done.bad
+
+
+@pytest.mark.parametrize("case", BAD_ROWS, ids=lambda case: case.id)
+def test_a_bad_row_is_refused_with_its_number_field_and_reason_and_the_others_go_on(case: BadRows):
+    done = checked(case.rows, case.schema, upsert=case.upsert)
+    (bad,) = done.bad
+    assert (bad.number, bad.field) == (case.number, case.field)
+    assert case.reason in bad.reason
+    assert list(done.numbers) == [number for number in range(1, len(case.rows) + 1) if number != case.number]
+    assert bad.row == case.rows[case.number - 1]
+    assert f"row {case.number}" in str(bad)
+
+
+@pytest.mark.parametrize("case", BAD_ROWS, ids=lambda case: case.id)
+def test_the_others_are_taken_as_they_are_without_the_bad_one(case: BadRows):
+    """The slow path, which looks for the culprit, gives the same as the fast one."""
+    with_it = checked(case.rows, case.schema, upsert=case.upsert)
+    good = [row for number, row in enumerate(case.rows, 1) if number != case.number]
+    without_it = checked(good, case.schema, upsert=case.upsert)
+    assert not without_it.bad
+    assert list(with_it.columns) == list(without_it.columns)
+    for name, column in without_it.columns.items():
+        found = with_it.columns[name]
+        assert type(found.values) is type(column.values), name
+        assert getattr(found.values, "dtype", None) == getattr(column.values, "dtype", None), name
+        assert plain(found.values) == plain(column.values), name
+        # A byte more where a row without a value was among them.
+        assert numpy.all(found.row_sizes(len(good)) - column.row_sizes(len(good)) <= 1), name
+
+
+def plain(values: Any) -> Any:
+    return values.tolist() if isinstance(values, numpy.ndarray) else values
+
+
+def test_there_are_at_least_thirty_kinds():
+    assert len({case.id for case in BAD_ROWS}) == len(BAD_ROWS) >= 30
+
+
+@pytest.mark.parametrize(
+    "vector",
+    [
+        GOOD,
+        tuple(GOOD),
+        array.array("f", GOOD),
+        memoryview(numpy.array(GOOD, "float32")),
+        [numpy.float32(each) for each in GOOD],
+        [Decimal("0.1"), Decimal("0.2"), 0.3, 0.4],
+        numpy.array(GOOD),
+        numpy.array(GOOD, ">f4"),
+        numpy.array(GOOD, object),
+        numpy.array([GOOD, GOOD], "float32")[:, ::-1][0][::-1],
+    ],
+    ids=["list", "tuple", "array", "memoryview", "float32s", "decimals", "float64", "big-endian", "objects", "strided"],
+)
+def test_a_vector_comes_in_many_forms(vector):
+    values, bad = checked_column({"type": "FLOAT_VECTOR", "dim": 4}, [vector, vector])
+    assert not bad
+    assert values.dtype == numpy.float32
+    assert values.flags.c_contiguous
+    assert values.tolist() == [numpy.array(GOOD, "float32").tolist()] * 2
+
+
+def test_integers_make_a_float_vector_too():
+    for ones in ([1, 0, 1, 1], numpy.array([1, 0, 1, 1]), [numpy.int64(1), 0, 1, 1.0]):
+        values, bad = checked_column({"type": "FLOAT_VECTOR", "dim": 4}, [ones])
+        assert not bad
+        assert values.tolist() == [[1.0, 0.0, 1.0, 1.0]]
+
+
+def test_forms_may_change_from_row_to_row():
+    values, bad = checked_column({"type": "FLOAT_VECTOR", "dim": 2}, [[1, 2], (3.0, 4.0), numpy.array([5, 6]), None])
+    assert [each.number for each in bad] == [4]
+    assert values.tolist() == [[1, 2], [3, 4], [5, 6]]
+
+
+def test_a_columnar_source_brings_arrays():
+    chunk = Chunk(range(11, 14), {"id": numpy.arange(3), "vector": numpy.ones((3, 4)) * [[1], [numpy.nan], [3]]})
+    done = check(chunk, Schema.of(PLAIN))
+    assert [(each.number, each.field) for each in done.bad] == [(12, "vector")]
+    assert list(done.numbers) == [11, 13]
+    assert done.columns["vector"].values.tolist() == [[1.0] * 4, [3.0] * 4]
+    assert done.columns["vector"].values.dtype == numpy.float32
+
+
+def test_vectors_are_laid_out_row_by_row_however_they_came():
+    turned = numpy.arange(8, dtype="float32").reshape(4, 2).T
+    column = check(Chunk([1, 2], {"id": [0, 1], "vector": turned}), Schema.of(PLAIN)).columns["vector"]
+    assert column.values.flags.c_contiguous
+    assert column.values.tolist() == [[0, 2, 4, 6], [1, 3, 5, 7]]
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "int32", "uint8"])
+def test_a_columnar_vector_of_the_wrong_width_is_refused_row_by_row(dtype):
+    chunk = Chunk(range(1, 3), {"id": numpy.arange(2), "vector": numpy.ones((2, 3), dtype)})
+    assert [str(each) for each in check(chunk, Schema.of(PLAIN)).bad] == [
+        f"row {number}, field 'vector': has 3 dimensions; the field has 4" for number in (1, 2)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "values"),
+    [
+        ("BOOL", numpy.array([0.0, 1.0])),
+        ("INT64", numpy.array([True, False])),
+        ("DOUBLE", numpy.array([True, False])),
+        ("TEXT", numpy.array([1, 2])),
+        ("TEXT", numpy.array(["2026-03-10", "2026-03-11"], "datetime64[s]")),
+        ("FLOAT_VECTOR", numpy.array([1.0, 2.0])),
+        ("FLOAT_VECTOR", numpy.ones((2, 4), bool)),
+        ("SPARSE_FLOAT_VECTOR", numpy.ones((2, 4))),
+    ],
+)
+def test_a_columnar_source_of_the_wrong_type_is_refused_row_by_row(kind, values):
+    dim = {"dim": 4} if kind == "FLOAT_VECTOR" else {}
+    schema = Schema.of({"fields": [KEY, VECTOR, {"name": "x", "type": kind, **dim}]})
+    done = check(Chunk([1, 2], {"id": [0, 1], "vector": [GOOD, GOOD], "x": values}), schema)
+    assert [(each.number, each.field) for each in done.bad] == [(1, "x"), (2, "x")]
+
+
+def test_a_column_of_two_dimensions_is_no_scalar():
+    schema = Schema.of({"fields": [KEY, VECTOR, {"name": "x", "type": "INT64"}]})
+    chunk = Chunk([1, 2], {"id": [0, 1], "vector": [GOOD, GOOD], "x": numpy.arange(4).reshape(2, 2)})
+    assert [(each.number, each.field) for each in check(chunk, schema).bad] == [(1, "x"), (2, "x")]
+
+
+def test_half_precision_is_rounded_as_numpy_and_as_bfloat16_does():
+    exact = [1.0, -2.5, 0.1, 65504.0]
+    values, _ = checked_column(
+        {"type": "FLOAT16_VECTOR", "dim": 4}, [exact, numpy.array(exact), numpy.array(exact, "float16").tobytes()]
+    )
+    assert values.tolist() == [numpy.array(exact, "float16").tolist()] * 3
+    # To the nearest, and of two as near to the even one: 1 + 1/256 lies between two, 1 + 3/256 too.
+    values, _ = checked_column({"type": "BFLOAT16_VECTOR", "dim": 4}, [[1.0, 1 + 1 / 256, 1 + 3 / 256, -1.0]])
+    assert values.dtype == numpy.uint16
+    assert [f"{each:04x}" for each in values[0]] == ["3f80", "3f80", "3f82", "bf80"]
+
+
+def test_bfloat16_may_be_numpys_own_with_ml_dtypes():
+    bfloat16 = pytest.importorskip("ml_dtypes").bfloat16
+    numbers = numpy.array([[1.0, -2.0], [0.1, 3.0]], "float32").astype(bfloat16)
+    schema = {"type": "BFLOAT16_VECTOR", "dim": 2}
+    values, bad = checked_column(schema, list(numbers))
+    assert (values.tobytes(), bad) == (numbers.tobytes(), ())
+    values, bad = checked_column(schema, numbers.astype("float32").tolist())
+    assert (values.tobytes(), bad) == (numbers.tobytes(), ())
+    values, bad = checked_column({"type": "FLOAT_VECTOR", "dim": 2}, list(numbers))
+    assert (values.tolist(), bad) == (numbers.astype("float32").tolist(), ())
+
+
+def test_bytes_are_taken_for_the_types_that_are_bytes():
+    for kind, dim, value in (
+        ("BINARY_VECTOR", 16, b"\x01\xff"),
+        ("INT8_VECTOR", 2, b"\x01\xff"),
+        ("FLOAT16_VECTOR", 1, b"\x00\x3c"),
+        ("BFLOAT16_VECTOR", 1, b"\x80\x3f"),
+    ):
+        values, bad = checked_column({"type": kind, "dim": dim}, [value, bytearray(value), memoryview(value)])
+        assert not bad
+        assert values.tobytes() == value * 3
+
+
+@pytest.mark.parametrize(
+    "vector",
+    [
+        {7: 1.0, 1: 0.5},
+        {"7": 1.0, "1": 0.5},
+        [(7, 1.0), (1, 0.5)],
+        [(7, 1), [1, 0.5]],
+        {"indices": [7, 1], "values": [1.0, 0.5]},
+        {numpy.int32(7): numpy.float32(1), 1: Decimal("0.5")},
+    ],
+    ids=["dict", "dict of JSON", "tuples", "tuple and list", "indices and values", "NumPy's"],
+)
+def test_a_sparse_vector_comes_in_many_forms(vector):
+    values, bad = checked_column({"type": "SPARSE_FLOAT_VECTOR"}, [vector])
+    assert not bad
+    assert numpy.frombuffer(values[0], [("index", "<u4"), ("value", "<f4")]).tolist() == [(1, 0.5), (7, 1.0)]
+
+
+def test_a_sparse_vector_may_be_a_row_of_scipy():
+    """As far as it is looked at; SciPy itself is nobody's dependency here."""
+
+    def row(*shape: int) -> SimpleNamespace:
+        triples = SimpleNamespace(col=numpy.array([7, 1], "int32"), data=numpy.array([1.0, 0.5], "float32"))
+        return SimpleNamespace(ndim=len(shape), shape=shape, tocoo=lambda: triples)
+
+    values, bad = checked_column({"type": "SPARSE_FLOAT_VECTOR"}, [row(1, 9), row(9), row(2, 9)])
+    assert [(each.number, each.reason) for each in bad] == [(3, "is a matrix of 2 rows, not a sparse vector")]
+    assert [numpy.frombuffer(each, [("index", "<u4"), ("value", "<f4")]).tolist() for each in values] == [
+        [(1, 0.5), (7, 1.0)]
+    ] * 2
+
+
+def test_a_sparse_vector_may_be_empty():
+    values, bad = checked_column({"type": "SPARSE_FLOAT_VECTOR"}, [{}, {0: 0.0}])
+    assert (values, bad) == ([b"", bytes(8)], ())
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "expected"),
+    [
+        ("INT64", [5, 5.0, Decimal(5), numpy.int8(5), numpy.float32(5)], [5] * 5),
+        ("INT64", [2**63 - 1, numpy.int64(2**60 + 1), -(2**63)], [2**63 - 1, 2**60 + 1, -(2**63)]),
+        ("INT8", [-128, 127], [-128, 127]),
+        ("INT32", [2**31 - 1, -(2**31)], [2**31 - 1, -(2**31)]),
+        ("BOOL", [True, numpy.bool_(False)], [True, False]),
+        ("DOUBLE", [1, 0.1, Decimal("0.1"), numpy.float64(0.1)], [1.0, 0.1, 0.1, 0.1]),
+        ("FLOAT", [1, 0.1, numpy.float32(0.1)], [1.0, float(numpy.float32(0.1)), float(numpy.float32(0.1))]),
+        ("TEXT", ["a" * 70000, "é"], ["a" * 70000, "é"]),
+        ("GEOMETRY", ["POINT (1 2)"], ["POINT (1 2)"]),
+        ("TIMESTAMPTZ", [datetime(2026, 3, 10, tzinfo=UTC), "2026-03-10"], ["2026-03-10T00:00:00+00:00", "2026-03-10"]),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_value_is_converted_where_nothing_is_lost(kind, values, expected):
+    found, bad = checked_column({"type": kind}, values)
+    assert not bad
+    assert plain(found) == expected
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "expected"),
+    [
+        ("INT64", numpy.array([1, 2], "uint8"), [1, 2]),
+        ("INT8", numpy.array([1.0, 2.0]), [1, 2]),
+        ("FLOAT", numpy.array([1, 2]), [1.0, 2.0]),
+        ("DOUBLE", numpy.array([1, 2], "float32"), [1.0, 2.0]),
+        ("BOOL", numpy.array([True, False]), [True, False]),
+        ("VARCHAR", numpy.array(["a", "é"]), ["a", "é"]),
+        ("VARCHAR", numpy.array(["a", "é"], object), ["a", "é"]),
+        ("ARRAY", numpy.array([[1, 2], [3, 4]]), [[1, 2], [3, 4]]),
+    ],
+)
+def test_a_columnar_scalar_may_be_of_another_width(kind, values, expected):
+    more = {"VARCHAR": {"max_length": 5}, "ARRAY": {"element_type": "INT8", "max_capacity": 5}}.get(kind, {})
+    schema = Schema.of({"fields": [KEY, {"name": "x", "type": kind, **more}, VECTOR]})
+    done = check(Chunk(range(1, 3), {"id": [0, 1], "x": values, "vector": [GOOD, GOOD]}), schema)
+    assert not done.bad
+    assert plain(done.columns["x"].values) == expected
+
+
+def test_max_length_counts_bytes():
+    values, bad = checked_column({"type": "VARCHAR", "max_length": 4}, ["abcd", "éé", "éaa", "", "é" * 3])
+    assert [each.number for each in bad] == [5]
+    assert values == ["abcd", "éé", "éaa", ""]
+
+
+def test_json_is_written_with_numpys_values_as_plain_ones():
+    value = {
+        "a": numpy.int64(1),
+        "b": numpy.array([0.5, 1.5]),
+        "c": (True, None),
+        "é": numpy.float32(0.5),
+        "d": numpy.bool_(True),
+    }
+    values, bad = checked_column({"type": "JSON"}, [value, [1, 2], 5, '{"already": "JSON"}'])
+    assert not bad
+    assert [json.loads(each) for each in values] == [
+        {"a": 1, "b": [0.5, 1.5], "c": [True, None], "é": 0.5, "d": True},
+        [1, 2],
+        5,
+        {"already": "JSON"},
+    ]
+
+
+def test_null_is_one_thing_and_nan_another_in_json():
+    values, bad = checked_column(
+        {"type": "JSON"}, [{"a": None}, {"a": math.nan}, {"null": math.inf}, {"a": numpy.array([math.nan])}]
+    )
+    assert values == [b'{"a":null}']
+    assert [each.number for each in bad] == [2, 3, 4]
+
+
+def test_what_is_no_field_goes_to_the_dynamic_field():
+    rows: list[dict[Any, Any]] = [
+        {"id": 0, "vector": GOOD, "a": 1, "b": None},
+        {"id": 1, "vector": GOOD},
+        {"id": 2, "vector": GOOD, "b": numpy.float32(0.5)},
+    ]
+    done = checked(rows, {**PLAIN, "enable_dynamic_field": True})
+    assert not done.bad
+    assert list(done.columns) == ["id", "vector", "$meta"]
+    assert [json.loads(each) for each in done.columns["$meta"].values] == [{"a": 1, "b": None}, {}, {"b": 0.5}]
+
+
+def test_every_row_has_its_dynamic_values_even_if_none():
+    done = checked([{"id": 0, "vector": GOOD}], {**PLAIN, "enable_dynamic_field": True})
+    assert done.columns["$meta"].values == [b"{}"]
+
+
+def test_a_nullable_field_may_be_none_or_left_out():
+    schema = {"fields": [KEY, VECTOR, {"name": "x", "type": "INT64", "nullable": True}]}
+    rows: list[dict[Any, Any]] = [{"x": 1}, {"x": None}, {}, {"x": 4}, {"x": "5"}]
+    done = checked([{"id": at, "vector": GOOD, **row} for at, row in enumerate(rows)], schema)
+    column = done.columns["x"]
+    assert [each.number for each in done.bad] == [5]
+    assert (column.values.tolist(), column.valid.tolist()) == ([1, 4], [True, False, False, True])
+    assert column.row_sizes(4).tolist() == [2, 1, 1, 2]
+
+
+def test_a_column_that_no_row_has_may_be_missing_when_it_is_nullable():
+    schema = {"fields": [KEY, {**VECTOR, "nullable": True}]}
+    done = checked([{"id": 0}, {"id": 1}], schema)
+    assert not done.bad
+    assert done.columns["vector"].values.shape == (0, 4)
+    assert done.columns["vector"].valid.tolist() == [False, False]
+
+
+@pytest.mark.parametrize(
+    ("field", "expected"),
+    [
+        ({"type": "INT64", "default_value": 9}, [5, 9, 9]),
+        ({"type": "VARCHAR", "max_length": 9, "default_value": "none"}, ["5", "none", "none"]),
+        ({"type": "BOOL", "default_value": False}, [True, False, False]),
+        ({"type": "DOUBLE", "default_value": 0.0}, [0.5, 0.0, 0.0]),
+        ({"type": "INT64", "default_value": 9, "nullable": True}, [5, 9, 9]),
+    ],
+    ids=["INT64", "VARCHAR", "BOOL", "DOUBLE", "nullable"],
+)
+def test_a_default_value_is_filled_in_before_sending(field, expected):
+    """Milvus 2.3.5 does not fill it in where some rows of a call have a value."""
+    rows: list[dict[Any, Any]] = [{"x": expected[0]}, {"x": None}, {}]
+    done = checked(
+        [{"id": at, "vector": GOOD, **row} for at, row in enumerate(rows)], {"fields": [KEY, VECTOR, {"name": "x", **field}]}
+    )
+    assert not done.bad
+    assert plain(done.columns["x"].values) == expected
+    assert done.columns["x"].valid.tolist() == [True] * 3
+
+
+def test_of_an_upsert_the_last_row_with_a_key_counts():
+    rows = [{"id": key, "vector": [value] * 4} for key, value in ((1, 0.1), (2, 0.2), (1, 0.3), (1, 0.4), (3, 0.5))]
+    done = checked(rows, upsert=True)
+    assert (done.bad, done.replaced) == ((), (1, 3))
+    assert list(done.numbers) == [2, 4, 5]
+    assert done.columns["id"].values.tolist() == [2, 1, 3]
+    assert done.columns["vector"].values[:, 0].tolist() == pytest.approx([0.2, 0.4, 0.5])
+
+
+def test_a_bad_row_replaces_no_good_one():
+    done = checked([{"id": 1, "vector": GOOD}, {"id": 1, "vector": [math.nan] * 4}], upsert=True)
+    assert (list(done.numbers), done.replaced) == ([1], ())
+    assert [each.number for each in done.bad] == [2]
+
+
+def test_rows_without_a_key_do_not_confuse_those_with_one():
+    rows = [{"vector": GOOD}, {"id": 1, "vector": GOOD}, {"vector": GOOD}, {"id": 1, "vector": [1.0] * 4}]
+    done = checked(rows, upsert=True)
+    assert [each.number for each in done.bad] == [1, 3]
+    assert (list(done.numbers), done.replaced) == ([4], (2,))
+    assert done.columns["vector"].values.tolist() == [[1.0] * 4]
+
+
+def test_every_later_row_with_the_same_key_is_refused_of_an_insert():
+    done = checked([{"id": key, "vector": GOOD} for key in (7, 8, 7, 7)])
+    assert [str(each) for each in done.bad] == [
+        f"row {number}, field 'id': the key 7 is that of row 1 as well" for number in (3, 4)
+    ]
+    assert list(done.numbers) == [1, 2]
+
+
+def test_an_upsert_brings_the_key_that_the_server_made():
+    fields = [{**KEY, "auto_id": True}, VECTOR]
+    done = checked([{"id": 470658137280219829, "vector": GOOD}], {"fields": fields}, upsert=True)
+    assert done.columns["id"].values.tolist() == [470658137280219829]
+    done = checked([{"vector": GOOD}], {"fields": fields})
+    assert list(done.columns) == ["vector"]
+
+
+def test_a_row_has_one_reason_and_all_bad_rows_are_named():
+    rows: list[dict[Any, Any]] = [
+        {"id": "a", "vector": None},
+        {"id": 1, "vector": GOOD},
+        {"id": None, "vector": []},
+        {"vector": GOOD, "color": 1},
+    ]
+    done = checked(rows)
+    assert [(each.number, each.field) for each in done.bad] == [(1, "id"), (3, "id"), (4, "color")]
+
+
+def test_rows_that_could_not_be_read_stay_refused():
+    unread = BadRow(2, "is not JSON", "{")
+    done = check(Chunk([1], {"id": [1], "vector": [GOOD]}, (unread,)), Schema.of(PLAIN))
+    assert done.bad == (unread,)
+    done = check(Chunk([1, 3], {"id": [1, "3"], "vector": [GOOD, GOOD]}, (unread,)), Schema.of(PLAIN))
+    assert [each.number for each in done.bad] == [2, 3]
+    assert list(done.numbers) == [1]
+
+
+def test_a_row_that_no_call_can_take_is_refused():
+    field = {"name": "x", "type": "VARCHAR", "max_length": 60000}
+    rows = [{"id": at, "vector": GOOD, "x": "x" * size} for at, size in enumerate((10, 50000, 20))]
+    done = checked(rows, {"fields": [KEY, VECTOR, field]}, most_bytes=20000)
+    (bad,) = done.bad
+    assert (bad.number, bad.field) == (2, None)
+    assert bad.reason == "takes 50224 bytes; one call takes 20000"
+
+
+def test_a_type_that_is_not_known_here_is_an_error_and_no_bad_row():
+    schema = Schema.of(PLAIN)
+    strange = replace(schema, fields=(*schema.fields, replace(schema.fields[0], name="x", type="201", is_primary=False)))
+    with pytest.raises(MilvusUnsupportedError, match=r"Field 'x' is of Milvus's data type 201"):
+        check(chunk_of([{"id": 1, "vector": GOOD}]), strange)
+
+
+def test_no_rows_are_no_problem():
+    done = check(Chunk([], {}), Schema.of({**PLAIN, "enable_dynamic_field": True}), most_bytes=100)
+    assert (len(done), done.bad) == (0, ())
+
+
+def test_the_callers_data_is_not_changed():
+    vectors = numpy.array([[1.0, numpy.nan], [3.0, 4.0]])
+    rows: list[dict[Any, Any]] = [
+        {"id": 1, "vector": [math.nan, 1.0], "x": {"a": [1, {"b": 2}]}, "y": 1},
+        {"id": 1, "vector": [2.0, 3.0], "x": "[1]", "y": {"z": [1]}},
+    ]
+    before, vectors_before = copy.deepcopy(rows), vectors.copy()
+    schema = Schema.of(
+        {
+            "fields": [KEY, {**VECTOR, "dim": 2}, {"name": "x", "type": "JSON"}],
+            "enable_dynamic_field": True,
+        }
+    )
+    check(chunk_of(rows), schema, upsert=True)
+    check(Chunk(range(1, 3), {"id": [1, 2], "vector": vectors, "x": ["1", "2"]}), schema)
+    assert repr(rows) == repr(before)
+    assert numpy.array_equal(vectors, vectors_before, equal_nan=True)
+
+
+numbers = st.one_of(
+    st.integers(-(2**70), 2**70),
+    st.floats(),
+    st.booleans(),
+    st.none(),
+    st.text(max_size=3),
+    st.decimals(),
+    st.floats(width=32).map(numpy.float32),
+    st.integers(-5, 5).map(numpy.int64),
+)
+
+
+@given(st.lists(st.lists(numbers, min_size=2, max_size=3), min_size=1, max_size=6))
+def test_what_passes_as_a_vector_is_finite_and_nothing_good_is_refused(vectors):
+    values, bad = checked_column({"type": "FLOAT_VECTOR", "dim": 2}, vectors)
+    refused = {each.number for each in bad}
+    assert numpy.isfinite(values).all()
+    assert len(values) == len(vectors) - len(refused)
+    for number, vector in enumerate(vectors, 1):
+        plain_numbers = all(type(each) in (int, float) and abs(each) < 1e38 for each in vector)
+        assert not (plain_numbers and len(vector) == 2 and number in refused)
+        if any(each is None or isinstance(each, (bool, str)) for each in vector) or len(vector) != 2:
+            assert number in refused
+
+
+@given(st.lists(numbers, min_size=1, max_size=8), st.sampled_from(["INT8", "INT16", "INT32", "INT64"]))
+def test_what_passes_as_an_integer_is_that_integer(given_values, kind):
+    values, bad = checked_column({"type": kind}, given_values)
+    refused = {each.number for each in bad}
+    taken = [value for number, value in enumerate(given_values, 1) if number not in refused]
+    assert values.tolist() == taken
+    bits = int(kind[3:])
+    for number, value in enumerate(given_values, 1):
+        fits = type(value) is int and -(2 ** (bits - 1)) <= value < 2 ** (bits - 1)
+        assert not (fits and number in refused)
+
+
+@given(st.lists(st.one_of(st.text(max_size=6), numbers), min_size=1, max_size=8))
+def test_what_passes_as_a_text_is_that_text_and_not_too_long(texts):
+    values, bad = checked_column({"type": "VARCHAR", "max_length": 5}, texts)
+    refused = {each.number for each in bad}
+    good = [text for text in texts if isinstance(text, str) and len(text.encode()) <= 5]
+    assert values == good
+    assert len(refused) == len(texts) - len(good)

@@ -1,0 +1,462 @@
+"""Files of rows: Parquet, JSON Lines and CSV, wherever they are, and what is said of those that cannot be read."""
+
+from __future__ import annotations
+
+import gzip
+import importlib
+import json
+import math
+from importlib.util import find_spec
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import fsspec
+import pyarrow as pa
+import pytest
+from fsspec.implementations.memory import MemoryFileSystem
+from pyarrow import parquet
+from upath import UPath
+
+from airflow_provider_milvus.exceptions import MilvusConfigurationError, MilvusInvalidArgumentError, MilvusSourceError
+from airflow_provider_milvus.rows.chunk import Chunk
+from airflow_provider_milvus.rows.source import read_rows
+from airflow_provider_milvus.schema.model import Schema
+
+SCHEMA = Schema.of(
+    {
+        "fields": [
+            {"name": "id", "type": "INT64", "is_primary": True},
+            {"name": "text", "type": "VARCHAR", "max_length": 100},
+            {"name": "year", "type": "INT32", "nullable": True},
+            {"name": "price", "type": "DOUBLE"},
+            {"name": "flag", "type": "BOOL"},
+            {"name": "meta", "type": "JSON"},
+            {"name": "tags", "type": "ARRAY", "element_type": "VARCHAR", "max_capacity": 10, "max_length": 10},
+            {"name": "words", "type": "SPARSE_FLOAT_VECTOR"},
+            {"name": "vector", "type": "FLOAT_VECTOR", "dim": 2},
+        ],
+        "enable_dynamic_field": True,
+    }
+)
+
+
+def read(source: Any, batch_rows: int = 100) -> list[Chunk]:
+    return list(read_rows(source, SCHEMA, batch_rows=batch_rows))
+
+
+def rows(source: Any, batch_rows: int = 100) -> list[dict[str, Any]]:
+    return [each.row(at) for each in read(source, batch_rows) for at in range(len(each))]
+
+
+def bad(source: Any) -> list[tuple[int, str | None, str]]:
+    return [(each.number, each.field, each.reason) for chunk in read(source) for each in chunk.bad]
+
+
+def ids(source: Any) -> list[int]:
+    return [each["id"] for each in rows(source)]
+
+
+@pytest.fixture
+def file(tmp_path):
+    """Write a file of that name and content, text or bytes."""
+
+    def write(name: str, content: str | bytes) -> str:
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return str(path)
+
+    return write
+
+
+@pytest.fixture
+def memory():
+    """A file system that is no local one, empty at first."""
+    fs = fsspec.filesystem("memory")
+    fs.store.clear()
+    yield fs
+    fs.store.clear()
+
+
+def parquet_of(**columns: Any) -> bytes:
+    sink = pa.BufferOutputStream()
+    parquet.write_table(pa.table(columns), sink)
+    return sink.getvalue().to_pybytes()
+
+
+ONE_OF_EACH = {
+    "docs.parquet": parquet_of(id=[1, 2, 3]),
+    "docs.jsonl": b'{"id": 1}\n{"id": 2}\n{"id": 3}\n',
+    "docs.ndjson": b'{"id": 1}\r\n{"id": 2}\r\n{"id": 3}\r\n',
+    "docs.json": b'{"id": 1}\n{"id": 2}\n{"id": 3}',
+    "docs.csv": b"id\n1\n2\n3\n",
+}
+
+
+# Where files are
+
+
+@pytest.mark.newest
+@pytest.mark.parametrize("packed", [False, True], ids=["plain", "gz"])
+@pytest.mark.parametrize("name", ONE_OF_EACH)
+def test_a_file_is_read_by_the_end_of_its_name(file, name, packed):
+    content = ONE_OF_EACH[name]
+    path = file(f"{name.upper()}.gz" if packed else name, gzip.compress(content) if packed else content)
+    assert [(list(each.numbers), list(each.columns["id"])) for each in read(path, batch_rows=2)] == [
+        ([1, 2], [1, 2]),
+        ([3], [3]),
+    ]
+
+
+@pytest.mark.parametrize("kind", [str, Path, UPath, lambda path: f"file://{path}"], ids=["str", "Path", "UPath", "file://"])
+def test_a_path_may_be_given_in_any_way(file, kind):
+    assert ids(kind(file("docs.csv", "id\n1\n"))) == [1]
+
+
+def test_airflows_object_storage_path_is_read(file):
+    from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+    assert ids(ObjectStoragePath(f"file://{file('docs.parquet', ONE_OF_EACH['docs.parquet'])}")) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("name", ONE_OF_EACH)
+def test_a_url_is_read_through_fsspec(memory, name):
+    memory.pipe(f"/bucket/{name}", ONE_OF_EACH[name])
+    memory.pipe(f"/bucket/{name}.gz", gzip.compress(ONE_OF_EACH[name]))
+    assert ids(f"memory://bucket/{name}") == [1, 2, 3]
+    assert ids(UPath(f"memory://bucket/{name}.gz")) == [1, 2, 3]
+    assert ids(f"memory://bucket/{name}*") == [1, 2, 3] * 2
+
+
+def test_a_url_names_the_airflow_connection_it_is_read_with(monkeypatch):
+    """Airflow keeps a file system for each scheme and connection; this one is put in the place of a real S3."""
+    store = importlib.import_module("airflow.sdk.io.store" if find_spec("airflow.sdk") else "airflow.io.store")
+
+    class Bucket(MemoryFileSystem):
+        store: dict[str, Any] = {}
+        pseudo_dirs = [""]
+
+    bucket = Bucket(skip_instance_cache=True)
+    store.attach("s3", "my_s3", fs=bucket)
+    try:
+        bucket.pipe("/docs/2024/a.csv", b"id\n1\n")
+        bucket.pipe("/docs/2024/b.csv", b"id\n2\n")
+        assert ids("s3://my_s3@docs/2024/b.csv") == [2]
+        assert ids("s3://my_s3@docs/2024/*.csv") == [1, 2]
+        assert ids("s3://my_s3@docs/2024/") == [1, 2]
+    finally:
+        store._STORE_CACHE.pop("s3-my_s3")
+
+
+def test_a_storage_that_is_not_installed_is_a_matter_of_configuration():
+    with pytest.raises(MilvusConfigurationError, match=r"^s3://bucket/a.csv cannot be reached: .*s3fs") as caught:
+        read("s3://bucket/a.csv")
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.newest
+def test_a_directory_is_read_in_the_order_of_its_names_without_what_writers_leave_there(file, tmp_path):
+    file("b.csv", "id\n3\n")
+    file("a.jsonl", '{"id": 1}\n{"id": 2}\n')
+    file("_SUCCESS", "")
+    file("_metadata.csv", "id\n9\n")
+    file(".a.csv.crc", "id\n9\n")
+    file("README.md", "what this is")
+    chunks = read(tmp_path)
+    assert [(list(each.numbers), each.columns["id"]) for each in chunks] == [([1, 2, 3], [1, 2, 3])]
+
+
+@pytest.mark.newest
+def test_a_pattern_finds_files_in_order_also_deeper_ones(file, tmp_path):
+    for name, key in (("b/y.csv", 3), ("a/x.csv", 2), ("a.csv", 1)):
+        file(name, f"id\n{key}\n")
+    assert ids(f"{tmp_path}/**/*.csv") == [1, 2, 3]
+    assert ids(f"{tmp_path}/?/[xy].csv") == [2, 3]
+
+
+@pytest.mark.newest
+def test_a_pattern_finds_directories_that_spark_wrote(file, tmp_path):
+    file("monday.parquet/part-0.parquet", parquet_of(id=[1]))
+    file("monday.parquet/_SUCCESS", "")
+    file("tuesday.parquet", parquet_of(id=[2]))
+    assert ids(f"{tmp_path}/*.parquet") == [1, 2]
+    assert ids(f"{tmp_path}/monday.parquet") == [1]
+
+
+@pytest.mark.newest
+def test_a_file_whose_name_looks_like_a_pattern_is_itself(file):
+    path = file("docs[1].csv", "id\n1\n")
+    assert ids(path) == [1]
+
+
+@pytest.mark.newest
+def test_a_list_of_paths_keeps_its_order(file):
+    later, sooner = file("b.csv", "id\n1\n"), file("a.csv", "id\n2\n")
+    assert ids([later, Path(sooner)]) == [1, 2]
+
+
+@pytest.mark.newest
+def test_a_function_may_return_paths(file):
+    path = file("a.csv", "id\n1\n")
+    assert ids(lambda: path) == [1]
+
+
+@pytest.mark.newest
+def test_all_paths_are_looked_for_before_the_first_row(file, tmp_path):
+    with pytest.raises(MilvusSourceError, match=f"there is no {tmp_path}/b.csv"):
+        next(read_rows([file("a.csv", "id\n1\n"), tmp_path / "b.csv"], SCHEMA, batch_rows=1))
+
+
+@pytest.mark.newest
+@pytest.mark.parametrize("path", ["nothing/a.csv", "nothing/*.csv", "empty", "empty/*"])
+def test_no_file_is_an_error_and_not_an_empty_source(tmp_path, path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(MilvusSourceError, match=r"there is no .*(nothing/|empty)"):
+        read(tmp_path / path)
+
+
+@pytest.mark.newest
+def test_a_name_that_does_not_say_what_the_file_holds_is_refused(file, tmp_path):
+    with pytest.raises(MilvusInvalidArgumentError, match=r"docs.txt should end in .parquet, .jsonl"):
+        read(file("docs.txt", "id\n1\n"))
+    with pytest.raises(MilvusInvalidArgumentError, match=r"docs.txt should end in"):
+        read(f"{tmp_path}/*")
+
+
+@pytest.mark.newest
+def test_directories_in_a_directory_are_not_left_out_silently(file, tmp_path):
+    file("a.csv", "id\n1\n")
+    file("2024/b.csv", "id\n2\n")
+    with pytest.raises(MilvusInvalidArgumentError, match="has directories in it, such as '2024'"):
+        read(tmp_path)
+
+
+# Files that are damaged
+
+
+@pytest.mark.newest
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("a.parquet", b"PAR1 this is none", "ArrowInvalid"),
+        ("a.parquet", b"", "ArrowInvalid"),
+        ("a.parquet.gz", ONE_OF_EACH["docs.parquet"], "BadGzipFile"),
+        ("a.csv.gz", b"id\n1\n", "BadGzipFile"),
+        ("a.jsonl.gz", gzip.compress(b'{"id": 1}\n' * 100, mtime=0)[:-12], "EOFError"),
+        ("a.csv", "id\n1\n".encode("utf-16"), "UTF-16"),
+    ],
+)
+def test_a_damaged_file_is_named_with_what_is_wrong(file, name, content, said):
+    path = file(name, content)
+    with pytest.raises(MilvusSourceError, match=f"{path} cannot be read: .*{said}"):
+        read(path)
+
+
+@pytest.mark.newest
+def test_a_file_that_breaks_off_tells_how_far_it_was_read(file):
+    packed = gzip.compress(json.dumps({"id": 1}).encode() + b"\n" + b"{}\n" * 5)
+    reading = read_rows([file("a.csv", "id\n1\n2\n"), file("b.jsonl.gz", packed[:-8])], SCHEMA, batch_rows=100)
+    with pytest.raises(MilvusSourceError, match=r"b.jsonl.gz cannot be read: EOFError") as caught:
+        next(reading)
+    assert caught.value.__notes__ == ["The rows had been read up to row 8."]
+
+
+@pytest.mark.newest
+def test_a_line_without_an_end_does_not_fill_the_memory(file, monkeypatch):
+    monkeypatch.setattr("airflow_provider_milvus.rows.files.LONGEST_LINE", 1 << 20)
+    path = file("a.jsonl", b'{"id": 1}\n' + b"x" * (3 << 20))
+    with pytest.raises(MilvusSourceError, match="line 2 is longer than 1 MiB"):
+        read(path)
+
+
+@pytest.mark.newest
+def test_no_error_shows_the_credentials_of_a_url():
+    class Private(MemoryFileSystem):
+        def info(self, path: str, **more: Any) -> dict[str, Any]:
+            return {"name": path, "type": "file"}
+
+        def _open(self, path: str, *args: Any, **more: Any) -> Any:
+            raise PermissionError(f"403 at https://me:hunter2@host{path}?sig=hunter2")
+
+    path = SimpleNamespace(fs=Private(skip_instance_cache=True), path="/a.csv")
+    with pytest.raises(MilvusSourceError, match=r"https://host/a.csv\?…") as caught:
+        read(path)
+    assert "hunter2" not in str(caught.value)
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
+
+
+# JSON Lines
+
+
+@pytest.mark.newest
+def test_a_line_that_is_no_object_is_refused_with_its_row_and_its_line(file):
+    lines = [b'{"id": 1}', b"", b"not json", b"  ", b"[1, 2]", b'"text"', b'{"id": 4', b'{"text": "\xff"}', b"", b'{"id": 6}']
+    path = file("docs.jsonl", b"\n".join(lines))
+    (chunk,) = read(path)
+    assert (list(chunk.numbers), chunk.columns) == ([1, 7], {"id": [1, 6]})
+    reasons = [(each.number, each.reason.partition(":")[0]) for each in chunk.bad]
+    assert reasons == [
+        (2, "line 3 of docs.jsonl is no JSON"),
+        (3, "line 5 of docs.jsonl is no JSON object"),
+        (4, "line 6 of docs.jsonl is no JSON object"),
+        (5, "line 7 of docs.jsonl is no JSON"),
+        (6, "line 8 of docs.jsonl is not UTF-8 (at byte 10)"),
+    ]
+    assert [each.row for each in chunk.bad][:2] == ["not json", "[1, 2]"]
+    assert chunk.bad[4].row == '{"text": "\\xff"}'
+
+
+@pytest.mark.newest
+def test_what_only_looks_like_a_line_end_is_none(file):
+    path = file("docs.jsonl", '\ufeff{"id": 1, "text": "a\u2028b\u0085c"}\n')
+    assert rows(path) == [{"id": 1, "text": "a\u2028b\u0085c"}]
+
+
+@pytest.mark.newest
+def test_nan_is_read_so_that_the_check_can_name_it(file):
+    (row,) = rows(file("docs.jsonl", '{"price": NaN, "vector": [Infinity, -Infinity, 1e999]}'))
+    assert math.isnan(row["price"])
+    assert row["vector"] == [math.inf, -math.inf, math.inf]
+
+
+@pytest.mark.newest
+def test_json_that_is_nested_without_end_is_a_bad_row(file):
+    assert [each[:2] for each in bad(file("docs.jsonl", "[" * 100_000 + "\n"))] == [(1, None)]
+
+
+@pytest.mark.newest
+@pytest.mark.parametrize("content", ['[\n{"id": 1}\n]', '[{"id": 1}]', '\n{\n "id": 1\n}'])
+def test_one_json_document_is_not_taken_for_lines(file, content):
+    with pytest.raises(MilvusInvalidArgumentError, match=r"docs.json is one JSON document.*jq"):
+        read(file("docs.json", content))
+
+
+@pytest.mark.newest
+def test_a_list_among_the_lines_of_a_json_file_is_a_bad_row(file):
+    path = file("docs.json", '{"id": 1}\n[2]\n{"id": 3}\n')
+    assert ids(path) == [1, 3]
+    assert bad(path) == [(2, None, "line 2 of docs.json is no JSON object")]
+
+
+# CSV
+
+
+@pytest.mark.newest
+def test_csv_is_read_as_the_schema_says(file):
+    header = "id,text,year,price,flag,meta,tags,words,vector,other"
+    line = '7,"say ""hi"",\nyou", 2024 ,-1.5e3,TRUE,"{""a"": [1]}","[""x"", ""y""]","{""12"": 0.5}","[0.25, -1]",5'
+    (row,) = rows(file("docs.csv", f"\ufeff{header}\r\n{line}\r\n"))
+    assert row == {
+        "id": 7,
+        "text": 'say "hi",\nyou',
+        "year": 2024,
+        "price": -1500.0,
+        "flag": True,
+        "meta": '{"a": [1]}',
+        "tags": ["x", "y"],
+        "words": {"12": 0.5},
+        "vector": [0.25, -1],
+        "other": "5",
+    }
+
+
+@pytest.mark.newest
+def test_an_empty_value_is_missing_but_an_empty_text_is_a_text(file):
+    header = "id,text,year,price,flag,meta,tags,words,vector,other"
+    assert rows(file("docs.csv", f"{header}\n1,,,,,,,,,\n")) == [{"id": 1, "text": "", "other": ""}]
+
+
+@pytest.mark.newest
+@pytest.mark.parametrize(
+    ("field", "text", "value"),
+    [
+        ("id", "+12", 12),
+        ("id", "12.0", 12),
+        ("id", "9007199254740993.0", 9007199254740993),
+        ("id", "9223372036854775807", 2**63 - 1),
+        ("id", "1.5", 1.5),
+        ("id", "1e3", 1000.0),
+        ("price", "3", 3.0),
+        ("price", " 1e-3 ", 0.001),
+        ("price", "inf", math.inf),
+        ("flag", "f", False),
+        ("flag", "1", True),
+        ("vector", "[1, 2", None),
+        ("vector", "0.1 0.2", None),
+        ("words", "{3: 0.5}", None),
+        ("tags", "x", None),
+        ("id", "1_000", None),
+        ("id", "0x10", None),
+        ("id", "twelve", None),
+        ("id", "9" * 5000, None),
+        ("price", "1,5", None),
+        ("price", "1_0.5", None),
+        ("flag", "yes", None),
+    ],
+)
+def test_a_csv_value_is_read_or_refused_with_its_field(file, field, text, value):
+    path = file("docs.csv", f'text,{field}\nx,"{text}"\n')
+    (chunk,) = read(path)
+    if value is not None:
+        assert chunk.row(0) == {"text": "x", field: value}
+        assert type(chunk.row(0)[field]) is type(value)
+        return
+    (refused,) = chunk.bad
+    assert (refused.number, refused.field, refused.row) == (1, field, {"text": "x", field: text})
+    assert refused.reason.startswith("line 2 of docs.csv: ")
+
+
+@pytest.mark.newest
+def test_csv_lines_that_cannot_be_read_are_refused_with_row_and_line(file):
+    lines = [
+        b"id,text",
+        b"1,a",
+        b"",
+        b"2",
+        b"3,c,more",
+        b'4,"d\nd"',
+        b'5,"e" e',
+        b"6,\xff",
+        b"seven,g",
+        b'8,"\xc3\xa4"',
+        b'9,"never closed',
+        b"10,j",
+    ]
+    path = file("docs.csv", b"\n".join(lines))
+    (chunk,) = read(path)
+    assert (list(chunk.numbers), chunk.columns["id"]) == ([1, 4, 8], [1, 4, 8])
+    assert chunk.columns["text"] == ["a", "d\nd", "ä"]
+    assert bad(path) == [
+        (2, None, "line 4 of docs.csv has 1 values; the header has 2 names"),
+        (3, None, "line 5 of docs.csv has 3 values; the header has 2 names"),
+        (5, None, "line 8 of docs.csv is no CSV: ',' expected after '\"'"),
+        (6, None, "line 9 of docs.csv is not UTF-8"),
+        (7, "id", "line 10 of docs.csv: 'seven' is not an integer"),
+        (9, None, "lines 12 to 13 of docs.csv is no CSV: unexpected end of data"),
+    ]
+    assert [each.row for each in chunk.bad if each.number in (3, 9)] == ["3,c,more", '9,"never closed\n10,j']
+
+
+@pytest.mark.newest
+def test_a_long_value_is_read(file):
+    """The csv module's own limit is 128 Ki, and a vector of 32,768 dimensions takes more."""
+    vector = [number / 7 for number in range(32_768)]
+    (row,) = rows(file("docs.csv", f'vector\n"{json.dumps(vector)}"\n'))
+    assert row["vector"] == vector
+
+
+@pytest.mark.newest
+@pytest.mark.parametrize(
+    ("header", "said"), [("id,,text", "column 2 of docs.csv has no name"), ("id,text,id", "header of docs.csv has 'id' twice")]
+)
+def test_a_header_without_sense_is_refused(file, header, said):
+    with pytest.raises(MilvusInvalidArgumentError, match=said):
+        read(file("docs.csv", f"{header}\n1,2,3\n"))
+
+
+@pytest.mark.newest
+def test_each_csv_file_has_its_own_header(file):
+    paths = [file("a.csv", "id,text\n1,a\n"), file("b.csv", "text,id\nb,2\n"), file("c.csv", "id\n")]
+    assert rows(paths) == [{"id": 1, "text": "a"}, {"id": 2, "text": "b"}]

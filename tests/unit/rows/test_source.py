@@ -1,0 +1,370 @@
+"""Rows of any source arrive numbered, in order, whole and as they were."""
+
+from __future__ import annotations
+
+import copy
+import functools
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from airflow_provider_milvus.exceptions import MilvusConfigurationError, MilvusInvalidArgumentError
+from airflow_provider_milvus.rows.chunk import Chunk
+from airflow_provider_milvus.rows.source import describe_source, read_rows
+from airflow_provider_milvus.schema.model import Schema
+
+pytestmark = pytest.mark.newest
+
+SCHEMA = Schema.of(
+    {
+        "fields": [
+            {"name": "id", "type": "INT64", "is_primary": True},
+            {"name": "text", "type": "VARCHAR", "max_length": 100},
+            {"name": "year", "type": "INT32", "nullable": True},
+            {"name": "price", "type": "DOUBLE"},
+            {"name": "tags", "type": "ARRAY", "element_type": "INT64", "max_capacity": 10},
+            {"name": "words", "type": "SPARSE_FLOAT_VECTOR"},
+            {"name": "vector", "type": "FLOAT_VECTOR", "dim": 2},
+        ]
+    }
+)
+
+
+def read(source: Any, batch_rows: int = 100) -> list[Chunk]:
+    return list(read_rows(source, SCHEMA, batch_rows=batch_rows))
+
+
+def only(source: Any) -> Chunk:
+    (chunk,) = read(source)
+    return chunk
+
+
+def ids(chunks: list[Chunk]) -> list[tuple[list[int], list[int]]]:
+    """The numbers and the ids of each chunk."""
+    return [(list(each.numbers), list(each.columns["id"])) for each in chunks]
+
+
+def table_of(**columns: Any) -> pa.Table:
+    return pa.table(columns)
+
+
+def make_rows() -> Iterator[dict[str, Any]]:
+    yield from ({"id": key} for key in range(5))
+
+
+class Streams:
+    """Speaks Arrow and nothing else, as polars and DuckDB do."""
+
+    def __init__(self, table: pa.Table) -> None:
+        self._table = table
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        return self._table.__arrow_c_stream__(requested_schema)
+
+
+FIVE = [{"id": key} for key in range(5)]
+TABLE = table_of(id=list(range(5)))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        FIVE,
+        tuple(FIVE),
+        iter(FIVE),
+        make_rows,
+        make_rows(),
+        functools.partial(list, FIVE),
+        lambda: iter([FIVE[:1], FIVE[1:4], FIVE[4:]]),
+        TABLE,
+        TABLE.to_batches()[0],
+        TABLE.to_reader(),
+        Streams(TABLE),
+        pa.concat_tables([TABLE[:1], TABLE[1:2], TABLE[2:]]),
+        pd.DataFrame({"id": range(5)}),
+        pd.DataFrame({"id": range(5)}, index=[7, 7, 7, 7, 7]),
+        lambda: TABLE,
+    ],
+    ids=lambda each: type(each).__name__,
+)
+def test_every_kind_of_source_comes_in_full_chunks_numbered_from_one(source):
+    assert ids(read(source, batch_rows=2)) == [([1, 2], [0, 1]), ([3, 4], [2, 3]), ([5], [4])]
+
+
+def test_a_generator_may_mix_rows_lists_and_tables():
+    mixed = [{"id": 0}, [{"id": 1}, {"id": 2}], table_of(id=[3, 4, 5]), pd.DataFrame({"id": [6]}), {"id": 7}]
+    expected = [([1, 2], [0, 1]), ([3], [2]), ([4, 5], [3, 4]), ([6], [5]), ([7], [6]), ([8], [7])]
+    assert ids(read(iter(mixed), batch_rows=2)) == expected
+
+
+@pytest.mark.parametrize("source", [[], iter(()), TABLE[:0], pd.DataFrame({"id": []}), lambda: [[], []]])
+def test_an_empty_source_has_no_chunk(source):
+    assert read(source) == []
+
+
+def test_a_key_that_a_row_lacks_is_missing_and_not_none():
+    chunk = only([{"id": 1, "text": None}, {"price": 2.0, "id": 2}, {}])
+    assert [chunk.row(at) for at in range(3)] == [{"id": 1, "text": None}, {"id": 2, "price": 2.0}, {}]
+
+
+def test_what_is_no_row_is_refused_in_its_place():
+    (chunk,) = read([{"id": 1}, "text", None, {"id": 4}, 7, [1, 2]])
+    assert ids([chunk]) == [([1, 4], [1, 4])]
+    assert [(each.number, each.reason) for each in chunk.bad] == [
+        (2, "is of type str, not a dict"),
+        (3, "is of type NoneType, not a dict"),
+        (5, "is of type int, not a dict"),
+        (6, "is of type int, not a dict"),
+        (7, "is of type int, not a dict"),
+    ]
+    assert chunk.bad[0].row == "text"
+
+
+def test_refused_rows_fill_a_chunk_too():
+    """So that a source of nothing but bad rows does not pile them up."""
+    assert [len(each.bad) for each in read(iter([None] * 5), batch_rows=2)] == [2, 2, 1]
+
+
+def test_a_generator_may_fill_the_same_dict_again():
+    def rows():
+        row = {}
+        for key in range(3):
+            row["id"] = key
+            yield row
+
+    assert ids(read(rows)) == [([1, 2, 3], [0, 1, 2])]
+
+
+def test_nothing_is_read_before_it_is_asked_for_and_no_more_than_a_chunk():
+    given = []
+
+    def rows():
+        for key in range(10):
+            given.append(key)
+            yield {"id": key}
+
+    reading = read_rows(rows, SCHEMA, batch_rows=3)
+    assert given == []
+    next(reading)
+    assert given == [0, 1, 2]
+
+
+def test_a_source_that_fails_raises_its_own_error_and_tells_how_far_it_came():
+    def rows():
+        yield from FIVE
+        raise KeyError("the database went away")
+
+    reading = read_rows(rows, SCHEMA, batch_rows=2)
+    assert ids([next(reading), next(reading)]) == [([1, 2], [0, 1]), ([3, 4], [2, 3])]
+    with pytest.raises(KeyError, match="the database went away") as caught:
+        next(reading)
+    assert caught.value.__notes__ == ["The rows had been read up to row 5."]
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        (None, "of type NoneType has no rows"),
+        (5, "of type int has no rows"),
+        (b"rows", "of type bytes has no rows"),
+        ({"id": [1, 2]}, "single row; put it into a list"),
+        (lambda: None, "returned None"),
+        (lambda: make_rows, "returned a function"),
+        ("documents", "'documents' is no path"),
+        ("", "is no path"),
+        ("one\ntwo.csv", "is no path"),
+        ("[{'id': 1}]", "render_template_as_native_obj"),
+        (["a.csv", {"id": 1}], "among the paths there is something of type dict"),
+        (pd.Series([1, 2]), "of type Series is not a table"),
+        (pa.array([1, 2]), "of type Int64Array is not a table"),
+        (pd.DataFrame([[1, 2]], columns=["id", "id"]), "two columns named 'id'"),
+        (pa.Table.from_arrays([pa.array([1]), pa.array([2])], ["id", "id"]), "two columns named 'id'"),
+    ],
+)
+def test_what_is_no_source_is_refused_with_what_it_is(source, said):
+    with pytest.raises(MilvusInvalidArgumentError, match=said):
+        read(source)
+
+
+async def test_an_asynchronous_source_is_refused():
+    async def rows():
+        yield {"id": 1}
+
+    with pytest.raises(MilvusInvalidArgumentError, match="asynchronous"):
+        read(rows)
+
+
+def test_without_pyarrow_an_arrow_table_names_what_to_install(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
+    with pytest.raises(MilvusConfigurationError, match=r"pip install 'airflow-provider-milvus\[bulk\]'"):
+        read(Streams(TABLE))
+    assert ids(read(pd.DataFrame({"id": [1]}))) == [([1], [1])]
+
+
+# Columns of tables
+
+
+def fixed(rows: list[Any], dim: int = 2) -> pa.Array:
+    return pa.array(rows, pa.list_(pa.float32(), dim))
+
+
+@pytest.mark.parametrize(
+    "vectors",
+    [
+        fixed([[1, 2], [3, 4], [5, 6]]),
+        pa.array([[1, 2], [3, 4], [5, 6]], pa.list_(pa.float32())),
+        pa.array([[1, 2], [3, 4], [5, 6]], pa.large_list(pa.float64())),
+        fixed([[0, 0], [1, 2], [3, 4], [5, 6]])[1:],
+        pa.array([[9], [1, 2], [3, 4], [5, 6]], pa.list_(pa.float32()))[1:],
+        pa.ExtensionArray.from_storage(pa.fixed_shape_tensor(pa.float32(), [2]), fixed([[1, 2], [3, 4], [5, 6]])),
+    ],
+    ids=lambda each: str(each.type),
+)
+def test_vectors_of_one_length_are_an_array_of_two_dimensions(vectors):
+    found = only(table_of(vector=vectors)).columns["vector"]
+    assert isinstance(found, np.ndarray)
+    assert found.tolist() == [[1, 2], [3, 4], [5, 6]]
+
+
+def test_vectors_are_not_copied():
+    memory = np.arange(6, dtype=np.float32)
+    table = table_of(vector=pa.FixedSizeListArray.from_arrays(pa.array(memory), 2))
+    assert np.shares_memory(only(table).columns["vector"], memory)
+
+
+@pytest.mark.parametrize("kind", [pa.list_(pa.float32()), pa.list_(pa.float32(), 2)], ids=str)
+def test_a_vector_that_is_null_is_none(kind):
+    found = only(table_of(vector=pa.array([None, [1, 2], None, [3, 4]], kind))).columns["vector"]
+    assert [None if each is None else list(each) for each in found] == [None, [1, 2], None, [3, 4]]
+
+
+def test_vectors_of_different_lengths_stay_apart():
+    found = only(table_of(vector=pa.array([[1.0], [2.0, 3.0], [], [4.0]]))).columns["vector"]
+    assert [each.tolist() for each in found] == [[1], [2, 3], [], [4]]
+
+
+def test_a_null_within_a_vector_is_none_for_the_check_to_refuse():
+    assert only(table_of(vector=pa.array([[1.0, None]]))).columns["vector"] == [[1.0, None]]
+
+
+def test_lists_that_are_no_vectors_are_plain_lists():
+    chunk = only(table_of(tags=[[1, 2], [3, 4]], extra=[[1.5], [2.5]]))
+    assert chunk.columns == {"tags": [[1, 2], [3, 4]], "extra": [[1.5], [2.5]]}
+
+
+def test_numbers_are_arrays_and_nulls_make_them_lists():
+    chunk = only(table_of(id=[1, 2], price=[1.5, float("nan")], year=[None, 3], flag=[True, False]))
+    assert {name: type(each) for name, each in chunk.columns.items()} == {
+        "id": np.ndarray,
+        "price": np.ndarray,
+        "year": list,
+        "flag": np.ndarray,
+    }
+    assert chunk.columns["year"] == [None, 3]
+    assert chunk.columns["flag"].tolist() == [True, False]
+    assert np.isnan(chunk.columns["price"][1])
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        pa.array(["a", None, "ä"], pa.large_string()),
+        pa.array(["a", None, "ä"], pa.string_view()),
+        pa.array(["a", None, "ä"]).dictionary_encode(),
+        # A polars Categorical.
+        pa.DictionaryArray.from_arrays(pa.array([0, None, 1], pa.uint32()), pa.array(["a", "ä"], pa.string_view())),
+    ],
+    ids=lambda each: str(each.type),
+)
+def test_text_is_text_however_arrow_keeps_it(texts):
+    assert only(table_of(text=texts)).columns["text"] == ["a", None, "ä"]
+
+
+def test_dictionaries_of_numbers_are_numbers():
+    years = pa.array([2000, 2001, 2000]).dictionary_encode()
+    assert only(table_of(year=years)).columns["year"].tolist() == [2000, 2001, 2000]
+
+
+def test_sparse_vectors_are_read_from_the_json_text_that_the_bulk_writer_writes():
+    table = table_of(words=['{"3": 0.5, "70000": 1.0}', None, "three"], text=['{"3": 0.5}', "", "three"])
+    chunk = only(table)
+    assert chunk.columns["words"] == [{"3": 0.5, "70000": 1.0}, None, "three"]
+    assert chunk.columns["text"] == ['{"3": 0.5}', "", "three"]
+
+
+def test_what_pandas_calls_missing_is_none():
+    frame = pd.DataFrame(
+        {
+            "text": ["a", None, np.nan],
+            "year": [2000.0, np.nan, 2002.0],
+            "when": pd.to_datetime(["2024-01-01", None, None]),
+            "whole": pd.array([1, None, 3], dtype="Int64"),
+            "kind": pd.Categorical(["x", None, "x"]),
+        }
+    )
+    columns = only(frame).columns
+    assert columns["text"] == ["a", None, None]
+    assert columns["year"] == [2000.0, None, 2002.0]
+    assert columns["when"] == [pd.Timestamp("2024-01-01"), None, None]
+    assert columns["whole"] == [1, None, 3]
+    assert columns["kind"] == ["x", None, "x"]
+
+
+def test_nan_in_a_number_that_must_be_there_stays_for_the_check_to_name():
+    found = only(pd.DataFrame({"price": [1.5, np.nan]})).columns["price"]
+    assert isinstance(found, np.ndarray)
+    assert np.isnan(found[1])
+
+
+def test_the_callers_data_is_as_it_was():
+    rows = [{"id": 1, "tags": [1], "vector": np.array([1.0, 2.0])}, {"id": 2}]
+    frame = pd.DataFrame({"id": [1, 2], "text": ["a", None], "year": [1.0, np.nan]})
+    before_rows, before_frame = copy.deepcopy(rows), frame.copy(deep=True)
+    read(rows)
+    read(frame)
+    assert repr(rows) == repr(before_rows)
+    pd.testing.assert_frame_equal(frame, before_frame)
+
+
+# What it is called
+
+
+def test_a_query_is_not_run_to_say_what_it_is():
+    class Relation(Streams):
+        def __len__(self) -> int:
+            raise AssertionError("this runs the query")
+
+    relation = Relation(TABLE)
+    assert describe_source(relation).endswith("Relation")
+    assert ids(read(relation)) == [([1, 2, 3, 4, 5], [0, 1, 2, 3, 4])]
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        (FIVE, "a list of 5 rows"),
+        (TABLE, "a pyarrow Table of 5 rows"),
+        (TABLE.to_reader(), "a pyarrow RecordBatchReader"),
+        (pd.DataFrame({"id": [1]}), "a pandas DataFrame of 1 rows"),
+        (make_rows, "the rows of function make_rows"),
+        (functools.partial(functools.partial(make_rows)), "the rows of function make_rows"),
+        (make_rows(), "the rows of generator make_rows"),
+        (iter(FIVE), "the rows of a list_iterator"),
+        ("/data/docs.parquet", "the Parquet file /data/docs.parquet"),
+        ("/data/docs.csv.gz", "the CSV file /data/docs.csv.gz"),
+        ("/data/*.jsonl", "the JSON Lines files at /data/*.jsonl"),
+        ("/data", "the data files at /data"),
+        (["/data/a.csv"], "the CSV file /data/a.csv"),
+        (["/data/a.csv", "/data/b.csv"], "2 paths from /data/a.csv on"),
+        ("s3://me:secret@bucket/a.csv", "the CSV file s3://bucket/a.csv"),
+        (["https://me:secret@host/a.csv?sig=secret#secret", "b.csv"], "2 paths from https://host/a.csv?… on"),
+        ("simplecache::https://token@host/a.csv?sig=secret", "the CSV file simplecache::https://host/a.csv?…"),
+        ("s3://bucket/me@home/a.csv", "the CSV file s3://bucket/me@home/a.csv"),
+    ],
+)
+def test_a_source_is_called_by_what_it_is_and_never_by_its_secrets(source, said):
+    assert describe_source(source) == said

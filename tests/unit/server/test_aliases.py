@@ -1,0 +1,217 @@
+"""Swapping an alias as a flow: what is looked at first, and what becomes of the old collection."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from airflow_provider_milvus.client.flow import Deadline
+from airflow_provider_milvus.exceptions import (
+    MilvusAliasMovedError,
+    MilvusAliasNotFoundError,
+    MilvusCollectionNotFoundError,
+    MilvusRefusedError,
+    MilvusServerError,
+    MilvusTimeoutError,
+    MilvusUnavailableError,
+)
+from airflow_provider_milvus.server.aliases import Old, Swapped, retire, swap
+from tests.unit.play import LOADED, LOADING, NOT_LOAD, Clock, Server, described, percent, play
+
+pytestmark = pytest.mark.newest
+
+GONE = MilvusCollectionNotFoundError("no such collection")
+NO_ALIAS = MilvusAliasNotFoundError("no such alias")
+
+
+class Model(Server):
+    """Two collections, one of which the alias ``live`` may point to; ``collections`` are the aliases of each."""
+
+    def __init__(self, clock: Clock, points_to: str | None, **answers: Any) -> None:
+        self.points_to = points_to
+        self.there = {"docs_1", "docs_2"}
+        self.others: dict[str, list[str]] = {}
+        own = {
+            "ShowCollections": None,
+            "DescribeCollection": self.describe,
+            "DescribeAlias": lambda call: SimpleNamespace(collection=self.points_to) if self.points_to else NO_ALIAS,
+            "CreateAlias": self.point,
+            "AlterAlias": self.point,
+            "ListAliases": lambda call: SimpleNamespace(aliases=self.aliases(call.fields["collection_name"])),
+            "GetLoadState": LOADED,
+            "ReleaseCollection": self.release,
+            "DropCollection": lambda call: self.there.discard(call.fields["collection_name"]),
+        }
+        super().__init__(clock, **{**own, **answers})
+
+    def describe(self, call: Any) -> Any:
+        name = call.fields["collection_name"]
+        if name == "live" and self.points_to:
+            return self.described(self.points_to)
+        return self.described(name) if name in self.there else GONE
+
+    def described(self, name: str) -> SimpleNamespace:
+        return SimpleNamespace(**vars(described(name, *self.aliases(name))), collectionID=hash(name))
+
+    def point(self, call: Any) -> None:
+        self.points_to = call.fields["collection_name"]
+
+    def release(self, call: Any) -> None:
+        self._answers["GetLoadState"] = NOT_LOAD
+
+    def aliases(self, name: str) -> list[str]:
+        return [*(["live"] if self.points_to == name else []), *self.others.get(name, [])]
+
+    @property
+    def changes(self) -> list[str]:
+        return [each for each in self.calls if each in ("CreateAlias", "AlterAlias", "ReleaseCollection", "DropCollection")]
+
+
+def quiet(words: str) -> None:
+    """Nobody reads it."""
+
+
+class TestSwap:
+    def swap(self, server: Model, clock: Clock, target: str = "docs_2", **arguments: Any) -> Swapped:
+        result: Swapped = play(swap("live", target, **{"report": quiet, **arguments}), server, clock)
+        return result
+
+    def test_alters_an_alias_in_one_step(self, clock):
+        server = Model(clock, "docs_1")
+        assert self.swap(server, clock) == Swapped("docs_1", True)
+        assert (server.points_to, server.changes) == ("docs_2", ["AlterAlias"])
+
+    def test_makes_an_alias_that_is_new(self, clock):
+        server = Model(clock, None)
+        assert self.swap(server, clock) == Swapped(None, True)
+        assert (server.points_to, server.changes) == ("docs_2", ["CreateAlias"])
+
+    def test_knows_a_new_alias_by_milvus_lites_word_as_well(self, clock):
+        server = Model(clock, None, DescribeAlias=[GONE, SimpleNamespace(collection="docs_2")])
+        assert self.swap(server, clock).changed
+
+    def test_leaves_an_alias_alone_that_points_there(self, clock):
+        server = Model(clock, "docs_2", GetLoadState=NOT_LOAD)
+        assert self.swap(server, clock, expected_old="docs_1") == Swapped(None, False)
+        assert server.changes == []
+
+    @pytest.mark.parametrize(
+        ("points_to", "target", "arguments", "said"),
+        [
+            ("docs_1", "docs_2", {"expected_old": "docs_0"}, "'live' points to 'docs_1', not to 'docs_0'"),
+            (None, "docs_2", {"expected_old": "docs_1"}, "'live' does not exist, not to 'docs_1'"),
+            ("docs_1", "live", {}, "'live' is an alias of the collection 'docs_1'"),
+        ],
+    )
+    def test_refuses_what_was_not_meant(self, clock, points_to, target, arguments, said):
+        server = Model(clock, points_to)
+        with pytest.raises(MilvusRefusedError, match=said):
+            self.swap(server, clock, target, **arguments)
+        assert (server.points_to, server.changes) == (points_to, [])
+
+    @pytest.mark.parametrize(("state", "said"), [(NOT_LOAD, "NotLoad"), (LOADING, "Loading")])
+    def test_refuses_what_is_not_in_memory_until_told(self, clock, state, said):
+        server = Model(clock, "docs_1", GetLoadState=state, GetLoadingProgress=percent(40))
+        with pytest.raises(MilvusRefusedError, match=f"'docs_2' is {said}: every search through 'live' would fail"):
+            self.swap(server, clock)
+        assert server.changes == []
+        assert self.swap(server, clock, require_loaded=False).changed
+
+    def test_refuses_the_name_of_a_collection_for_an_alias(self, clock):
+        server = Model(clock, None)
+        with pytest.raises(MilvusRefusedError, match="'docs_1' is the name of a collection"):
+            play(swap("docs_1", "docs_2", report=quiet), server, clock)
+        assert server.changes == []
+
+    def test_needs_the_collection(self, clock):
+        with pytest.raises(MilvusCollectionNotFoundError, match="no collection 'docs_3'"):
+            self.swap(Model(clock, "docs_1"), clock, "docs_3")
+
+    def test_notes_the_old_one_before_it_changes_anything(self, clock):
+        server = Model(clock, "docs_1")
+        noted: list[tuple[str | None, list[str]]] = []
+        self.swap(server, clock, noting=lambda old: noted.append((old, server.changes)))
+        assert noted == [("docs_1", [])]
+
+    def test_meets_what_it_has_made_when_the_answer_got_lost(self, clock):
+        server = Model(clock, None)
+
+        def lose(call: Any) -> Any:
+            server.point(call)
+            server._answers["CreateAlias"] = MilvusServerError("alias already exist")
+            return MilvusUnavailableError("gone")
+
+        server._answers["CreateAlias"] = lose
+        assert self.swap(server, clock) == Swapped(None, True)
+
+    def test_fails_when_somebody_else_was_faster(self, clock):
+        server = Model(clock, None)
+
+        def be_late(call: Any) -> Any:
+            server.points_to = "docs_1"
+            return MilvusServerError("alias already exist")
+
+        server._answers["CreateAlias"] = be_late
+        with pytest.raises(MilvusServerError, match="already exist"):
+            self.swap(server, clock)
+        assert server.points_to == "docs_1"
+
+    def test_is_not_done_before_the_server_shows_it(self, clock):
+        server = Model(clock, "docs_1", AlterAlias=None)
+        with pytest.raises(MilvusTimeoutError, match="'live' was changed and not seen at 'docs_2'"):
+            self.swap(server, clock)
+
+
+class TestRetire:
+    def retire(self, server: Model, clock: Clock, then: str) -> Old:
+        deadline = Deadline(60)
+        result: Old = play(retire("live", "docs_2", "docs_1", then, deadline, report=quiet), server, clock, deadline)
+        return result
+
+    @pytest.mark.parametrize(
+        ("then", "fate", "changes"),
+        [("keep", "kept", []), ("release", "released", ["ReleaseCollection"]), ("drop", "dropped", ["DropCollection"])],
+    )
+    def test_does_what_was_asked_for(self, clock, then, fate, changes):
+        server = Model(clock, "docs_2")
+        assert self.retire(server, clock, then) == Old(fate)
+        assert server.changes == changes
+
+    @pytest.mark.parametrize("then", ["keep", "release", "drop"])
+    @pytest.mark.parametrize(
+        ("points_to", "said"), [("docs_1", "to 'docs_1'"), ("docs_0", "to 'docs_0'"), (None, "it is gone")]
+    )
+    def test_leaves_all_alone_when_the_swap_was_taken_back(self, clock, then, points_to, said):
+        server = Model(clock, points_to)
+        with pytest.raises(MilvusAliasMovedError, match=f"{said}.*somebody has changed it since. 'docs_1' was left as it is"):
+            self.retire(server, clock, then)
+        assert server.changes == []
+
+    @pytest.mark.parametrize("then", ["release", "drop"])
+    def test_keeps_what_another_alias_points_to(self, clock, then):
+        server = Model(clock, "docs_2")
+        server.others["docs_1"] = ["yesterday"]
+        assert self.retire(server, clock, then) == Old("kept", "'docs_1' has the alias 'yesterday'")
+        assert server.changes == []
+
+    def test_keeps_what_is_being_loaded(self, clock):
+        server = Model(clock, "docs_2", GetLoadState=LOADING, GetLoadingProgress=percent(40))
+        kept = self.retire(server, clock, "release")
+        assert kept.fate == "kept"
+        assert "being loaded" in str(kept.reason)
+        assert server.changes == []
+
+    def test_keeps_what_gets_an_alias_this_moment(self, clock):
+        server = Model(clock, "docs_2")
+        answers = [SimpleNamespace(aliases=[]), SimpleNamespace(aliases=["yesterday"])]
+        server._answers["ListAliases"] = answers
+        assert self.retire(server, clock, "drop").fate == "kept"
+        assert server.changes == []
+
+    @pytest.mark.parametrize("then", ["release", "drop"])
+    def test_of_what_is_gone_is_no_failure(self, clock, then):
+        server = Model(clock, "docs_2")
+        server.there.discard("docs_1")
+        assert self.retire(server, clock, then) == Old("gone", "'docs_1' does not exist any more")

@@ -1,0 +1,340 @@
+"""Load, release and refresh as flows: what is asked of the server, in which order, and when they stop."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from airflow_provider_milvus.client.flow import Deadline
+from airflow_provider_milvus.conditions import LoadFinished, Refreshed
+from airflow_provider_milvus.exceptions import (
+    MilvusCollectionNotFoundError,
+    MilvusDatabaseNotFoundError,
+    MilvusIndexNotFoundError,
+    MilvusLoadFailedError,
+    MilvusPartitionNotFoundError,
+    MilvusRefusedError,
+    MilvusTimeoutError,
+    MilvusUnavailableError,
+    MilvusUnsupportedError,
+)
+from airflow_provider_milvus.server.load_release import (
+    RELEASE_AGAIN,
+    RELEASE_ATTEMPT,
+    RELEASE_POLL,
+    START_GRACE,
+    Change,
+    release,
+    submit_load,
+    submit_refresh,
+)
+from tests.unit.play import LOADED, LOADING, NOT_EXIST, NOT_LOAD, Clock, Server, described, partitions, percent, play
+
+MISSING = MilvusCollectionNotFoundError("no such collection")
+CHANGES = {"ReleaseCollection", "ReleasePartitions", "LoadCollection", "LoadPartitions"}
+
+
+def changed(server: Server) -> list[str]:
+    return [name for name in server.calls if name in CHANGES]
+
+
+class TestRelease:
+    def release(self, server: Server, clock: Clock, name: str = "docs", seconds: float = 60, **options: Any) -> Change:
+        self.reports: list[str] = []
+        deadline = Deadline(seconds)
+        return play(release(name, deadline, report=self.reports.append, **options), server, clock, deadline)
+
+    def test_is_done_when_the_server_says_not_load(self, clock):
+        server = Server(
+            DescribeCollection=described("docs"), GetLoadState=[LOADED, LOADED, LOADED, NOT_LOAD], ReleaseCollection=[None]
+        )
+        assert self.release(server, clock) == Change("docs", "Loaded", "NotLoad")
+        assert clock.slept == [RELEASE_POLL] * 2
+
+    def test_of_what_is_not_loaded_changes_nothing(self, clock):
+        server = Server(DescribeCollection=described("docs"), GetLoadState=[NOT_LOAD])
+        assert self.release(server, clock) == Change("docs", "NotLoad", "NotLoad")
+        assert changed(server) == []
+
+    def test_of_what_is_missing_fails(self, clock):
+        server = Server(DescribeCollection=MISSING, ShowCollections=[[]])
+        with pytest.raises(MilvusCollectionNotFoundError):
+            self.release(server, clock)
+
+    def test_of_what_is_missing_may_be_skipped(self, clock):
+        server = Server(DescribeCollection=MISSING, ShowCollections=[[]])
+        assert self.release(server, clock, skip_if_missing=True) == Change("docs", "NotExist", "NotExist")
+        assert self.reports == ["Collection 'docs' does not exist: nothing to release."]
+
+    def test_in_a_missing_database_always_fails(self, clock):
+        server = Server(DescribeCollection=MISSING, ShowCollections=MilvusDatabaseNotFoundError("no such database"))
+        with pytest.raises(MilvusDatabaseNotFoundError):
+            self.release(server, clock, skip_if_missing=True)
+
+    @pytest.mark.parametrize("asked_for", ["live", None])
+    def test_through_an_alias_is_refused_and_names_the_collection_behind_it(self, clock, asked_for):
+        server = Server(DescribeCollection=described("docs_v2", "live", asked_for=asked_for))
+        with pytest.raises(MilvusRefusedError, match=r"'live' is an alias of the collection 'docs_v2'.*allow_alias=True"):
+            self.release(server, clock, "live")
+        assert changed(server) == []
+
+    def test_through_an_alias_if_allowed_releases_the_collection(self, clock):
+        server = Server(
+            DescribeCollection=described("docs_v2", "live"), GetLoadState=[LOADED, NOT_LOAD], ReleaseCollection=[None]
+        )
+        change = self.release(server, clock, "live", allow_alias=True)
+        assert change == Change("docs_v2", "Loaded", "NotLoad", alias="live")
+        assert server.sent("ReleaseCollection") == [{"collection_name": "docs_v2"}]
+
+    def test_of_an_aliased_collection_by_its_own_name_is_allowed(self, clock):
+        server = Server(DescribeCollection=described("docs", "live"), GetLoadState=[LOADED, NOT_LOAD], ReleaseCollection=[None])
+        assert self.release(server, clock).state == "NotLoad"
+
+    def test_is_refused_for_what_is_said_against_it_at_the_last_moment(self, clock):
+        server = Server(DescribeCollection=described("docs", "live", "old"))
+        with pytest.raises(MilvusRefusedError, match="'docs' was left alone: it has live, old"):
+            self.release(server, clock, unless=lambda described: f"it has {', '.join(described.aliases)}")
+        assert changed(server) == []
+
+    def test_while_it_is_loading_is_refused(self, clock):
+        server = Server(DescribeCollection=described("docs"), GetLoadState=[LOADING], GetLoadingProgress=[percent(10)])
+        with pytest.raises(MilvusRefusedError, match=r"being loaded just now.*force=True"):
+            self.release(server, clock)
+        assert changed(server) == []
+
+    def test_while_it_is_loading_may_be_forced(self, clock):
+        server = Server(
+            DescribeCollection=described("docs"),
+            GetLoadState=[LOADING, NOT_LOAD],
+            GetLoadingProgress=[percent(10)],
+            ReleaseCollection=[None],
+        )
+        assert self.release(server, clock, force=True) == Change("docs", "Loading", "NotLoad")
+
+    def test_without_an_answer_is_watched_before_it_is_sent_again(self, clock):
+        """The server works through a queue: the client's timeout says nothing about the release."""
+        server = Server(
+            DescribeCollection=described("docs"),
+            GetLoadState=[LOADED] * 5 + [NOT_LOAD],
+            ReleaseCollection=[MilvusTimeoutError("no answer")],
+        )
+        assert self.release(server, clock).state == "NotLoad"
+        assert changed(server) == ["ReleaseCollection"]
+        assert any("may have it in its queue" in each for each in self.reports)
+
+    def test_that_the_server_dropped_from_its_queue_is_sent_again(self, clock):
+        sent: list[float] = []
+        server = Server(
+            DescribeCollection=described("docs"),
+            GetLoadState=lambda call: NOT_LOAD if len(sent) == 3 else LOADED,
+            ReleaseCollection=lambda call: sent.append(clock.now),
+        )
+        assert self.release(server, clock).state == "NotLoad"
+        assert [later - sooner for sooner, later in pairwise(sent)] == [RELEASE_AGAIN, RELEASE_AGAIN]
+
+    def test_is_not_sent_again_when_there_is_a_reason_against_it_by_then(self, clock):
+        """It may be Loaded because somebody has loaded it since, and not because the release was forgotten."""
+        server = Server(DescribeCollection=described("docs"), GetLoadState=LOADED, ReleaseCollection=[None])
+        reasons = iter([None, "somebody needs it"])
+        with pytest.raises(MilvusRefusedError, match="'docs' was left alone: somebody needs it"):
+            self.release(server, clock, unless=lambda described: next(reasons))
+
+    @pytest.mark.parametrize(("seconds", "attempt"), [(10, 5), (600, RELEASE_ATTEMPT)])
+    def test_leaves_half_of_the_time_for_watching(self, clock, seconds, attempt):
+        granted: list[float] = []
+        server = Server(
+            DescribeCollection=described("docs"),
+            GetLoadState=[LOADED, NOT_LOAD],
+            ReleaseCollection=lambda call: granted.append(call.timeout),
+        )
+        self.release(server, clock, seconds=seconds)
+        assert granted == [attempt]
+
+    def test_that_is_not_seen_in_time_says_that_the_server_may_still_do_it(self, clock):
+        server = Server(DescribeCollection=described("docs"), GetLoadState=LOADED, ReleaseCollection=None)
+        with pytest.raises(MilvusTimeoutError, match=r"still Loaded 5 s after its release.*may still release it"):
+            self.release(server, clock, seconds=5)
+
+    def test_that_the_server_stops_answering_about_says_that_it_was_sent(self, clock):
+        def frozen(call: Any) -> Any:
+            clock.now += call.timeout
+            raise MilvusTimeoutError("no answer.")
+
+        states = iter([lambda call: LOADED])
+        server = Server(
+            DescribeCollection=described("docs"),
+            GetLoadState=lambda call: next(states, frozen)(call),
+            ReleaseCollection=[None],
+        )
+        with pytest.raises(MilvusTimeoutError, match="sent but not seen on the server: no answer"):
+            self.release(server, clock, seconds=20)
+
+    def test_that_a_restart_undid_is_sent_again(self, clock):
+        server = Server(
+            DescribeCollection=described("docs"),
+            GetLoadState=[LOADED, LOADED, MilvusUnavailableError("away"), LOADED, NOT_LOAD],
+            ReleaseCollection=[None, None],
+        )
+        assert self.release(server, clock).state == "NotLoad"
+        assert changed(server) == ["ReleaseCollection"] * 2
+
+
+class TestReleaseOfPartitions:
+    release = TestRelease.release
+
+    def server(self, **states: Any) -> Server:
+        def state(call: Any) -> Any:
+            return states[call.fields["partition_names"][0]].pop(0)
+
+        return Server(
+            DescribeCollection=described("docs"),
+            ShowPartitions=partitions("_default", *states),
+            GetLoadState=state,
+            GetLoadingProgress=percent(10),
+            ReleasePartitions=[None],
+        )
+
+    def test_is_done_when_each_is_out_of_memory(self, clock):
+        server = self.server(p1=[LOADED, NOT_LOAD, NOT_LOAD], p2=[LOADED, LOADED, NOT_LOAD])
+        assert self.release(server, clock, partition_names=["p1", "p2"]) == Change("docs", "Loaded", "NotLoad")
+        assert server.sent("ReleasePartitions") == [{"collection_name": "docs", "partition_names": ["p1", "p2"]}]
+
+    def test_also_when_only_one_of_them_is_loaded(self, clock):
+        server = self.server(p1=[NOT_LOAD, NOT_LOAD], p2=[LOADED, NOT_LOAD])
+        assert self.release(server, clock, partition_names=["p1", "p2"]).previous_state == "Loaded"
+        assert changed(server) == ["ReleasePartitions"]
+
+    def test_that_are_all_out_of_memory_changes_nothing(self, clock):
+        server = self.server(p1=[NOT_LOAD], p2=[NOT_LOAD])
+        assert self.release(server, clock, partition_names=["p1", "p2"]) == Change("docs", "NotLoad", "NotLoad")
+        assert changed(server) == []
+
+    @pytest.mark.parametrize("states", [[LOADING, LOADED], [LOADED, LOADING], [LOADING, NOT_LOAD], [NOT_LOAD, LOADING]])
+    def test_of_which_one_is_loading_is_refused(self, clock, states):
+        server = self.server(p1=states[:1], p2=states[1:])
+        with pytest.raises(MilvusRefusedError, match="being loaded just now"):
+            self.release(server, clock, partition_names=["p1", "p2"])
+        assert changed(server) == []
+
+    def test_of_which_one_is_missing_changes_nothing(self, clock):
+        server = self.server(p1=[LOADED])
+        with pytest.raises(MilvusPartitionNotFoundError, match="'p9'"):
+            self.release(server, clock, partition_names=["p1", "p9"])
+        assert changed(server) == []
+
+
+class TestLoad:
+    def submit(self, server: Server, clock: Clock, name: str = "docs", **options: Any) -> Any:
+        return play(submit_load(name, report=lambda words: None, **options), server, clock)
+
+    def test_returns_what_to_wait_for(self, clock):
+        server = Server(
+            DescribeCollection=described("docs"),
+            GetLoadState=[NOT_LOAD, LOADING],
+            GetLoadingProgress=[percent(0)],
+            LoadCollection=[None],
+        )
+        submitted = self.submit(server, clock, options={"replica_number": 2})
+        assert submitted.condition == LoadFinished("docs", started=True, options={"replica_number": 2})
+        assert (submitted.previous_state, submitted.alias) == ("NotLoad", None)
+        assert server.sent("LoadCollection") == [{"collection_name": "docs", "replica_number": 2}]
+
+    @pytest.mark.parametrize(("before", "name"), [(LOADED, "Loaded"), (LOADING, "Loading")])
+    def test_of_what_somebody_else_began_is_not_this_tasks_own(self, clock, before, name):
+        server = Server(
+            DescribeCollection=described("docs"),
+            GetLoadState=[before, LOADED],
+            GetLoadingProgress=percent(50),
+            LoadCollection=[None],
+        )
+        submitted = self.submit(server, clock)
+        assert submitted.previous_state == name
+        assert submitted.condition.started is False
+
+    def test_through_an_alias_loads_the_collection_behind_it(self, clock):
+        server = Server(DescribeCollection=described("docs_v2", "live"), GetLoadState=[NOT_LOAD, LOADED], LoadCollection=[None])
+        submitted = self.submit(server, clock, "live")
+        assert submitted.alias == "live"
+        assert server.sent("LoadCollection") == [{"collection_name": "docs_v2"}]
+
+    def test_that_begins_a_moment_later_is_given_that_moment(self, clock):
+        server = Server(
+            DescribeCollection=described("docs"),
+            GetLoadState=[NOT_LOAD, NOT_LOAD, LOADING],
+            GetLoadingProgress=[percent(0)],
+            LoadCollection=[None],
+        )
+        assert self.submit(server, clock).condition.started is True
+        assert clock.slept == [START_GRACE]
+
+    def test_that_never_begins_fails(self, clock):
+        server = Server(
+            DescribeCollection=described("docs"), GetLoadState=NOT_LOAD, GetLoadingProgress=percent(0), LoadCollection=[None]
+        )
+        with pytest.raises(MilvusLoadFailedError, match=r"The load of collection 'docs' never began: .*memory"):
+            self.submit(server, clock)
+
+    def test_without_an_index_fails_at_once(self, clock):
+        no_index = MilvusIndexNotFoundError("index not found")
+        server = Server(DescribeCollection=described("docs"), GetLoadState=[NOT_LOAD], LoadCollection=[no_index])
+        with pytest.raises(MilvusIndexNotFoundError):
+            self.submit(server, clock)
+
+    def test_of_a_missing_collection_changes_nothing(self, clock):
+        server = Server(DescribeCollection=MISSING, ShowCollections=[[]])
+        with pytest.raises(MilvusCollectionNotFoundError):
+            self.submit(server, clock)
+        assert changed(server) == []
+
+    @pytest.mark.parametrize(
+        ("before", "previous", "started"),
+        [
+            ([NOT_LOAD, NOT_LOAD], "NotLoad", True),
+            ([NOT_LOAD, LOADED], "NotLoad", False),
+            ([LOADED, LOADED], "Loaded", False),
+            ([LOADED, NOT_EXIST], "NotLoad", False),
+        ],
+    )
+    def test_of_partitions_is_this_tasks_own_only_if_none_was_in_memory(self, clock, before, previous, started):
+        server = Server(
+            DescribeCollection=described("docs"),
+            ShowPartitions=partitions("p1", "p2"),
+            GetLoadState=[*before, LOADED, LOADED],
+            LoadPartitions=[None],
+        )
+        submitted = self.submit(server, clock, partition_names=["p1", "p2"])
+        assert (submitted.previous_state, submitted.condition.started) == (previous, started)
+        assert server.sent("LoadPartitions") == [{"collection_name": "docs", "partition_names": ["p1", "p2"]}]
+
+
+class TestRefresh:
+    def server(self, version: str = "v2.3.5", state: Any = LOADED) -> Server:
+        return Server(
+            DescribeCollection=described("docs"),
+            GetVersion=SimpleNamespace(version=version),
+            GetLoadState=state,
+            GetLoadingProgress=percent(10),
+            LoadCollection=[None],
+        )
+
+    @pytest.mark.parametrize("version", ["v2.3.5", "v2.3.5-lite", "v2.6.4"])
+    def test_is_asked_of_a_loaded_collection(self, clock, version):
+        server = self.server(version)
+        assert play(submit_refresh("docs"), server, clock) == Refreshed("docs")
+        assert server.sent("LoadCollection") == [{"collection_name": "docs", "refresh": True}]
+
+    def test_is_not_asked_of_milvus_lite_which_would_never_end_it(self, clock):
+        server = self.server("milvus_lite-3.2.2")
+        with pytest.raises(MilvusUnsupportedError, match="never reports the progress of a refresh"):
+            play(submit_refresh("docs"), server, clock)
+        assert changed(server) == []
+
+    @pytest.mark.parametrize(("state", "name"), [(NOT_LOAD, "NotLoad"), (LOADING, "Loading")])
+    def test_is_refused_for_what_is_not_loaded(self, clock, state, name):
+        server = self.server(state=state)
+        with pytest.raises(MilvusRefusedError, match=f"'docs' is {name}; only a loaded collection"):
+            play(submit_refresh("docs"), server, clock)
+        assert changed(server) == []
