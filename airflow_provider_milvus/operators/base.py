@@ -1,15 +1,29 @@
-"""What every Milvus operator has: a connection, a database, and an end."""
+"""What operators have in common: a connection, a database and an end; watching long work; telling Airflow what was written."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Any
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from airflow.providers.common.compat.sdk import BaseOperator
+from airflow.providers.common.compat.sdk import AssetAlias, BaseOperator, conf
 
-from airflow_provider_milvus.arguments import optional_seconds
+from airflow_provider_milvus.arguments import optional_seconds, seconds
 from airflow_provider_milvus.hooks.milvus import MilvusHook
+from airflow_provider_milvus.triggers.milvus import MilvusConditionTrigger
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_milvus.client.client import BoundedClient
+    from airflow_provider_milvus.client.flow import Deadline
+    from airflow_provider_milvus.conditions import Condition, Observation
+
+
+BACKSTOP = timedelta(seconds=30)
+"""The trigger ends by itself and says what it saw; Airflow's own timeout comes later, where no triggerer runs."""
 
 
 class MilvusOperator(BaseOperator):
@@ -45,3 +59,202 @@ class MilvusOperator(BaseOperator):
 def result(hook: MilvusHook, collection: str, began: float, **more: Any) -> dict[str, Any]:
     """What an operator returns: small and JSON-safe. ``began`` is in seconds since the epoch."""
     return {"collection": collection, "database": hook.settings.database, **more, "seconds": round(time.time() - began, 3)}
+
+
+class WatchedOperator(MilvusOperator):
+    """Submit long work on a collection, then watch it: here, or in the triggerer.
+
+    A subclass's ``execute`` calls :meth:`watch`, or :meth:`hand_over` when ``deferrable``; its ``execute_complete`` then gets
+    the trigger's ``event``, which brings ``submitted`` back.
+
+    :param collection_name: the collection. (templated)
+    :param poll_interval: seconds between two looks, at most; the worker looks more often at the beginning.
+    :param stall_timeout: fail when nothing moves for so many seconds; None: only ``timeout`` ends it.
+    :param deferrable: wait in the triggerer. Default: ``[operators] default_deferrable``.
+    """
+
+    template_fields: Sequence[str] = (*MilvusOperator.template_fields, "collection_name")
+
+    def __init__(
+        self,
+        *,
+        collection_name: str,
+        poll_interval: float = 2.0,
+        stall_timeout: float | None = None,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.collection_name = collection_name
+        self.poll_interval = seconds("poll_interval", poll_interval)
+        self.stall_timeout = optional_seconds("stall_timeout", stall_timeout)
+        self.deferrable = deferrable
+
+    def watch(self, client: BoundedClient, condition: Condition, deadline: Deadline) -> Observation:
+        from airflow_provider_milvus.conditions import wait_for
+
+        return client.run(
+            wait_for(
+                condition,
+                deadline,
+                poll_interval=self.poll_interval,
+                eager=True,
+                stall_timeout=self.stall_timeout,
+                report=self.log.info,
+            ),
+            deadline,
+        )
+
+    def hand_over(
+        self, condition: Condition, deadline: Deadline, submitted: dict[str, Any], undo_on_kill: bool = False
+    ) -> NoReturn:
+        left = max(deadline.remaining, 0.001)
+        self.defer(
+            trigger=MilvusConditionTrigger(
+                condition=condition.serialize(),
+                end=time.time() + left,
+                milvus_conn_id=self.milvus_conn_id,
+                database=self.database,
+                poll_interval=self.poll_interval,
+                stall_timeout=self.stall_timeout,
+                undo_on_kill=undo_on_kill,
+                submitted=submitted,
+            ),
+            method_name="execute_complete",
+            timeout=timedelta(seconds=left) + BACKSTOP,
+        )
+        raise AssertionError("defer() does not return")
+
+
+class MilvusWriteOperator(MilvusOperator):
+    """Base of the operators that change what a collection holds, or what an alias leads to.
+
+    After success the task emits an event of the asset ``milvus://host:port/database/collection``, with counts in its extra.
+    Which collection that is shows only when the task runs, so the task's outlet is an asset alias,
+    ``milvus.<dag id>.<task id>``.
+
+    :param outlets: instead of that alias: another alias, which the event then goes through; or the asset itself, whose event
+        gets the counts.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if not self.outlets:
+            dag = (self.dag.dag_id,) if self.has_dag() else ()  # type: ignore[no-untyped-call]
+            self.outlets = [AssetAlias(".".join(("milvus", *dag, self.task_id)))]
+
+    def wrote(
+        self,
+        context: Context,
+        hook: MilvusHook,
+        collection: str,
+        *,
+        alias: str | None = None,
+        from_files: Sequence[str] = (),
+        from_collections: Sequence[str] = (),
+        **counts: Any,
+    ) -> None:
+        """Tell Airflow that ``collection`` has changed. Call it once, after it has succeeded.
+
+        :param alias: an alias that was written through: it gets an event of its own, for whoever is scheduled by it.
+        :param from_files: paths or URLs that the rows came from; lineage only.
+        :param from_collections: collections of the same database that it was made from; lineage only.
+        :param counts: numbers and short texts that go with the event; other values are left out.
+        """
+        from airflow_provider_milvus.assets import collection_uri
+
+        server, database = hook.settings.uri, hook.settings.database
+
+        def uris_of(names: Sequence[str]) -> list[str]:
+            return [uri for each in names if (uri := collection_uri(server, database, each)) is not None]
+
+        written = uris_of(list(dict.fromkeys(filter(None, (collection, alias)))))
+        if not written:
+            self.log.info("No asset event: %s has no host that could name it.", server)
+            return
+        extra = {key: value for key, value in counts.items() if isinstance(value, (str, int, float))}
+        for uri in written:
+            self._emit(context, uri, extra)
+        self._report_lineage(hook, [*map(_file_uri, from_files), *uris_of(from_collections)], written)
+
+    def _emit(self, context: Context, uri: str, extra: dict[str, Any]) -> None:
+        events = context.get("outlet_events")
+        if events is None:
+            return
+        for outlet in self.outlets:
+            if isinstance(outlet, AssetAlias):
+                if hasattr(events[outlet], "dataset_alias_events"):
+                    _make_known(outlet)
+                _add(events[outlet], uri, extra)
+            elif getattr(outlet, "uri", None) == uri:
+                events[outlet].extra.update(extra)
+
+    def _report_lineage(self, hook: MilvusHook, inputs: Sequence[str], outputs: Sequence[str]) -> None:
+        from airflow.providers.common.compat.lineage.hook import get_hook_lineage_collector
+
+        collector = get_hook_lineage_collector()  # type: ignore[no-untyped-call]
+        for uri in inputs:
+            collector.add_input_asset(context=hook, uri=uri)
+        for uri in outputs:
+            collector.add_output_asset(context=hook, uri=uri)
+
+
+def _make_known(alias: AssetAlias) -> None:
+    """Airflow 2.11 knows the aliases in DAGs that it has stored, but no mapped task's, and fails the run over any other."""
+    from airflow.models.dataset import DatasetAliasModel
+    from airflow.utils.session import create_session
+    from sqlalchemy.exc import IntegrityError
+
+    try:
+        with create_session() as session:
+            if session.query(DatasetAliasModel).filter_by(name=alias.name).first() is None:
+                session.add(DatasetAliasModel(name=alias.name))
+    except IntegrityError:
+        # Another of the mapped tasks was faster.
+        pass
+
+
+def _add(event: Any, uri: str, extra: dict[str, Any]) -> None:
+    """An event of the asset with that URI, whatever name a DAG has given it; or else of one that is named after its URI."""
+    from airflow.providers.common.compat.sdk import Asset
+
+    if hasattr(Asset, "ref"):
+        from airflow.sdk.exceptions import AirflowRuntimeError
+
+        try:
+            event.add(Asset.ref(uri=uri), extra)
+            return
+        except AirflowRuntimeError:
+            # No DAG names it.
+            pass
+    event.add(Asset(uri=uri), extra)
+
+
+def _file_uri(path: str) -> str:
+    from airflow_provider_milvus.rows.storage import without_secrets
+
+    # What stands for a query is no part of the file's name.
+    return without_secrets(path).replace("?…", "") if "://" in path else Path(path).absolute().as_uri()
+
+
+class AsGiven:
+    """Rows that Airflow's templates leave alone: text in them is data, and rendering would copy them all."""
+
+    def __init__(self, rows: Any) -> None:
+        self.rows = rows
+
+    def __repr__(self) -> str:
+        """What the web UI shows; the same at each parse, and no row."""
+        return f"{getattr(self.rows, '__qualname__', type(self.rows).__name__)}, as given in the DAG"
+
+
+def kept(rows: Any) -> Any:
+    """``rows`` as an operator keeps them."""
+    first = next(iter(rows), None) if isinstance(rows, (list, tuple)) else rows
+    is_template = isinstance(first, str) or hasattr(rows, "iter_references")
+    return rows if is_template else AsGiven(rows)
+
+
+def given(rows: Any) -> Any:
+    """What :func:`kept` was given, with its templates rendered."""
+    return rows.rows if isinstance(rows, AsGiven) else rows

@@ -11,12 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_milvus.arguments import name
 from airflow_provider_milvus.exceptions import MilvusImportError, MilvusInvalidArgumentError
-from airflow_provider_milvus.operators.base import result
+from airflow_provider_milvus.operators.base import MilvusWriteOperator, WatchedOperator, result
 from airflow_provider_milvus.operators.import_files import file_groups
 from airflow_provider_milvus.operators.prepare_import import MilvusPrepareImportOperator
-from airflow_provider_milvus.operators.retry_notes import RetryNotes
-from airflow_provider_milvus.operators.watched import WatchedOperator
-from airflow_provider_milvus.operators.writes import MilvusWriteOperator
+from airflow_provider_milvus.operators.run_notes import RetryNotes
 from airflow_provider_milvus.triggers.milvus import outcome, resumed_with
 
 if TYPE_CHECKING:

@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_milvus.arguments import name, one_of
 from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError
-from airflow_provider_milvus.operators.base import result
+from airflow_provider_milvus.operators.base import MilvusWriteOperator, result
 from airflow_provider_milvus.operators.indexes import MilvusCreateIndexOperator, MilvusDropIndexOperator
-from airflow_provider_milvus.operators.retry_notes import RetryNotes
+from airflow_provider_milvus.operators.run_notes import RetryNotes
 from airflow_provider_milvus.operators.swap_alias import MilvusSwapAliasOperator
-from airflow_provider_milvus.operators.writes import MilvusWriteOperator
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context

@@ -13,11 +13,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_milvus.arguments import name, whole_number
 from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError
-from airflow_provider_milvus.operators.base import result
+from airflow_provider_milvus.operators.base import MilvusWriteOperator, given, kept, result
 from airflow_provider_milvus.operators.checks import MilvusRecallCheckOperator, MilvusRowCountCheckOperator
-from airflow_provider_milvus.operators.given_rows import given, kept
-from airflow_provider_milvus.operators.retry_notes import RetryNotes
-from airflow_provider_milvus.operators.writes import MilvusWriteOperator
+from airflow_provider_milvus.operators.run_notes import RetryNotes
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context

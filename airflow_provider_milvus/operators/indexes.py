@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_milvus.arguments import name, one_of
 from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError
-from airflow_provider_milvus.operators.base import MilvusOperator, result
-from airflow_provider_milvus.operators.retry_notes import RetryNotes
-from airflow_provider_milvus.operators.watched import WatchedOperator
+from airflow_provider_milvus.operators.base import MilvusOperator, WatchedOperator, result
+from airflow_provider_milvus.operators.run_notes import RetryNotes
 from airflow_provider_milvus.triggers.milvus import outcome, resumed_with
 
 if TYPE_CHECKING:

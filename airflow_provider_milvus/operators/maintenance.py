@@ -12,10 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_milvus.arguments import name
 from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError, MilvusRefusedError
-from airflow_provider_milvus.operators.base import MilvusOperator, result
+from airflow_provider_milvus.operators.base import MilvusOperator, MilvusWriteOperator, WatchedOperator, result
 from airflow_provider_milvus.operators.snapshots import MilvusCreateSnapshotOperator, MilvusRestoreSnapshotOperator
-from airflow_provider_milvus.operators.watched import WatchedOperator
-from airflow_provider_milvus.operators.writes import MilvusWriteOperator
 from airflow_provider_milvus.triggers.milvus import outcome, resumed_with
 
 if TYPE_CHECKING:

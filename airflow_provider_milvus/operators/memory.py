@@ -17,10 +17,9 @@ from airflow_provider_milvus.exceptions import (
     MilvusTimeoutError,
     MilvusUnavailableError,
 )
-from airflow_provider_milvus.operators.base import MilvusOperator
+from airflow_provider_milvus.operators.base import MilvusOperator, WatchedOperator
 from airflow_provider_milvus.operators.reclaim import MilvusReclaimMemoryOperator
 from airflow_provider_milvus.operators.restore import MilvusRestoreLoadOperator
-from airflow_provider_milvus.operators.watched import WatchedOperator
 from airflow_provider_milvus.triggers.milvus import outcome, resumed_with
 
 if TYPE_CHECKING:

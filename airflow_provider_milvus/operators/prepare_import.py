@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_milvus.arguments import name, one_of, whole_number
 from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError
-from airflow_provider_milvus.operators.base import MilvusOperator
-from airflow_provider_milvus.operators.given_rows import given, kept
+from airflow_provider_milvus.operators.base import MilvusOperator, given, kept
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context

@@ -10,10 +10,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_milvus.arguments import name, one_of, whole_number
-from airflow_provider_milvus.operators.base import MilvusOperator, result
-from airflow_provider_milvus.operators.retry_notes import RetryNotes
-from airflow_provider_milvus.operators.watched import WatchedOperator
-from airflow_provider_milvus.operators.writes import MilvusWriteOperator
+from airflow_provider_milvus.operators.base import MilvusOperator, MilvusWriteOperator, WatchedOperator, result
+from airflow_provider_milvus.operators.run_notes import RetryNotes
 from airflow_provider_milvus.triggers.milvus import outcome, resumed_with
 
 if TYPE_CHECKING:

@@ -12,10 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_milvus.arguments import name, one_of, optional_seconds
 from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError
-from airflow_provider_milvus.operators.base import result
-from airflow_provider_milvus.operators.retry_notes import RetryNotes
-from airflow_provider_milvus.operators.watched import WatchedOperator
-from airflow_provider_milvus.operators.writes import MilvusWriteOperator
+from airflow_provider_milvus.operators.base import MilvusWriteOperator, WatchedOperator, result
+from airflow_provider_milvus.operators.run_notes import RetryNotes
 from airflow_provider_milvus.triggers.milvus import outcome, resumed_with
 
 if TYPE_CHECKING:

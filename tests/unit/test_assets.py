@@ -15,7 +15,7 @@ from airflow_provider_milvus.assets import collection_uri, convert_asset_to_open
 from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError
 from airflow_provider_milvus.get_provider_info import get_provider_info
 from airflow_provider_milvus.hooks.milvus import MilvusHook
-from airflow_provider_milvus.operators.writes import MilvusWriteOperator
+from airflow_provider_milvus.operators.base import MilvusWriteOperator
 
 DOCS = "milvus://vectors.example.com:19530/default/docs"
 HAS_NAMES = hasattr(Asset, "ref")

@@ -9,7 +9,7 @@ from typing import Any
 import airflow.providers.common.compat.sdk as sdk
 import pytest
 
-from airflow_provider_milvus.operators.retry_notes import RetryNotes
+from airflow_provider_milvus.operators.run_notes import RetryNotes
 
 
 @pytest.fixture
