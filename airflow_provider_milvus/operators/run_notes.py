@@ -1,9 +1,9 @@
 """What a run notes for its own retry and for the next run (``RunNotes``), or for its retries alone (``RetryNotes``).
 
 Airflow clears a task's XComs before a retry, so they cannot carry what an earlier try did. ``RunNotes`` are one Airflow
-Variable for each task. Several runs of a DAG may be under way at once, in a backfill for example, so each has ``RetryNotes`` of its own:
-Airflow 3.3 keeps them itself, as task state. Before, they are an Airflow Variable, deleted when the task has succeeded; that of
-a run which never succeeds stays.
+Variable for each task. Several runs of a DAG may be under way at once, in a backfill for example, so each has ``RetryNotes``
+of its own: Airflow 3.3 keeps them itself, as task state. Before, they are an Airflow Variable, deleted when the task has
+succeeded; that of a run which never succeeds stays.
 """
 
 from __future__ import annotations
