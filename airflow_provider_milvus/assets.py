@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, urlsplit
 
-from airflow_provider_milvus.arguments import name
+from airflow_provider_milvus.arguments import check_name
 from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def sanitize_uri(uri: SplitResult) -> SplitResult:
     if len(path) > 2:
         raise MilvusInvalidArgumentError(f"{uri.geturl()!r} has a path of more than two parts: write {_FORM}.")
     database, collection = path if len(path) == 2 else (DEFAULT_DATABASE, path[0])
-    checked = (name("the asset's database", database), name("the asset's collection", collection))
+    checked = (check_name("the asset's database", database), check_name("the asset's collection", collection))
     return SplitResult(SCHEME, f"{host}:{port or DEFAULT_PORT}", f"/{'/'.join(checked)}", "", "")
 
 

@@ -71,31 +71,10 @@ def get_provider_info() -> dict[str, Any]:
         "name": "Milvus",
         "description": "Milvus, the vector database: ingest, check, load, release and reclaim its collections.",
         "integrations": [{"integration-name": integration, "external-doc-url": "https://milvus.io/docs", "tags": ["software"]}],
-        "hooks": [{"integration-name": integration, "python-modules": [f"{package}.hooks.milvus"]}],
-        "operators": [
-            {
-                "integration-name": integration,
-                "python-modules": [
-                    f"{package}.operators.{each}"
-                    for each in (
-                        "bulk_import",
-                        "collection",
-                        "data",
-                        "maintenance",
-                        "memory",
-                        "memory_report",
-                        "restore",
-                        "window",
-                    )
-                ],
-            }
-        ],
-        "sensors": [
-            {"integration-name": integration, "python-modules": [f"{package}.sensors.demand", f"{package}.sensors.milvus"]}
-        ],
-        "triggers": [
-            {"integration-name": integration, "python-modules": [f"{package}.triggers.demand", f"{package}.triggers.milvus"]}
-        ],
+        **{
+            kind: [{"integration-name": integration, "python-modules": [f"{package}.{kind}.milvus"]}]
+            for kind in ("hooks", "operators", "sensors", "triggers")
+        },
         # 2.11 knows assets as datasets.
         "asset-uris": asset_uris(),
         "dataset-uris": asset_uris(),

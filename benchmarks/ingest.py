@@ -74,7 +74,7 @@ def measure(directory: Path, count: int) -> None:
 
 def speed(what: str, uri: str, given: list[dict[str, Any]]) -> None:
     from airflow_provider_milvus.client.lazy_pymilvus import import_pymilvus
-    from airflow_provider_milvus.operators.data import MilvusUpsertOperator
+    from airflow_provider_milvus.operators.milvus import MilvusUpsertOperator
 
     client = import_pymilvus().MilvusClient(uri, timeout=120, dedicated=True)
     connect(uri)
@@ -145,7 +145,7 @@ def memory() -> None:
 
 
 def peak_of(count: int) -> dict[str, float]:
-    from airflow_provider_milvus.operators.data import MilvusUpsertOperator
+    from airflow_provider_milvus.operators.milvus import MilvusUpsertOperator
     from dev.sample_rows import stream
 
     logging.disable(logging.WARNING)

@@ -41,7 +41,7 @@ def main() -> None:
 
 def measure(directory: Path) -> None:
     from airflow_provider_milvus.client.lazy_pymilvus import import_pymilvus
-    from airflow_provider_milvus.operators.memory import MilvusLoadCollectionOperator, MilvusReleaseCollectionOperator
+    from airflow_provider_milvus.operators.milvus import MilvusLoadCollectionOperator, MilvusReleaseCollectionOperator
     from benchmarks.machine import machine
     from dev.servers.standalone import standalone_server
 

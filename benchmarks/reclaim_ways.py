@@ -31,7 +31,7 @@ def plan(uri: str) -> int:
 
 def _reclaim(uri: str, *, dry_run: bool) -> dict[str, object]:
     os.environ["AIRFLOW_CONN_MILVUS_DEFAULT"] = json.dumps({"conn_type": "milvus", "extra": {"uri": uri}})
-    from airflow_provider_milvus.operators.reclaim import MilvusReclaimMemoryOperator
+    from airflow_provider_milvus.operators.milvus import MilvusReclaimMemoryOperator
 
     return MilvusReclaimMemoryOperator(task_id="reclaim", collections=f"{PREFIX}*", dry_run=dry_run).execute({})
 

@@ -20,18 +20,17 @@ from datetime import datetime, timedelta
 from airflow.providers.common.compat.sdk import DAG, AirflowFailException, ObjectStoragePath, Param, task
 
 from airflow_provider_milvus.hooks.milvus import MilvusHook
-from airflow_provider_milvus.operators.collection import (
+from airflow_provider_milvus.operators.milvus import (
     MilvusCreateCollectionOperator,
     MilvusCreateIndexOperator,
-    MilvusSwapAliasOperator,
-)
-from airflow_provider_milvus.operators.data import (
+    MilvusFlushOperator,
+    MilvusLoadCollectionOperator,
     MilvusRecallCheckOperator,
+    MilvusReclaimMemoryOperator,
     MilvusRowCountCheckOperator,
+    MilvusSwapAliasOperator,
     MilvusUpsertOperator,
 )
-from airflow_provider_milvus.operators.maintenance import MilvusFlushOperator
-from airflow_provider_milvus.operators.memory import MilvusLoadCollectionOperator, MilvusReclaimMemoryOperator
 
 SCHEMA = {
     "fields": [

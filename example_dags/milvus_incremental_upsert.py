@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 
 from airflow.providers.common.compat.sdk import DAG, ObjectStoragePath, Param, task
 
-from airflow_provider_milvus.operators.data import MilvusDeleteOperator, MilvusUpsertOperator
+from airflow_provider_milvus.operators.milvus import MilvusDeleteOperator, MilvusUpsertOperator
 
 HOUR = "{{ params.source }}/{{ logical_date.strftime('%Y%m%dT%H') }}"
 

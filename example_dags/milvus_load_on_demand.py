@@ -15,14 +15,14 @@ from typing import Any
 from airflow.providers.common.compat.sdk import DAG, Asset, task
 from airflow.sdk import AssetWatcher
 
-from airflow_provider_milvus.operators.memory import MilvusLoadCollectionOperator
-from airflow_provider_milvus.triggers.demand import MilvusDemandTrigger
+from airflow_provider_milvus.operators.milvus import MilvusLoadCollectionOperator
+from airflow_provider_milvus.triggers.milvus import MilvusDemandTrigger
 
 COLLECTIONS = ["docs"]
 
 wanted = Asset(
     "milvus_collection_wanted",
-    watchers=[AssetWatcher(name="searches_of_released", trigger=MilvusDemandTrigger(collection_names=COLLECTIONS))],
+    watchers=[AssetWatcher(name="searches_of_released", trigger=MilvusDemandTrigger(collections=COLLECTIONS))],
 )
 
 

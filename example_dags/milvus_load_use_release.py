@@ -13,7 +13,7 @@ from typing import Any
 from airflow.providers.common.compat.sdk import DAG, Param, task
 
 from airflow_provider_milvus.hooks.milvus import MilvusHook
-from airflow_provider_milvus.operators.memory import MilvusLoadCollectionOperator, MilvusReleaseCollectionOperator
+from airflow_provider_milvus.operators.milvus import MilvusLoadCollectionOperator, MilvusReleaseCollectionOperator
 
 COLLECTION = "{{ params.collection }}"
 

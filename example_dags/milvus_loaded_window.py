@@ -13,7 +13,7 @@ from typing import Any
 from airflow.providers.common.compat.sdk import DAG, Param, task
 
 from airflow_provider_milvus.hooks.milvus import MilvusHook
-from airflow_provider_milvus.operators.window import milvus_loaded
+from airflow_provider_milvus.operators.milvus import milvus_loaded
 
 COLLECTION = "{{ params.collection }}"
 

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 from airflow.providers.common.compat.sdk import DAG, Param
 
-from airflow_provider_milvus.operators.memory import MilvusReclaimMemoryOperator
+from airflow_provider_milvus.operators.milvus import MilvusReclaimMemoryOperator
 
 PATTERNS = {"type": "array", "items": {"type": "string", "minLength": 1}}
 OPTIONAL = {**PATTERNS, "type": ["null", "array"]}

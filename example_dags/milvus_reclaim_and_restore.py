@@ -12,7 +12,7 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import DAG, Param, task
 
-from airflow_provider_milvus.operators.memory import MilvusReclaimMemoryOperator, MilvusRestoreLoadOperator
+from airflow_provider_milvus.operators.milvus import MilvusReclaimMemoryOperator, MilvusRestoreLoadOperator
 
 
 @task.sensor(mode="reschedule", poke_interval=300, timeout=timedelta(days=1))

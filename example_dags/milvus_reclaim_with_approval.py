@@ -15,7 +15,7 @@ from typing import Any
 from airflow.providers.common.compat.sdk import DAG, Param, task
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 
-from airflow_provider_milvus.operators.memory import MilvusReclaimMemoryOperator
+from airflow_provider_milvus.operators.milvus import MilvusReclaimMemoryOperator
 
 PATTERNS = {"type": "array", "items": {"type": "string", "minLength": 1}}
 OPTIONAL = {**PATTERNS, "type": ["null", "array"]}

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from airflow.providers.common.compat.sdk import DAG, chain, task
 
 from airflow_provider_milvus.hooks.milvus import MilvusHook
-from airflow_provider_milvus.operators.memory import MilvusLoadCollectionOperator, MilvusReleaseCollectionOperator
+from airflow_provider_milvus.operators.milvus import MilvusLoadCollectionOperator, MilvusReleaseCollectionOperator
 from airflow_provider_milvus.sensors.milvus import MilvusLoadStateSensor
 
 COLLECTION = "customized_setup"

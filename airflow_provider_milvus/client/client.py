@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from airflow_provider_milvus.arguments import seconds
+from airflow_provider_milvus.arguments import check_seconds
 from airflow_provider_milvus.client.errors import explain, obstacle, unreachable
 from airflow_provider_milvus.client.flow import Call, Deadline, Flow, Method, Rest, Rpc, Step, drive, drive_async, steady
 from airflow_provider_milvus.client.lazy_pymilvus import import_pymilvus
@@ -77,7 +77,7 @@ class _Client:
         }
 
     def _limit(self, method: str, timeout: float | None) -> float:
-        limit = self.timeout if timeout is None else seconds("timeout", timeout)
+        limit = self.timeout if timeout is None else check_seconds("timeout", timeout)
         if limit > self.timeout:
             raise MilvusInvalidArgumentError(
                 f"{method}(timeout={limit:g}) is more than this client's {self.timeout:g} s: use MilvusHook(timeout={limit:g})."

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseHook
 
-from airflow_provider_milvus.arguments import name, optional_seconds
+from airflow_provider_milvus.arguments import check_name, check_seconds
 from airflow_provider_milvus.exceptions import MilvusConfigurationError, MilvusError
 
 if TYPE_CHECKING:
@@ -53,8 +53,8 @@ class MilvusHook(BaseHook):
     ) -> None:
         super().__init__()
         self.milvus_conn_id = milvus_conn_id
-        self.database = database if database is None else name("database", database)
-        self.timeout = optional_seconds("timeout", timeout)
+        self.database = database if database is None else check_name("database", database)
+        self.timeout = None if timeout is None else check_seconds("timeout", timeout)
         self._settings: ConnectionSettings | None = None
 
     @property

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from urllib.parse import unquote, urlsplit
 
-from airflow_provider_milvus.arguments import seconds
+from airflow_provider_milvus.arguments import check_seconds
 from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError
 from airflow_provider_milvus.metrics.endpoints import Endpoints
 from airflow_provider_milvus.metrics.prometheus import Prometheus
@@ -31,7 +31,7 @@ def metrics_source(url: str, *, matchers: str | None = "", timeout: float = 10.0
     :param timeout: seconds for each answer, connecting included.
     :raises MilvusInvalidArgumentError: what can never work.
     """
-    limit = seconds("timeout", timeout)
+    limit = check_seconds("timeout", timeout)
     found = [_address(each.strip()) for each in url.split(",")] if isinstance(url, str) else []
     pages = sum(each.url.endswith("/metrics") for each in found)
     if pages != len(found) or not found:

@@ -3,16 +3,32 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from airflow.providers.common.compat.sdk import AssetAlias, BaseOperator, conf
+from airflow.providers.common.compat.sdk import AssetAlias, BaseOperator, XComArg, conf
 
-from airflow_provider_milvus.arguments import optional_seconds, seconds
+from airflow_provider_milvus.arguments import (
+    Argument,
+    HasArguments,
+    OptionalArgument,
+    check_flag,
+    check_name,
+    check_seconds,
+    check_text,
+    is_nothing,
+    refers,
+)
 from airflow_provider_milvus.hooks.milvus import MilvusHook
-from airflow_provider_milvus.triggers.milvus import MilvusConditionTrigger
+from airflow_provider_milvus.triggers.milvus import BACKSTOP, MilvusConditionTrigger
+
+try:
+    from airflow.sdk.definitions._internal.mixins import ResolveMixin
+except ImportError:  # Airflow 2
+    from airflow.utils.mixins import ResolveMixin  # type: ignore[no-redef]
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -22,21 +38,23 @@ if TYPE_CHECKING:
     from airflow_provider_milvus.conditions import Condition, Observation
 
 
-BACKSTOP = timedelta(seconds=30)
-"""The trigger ends by itself and says what it saw; Airflow's own timeout comes later, where no triggerer runs."""
+HOUR = 3600.0
+"""Seconds for work that is waited for, unless the DAG says otherwise."""
 
 
-class MilvusOperator(BaseOperator):
+class MilvusOperator(HasArguments, BaseOperator):
     """Base of the operators.
 
     :param milvus_conn_id: the connection, of type ``milvus``. (templated)
-    :param database: the database; None: the connection's. (templated)
-    :param timeout: seconds for the whole operation, connecting and waiting included; None: the connection's ``timeout``
-        (60 by default).
-    :raises MilvusInvalidArgumentError: a timeout that is not a positive number, when the DAG is parsed.
+    :param database: the database; left out: the connection's. (templated)
+    :param timeout: seconds for the whole operation, connecting and waiting included; left out: the connection's ``timeout``
+        (60 by default). (templated)
+    :raises MilvusInvalidArgumentError: an argument that can never work, when the DAG is parsed or the task renders it.
     """
 
-    template_fields: Sequence[str] = ("milvus_conn_id", "database")
+    milvus_conn_id = Argument(check_text)
+    database = OptionalArgument(check_name, widens=True)
+    timeout = OptionalArgument(check_seconds)
     ui_color = "#d7f0fb"
 
     def __init__(
@@ -44,21 +62,28 @@ class MilvusOperator(BaseOperator):
         *,
         milvus_conn_id: str = MilvusHook.default_conn_name,
         database: str | None = None,
-        timeout: float | None = None,
+        timeout: float | timedelta | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.begin_arguments(kwargs.get("default_args"))
         self.milvus_conn_id = milvus_conn_id
         self.database = database
-        self.timeout = optional_seconds("timeout", timeout)
+        self.timeout = timeout
 
     def hook(self) -> MilvusHook:
+        self.refuse_unrendered()
         return MilvusHook(self.milvus_conn_id, self.database, self.timeout)
 
 
 def result(hook: MilvusHook, collection: str, began: float, **more: Any) -> dict[str, Any]:
     """What an operator returns: small and JSON-safe. ``began`` is in seconds since the epoch."""
     return {"collection": collection, "database": hook.settings.database, **more, "seconds": round(time.time() - began, 3)}
+
+
+def known(**values: Any) -> dict[str, Any]:
+    """Those that are known: a result has no key for what does not apply."""
+    return {key: value for key, value in values.items() if value is not None}
 
 
 class WatchedOperator(MilvusOperator):
@@ -68,26 +93,32 @@ class WatchedOperator(MilvusOperator):
     the trigger's ``event``, which brings ``submitted`` back.
 
     :param collection_name: the collection. (templated)
-    :param poll_interval: seconds between two looks, at most; the worker looks more often at the beginning.
-    :param stall_timeout: fail when nothing moves for so many seconds; None: only ``timeout`` ends it.
-    :param deferrable: wait in the triggerer. Default: ``[operators] default_deferrable``.
+    :param timeout: seconds for the whole operation, connecting and waiting included. (templated)
+    :param poll_interval: seconds between two looks, at most; the worker looks more often at the beginning. (templated)
+    :param stall_timeout: fail when nothing moves for this number of seconds; left out: only ``timeout`` ends it. (templated)
+    :param deferrable: wait in the triggerer. Default: ``[operators] default_deferrable``. (templated)
     """
 
-    template_fields: Sequence[str] = (*MilvusOperator.template_fields, "collection_name")
+    timeout = Argument(check_seconds)
+    collection_name = Argument(check_name)
+    poll_interval = Argument(check_seconds)
+    stall_timeout = OptionalArgument(check_seconds)
+    deferrable = Argument(check_flag)
 
     def __init__(
         self,
         *,
         collection_name: str,
-        poll_interval: float = 2.0,
-        stall_timeout: float | None = None,
+        timeout: float | timedelta = HOUR,
+        poll_interval: float | timedelta = 2.0,
+        stall_timeout: float | timedelta | None = None,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(timeout=timeout, **kwargs)
         self.collection_name = collection_name
-        self.poll_interval = seconds("poll_interval", poll_interval)
-        self.stall_timeout = optional_seconds("stall_timeout", stall_timeout)
+        self.poll_interval = poll_interval
+        self.stall_timeout = stall_timeout
         self.deferrable = deferrable
 
     def watch(self, client: BoundedClient, condition: Condition, deadline: Deadline) -> Observation:
@@ -238,7 +269,7 @@ def _file_uri(path: str) -> str:
 
 
 class AsGiven:
-    """Rows that Airflow's templates leave alone: text in them is data, and rendering would copy them all."""
+    """Rows that Airflow's templates leave alone: text in them is data, and rendering would copy all of it."""
 
     def __init__(self, rows: Any) -> None:
         self.rows = rows
@@ -248,13 +279,47 @@ class AsGiven:
         return f"{getattr(self.rows, '__qualname__', type(self.rows).__name__)}, as given in the DAG"
 
 
+class ToResolve(AsGiven, ResolveMixin):
+    """Rows with parts that stand for something else, which alone are resolved when the task runs.
+
+    They are other tasks' outputs, wherever they stand in a list or a dict; paths beside other things in a list; and the
+    arguments of a ``functools.partial``.
+    """
+
+    def iter_references(self) -> Iterator[tuple[Any, str]]:
+        """Other tasks' outputs in the rows: Airflow makes those tasks upstream of this one."""
+        is_partial = isinstance(self.rows, partial)
+        yield from XComArg.iter_xcom_references([self.rows.args, self.rows.keywords] if is_partial else self.rows)
+
+    def resolve(self, context: Context, include_xcom: bool = True) -> AsGiven:
+        """The same rows with these parts resolved."""
+        render = context["task"].render_template
+        if isinstance(self.rows, partial):
+            return AsGiven(partial(self.rows.func, *render(self.rows.args, context), **render(self.rows.keywords, context)))
+        rows = self.rows
+        if isinstance(rows, (list, tuple)):
+            rows = [render(row, context) if isinstance(row, str) else row for row in rows]
+        return AsGiven(_resolved(rows, context))
+
+
+def _resolved(value: Any, context: Context) -> Any:
+    if isinstance(value, ResolveMixin):
+        return value.resolve(context)
+    if isinstance(value, (list, tuple)):
+        return [_resolved(item, context) for item in value]
+    return {key: _resolved(item, context) for key, item in value.items()} if isinstance(value, dict) else value
+
+
 def kept(rows: Any) -> Any:
-    """``rows`` as an operator keeps them."""
-    first = next(iter(rows), None) if isinstance(rows, (list, tuple)) else rows
-    is_template = isinstance(first, str) or hasattr(rows, "iter_references")
-    return rows if is_template else AsGiven(rows)
+    """``rows`` as an operator keeps them: paths and another task's output are templates."""
+    if isinstance(rows, (str, AsGiven)) or is_nothing(rows) or hasattr(rows, "iter_references"):
+        return rows
+    texts = [isinstance(row, str) for row in rows] if isinstance(rows, (list, tuple)) else [False]
+    if all(texts):
+        return rows
+    return ToResolve(rows) if any(texts) or isinstance(rows, partial) or refers(rows) else AsGiven(rows)
 
 
 def given(rows: Any) -> Any:
-    """What :func:`kept` was given, with its templates rendered."""
+    """What :func:`kept` was given, with its references resolved."""
     return rows.rows if isinstance(rows, AsGiven) else rows

@@ -6,14 +6,21 @@ What it does is in ``imports/`` and ``bulk_import/condition.py``, imported when 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_milvus.arguments import name
-from airflow_provider_milvus.exceptions import MilvusImportError, MilvusInvalidArgumentError
+from airflow_provider_milvus.arguments import (
+    Argument,
+    OptionalArgument,
+    check_files,
+    check_flag,
+    check_mapping,
+    check_name,
+    check_text,
+    read_files,
+)
+from airflow_provider_milvus.exceptions import MilvusImportError
 from airflow_provider_milvus.operators.base import MilvusWriteOperator, WatchedOperator, result
-from airflow_provider_milvus.operators.import_files import file_groups
-from airflow_provider_milvus.operators.prepare_import import MilvusPrepareImportOperator
 from airflow_provider_milvus.operators.run_notes import RetryNotes
 from airflow_provider_milvus.triggers.milvus import outcome, resumed_with
 
@@ -27,9 +34,6 @@ if TYPE_CHECKING:
     from airflow_provider_milvus.conditions import Condition
     from airflow_provider_milvus.hooks.milvus import MilvusHook
 
-__all__ = ["MilvusBulkImportOperator", "MilvusPrepareImportOperator"]
-
-DEFAULT_TIMEOUT = 3600.0
 STAGES = ("import", "index", "refresh")
 
 
@@ -71,13 +75,14 @@ class MilvusBulkImportOperator(WatchedOperator, MilvusWriteOperator):
     :raises MilvusTimeoutError: it did not end in time; the server goes on with it, and a retry attaches to it.
     """
 
-    template_fields: Sequence[str] = (
-        *WatchedOperator.template_fields,
-        "files",
-        "partition_name",
-        "options",
-        "storage_conn_id",
-    )
+    files = Argument(check_files, empty_list="given")
+    partition_name = OptionalArgument(check_name)
+    options = OptionalArgument(check_mapping)
+    storage_conn_id = OptionalArgument(check_text)
+    wait_for_index = Argument(check_flag)
+    refresh = Argument(check_flag)
+    probe = Argument(check_flag)
+    reattach = Argument(check_flag)
 
     def __init__(
         self,
@@ -90,10 +95,9 @@ class MilvusBulkImportOperator(WatchedOperator, MilvusWriteOperator):
         refresh: bool = True,
         probe: bool = True,
         reattach: bool = True,
-        timeout: float | None = DEFAULT_TIMEOUT,
         **kwargs: Any,
     ) -> None:
-        super().__init__(timeout=timeout, **kwargs)
+        super().__init__(**kwargs)
         self.files = files
         self.partition_name = partition_name
         self.options = options
@@ -105,9 +109,9 @@ class MilvusBulkImportOperator(WatchedOperator, MilvusWriteOperator):
         self._job_ids: list[str] = []
 
     def execute(self, context: Context) -> dict[str, Any]:
-        given, began, hook = name("collection_name", self.collection_name), time.time(), self.hook()
+        given, began, hook = self.collection_name, time.time(), self.hook()
         target = self._target(hook, given)
-        files = file_groups("files", self.files, as_urls=target.object_urls)
+        files = read_files("files", self.files, as_urls=target.object_urls)
         with hook.client() as client:
             deadline = hook.deadline()
             collection, submission = client.run(self._submitted(target, files, RetryNotes(context)), deadline)
@@ -144,12 +148,10 @@ class MilvusBulkImportOperator(WatchedOperator, MilvusWriteOperator):
         from airflow_provider_milvus.bulk_import.job import Target
 
         options = self.options or {}
-        if not isinstance(options, Mapping):
-            raise MilvusInvalidArgumentError(f"options must be a dict, not {type(options).__name__}.")
         storage = _storage(self.storage_conn_id) if self.storage_conn_id else {}
         return Target(
             collection,
-            name("partition_name", self.partition_name) if self.partition_name else "",
+            self.partition_name or "",
             {str(key): str(value) for key, value in options.items()},
             object_urls=bool(hook.settings.cloud or storage),
             storage=storage,

@@ -5,20 +5,64 @@ They only read. A check that does not hold fails the task, so that nothing downs
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_milvus.arguments import name, names, seconds, whole_number
+from airflow_provider_milvus.arguments import (
+    Argument,
+    OptionalArgument,
+    check_filter,
+    check_mapping,
+    check_name,
+    check_names,
+    check_number,
+    check_seconds,
+    check_whole_number,
+    number,
+    take_any,
+    whole_number,
+)
 from airflow_provider_milvus.exceptions import MilvusCheckError, MilvusInvalidArgumentError
-from airflow_provider_milvus.operators.base import MilvusOperator
+from airflow_provider_milvus.operators.base import HOUR, MilvusOperator, known
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_milvus.client.flow import Flow
     from airflow_provider_milvus.recall.measure import Recall
+
+
+MOST_NEIGHBOURS = 16_383
+"""A server gives at most 16,384, and a row that is searched for is one of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """Rows, or a share of the number that is expected."""
+
+    rows: int = 0
+    share: float | None = None
+
+    def of(self, expected: int) -> float:
+        return self.rows if self.share is None else expected * self.share
+
+    def __str__(self) -> str:
+        if self.share is None:
+            return f" ± {self.rows}" if self.rows else ""
+        return f" ± {self.share * 100:g} %"
+
+
+def read_tolerance(argument: str, value: Any) -> Tolerance:
+    """Rows, or a share such as ``"1%"``."""
+    if isinstance(value, Tolerance):
+        return value
+    text = str(value).strip()
+    if text.endswith("%"):
+        return Tolerance(share=check_number(argument, text[:-1], most=100.0) / 100)
+    return Tolerance(check_whole_number(argument, value))
 
 
 class MilvusRowCountCheckOperator(MilvusOperator):
@@ -44,16 +88,14 @@ class MilvusRowCountCheckOperator(MilvusOperator):
     :raises MilvusInvalidArgumentError: ``collection_name`` and ``same_as`` are the same collection, or a number is none.
     """
 
-    template_fields: Sequence[str] = (
-        *MilvusOperator.template_fields,
-        "collection_name",
-        "equal_to",
-        "at_least",
-        "same_as",
-        "tolerance",
-        "filter_params",
-        "partition_names",
-    )
+    collection_name = Argument(check_name)
+    equal_to = OptionalArgument(whole_number())
+    at_least = OptionalArgument(whole_number())
+    same_as = OptionalArgument(check_name)
+    tolerance = Argument(read_tolerance)
+    filter = OptionalArgument(check_filter, widens=True, templated=False)
+    filter_params = OptionalArgument(check_mapping)
+    partition_names = OptionalArgument(check_names, widens=True, nothing="*")
 
     def __init__(
         self,
@@ -63,17 +105,12 @@ class MilvusRowCountCheckOperator(MilvusOperator):
         at_least: int | str | None = None,
         same_as: str | None = None,
         tolerance: int | str = 0,
-        filter: str = "",
+        filter: str | None = None,
         filter_params: Mapping[str, Any] | None = None,
         partition_names: str | Sequence[str] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        given = {"equal_to": equal_to, "at_least": at_least, "same_as": same_as}
-        if sum(each is not None for each in given.values()) != 1:
-            raise MilvusInvalidArgumentError(f"Give exactly one of {', '.join(given)}.")
-        if at_least is not None and tolerance != 0:
-            raise MilvusInvalidArgumentError("tolerance has no meaning with at_least: ask for fewer.")
         self.collection_name = collection_name
         self.equal_to = equal_to
         self.at_least = at_least
@@ -82,22 +119,20 @@ class MilvusRowCountCheckOperator(MilvusOperator):
         self.filter = filter
         self.filter_params = filter_params
         self.partition_names = partition_names
+        expectations = ("equal_to", "at_least", "same_as")
+        if sum(map(self.is_given, expectations)) != 1:
+            raise self.wrong(f"Give exactly one of {', '.join(expectations)}.")
+        if self.is_given("at_least") and tolerance != 0:
+            raise self.wrong("tolerance has no meaning with at_least: ask for fewer.")
 
     def execute(self, context: Context) -> dict[str, Any]:
         from airflow_provider_milvus.server.filters import render
 
         began, hook = time.time(), self.hook()
-        tolerance = _Tolerance(self.tolerance)
-        given = None
-        if self.at_least is not None:
-            given = whole_number("at_least", self.at_least)
-        elif self.equal_to is not None:
-            given = whole_number("equal_to", self.equal_to)
+        tolerance = self.tolerance
+        given = self.equal_to if self.at_least is None else self.at_least
         counting = self._count(
-            name("collection_name", self.collection_name),
-            None if self.same_as is None else name("same_as", self.same_as),
-            render(self.filter, self.filter_params),
-            [] if self.partition_names is None else names("partition_names", self.partition_names),
+            self.collection_name, self.same_as, render(self.filter or "", self.filter_params), self.partition_names or []
         )
         with hook.client() as client:
             collection, found, other = client.run(counting, hook.deadline())
@@ -109,7 +144,7 @@ class MilvusRowCountCheckOperator(MilvusOperator):
             "expected": wanted,
             "difference": found - wanted,
             "seconds": round(time.time() - began, 3),
-            **({"same_as": self.same_as} if self.same_as is not None else {}),
+            **known(same_as=self.same_as),
         }
         holds = found >= wanted if self.at_least is not None else abs(found - wanted) <= tolerance.of(wanted)
         words = self._words(collection, found, wanted, tolerance)
@@ -131,7 +166,7 @@ class MilvusRowCountCheckOperator(MilvusOperator):
         found = yield from row_count(real, filter, partitions)
         return real, found, (yield from row_count(other, filter, partitions))
 
-    def _words(self, collection: str, found: int, wanted: int, tolerance: _Tolerance) -> str:
+    def _words(self, collection: str, found: int, wanted: int, tolerance: Tolerance) -> str:
         matching = f" that match {self.filter!r}" if self.filter else ""
         compared = f"at least {wanted}" if self.at_least is not None else f"{wanted}{tolerance}"
         source = f", as many as {self.same_as!r}" if self.same_as is not None else ""
@@ -153,7 +188,7 @@ class MilvusRecallCheckOperator(MilvusOperator):
     ``p95_ms``, ``p99_ms``, ``worst`` (the keys of up to 5 queries that found the least) and ``seconds``.
 
     :param collection_name: the collection, or an alias of it; loaded. (templated)
-    :param vector_field: the vector field; None: the only one. (templated)
+    :param field_name: the vector field; None: the only one. (templated)
     :param sample: how many stored vectors to search for, at most.
     :param k: how many neighbours.
     :param floor: the least recall, from 0 to 1. (templated)
@@ -168,60 +203,59 @@ class MilvusRecallCheckOperator(MilvusOperator):
     :raises MilvusUnsupportedError: the vectors are sparse, or the metric is one that brute force is not written for.
     """
 
-    template_fields: Sequence[str] = (
-        *MilvusOperator.template_fields,
-        "collection_name",
-        "vector_field",
-        "floor",
-        "search_params",
-        "latency_ceiling_ms",
-    )
+    timeout = Argument(check_seconds)
+    collection_name = Argument(check_name)
+    field_name = OptionalArgument(check_name)
+    sample = Argument(whole_number())
+    k = Argument(whole_number(1, MOST_NEIGHBOURS))
+    floor = Argument(number(1.0))
+    search_params = OptionalArgument(check_mapping)
+    latency_ceiling_ms = OptionalArgument(number())
+    queries = OptionalArgument(take_any)
+    seed = OptionalArgument(whole_number())
 
     def __init__(
         self,
         *,
         collection_name: str,
-        vector_field: str | None = None,
+        field_name: str | None = None,
         sample: int = 100,
         k: int = 10,
         floor: float | str = 0.95,
         search_params: Mapping[str, Any] | None = None,
         latency_ceiling_ms: float | str | None = None,
-        queries: Sequence[Sequence[float]] = (),
+        queries: Sequence[Sequence[float]] | None = None,
         seed: int | None = None,
-        timeout: float = 600.0,
+        timeout: float | timedelta = HOUR,
         **kwargs: Any,
     ) -> None:
-        super().__init__(timeout=seconds("timeout", timeout), **kwargs)
+        super().__init__(timeout=timeout, **kwargs)
         self.collection_name = collection_name
-        self.vector_field = vector_field
-        self.sample = whole_number("sample", sample)
-        self.k = whole_number("k", k)
-        if not 1 <= self.k <= MOST_NEIGHBOURS:
-            raise MilvusInvalidArgumentError(f"k must be from 1 to {MOST_NEIGHBOURS}, not {k!r}.")
-        if not self.sample and not queries:
-            raise MilvusInvalidArgumentError("sample is 0 and there are no queries: there is nothing to search for.")
+        self.field_name = field_name
+        self.sample = sample
+        self.k = k
         self.floor = floor
         self.search_params = search_params
         self.latency_ceiling_ms = latency_ceiling_ms
         self.queries = queries
+        if sample == 0 and queries is None:
+            raise self.wrong("sample is 0 and there are no queries: there is nothing to search for.")
         self.seed = seed
 
     def execute(self, context: Context) -> dict[str, Any]:
         from airflow_provider_milvus.recall.measure import measure
 
         began, hook = time.time(), self.hook()
-        if self.search_params is not None and not isinstance(self.search_params, Mapping):
-            raise MilvusInvalidArgumentError(f"search_params must be a dict, not {self.search_params!r}.")
-        floor = _number("floor", self.floor, most=1.0)
-        ceiling = None if self.latency_ceiling_ms is None else _number("latency_ceiling_ms", self.latency_ceiling_ms)
+        floor, ceiling = self.floor, self.latency_ceiling_ms
+        if not self.sample and self.queries is None:
+            raise self.wrong("sample is 0 and there are no queries: there is nothing to search for.")
         measuring = measure(
-            name("collection_name", self.collection_name),
-            vector_field=None if self.vector_field is None else name("vector_field", self.vector_field),
+            self.collection_name,
+            vector_field=self.field_name,
             sample=self.sample,
             k=self.k,
             search_params=self.search_params,
-            queries=self.queries,
+            queries=self.queries or (),
             seed=self.seed,
             report=self.log.info,
         )
@@ -241,38 +275,6 @@ class MilvusRecallCheckOperator(MilvusOperator):
             )
         self.log.info("The recall check holds: %s.", words)
         return result
-
-
-MOST_NEIGHBOURS = 16_383
-"""A server gives at most 16,384, and a row that is searched for is one of them."""
-
-
-def _number(argument: str, value: Any, most: float = math.inf) -> float:
-    try:
-        number = float(value) if not isinstance(value, bool) else math.nan
-    except (TypeError, ValueError):
-        number = math.nan
-    if not 0 <= number <= most:
-        limit = f" to {most:g}" if most < math.inf else " on"
-        raise MilvusInvalidArgumentError(f"{argument} must be a number from 0{limit}, not {value!r}.")
-    return number
-
-
-class _Tolerance:
-    """Rows, or a share of the number that is expected."""
-
-    def __init__(self, value: Any) -> None:
-        text = str(value).strip()
-        self._share = _number("tolerance", text[:-1], most=100.0) / 100 if text.endswith("%") else None
-        self._rows = whole_number("tolerance", value) if self._share is None else 0
-
-    def of(self, expected: int) -> float:
-        return self._rows if self._share is None else expected * self._share
-
-    def __str__(self) -> str:
-        if self._share is None:
-            return f" ± {self._rows}" if self._rows else ""
-        return f" ± {self._share * 100:g} %"
 
 
 def _result(database: str, measured: Recall, began: float) -> dict[str, Any]:

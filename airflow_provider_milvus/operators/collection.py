@@ -1,8 +1,4 @@
-"""Operators for whole collections: create and drop.
-
-What they do is in ``server/collections.py``, imported when a task runs: a DAG file pays only for this one. Those for
-indexes and aliases, at home in files beside this one, can be imported from here as well.
-"""
+"""Operators for whole collections: create and drop. What they do is in ``server/collections.py``, imported when a task runs."""
 
 from __future__ import annotations
 
@@ -11,25 +7,24 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_milvus.arguments import name, one_of
+from airflow_provider_milvus.arguments import (
+    Argument,
+    OptionalArgument,
+    check_flag,
+    check_name,
+    check_text,
+    one_of,
+    take_any,
+    whole_number,
+)
 from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError
 from airflow_provider_milvus.operators.base import MilvusWriteOperator, result
-from airflow_provider_milvus.operators.indexes import MilvusCreateIndexOperator, MilvusDropIndexOperator
 from airflow_provider_milvus.operators.run_notes import RetryNotes
-from airflow_provider_milvus.operators.swap_alias import MilvusSwapAliasOperator
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_milvus.schema.definition import Definition
-
-__all__ = [
-    "MilvusCreateCollectionOperator",
-    "MilvusCreateIndexOperator",
-    "MilvusDropCollectionOperator",
-    "MilvusDropIndexOperator",
-    "MilvusSwapAliasOperator",
-]
 
 
 class MilvusCreateCollectionOperator(MilvusWriteOperator):
@@ -55,24 +50,23 @@ class MilvusCreateCollectionOperator(MilvusWriteOperator):
     :param if_exists: ``"fail"``; ``"skip"``: leave it as it is, with the indexes it has; ``"check"``: compare it, fail with
         each difference, and create only indexes that are missing; ``"replace"``: drop it, **with all rows**, and make it anew,
         after the server has taken the new definition under another name.
-    :param allow_aliased: let ``"replace"`` drop a collection that has an alias, which loses it.
+    :param drop_aliased: let ``"replace"`` drop a collection that has an alias, which loses it.
     :raises MilvusInvalidArgumentError: the definition can never work. Nothing was sent.
     :raises MilvusRefusedError: it exists, is aliased, or its name is an alias. Nothing was changed.
     :raises MilvusSchemaDriftError: it exists and differs. Nothing was changed.
     :raises MilvusUnsupportedError: the server does not know what is asked for. Nothing was changed.
     """
 
-    template_fields: Sequence[str] = (
-        *MilvusWriteOperator.template_fields,
-        "collection_name",
-        "schema",
-        "indexes",
-        "properties",
-        "num_shards",
-        "num_partitions",
-        "consistency_level",
-        "description",
-    )
+    collection_name = Argument(check_name)
+    schema = Argument(take_any)
+    indexes = OptionalArgument(take_any)
+    properties = OptionalArgument(take_any)
+    num_shards = OptionalArgument(whole_number(1))
+    num_partitions = OptionalArgument(whole_number(1))
+    consistency_level = OptionalArgument(one_of("Strong", "Session", "Bounded", "Eventually"))
+    description = OptionalArgument(check_text)
+    if_exists = Argument(one_of("fail", "skip", "check", "replace"))
+    drop_aliased = Argument(check_flag)
     template_ext: Sequence[str] = (".json", ".yaml", ".yml")
     template_fields_renderers: ClassVar[dict[str, str]] = {"schema": "py", "indexes": "py", "properties": "py"}
 
@@ -88,7 +82,7 @@ class MilvusCreateCollectionOperator(MilvusWriteOperator):
         consistency_level: str | None = None,
         description: str | None = None,
         if_exists: str = "fail",
-        allow_aliased: bool = False,
+        drop_aliased: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -100,8 +94,8 @@ class MilvusCreateCollectionOperator(MilvusWriteOperator):
         self.num_partitions = num_partitions
         self.consistency_level = consistency_level
         self.description = description
-        self.if_exists = one_of("if_exists", if_exists, ("fail", "skip", "check", "replace"))
-        self.allow_aliased = allow_aliased
+        self.if_exists = if_exists
+        self.drop_aliased = drop_aliased
 
     def _wanted(self) -> Definition:
         from airflow_provider_milvus.schema.definition import Definition
@@ -129,7 +123,7 @@ class MilvusCreateCollectionOperator(MilvusWriteOperator):
                     wanted,
                     if_exists=self.if_exists,
                     created_by=_made_by(context, notes),
-                    allow_aliased=self.allow_aliased,
+                    allow_aliased=self.drop_aliased,
                     report=self.log.info,
                 ),
                 hook.deadline(),
@@ -155,32 +149,34 @@ class MilvusDropCollectionOperator(MilvusWriteOperator):
 
     :param collection_name: the collection itself, not an alias. (templated)
     :param if_missing: ``"fail"`` or ``"skip"``. A missing database always fails.
-    :param allow_aliased: also drop a collection that has an alias. Milvus drops the alias with it, and every search through
+    :param drop_aliased: also drop a collection that has an alias. Milvus drops the alias with it, and every search through
         it fails.
     :raises MilvusRefusedError: the name is an alias, or the collection has one. Nothing was changed.
     :raises MilvusCollectionNotFoundError, MilvusDatabaseNotFoundError: it does not exist.
     :raises MilvusTimeoutError: it was not seen to go in time; the server may still drop it.
     """
 
-    template_fields: Sequence[str] = (*MilvusWriteOperator.template_fields, "collection_name")
+    collection_name = Argument(check_name)
+    if_missing = Argument(one_of("fail", "skip"))
+    drop_aliased = Argument(check_flag)
 
-    def __init__(self, *, collection_name: str, if_missing: str = "fail", allow_aliased: bool = False, **kwargs: Any) -> None:
+    def __init__(self, *, collection_name: str, if_missing: str = "fail", drop_aliased: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.collection_name = collection_name
-        self.if_missing = one_of("if_missing", if_missing, ("fail", "skip"))
-        self.allow_aliased = allow_aliased
+        self.if_missing = if_missing
+        self.drop_aliased = drop_aliased
 
     def execute(self, context: Context) -> dict[str, Any]:
         from airflow_provider_milvus.server import collections
 
-        wanted, began, hook = name("collection_name", self.collection_name), time.time(), self.hook()
+        wanted, began, hook = self.collection_name, time.time(), self.hook()
         notes = RetryNotes(context)
         begun = notes.read().get("dropping") == wanted
         with hook.client() as client:
             dropped = client.run(
                 collections.drop(
                     wanted,
-                    allow_aliased=self.allow_aliased,
+                    allow_aliased=self.drop_aliased,
                     skip_if_missing=self.if_missing == "skip" or begun,
                     noting=lambda: notes.write({"dropping": wanted}),
                     report=self.log.info,

@@ -8,13 +8,24 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_milvus.arguments import name, whole_number
-from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError
-from airflow_provider_milvus.operators.base import MilvusWriteOperator, given, kept, result
-from airflow_provider_milvus.operators.checks import MilvusRecallCheckOperator, MilvusRowCountCheckOperator
+from airflow_provider_milvus.arguments import (
+    Argument,
+    OptionalArgument,
+    check_filter,
+    check_flag,
+    check_keys,
+    check_mapping,
+    check_name,
+    check_on_bad_row,
+    check_seconds,
+    take_any,
+    whole_number,
+)
+from airflow_provider_milvus.operators.base import HOUR, MilvusWriteOperator, given, kept, known, result
 from airflow_provider_milvus.operators.run_notes import RetryNotes
 
 if TYPE_CHECKING:
@@ -22,30 +33,23 @@ if TYPE_CHECKING:
 
     from airflow_provider_milvus.ingest.run import Wanted
 
-__all__ = [
-    "MilvusDeleteOperator",
-    "MilvusInsertOperator",
-    "MilvusRecallCheckOperator",
-    "MilvusRowCountCheckOperator",
-    "MilvusUpsertOperator",
-]
-
 BATCH_ROWS = 5_000
 BATCH_BYTES = 16 << 20
-IN_FLIGHT = 2
+PARALLEL = 2
 """On Milvus 2.3.5, batches of 1,000 to 10,000 rows of 384 dimensions, and one to three at once, differed less than the noise.
 gRPC's limit for one call is 64 MB."""
 MOST_BYTES = 60 << 20
 
 
 class _WriteRowsOperator(MilvusWriteOperator):
-    template_fields: Sequence[str] = (
-        *MilvusWriteOperator.template_fields,
-        "collection_name",
-        "rows",
-        "partition_name",
-        "on_bad_row",
-    )
+    timeout = Argument(check_seconds)
+    collection_name = Argument(check_name)
+    rows = Argument(take_any, empty_list="given")
+    partition_name = OptionalArgument(check_name)
+    batch_rows = Argument(whole_number(1, 1_000_000))
+    batch_bytes = Argument(whole_number(1, MOST_BYTES))
+    max_parallel = Argument(whole_number(1, 16))
+    on_bad_row = Argument(check_on_bad_row)
     # A generator cannot be copied, and Airflow copies operators.
     shallow_copy_attrs: Sequence[str] = ("rows",)
 
@@ -59,25 +63,25 @@ class _WriteRowsOperator(MilvusWriteOperator):
         partition_name: str | None = None,
         batch_rows: int = BATCH_ROWS,
         batch_bytes: int = BATCH_BYTES,
-        max_in_flight: int = IN_FLIGHT,
+        max_parallel: int = PARALLEL,
         on_bad_row: Any = "fail",
-        timeout: float = 3600.0,
+        timeout: float | timedelta = HOUR,
         **kwargs: Any,
     ) -> None:
         super().__init__(timeout=timeout, **kwargs)
         self.collection_name = collection_name
         self.rows = kept(rows)
         self.partition_name = partition_name
-        self.batch_rows = whole_number("batch_rows", batch_rows, 1, 1_000_000)
-        self.batch_bytes = whole_number("batch_bytes", batch_bytes, 1, MOST_BYTES)
-        self.max_in_flight = whole_number("max_in_flight", max_in_flight, 1, 16)
+        self.batch_rows = batch_rows
+        self.batch_bytes = batch_bytes
+        self.max_parallel = max_parallel
         self.on_bad_row = on_bad_row
 
     def execute(self, context: Context) -> dict[str, Any]:
         from airflow_provider_milvus.ingest.run import Earlier, IngestRun
 
-        wanted = self._wanted()
         began, hook, notes = time.time(), self.hook(), RetryNotes(context)
+        wanted = self._wanted()
         # Here and not in the event loop: Airflow 3 does not let the two ways of asking for it meet.
         database = hook.settings.database
         earlier = Earlier(int(getattr(context.get("ti"), "try_number", None) or 1) > 1, notes.read(), notes.write)
@@ -95,20 +99,19 @@ class _WriteRowsOperator(MilvusWriteOperator):
         files = [str(each) for each in _paths(wanted.rows)]
         self.wrote(context, hook, target.collection, alias=target.alias, from_files=files, **totals)
         notes.forget()
-        alias = {"alias": target.alias} if target.alias else {}
-        return result(hook, target.collection, began, **alias, **totals)
+        return result(hook, target.collection, began, **known(alias=target.alias), **totals)
 
     def _wanted(self) -> Wanted:
         from airflow_provider_milvus.ingest.run import Wanted
 
         return Wanted(
-            name("collection_name", self.collection_name),
-            name("partition_name", self.partition_name) if self.partition_name else "",
+            self.collection_name,
+            self.partition_name or "",
             given(self.rows),
             self._upsert,
             self.batch_rows,
             self.batch_bytes,
-            self.max_in_flight,
+            self.max_parallel,
             self.on_bad_row,
         )
 
@@ -132,7 +135,7 @@ class MilvusUpsertOperator(_WriteRowsOperator):
     :param partition_name: the partition; None: Milvus's own choice. (templated)
     :param batch_rows: rows of a chunk, at most.
     :param batch_bytes: bytes of a call, at most; a row that alone takes more is a bad one.
-    :param max_in_flight: calls under way at once.
+    :param max_parallel: calls under way at once.
     :param on_bad_row: ``"fail"``: nothing of a chunk with a bad row is sent, nor what follows. ``"skip"``: the others are
         written. A path or URL that ends in .jsonl: as skip, and the bad rows go there, each with its reason. (templated)
     :param timeout: seconds for all of it.
@@ -181,13 +184,12 @@ class MilvusDeleteOperator(MilvusWriteOperator):
     :raises MilvusTimeoutError, MilvusUnavailableError: some rows may be deleted; a retry deletes the rest.
     """
 
-    template_fields: Sequence[str] = (
-        *MilvusWriteOperator.template_fields,
-        "collection_name",
-        "ids",
-        "filter_params",
-        "partition_name",
-    )
+    collection_name = Argument(check_name)
+    ids = OptionalArgument(check_keys, empty_list="given")
+    filter = OptionalArgument(check_filter, widens=True, templated=False)
+    filter_params = OptionalArgument(check_mapping)
+    partition_name = OptionalArgument(check_name, widens=True, nothing="*")
+    allow_all = Argument(check_flag)
 
     def __init__(
         self,
@@ -201,44 +203,36 @@ class MilvusDeleteOperator(MilvusWriteOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if (ids is None) == (filter is None):
-            raise MilvusInvalidArgumentError("Set ids or filter, one of the two: nothing is deleted by default.")
-        if filter is not None and (not isinstance(filter, str) or not filter.strip()):
-            raise MilvusInvalidArgumentError("filter is empty, and would delete every row.")
         self.collection_name = collection_name
         self.ids = ids
         self.filter = filter
         self.filter_params = filter_params
         self.partition_name = partition_name
         self.allow_all = allow_all
+        if self.is_given("ids") == self.is_given("filter"):
+            raise self.wrong("Give ids or filter, one of the two: nothing is deleted by default.")
+        if self.is_given("filter_params") and not self.is_given("filter"):
+            raise self.wrong("filter_params are for a filter, and there is none.")
 
     def execute(self, context: Context) -> dict[str, Any]:
         from airflow_provider_milvus.server import deletes
         from airflow_provider_milvus.server.filters import render
 
-        collection = name("collection_name", self.collection_name)
-        partition = name("partition_name", self.partition_name) if self.partition_name else ""
-        if self.filter is None and self.filter_params:
-            raise MilvusInvalidArgumentError("filter_params are for a filter, and there is none.")
-        expression = None if self.filter is None else render(self.filter, self.filter_params)
         began, hook = time.time(), self.hook()
+        collection, partition = self.collection_name, self.partition_name or ""
+        expression = None if self.filter is None else render(self.filter, self.filter_params)
         with hook.client() as client:
             deadline = hook.deadline()
             if expression is None:
-                flow = deletes.by_ids(collection, partition, _listed(self.ids), report=self.log.info)
+                flow = deletes.by_ids(collection, partition, self.ids or [], report=self.log.info)
             else:
                 flow = deletes.by_filter(collection, partition, expression, allow_all=self.allow_all, report=self.log.info)
             target, deleted = client.run(flow, deadline)
         count = "unknown" if deleted is None else deleted
         self.wrote(context, hook, target.collection, alias=target.alias, deleted=count)
-        alias = {"alias": target.alias} if target.alias else {}
-        return result(hook, target.collection, began, **alias, deleted=count)
+        return result(hook, target.collection, began, **known(alias=target.alias), deleted=count)
 
 
 def _paths(rows: Any) -> list[Any]:
     given = rows if isinstance(rows, (list, tuple)) else [rows]
     return [each for each in given if isinstance(each, (str, os.PathLike))]
-
-
-def _listed(ids: Any) -> list[Any]:
-    return list(ids) if isinstance(ids, Iterable) and not isinstance(ids, (str, bytes)) else [ids]

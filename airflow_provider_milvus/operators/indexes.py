@@ -6,12 +6,19 @@ What they do is in ``server/indexes.py`` and ``conditions/collection.py``, impor
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_milvus.arguments import name, one_of
-from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError
-from airflow_provider_milvus.operators.base import MilvusOperator, WatchedOperator, result
+from airflow_provider_milvus.arguments import (
+    Argument,
+    OptionalArgument,
+    check_flag,
+    check_mapping,
+    check_name,
+    check_text,
+    one_of,
+)
+from airflow_provider_milvus.operators.base import MilvusOperator, WatchedOperator, known, result
 from airflow_provider_milvus.operators.run_notes import RetryNotes
 from airflow_provider_milvus.triggers.milvus import outcome, resumed_with
 
@@ -46,24 +53,23 @@ class MilvusCreateIndexOperator(WatchedOperator):
     :raises MilvusTimeoutError: not built in time; the server goes on building.
     """
 
-    template_fields: Sequence[str] = (
-        *WatchedOperator.template_fields,
-        "field_name",
-        "index_type",
-        "metric_type",
-        "index_params",
-        "index_name",
-    )
+    field_name = Argument(check_name)
+    index_type = Argument(check_text)
+    metric_type = OptionalArgument(check_text)
+    index_params = OptionalArgument(check_mapping)
+    index_name = OptionalArgument(check_name)
+    if_exists = Argument(one_of("fail", "skip", "check"))
+    wait = Argument(check_flag)
 
     def __init__(
         self,
         *,
         field_name: str,
         index_type: str = "AUTOINDEX",
-        metric_type: str = "",
+        metric_type: str | None = None,
         index_params: Mapping[str, Any] | None = None,
-        index_name: str = "",
-        if_exists: str = "skip",
+        index_name: str | None = None,
+        if_exists: str = "fail",
         wait: bool = True,
         **kwargs: Any,
     ) -> None:
@@ -73,19 +79,26 @@ class MilvusCreateIndexOperator(WatchedOperator):
         self.metric_type = metric_type
         self.index_params = index_params
         self.index_name = index_name
-        self.if_exists = one_of("if_exists", if_exists, ("skip", "check", "fail"))
+        self.if_exists = if_exists
         self.wait = wait
 
     def _wanted(self) -> Index:
         from airflow_provider_milvus.schema.definition import Index
 
-        said = {"field_name": self.field_name, "index_type": self.index_type, "metric_type": self.metric_type}
-        return Index.of({**said, "params": self.index_params, "index_name": self.index_name})
+        return Index.of(
+            known(
+                field_name=self.field_name,
+                index_type=self.index_type,
+                metric_type=self.metric_type,
+                params=self.index_params,
+                index_name=self.index_name,
+            )
+        )
 
     def execute(self, context: Context) -> dict[str, Any]:
         from airflow_provider_milvus.server import indexes
 
-        named, began, hook = name("collection_name", self.collection_name), time.time(), self.hook()
+        named, began, hook = self.collection_name, time.time(), self.hook()
         wanted, notes = self._wanted(), RetryNotes(context)
         creating = {"creating": wanted.as_dict(), "of": named}
         begun = notes.read() == creating
@@ -139,28 +152,35 @@ class MilvusDropIndexOperator(MilvusOperator):
     :raises MilvusIndexNotFoundError, MilvusCollectionNotFoundError, MilvusDatabaseNotFoundError: it does not exist.
     """
 
-    template_fields: Sequence[str] = (*MilvusOperator.template_fields, "collection_name", "field_name", "index_name")
+    collection_name = Argument(check_name)
+    field_name = OptionalArgument(check_name)
+    index_name = OptionalArgument(check_name)
+    if_missing = Argument(one_of("fail", "skip"))
 
     def __init__(
-        self, *, collection_name: str, field_name: str = "", index_name: str = "", if_missing: str = "fail", **kwargs: Any
+        self,
+        *,
+        collection_name: str,
+        field_name: str | None = None,
+        index_name: str | None = None,
+        if_missing: str = "fail",
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if not field_name and not index_name:
-            raise MilvusInvalidArgumentError("field_name and index_name are both empty: say which index to drop.")
         self.collection_name = collection_name
         self.field_name = field_name
         self.index_name = index_name
-        self.if_missing = one_of("if_missing", if_missing, ("fail", "skip"))
+        self.if_missing = if_missing
+        if not (self.is_given("field_name") or self.is_given("index_name")):
+            raise self.wrong("Give field_name or index_name, or both: they say which index to drop.")
 
     def execute(self, context: Context) -> dict[str, Any]:
         from airflow_provider_milvus.server import indexes
 
-        wanted, began, hook = name("collection_name", self.collection_name), time.time(), self.hook()
-        named = {"field_name": self.field_name, "index_name": self.index_name}
-        if not any(named.values()):
-            raise MilvusInvalidArgumentError("field_name and index_name are both empty: say which index to drop.")
+        wanted, began, hook = self.collection_name, time.time(), self.hook()
+        named = {"field_name": self.field_name or "", "index_name": self.index_name or ""}
         notes = RetryNotes(context)
-        dropping, noted = [wanted, self.field_name, self.index_name], notes.read()
+        dropping, noted = [wanted, *named.values()], notes.read()
         earlier = noted.get("found") if noted.get("dropping") == dropping else None
         with hook.client() as client:
             dropped = client.run(

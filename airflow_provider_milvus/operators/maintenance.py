@@ -1,7 +1,6 @@
-"""Operators that keep a collection in order: flush, compact, empty it, and change its properties.
+"""Operators that keep a collection in order: flush, compact, truncate, and change its properties.
 
-What they do is in ``server/upkeep.py`` and ``conditions/maintenance.py``, imported when a task runs. Those for snapshots,
-at home in ``operators/snapshots.py``, can be imported from here as well.
+What they do is in ``server/upkeep.py`` and ``conditions/maintenance.py``, imported when a task runs.
 """
 
 from __future__ import annotations
@@ -10,25 +9,22 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_milvus.arguments import name
-from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError, MilvusRefusedError
+from airflow_provider_milvus.arguments import (
+    Argument,
+    OptionalArgument,
+    check_flag,
+    check_keys_of_properties,
+    check_mapping,
+    check_name,
+)
+from airflow_provider_milvus.exceptions import MilvusRefusedError
 from airflow_provider_milvus.operators.base import MilvusOperator, MilvusWriteOperator, WatchedOperator, result
-from airflow_provider_milvus.operators.snapshots import MilvusCreateSnapshotOperator, MilvusRestoreSnapshotOperator
 from airflow_provider_milvus.triggers.milvus import outcome, resumed_with
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_milvus.hooks.milvus import MilvusHook
-
-__all__ = [
-    "MilvusAlterCollectionOperator",
-    "MilvusCompactOperator",
-    "MilvusCreateSnapshotOperator",
-    "MilvusFlushOperator",
-    "MilvusRestoreSnapshotOperator",
-    "MilvusTruncateCollectionOperator",
-]
 
 
 class MilvusFlushOperator(WatchedOperator):
@@ -50,7 +46,7 @@ class MilvusFlushOperator(WatchedOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         from airflow_provider_milvus.server import upkeep
 
-        collection, began, hook = name("collection_name", self.collection_name), time.time(), self.hook()
+        collection, began, hook = self.collection_name, time.time(), self.hook()
         with hook.client() as client:
             deadline = hook.deadline()
             condition = client.run(upkeep.submit_flush(collection), deadline)
@@ -75,8 +71,8 @@ class MilvusCompactOperator(WatchedOperator):
     Milvus compacts by itself as well. A collection with nothing to compact is a success with 0 plans, and so is Milvus Lite,
     which has no other way than by itself.
 
-    Returns ``collection``, ``database``, ``compaction_id`` (as text; None where nothing was to be done), ``plans`` (how many it
-    had), ``state`` and ``seconds``.
+    Returns ``collection``, ``database``, ``compaction_id`` (as text; ``"0"`` where nothing was to be done), ``plans`` (their
+    number), ``state`` and ``seconds``.
 
     :param collection_name: the collection, or an alias of it. (templated)
     :param wait: False: done when the server has taken the request, with the state ``Executing``; a
@@ -89,6 +85,8 @@ class MilvusCompactOperator(WatchedOperator):
     :raises MilvusTimeoutError: not through in time; the server goes on with it.
     """
 
+    wait = Argument(check_flag)
+
     def __init__(self, *, wait: bool = True, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.wait = wait
@@ -96,13 +94,13 @@ class MilvusCompactOperator(WatchedOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         from airflow_provider_milvus.server import upkeep
 
-        named, began, hook = name("collection_name", self.collection_name), time.time(), self.hook()
+        named, began, hook = self.collection_name, time.time(), self.hook()
         with hook.client() as client:
             deadline = hook.deadline()
             submission = upkeep.submit_compaction(named, report=self.log.info)
             collection, condition = client.run(submission, deadline)
             if condition is None:
-                return result(hook, collection, began, compaction_id=None, plans=0, state="Completed")
+                return result(hook, collection, began, compaction_id="0", plans=0, state="Completed")
             submitted = {
                 "collection": collection,
                 "compaction_id": str(condition.compaction_id),
@@ -134,30 +132,32 @@ class MilvusTruncateCollectionOperator(MilvusWriteOperator):
 
     :param collection_name: the collection itself, not an alias. (templated)
     :param confirm: its name once more, so that nothing is emptied by a slip. (templated)
-    :param allow_aliased: also empty a collection that has an alias, which then finds nothing.
+    :param truncate_aliased: also empty a collection that has an alias, which then finds nothing.
     :raises MilvusRefusedError: ``confirm`` is another name, the name is an alias, or it has one. Nothing was changed.
     :raises MilvusUnsupportedError: the server cannot do it (2.3 to 2.5). Nothing was changed.
     :raises MilvusTimeoutError: rows were still there at the end.
     """
 
-    template_fields: Sequence[str] = (*MilvusWriteOperator.template_fields, "collection_name", "confirm")
+    collection_name = Argument(check_name)
+    confirm = Argument(check_name)
+    truncate_aliased = Argument(check_flag)
 
-    def __init__(self, *, collection_name: str, confirm: str, allow_aliased: bool = False, **kwargs: Any) -> None:
+    def __init__(self, *, collection_name: str, confirm: str, truncate_aliased: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.collection_name = collection_name
         self.confirm = confirm
-        self.allow_aliased = allow_aliased
+        self.truncate_aliased = truncate_aliased
 
     def execute(self, context: Context) -> dict[str, Any]:
         from airflow_provider_milvus.server import upkeep
 
-        collection, began, hook = name("collection_name", self.collection_name), time.time(), self.hook()
+        collection, began, hook = self.collection_name, time.time(), self.hook()
         if self.confirm != collection:
             raise MilvusRefusedError(
                 f"confirm is {self.confirm!r} and not {collection!r}: every row would be deleted. Nothing was changed."
             )
         with hook.client() as client:
-            emptying = upkeep.truncate(collection, allow_aliased=self.allow_aliased, report=self.log.info)
+            emptying = upkeep.truncate(collection, allow_aliased=self.truncate_aliased, report=self.log.info)
             before, after = client.run(emptying, hook.deadline())
         self.wrote(context, hook, collection, rows_deleted=before, truncated=True)
         return result(hook, collection, began, rows_before=before, rows=after)
@@ -181,12 +181,10 @@ class MilvusAlterCollectionOperator(MilvusOperator):
     :raises MilvusServerError: the server refuses, in its own words, or does not show the change.
     """
 
-    template_fields: Sequence[str] = (
-        *MilvusOperator.template_fields,
-        "collection_name",
-        "properties",
-        "drop_properties",
-    )
+    collection_name = Argument(check_name)
+    properties = OptionalArgument(check_mapping)
+    drop_properties = OptionalArgument(check_keys_of_properties)
+    allow_alias = Argument(check_flag)
 
     def __init__(
         self,
@@ -198,35 +196,24 @@ class MilvusAlterCollectionOperator(MilvusOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if not properties and not drop_properties:
-            raise MilvusInvalidArgumentError("properties and drop_properties are both empty: say what to change.")
         self.collection_name = collection_name
         self.properties = properties
         self.drop_properties = drop_properties
         self.allow_alias = allow_alias
+        if not (self.is_given("properties") or self.is_given("drop_properties")):
+            raise self.wrong("Give properties or drop_properties, or both: they say what to change.")
 
     def execute(self, context: Context) -> dict[str, Any]:
         from airflow_provider_milvus.server import upkeep
 
-        collection, properties = name("collection_name", self.collection_name), self.properties or {}
-        if not isinstance(properties, Mapping):
-            raise MilvusInvalidArgumentError(f"properties must be a dict, not {properties!r}.")
-        wanted = {str(key): upkeep.property_text(key, value) for key, value in properties.items()}
-        removed = _keys(self.drop_properties)
-        if both := sorted(wanted.keys() & set(removed)):
-            raise MilvusInvalidArgumentError(f"drop_properties and properties both name {', '.join(both)}.")
         began, hook = time.time(), self.hook()
+        collection, removed = self.collection_name, self.drop_properties or []
+        wanted = {key: upkeep.property_text(key, value) for key, value in (self.properties or {}).items()}
+        if both := sorted(wanted.keys() & set(removed)):
+            raise self.wrong(f"drop_properties and properties both name {', '.join(both)}.")
         with hook.client() as client:
             altering = upkeep.alter(collection, wanted, removed, allow_alias=self.allow_alias, report=self.log.info)
             altered = client.run(altering, hook.deadline())
         every = altered.before.keys() | altered.after.keys()
         changed = sorted(key for key in every if altered.before.get(key) != altered.after.get(key))
         return result(hook, altered.collection, began, properties=altered.after, changed=changed)
-
-
-def _keys(said: Any) -> list[str]:
-    listed = [said] if isinstance(said, str) else list(said or ())
-    for each in listed:
-        if not isinstance(each, str) or not each.strip():
-            raise MilvusInvalidArgumentError(f"drop_properties holds {each!r}, which is no key.")
-    return listed

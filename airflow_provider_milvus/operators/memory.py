@@ -1,7 +1,6 @@
 """Operators for what is in memory: load, release and refresh collections and partitions.
 
 What they do is in ``server/load_release.py`` and ``conditions/``, imported when a task runs: a DAG file pays only for this one.
-The reclaim, at home in ``operators/reclaim.py``, and its restore, ``operators/restore.py``, can be imported from here as well.
 """
 
 from __future__ import annotations
@@ -10,16 +9,22 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_milvus.arguments import name, names, one_of, whole_number
+from airflow_provider_milvus.arguments import (
+    Argument,
+    OptionalArgument,
+    check_flag,
+    check_name,
+    check_names,
+    one_of,
+    whole_number,
+)
 from airflow_provider_milvus.exceptions import (
     MilvusError,
     MilvusLoadStalledError,
     MilvusTimeoutError,
     MilvusUnavailableError,
 )
-from airflow_provider_milvus.operators.base import MilvusOperator, WatchedOperator
-from airflow_provider_milvus.operators.reclaim import MilvusReclaimMemoryOperator
-from airflow_provider_milvus.operators.restore import MilvusRestoreLoadOperator
+from airflow_provider_milvus.operators.base import MilvusOperator, WatchedOperator, known, result
 from airflow_provider_milvus.triggers.milvus import outcome, resumed_with
 
 if TYPE_CHECKING:
@@ -29,16 +34,6 @@ if TYPE_CHECKING:
     from airflow_provider_milvus.conditions import LoadFinished
     from airflow_provider_milvus.hooks.milvus import MilvusHook
     from airflow_provider_milvus.server.load_release import Submitted
-
-__all__ = [
-    "MilvusLoadCollectionOperator",
-    "MilvusLoadPartitionsOperator",
-    "MilvusReclaimMemoryOperator",
-    "MilvusRefreshLoadOperator",
-    "MilvusReleaseCollectionOperator",
-    "MilvusReleasePartitionsOperator",
-    "MilvusRestoreLoadOperator",
-]
 
 UNDO_TIMEOUT = 30.0
 """Seconds for taking a load back, after a timeout (in addition to it) or a kill."""
@@ -61,7 +56,10 @@ class MilvusReleaseCollectionOperator(MilvusOperator):
     :raises MilvusTimeoutError: it was not seen as NotLoad in time; the server may still release it.
     """
 
-    template_fields: Sequence[str] = (*MilvusOperator.template_fields, "collection_name")
+    collection_name = Argument(check_name)
+    if_missing = Argument(one_of("fail", "skip"))
+    allow_alias = Argument(check_flag)
+    force = Argument(check_flag)
 
     def __init__(
         self,
@@ -74,7 +72,7 @@ class MilvusReleaseCollectionOperator(MilvusOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.collection_name = collection_name
-        self.if_missing = one_of("if_missing", if_missing, ("fail", "skip"))
+        self.if_missing = if_missing
         self.allow_alias = allow_alias
         self.force = force
 
@@ -84,13 +82,12 @@ class MilvusReleaseCollectionOperator(MilvusOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         from airflow_provider_milvus.server import load_release
 
-        collection, partitions = name("collection_name", self.collection_name), self._partitions()
-        began, hook = time.time(), self.hook()
+        began, hook, partitions = time.time(), self.hook(), self._partitions()
         with hook.client() as client:
             deadline = hook.deadline()
             change = client.run(
                 load_release.release(
-                    collection,
+                    self.collection_name,
                     deadline,
                     partition_names=partitions,
                     skip_if_missing=self.if_missing == "skip",
@@ -100,8 +97,8 @@ class MilvusReleaseCollectionOperator(MilvusOperator):
                 ),
                 deadline,
             )
-        states = (change.previous_state, change.state)
-        return _result(hook, change.collection, states, began, alias=change.alias, partitions=partitions)
+        states = {"previous_state": change.previous_state, "state": change.state}
+        return result(hook, change.collection, began, **states, **known(alias=change.alias, partitions=partitions))
 
 
 class MilvusReleasePartitionsOperator(MilvusReleaseCollectionOperator):
@@ -114,14 +111,14 @@ class MilvusReleasePartitionsOperator(MilvusReleaseCollectionOperator):
     :raises MilvusUnsupportedError: the server is Milvus Lite. Nothing was changed.
     """
 
-    template_fields: Sequence[str] = (*MilvusReleaseCollectionOperator.template_fields, "partition_names")
+    partition_names = Argument(check_names)
 
     def __init__(self, *, partition_names: str | Sequence[str], **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.partition_names = partition_names
 
     def _partitions(self) -> list[str] | None:
-        return names("partition_names", self.partition_names)
+        return self.partition_names
 
 
 class MilvusLoadCollectionOperator(WatchedOperator):
@@ -152,6 +149,13 @@ class MilvusLoadCollectionOperator(WatchedOperator):
     :raises MilvusLoadStalledError, MilvusTimeoutError: not Loaded in time; see ``on_timeout`` for the state afterwards.
     """
 
+    replica_number = OptionalArgument(whole_number(1))
+    resource_groups = OptionalArgument(check_names)
+    load_fields = OptionalArgument(check_names)
+    skip_load_dynamic_field = Argument(check_flag)
+    on_timeout = Argument(one_of("leave", "release"))
+    release_on_kill = Argument(check_flag)
+
     def __init__(
         self,
         *,
@@ -164,11 +168,11 @@ class MilvusLoadCollectionOperator(WatchedOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.replica_number = None if replica_number is None else whole_number("replica_number", replica_number, 1)
-        self.resource_groups = None if resource_groups is None else names("resource_groups", resource_groups)
-        self.load_fields = None if load_fields is None else names("load_fields", load_fields)
+        self.replica_number = replica_number
+        self.resource_groups = resource_groups
+        self.load_fields = load_fields
         self.skip_load_dynamic_field = skip_load_dynamic_field
-        self.on_timeout = one_of("on_timeout", on_timeout, ("leave", "release"))
+        self.on_timeout = on_timeout
         self.release_on_kill = release_on_kill
         self._loading: tuple[MilvusHook, LoadFinished] | None = None
 
@@ -176,13 +180,12 @@ class MilvusLoadCollectionOperator(WatchedOperator):
         return None
 
     def _options(self) -> dict[str, Any]:
-        options = {
-            "replica_number": self.replica_number,
-            "resource_groups": self.resource_groups,
-            "load_fields": self.load_fields,
-            "skip_load_dynamic_field": self.skip_load_dynamic_field or None,
-        }
-        return {key: value for key, value in options.items() if value is not None}
+        return known(
+            replica_number=self.replica_number,
+            resource_groups=self.resource_groups,
+            load_fields=self.load_fields,
+            skip_load_dynamic_field=self.skip_load_dynamic_field or None,
+        )
 
     def _submit(self, collection: str, partitions: list[str] | None) -> Flow[Submitted]:
         from airflow_provider_milvus.server import load_release
@@ -190,11 +193,10 @@ class MilvusLoadCollectionOperator(WatchedOperator):
         return load_release.submit_load(collection, partition_names=partitions, options=self._options(), report=self.log.info)
 
     def execute(self, context: Context) -> dict[str, Any]:
-        collection, partitions = name("collection_name", self.collection_name), self._partitions()
         began, hook = time.time(), self.hook()
         with hook.client() as client:
             deadline = hook.deadline()
-            submitted = client.run(self._submit(collection, partitions), deadline)
+            submitted = client.run(self._submit(self.collection_name, self._partitions()), deadline)
             condition = submitted.condition
             self._loading = (hook, condition)
             resume_with = {
@@ -223,14 +225,13 @@ class MilvusLoadCollectionOperator(WatchedOperator):
             progress = awaited()
         except (MilvusTimeoutError, MilvusLoadStalledError, MilvusUnavailableError) as error:
             raise self._timed_out(hook, condition, submitted["previous_state"], error) from None
-        return _result(
+        return result(
             hook,
             condition.collection_name,
-            (submitted["previous_state"], "Loaded"),
             submitted["began"],
-            alias=submitted["alias"],
-            partitions=condition.partition_names or None,
-            progress=progress,
+            previous_state=submitted["previous_state"],
+            state="Loaded",
+            **known(alias=submitted["alias"], partitions=condition.partition_names or None, progress=progress),
         )
 
     def _timed_out(self, hook: MilvusHook, condition: LoadFinished, previous_state: str, error: MilvusError) -> MilvusError:
@@ -268,14 +269,14 @@ class MilvusLoadPartitionsOperator(MilvusLoadCollectionOperator):
     :raises MilvusUnsupportedError: the server is Milvus Lite. Nothing was changed.
     """
 
-    template_fields: Sequence[str] = (*MilvusLoadCollectionOperator.template_fields, "partition_names")
+    partition_names = Argument(check_names)
 
     def __init__(self, *, partition_names: str | Sequence[str], **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.partition_names = partition_names
 
     def _partitions(self) -> list[str] | None:
-        return names("partition_names", self.partition_names)
+        return self.partition_names
 
 
 class MilvusRefreshLoadOperator(WatchedOperator):
@@ -296,11 +297,10 @@ class MilvusRefreshLoadOperator(WatchedOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         from airflow_provider_milvus.server import load_release
 
-        collection = name("collection_name", self.collection_name)
         began, hook = time.time(), self.hook()
         with hook.client() as client:
             deadline = hook.deadline()
-            condition = client.run(load_release.submit_refresh(collection), deadline)
+            condition = client.run(load_release.submit_refresh(self.collection_name), deadline)
             submitted = {"collection": condition.collection_name, "began": began}
             if not self.deferrable:
                 return self._refreshed(hook, submitted, self.watch(client, condition, deadline).progress)
@@ -311,18 +311,5 @@ class MilvusRefreshLoadOperator(WatchedOperator):
         return self._refreshed(self.hook(), resumed_with(event), outcome(event).progress)
 
     def _refreshed(self, hook: MilvusHook, submitted: dict[str, Any], progress: int | None) -> dict[str, Any]:
-        return _result(hook, submitted["collection"], ("Loaded", "Loaded"), submitted["began"], progress=progress)
-
-
-def _result(
-    hook: MilvusHook, collection: str, states: tuple[str, str], began: float, **where_it_applies: Any
-) -> dict[str, Any]:
-    """What an operator returns: small and JSON-safe."""
-    result = {
-        "collection": collection,
-        "database": hook.settings.database,
-        "previous_state": states[0],
-        "state": states[1],
-        "seconds": round(time.time() - began, 3),
-    }
-    return {**result, **{key: value for key, value in where_it_applies.items() if value is not None}}
+        states = {"previous_state": "Loaded", "state": "Loaded"}
+        return result(hook, submitted["collection"], submitted["began"], **states, **known(progress=progress))

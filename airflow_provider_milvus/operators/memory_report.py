@@ -6,8 +6,9 @@ import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_milvus.operators import reclaim_rules
+from airflow_provider_milvus.arguments import OptionalArgument, check_databases
 from airflow_provider_milvus.operators.base import MilvusOperator
+from airflow_provider_milvus.operators.reclaim import in_scope
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -28,7 +29,7 @@ class MilvusMemoryReportOperator(MilvusOperator):
     :raises MilvusError: the server does not list its collections.
     """
 
-    template_fields: Sequence[str] = (*MilvusOperator.template_fields, "databases")
+    databases = OptionalArgument(check_databases)
 
     def __init__(self, *, databases: str | Sequence[str] | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -47,7 +48,7 @@ class MilvusMemoryReportOperator(MilvusOperator):
         from airflow_provider_milvus.reclaim.survey import Surveyor
 
         hook = self.hook()
-        databases = reclaim_rules.databases(self.databases, hook.settings.database)
+        databases = in_scope(self.databases, hook.settings.database)
         async with hook.async_client() as client:
             surveyor = Surveyor(client, hook.deadline(), thorough=True)
             survey = await surveyor.look(databases or await surveyor.databases(), hook.metrics())

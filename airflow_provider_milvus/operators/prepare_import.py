@@ -10,7 +10,16 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_milvus.arguments import name, one_of, whole_number
+from airflow_provider_milvus.arguments import (
+    Argument,
+    OptionalArgument,
+    check_name,
+    check_on_bad_row,
+    check_text,
+    one_of,
+    take_any,
+    whole_number,
+)
 from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError
 from airflow_provider_milvus.operators.base import MilvusOperator, given, kept
 
@@ -52,15 +61,14 @@ class MilvusPrepareImportOperator(MilvusOperator):
     :raises MilvusCollectionNotFoundError: there is no such collection.
     """
 
-    template_fields: Sequence[str] = (
-        *MilvusOperator.template_fields,
-        "rows",
-        "collection_name",
-        "schema",
-        "path",
-        "storage_conn_id",
-        "on_bad_row",
-    )
+    rows = Argument(take_any, empty_list="given")
+    path = Argument(take_any)
+    collection_name = OptionalArgument(check_name)
+    schema = OptionalArgument(take_any)
+    storage_conn_id = OptionalArgument(check_text)
+    file_type = Argument(one_of("parquet", "json"))
+    file_bytes = Argument(whole_number(1))
+    on_bad_row = Argument(check_on_bad_row)
     # A generator cannot be copied, and Airflow copies operators.
     shallow_copy_attrs: Sequence[str] = ("rows",)
 
@@ -78,22 +86,23 @@ class MilvusPrepareImportOperator(MilvusOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if collection_name is None and schema is None:
-            raise MilvusInvalidArgumentError("collection_name or schema must be given: it says what a row is like.")
         self.rows = kept(rows)
         self.path = path
         self.collection_name = collection_name
         self.schema = schema
         self.storage_conn_id = storage_conn_id
-        self.file_type = one_of("file_type", file_type, ("parquet", "json"))
-        self.file_bytes = whole_number("file_bytes", file_bytes, 1)
+        self.file_type = file_type
+        self.file_bytes = file_bytes
         self.on_bad_row = on_bad_row
+        if self.is_given("collection_name") == self.is_given("schema"):
+            raise self.wrong("Give collection_name or schema, one of the two: it says what a row is like.")
 
     def execute(self, context: Context) -> dict[str, Any]:
         import tempfile
 
         from airflow_provider_milvus.rows.source import describe_source
 
+        self.refuse_unrendered()
         began, place = time.time(), self._place(context)
         schema = self._schema()
         if removed := place.clear():
@@ -141,7 +150,7 @@ class MilvusPrepareImportOperator(MilvusOperator):
                     "render_template_as_native_obj=True in the DAG."
                 )
             return Schema.of(self.schema)
-        collection, hook = name("collection_name", self.collection_name), self.hook()
+        collection, hook = self.collection_name, self.hook()
         with hook.client() as client:
             return Schema.of_described(client.run(describe(collection), hook.deadline()))
 

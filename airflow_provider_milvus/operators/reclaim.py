@@ -8,10 +8,24 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_milvus.arguments import optional_seconds, seconds
+from airflow_provider_milvus.arguments import (
+    Argument,
+    OptionalArgument,
+    Share,
+    check_age,
+    check_databases,
+    check_flag,
+    check_patterns,
+    check_seconds,
+    check_size,
+    check_span,
+    check_text,
+    check_timezone,
+    take_any,
+    whole_number,
+)
 from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError, MilvusReclaimError, MilvusUnsupportedError
-from airflow_provider_milvus.operators import reclaim_rules
-from airflow_provider_milvus.operators.base import MilvusOperator
+from airflow_provider_milvus.operators.base import HOUR, MilvusOperator
 from airflow_provider_milvus.operators.run_notes import RunNotes
 
 if TYPE_CHECKING:
@@ -27,6 +41,11 @@ COLDEST_NEEDS = timedelta(hours=1)
 """What a budget takes has been idle for so long at least, where use is known at all."""
 GRADES = (timedelta(days=1), timedelta(days=7))
 """Spans of idleness that tell the cold from the colder."""
+
+
+def in_scope(databases: list[str] | None, own: str) -> list[str] | None:
+    """The databases that are given, or else the connection's ``own``; None is all of them."""
+    return None if databases == ["*"] else databases or [own]
 
 
 class MilvusReclaimMemoryOperator(MilvusOperator):
@@ -74,22 +93,24 @@ class MilvusReclaimMemoryOperator(MilvusOperator):
     :raises MilvusReclaimError: at least one release failed; the others were carried out.
     """
 
-    template_fields: Sequence[str] = (
-        *MilvusOperator.template_fields,
-        "collections",
-        "exclude",
-        "databases",
-        "older_than",
-        "idle_for",
-        "loaded_for",
-        "memory_budget",
-        "min_idle",
-        "approved_plan",
-        "date_format",
-        "timezone",
-        "plan_only",
-        "max_releases",
-    )
+    timeout = Argument(check_seconds)
+    collections = OptionalArgument(check_patterns)
+    exclude = OptionalArgument(check_patterns, widens=True, nothing="-", empty_list="written")
+    databases = OptionalArgument(check_databases)
+    older_than = OptionalArgument(check_age, widens=True, nothing="any")
+    idle_for = OptionalArgument(check_span, widens=True, nothing="any")
+    loaded_for = OptionalArgument(check_span, widens=True, nothing="any")
+    memory_budget = OptionalArgument(check_size, widens=True, nothing="any")
+    min_idle = OptionalArgument(check_span, widens=True, nothing="any")
+    plan = OptionalArgument(take_any, empty_list="given")
+    date_format = Argument(check_text)
+    timezone = Argument(check_timezone)
+    keep_aliased = Argument(check_flag)
+    # It stands in the place of a method of Airflow's operators, which only `airflow tasks test --dry-run` of Airflow 2 calls.
+    dry_run = Argument(check_flag)  # type: ignore[assignment]
+    max_releases = OptionalArgument(whole_number(1), widens=True, nothing="any")
+    fail_if_nothing_matches = Argument(check_flag)
+    release_timeout = OptionalArgument(check_seconds)
 
     def __init__(
         self,
@@ -109,11 +130,11 @@ class MilvusReclaimMemoryOperator(MilvusOperator):
         dry_run: bool | str = False,
         max_releases: int | None = None,
         fail_if_nothing_matches: bool = False,
-        timeout: float = 3600.0,
-        release_timeout: float | None = None,
+        timeout: float | timedelta = HOUR,
+        release_timeout: float | timedelta | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(timeout=seconds("timeout", timeout), **kwargs)
+        super().__init__(timeout=timeout, **kwargs)
         self.collections = collections
         self.exclude = exclude
         self.databases = databases
@@ -122,26 +143,30 @@ class MilvusReclaimMemoryOperator(MilvusOperator):
         self.loaded_for = loaded_for
         self.memory_budget = memory_budget
         self.min_idle = min_idle
-        self.approved_plan = plan
+        self.plan = plan
         self.date_format = date_format
         self.timezone = timezone
         self.keep_aliased = keep_aliased
-        # Not self.dry_run: that is a method of every operator.
-        self.plan_only = dry_run
+        self.dry_run = dry_run
         self.max_releases = max_releases
         self.fail_if_nothing_matches = fail_if_nothing_matches
-        self.release_timeout = optional_seconds("release_timeout", release_timeout)
+        self.release_timeout = release_timeout
+        if self.is_given("plan"):
+            for rule in ("collections", "exclude", "databases", *RULES, "max_releases"):
+                # Also one for staying: whoever gives it means it, and a plan does not ask for it.
+                if self.is_given(rule):
+                    raise self.wrong(f"plan names all that is to be released: leave out {rule}.")
 
     def execute(self, context: Context) -> dict[str, object]:
         from airflow_provider_milvus.reclaim.run import ReclaimRun
 
-        dry_run, approved = reclaim_rules.flag("dry_run", self.plan_only), self._approved()
-        policy = None if approved is not None else self._policy(context)
         hook, notes = self.hook(), RunNotes(context)
+        dry_run, approved = self.dry_run, self._approved()
+        policy = None if approved is not None else self._policy(context)
         if policy is not None and policy.budget is not None and policy.min_idle is None and hook.settings.metrics_url:
             policy = replace(policy, min_idle=COLDEST_NEEDS)
         noted = notes.read()
-        databases = reclaim_rules.databases(self.databases, hook.settings.database)
+        databases = in_scope(self.databases, hook.settings.database)
         spans = self._spans(policy, hook.settings.metrics_url) if policy else []
         with asyncio.Runner() as runner, ReclaimRun(runner, hook, report=self.log.info) as run:
             if approved is not None:
@@ -202,12 +227,12 @@ class MilvusReclaimMemoryOperator(MilvusOperator):
         outcome.warnings += nothing
 
     def _with_budget(self, policy: Policy, seen: Seen) -> Policy:
-        asked = reclaim_rules.budget(self.memory_budget)
-        if not isinstance(asked, float):
+        asked = self.memory_budget
+        if not isinstance(asked, Share):
             return policy
         if seen.nodes.memory is None:
             raise MilvusUnsupportedError(
-                f"memory_budget {self.memory_budget!r} is a share of the query nodes' memory, which this server does not tell. "
+                "memory_budget is a share of the query nodes' memory, which this server does not tell. "
                 "Give it as a size, such as '64GiB'. Nothing was released."
             )
         return replace(policy, budget=int(asked * seen.nodes.memory))
@@ -224,14 +249,10 @@ class MilvusReclaimMemoryOperator(MilvusOperator):
     def _approved(self) -> list[Planned] | None:
         from airflow_provider_milvus.reclaim.plan import plan_from
 
-        if self.approved_plan is None:
+        if self.plan is None:
             return None
-        for rule in ("collections", "exclude", "databases", *RULES, "max_releases"):
-            # Also one for staying: whoever gives it means it, and a plan does not ask for it.
-            if getattr(self, rule) not in (None, "", [], ()):
-                raise MilvusInvalidArgumentError(f"plan names all that is to be released: leave out {rule}.")
         try:
-            return plan_from(self.approved_plan)
+            return plan_from(self.plan)
         except ValueError as error:
             raise MilvusInvalidArgumentError(
                 f"plan is not what a dry run returned under 'plan': {error}. "
@@ -241,25 +262,25 @@ class MilvusReclaimMemoryOperator(MilvusOperator):
     def _policy(self, context: Context) -> Policy:
         from airflow_provider_milvus.reclaim.policy import DateInName, Policy
 
-        date_zone = reclaim_rules.zone(self.timezone)
-        budget = reclaim_rules.budget(self.memory_budget)
-        arguments: dict[str, Any] = {
-            "patterns": reclaim_rules.patterns("collections", self.collections),
-            "exclude": reclaim_rules.patterns("exclude", self.exclude),
-            "older_than": reclaim_rules.span("older_than", self.older_than, above_zero=False),
-            "idle_for": reclaim_rules.span("idle_for", self.idle_for),
-            "loaded_for": reclaim_rules.span("loaded_for", self.loaded_for),
-            "min_idle": reclaim_rules.span("min_idle", self.min_idle),
-            # A share becomes bytes when the server has told its memory.
-            "budget": budget if budget is None else int(budget),
-            "max_releases": reclaim_rules.count("max_releases", self.max_releases),
-        }
         try:
-            date_of = DateInName(self.date_format, date_zone)
+            date_of = DateInName(self.date_format, self.timezone)
         except (ValueError, TypeError) as error:
             raise MilvusInvalidArgumentError(f"date_format {self.date_format!r}: {error}.") from None
         try:
-            return Policy(**arguments, date_of=date_of, now=self._now(context), keep_aliased=self.keep_aliased)
+            return Policy(
+                patterns=self.collections or (),
+                exclude=self.exclude or (),
+                older_than=self.older_than,
+                idle_for=self.idle_for,
+                loaded_for=self.loaded_for,
+                min_idle=self.min_idle,
+                # A share becomes bytes when the server has reported its memory.
+                budget=None if self.memory_budget is None else int(self.memory_budget),
+                max_releases=self.max_releases,
+                date_of=date_of,
+                now=self._now(context),
+                keep_aliased=self.keep_aliased,
+            )
         except ValueError as error:
             raise MilvusInvalidArgumentError(
                 f"Set collections, older_than, idle_for, loaded_for, memory_budget, or several of them: {error}."

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_milvus.arguments import name, one_of, optional_seconds, seconds, whole_number
+from airflow_provider_milvus.arguments import (
+    Argument,
+    OptionalArgument,
+    check_name,
+    check_patterns,
+    check_percent,
+    check_seconds,
+    check_text,
+    one_of,
+    take_any,
+    whole_number,
+)
 from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError, MilvusRestoreError
-from airflow_provider_milvus.operators import reclaim_rules
-from airflow_provider_milvus.operators.base import MilvusOperator
+from airflow_provider_milvus.operators.base import HOUR, MilvusOperator
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -50,13 +60,17 @@ class MilvusRestoreLoadOperator(MilvusOperator):
         left to the server.
     """
 
-    template_fields: Sequence[str] = (
-        *MilvusOperator.template_fields,
-        "restore_set",
-        "reclaim_dag_id",
-        "reclaim_task_id",
-        "first",
-    )
+    timeout = Argument(check_seconds)
+    restore_set = OptionalArgument(take_any)
+    reclaim_dag_id = OptionalArgument(check_text)
+    reclaim_task_id = OptionalArgument(check_text)
+    max_parallel = Argument(whole_number(1))
+    first = OptionalArgument(check_patterns)
+    max_memory_percent = OptionalArgument(check_percent)
+    if_missing = Argument(one_of("fail", "skip"))
+    load_timeout = Argument(check_seconds)
+    poll_interval = Argument(check_seconds)
+    stall_timeout = OptionalArgument(check_seconds)
 
     def __init__(
         self,
@@ -68,32 +82,34 @@ class MilvusRestoreLoadOperator(MilvusOperator):
         first: str | Sequence[str] | None = None,
         max_memory_percent: float | None = None,
         if_missing: str = "fail",
-        load_timeout: float = 600.0,
-        timeout: float = 3600.0,
-        poll_interval: float = 2.0,
-        stall_timeout: float | None = None,
+        load_timeout: float | timedelta = HOUR,
+        timeout: float | timedelta = HOUR,
+        poll_interval: float | timedelta = 2.0,
+        stall_timeout: float | timedelta | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(timeout=seconds("timeout", timeout), **kwargs)
+        super().__init__(timeout=timeout, **kwargs)
         self.restore_set = restore_set
         self.reclaim_dag_id = reclaim_dag_id
         self.reclaim_task_id = reclaim_task_id
-        self.max_parallel = whole_number("max_parallel", max_parallel, 1)
+        self.max_parallel = max_parallel
         self.first = first
-        self.max_memory_percent = _percent(max_memory_percent)
-        self.if_missing = one_of("if_missing", if_missing, ("fail", "skip"))
-        self.load_timeout = seconds("load_timeout", load_timeout)
-        self.poll_interval = seconds("poll_interval", poll_interval)
-        self.stall_timeout = optional_seconds("stall_timeout", stall_timeout)
+        self.max_memory_percent = max_memory_percent
+        self.if_missing = if_missing
+        self.load_timeout = load_timeout
+        self.poll_interval = poll_interval
+        self.stall_timeout = stall_timeout
+        by_run = sum(map(self.is_given, ("reclaim_dag_id", "reclaim_task_id")))
+        if by_run != (0 if self.is_given("restore_set") else 2):
+            raise self.wrong("Give either restore_set, or reclaim_dag_id and reclaim_task_id.")
 
     def execute(self, context: Context) -> dict[str, Any]:
         from airflow_provider_milvus.reclaim.restore import Restored, by_priority
 
-        first = reclaim_rules.patterns("first", self.first)
-        wanted = by_priority(self._wanted(context), first)
+        hook = self.hook()
+        wanted = by_priority(self._wanted(context), self.first or ())
         outcome = Restored()
         if wanted:
-            hook = self.hook()
             # The connection is fetched here, before there is an event loop that this would block.
             self.log.info("Restoring %d collections. %s.", len(wanted), hook.settings.where)
             asyncio.run(self._restore(hook, wanted, outcome))
@@ -131,13 +147,7 @@ class MilvusRestoreLoadOperator(MilvusOperator):
         from airflow_provider_milvus.reclaim.restore import restore_set
 
         source, given = "restore_set", self.restore_set
-        by_run = [each for each in (self.reclaim_dag_id, self.reclaim_task_id) if each not in (None, "")]
-        if len(by_run) != (2 if given in (None, "") else 0):
-            raise MilvusInvalidArgumentError(
-                "Give either restore_set, or reclaim_dag_id and reclaim_task_id. "
-                "A restore_set that is a template may be empty because that task has returned nothing."
-            )
-        if by_run:
+        if given is None:
             source = f"What task {self.reclaim_task_id!r} of DAG {self.reclaim_dag_id!r} returned in its last successful run"
             given = _returned(context, str(self.reclaim_dag_id), str(self.reclaim_task_id))
         try:
@@ -145,17 +155,9 @@ class MilvusRestoreLoadOperator(MilvusOperator):
         except ValueError as error:
             raise MilvusInvalidArgumentError(f"{source} is no restore set: {error}. Nothing was loaded.") from None
         for each in wanted:
-            name("the database in restore_set", each.database)
-            name("the collection in restore_set", each.collection)
+            check_name("the database in restore_set", each.database)
+            check_name("the collection in restore_set", each.collection)
         return wanted
-
-
-def _percent(value: Any) -> float | None:
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= 100:
-        raise MilvusInvalidArgumentError(f"max_memory_percent must be more than 0 and at most 100, not {value!r}.")
-    return float(value)
 
 
 def _returned(context: Context, dag_id: str, task_id: str) -> Any:

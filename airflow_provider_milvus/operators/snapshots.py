@@ -6,11 +6,20 @@ What they do is in ``server/upkeep.py``, imported when a task runs.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_milvus.arguments import name, one_of, whole_number
-from airflow_provider_milvus.operators.base import MilvusOperator, MilvusWriteOperator, WatchedOperator, result
+from airflow_provider_milvus.arguments import (
+    Argument,
+    OptionalArgument,
+    check_flag,
+    check_name,
+    check_seconds,
+    check_text,
+    one_of,
+    whole_number,
+)
+from airflow_provider_milvus.operators.base import HOUR, MilvusOperator, MilvusWriteOperator, WatchedOperator, result
 from airflow_provider_milvus.operators.run_notes import RetryNotes
 from airflow_provider_milvus.triggers.milvus import outcome, resumed_with
 
@@ -37,31 +46,38 @@ class MilvusCreateSnapshotOperator(MilvusOperator):
     :raises MilvusUnsupportedError: the server, or the installed pymilvus, knows no snapshots. Nothing was changed.
     """
 
-    template_fields: Sequence[str] = (*MilvusOperator.template_fields, "collection_name", "snapshot_name", "description")
+    timeout = Argument(check_seconds)
+    collection_name = Argument(check_name)
+    snapshot_name = Argument(check_name)
+    description = OptionalArgument(check_text)
+    protect_seconds = Argument(whole_number())
+    flush = Argument(check_flag)
+    if_exists = Argument(one_of("fail", "skip"))
 
     def __init__(
         self,
         *,
         collection_name: str,
         snapshot_name: str,
-        description: str = "",
+        description: str | None = None,
         protect_seconds: int = 0,
         flush: bool = True,
         if_exists: str = "fail",
+        timeout: float | timedelta = HOUR,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(timeout=timeout, **kwargs)
         self.collection_name = collection_name
         self.snapshot_name = snapshot_name
         self.description = description
-        self.protect_seconds = whole_number("protect_seconds", protect_seconds)
+        self.protect_seconds = protect_seconds
         self.flush = flush
-        self.if_exists = one_of("if_exists", if_exists, ("fail", "skip"))
+        self.if_exists = if_exists
 
     def execute(self, context: Context) -> dict[str, Any]:
         from airflow_provider_milvus.server import upkeep
 
-        collection, snapshot = name("collection_name", self.collection_name), name("snapshot_name", self.snapshot_name)
+        collection, snapshot = self.collection_name, self.snapshot_name
         taking, notes = {"snapshot": snapshot, "of": collection}, RetryNotes(context)
         begun = notes.read() == taking
         began, hook = time.time(), self.hook()
@@ -71,7 +87,7 @@ class MilvusCreateSnapshotOperator(MilvusOperator):
                 collection,
                 snapshot,
                 deadline,
-                description=self.description,
+                description=self.description or "",
                 protect_seconds=self.protect_seconds,
                 flush=self.flush,
                 skip_if_exists=self.if_exists == "skip" or begun,
@@ -109,7 +125,8 @@ class MilvusRestoreSnapshotOperator(WatchedOperator, MilvusWriteOperator):
     :raises MilvusTimeoutError: not through in time; the server goes on with it.
     """
 
-    template_fields: Sequence[str] = (*WatchedOperator.template_fields, "snapshot_name", "target_collection_name")
+    snapshot_name = Argument(check_name)
+    target_collection_name = Argument(check_name)
 
     def __init__(self, *, snapshot_name: str, target_collection_name: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -119,8 +136,8 @@ class MilvusRestoreSnapshotOperator(WatchedOperator, MilvusWriteOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         from airflow_provider_milvus.server import upkeep
 
-        collection, snapshot = name("collection_name", self.collection_name), name("snapshot_name", self.snapshot_name)
-        target = name("target_collection_name", self.target_collection_name)
+        collection, snapshot = self.collection_name, self.snapshot_name
+        target = self.target_collection_name
         restoring, notes = {"restore": snapshot, "of": collection, "into": target}, RetryNotes(context)
         noted = notes.read()
         began, hook = time.time(), self.hook()

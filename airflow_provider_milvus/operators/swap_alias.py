@@ -6,12 +6,17 @@ What it does is in ``server/aliases.py``, imported when a task runs.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_milvus.arguments import name, one_of, optional_seconds
-from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError
+from airflow_provider_milvus.arguments import (
+    Argument,
+    OptionalArgument,
+    check_flag,
+    check_name,
+    check_seconds,
+    one_of,
+)
 from airflow_provider_milvus.operators.base import MilvusWriteOperator, WatchedOperator, result
 from airflow_provider_milvus.operators.run_notes import RetryNotes
 from airflow_provider_milvus.triggers.milvus import outcome, resumed_with
@@ -20,6 +25,11 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_milvus.hooks.milvus import MilvusHook
+
+
+def check_grace(argument: str, value: Any) -> float:
+    """Seconds, or a timedelta; 0 is no grace period, as it reads."""
+    return 0.0 if value in (0, "0", timedelta(0)) and not isinstance(value, bool) else check_seconds(argument, value)
 
 
 class MilvusSwapAliasOperator(WatchedOperator, MilvusWriteOperator):
@@ -48,7 +58,11 @@ class MilvusSwapAliasOperator(WatchedOperator, MilvusWriteOperator):
     :raises MilvusCollectionNotFoundError, MilvusDatabaseNotFoundError: it does not exist. Nothing was changed.
     """
 
-    template_fields: Sequence[str] = (*WatchedOperator.template_fields, "alias", "expected_old", "grace_period")
+    alias = Argument(check_name)
+    expected_old = OptionalArgument(check_name, widens=True, nothing="*")
+    require_loaded = Argument(check_flag)
+    grace_period = OptionalArgument(check_grace)
+    then = Argument(one_of("keep", "release", "drop"))
 
     def __init__(
         self,
@@ -65,9 +79,7 @@ class MilvusSwapAliasOperator(WatchedOperator, MilvusWriteOperator):
         self.expected_old = expected_old
         self.require_loaded = require_loaded
         self.grace_period = grace_period
-        if not isinstance(grace_period, str):
-            _grace(grace_period)
-        self.then = one_of("then", then, ("keep", "release", "drop"))
+        self.then = then
 
     def execute(self, context: Context) -> dict[str, Any]:
         from airflow_provider_milvus.client.flow import Deadline
@@ -75,8 +87,7 @@ class MilvusSwapAliasOperator(WatchedOperator, MilvusWriteOperator):
         from airflow_provider_milvus.server import aliases
 
         began, hook = time.time(), self.hook()
-        alias, target = name("alias", self.alias), name("collection_name", self.collection_name)
-        grace, notes = _grace(self.grace_period), RetryNotes(context)
+        alias, target, grace, notes = self.alias, self.collection_name, self.grace_period or 0.0, RetryNotes(context)
         noted = notes.read()
         earlier = noted if noted.get("swapping") == [alias, target] else None
         with hook.client() as client:
@@ -84,7 +95,7 @@ class MilvusSwapAliasOperator(WatchedOperator, MilvusWriteOperator):
                 aliases.swap(
                     alias,
                     target,
-                    expected_old=None if self.expected_old is None else name("expected_old", self.expected_old),
+                    expected_old=self.expected_old,
                     require_loaded=self.require_loaded,
                     noting=lambda old: notes.write({"swapping": [alias, target], "old": old, "at": time.time()}),
                     report=self.log.info,
@@ -126,13 +137,3 @@ class MilvusSwapAliasOperator(WatchedOperator, MilvusWriteOperator):
             self.wrote(context, hook, self.alias, from_collections=[each for each in (target, old) if each], points_to=target)
         RetryNotes(context).forget()
         return result(hook, target, submitted["began"], **more)
-
-
-def _grace(value: Any) -> float:
-    """Seconds; 0 is none, as it reads, and a template renders to text."""
-    if isinstance(value, str):
-        try:
-            value = float(value)
-        except ValueError:
-            raise MilvusInvalidArgumentError(f"grace_period must be a number of seconds, not {value!r}.") from None
-    return optional_seconds("grace_period", value or None) or 0.0

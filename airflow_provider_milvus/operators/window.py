@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_milvus.arguments import name, seconds
+from airflow_provider_milvus.arguments import Argument, check_name, check_seconds
 from airflow_provider_milvus.exceptions import MilvusError, MilvusInvalidArgumentError
 from airflow_provider_milvus.hooks.milvus import MilvusHook
-from airflow_provider_milvus.operators.base import MilvusOperator
+from airflow_provider_milvus.operators.base import HOUR, MilvusOperator, known
 from airflow_provider_milvus.operators.memory import UNDO_TIMEOUT, MilvusLoadCollectionOperator
 from airflow_provider_milvus.triggers.milvus import resumed_with
 
@@ -35,9 +36,11 @@ class MilvusWindowLoadOperator(MilvusLoadCollectionOperator):
     :param at_most: seconds after which other windows no longer wait for this one to close.
     """
 
-    def __init__(self, *, at_most: float = DAY, timeout: float = 600.0, **kwargs: Any) -> None:
-        super().__init__(timeout=seconds("timeout", timeout), on_timeout="leave", release_on_kill=False, **kwargs)
-        self.at_most = seconds("at_most", at_most)
+    at_most = Argument(check_seconds)
+
+    def __init__(self, *, at_most: float | timedelta = DAY, **kwargs: Any) -> None:
+        super().__init__(on_timeout="leave", release_on_kill=False, **kwargs)
+        self.at_most = at_most
         self._window = ""
         self._submitted = False
 
@@ -108,6 +111,14 @@ class MilvusWindowLoadOperator(MilvusLoadCollectionOperator):
             self.log.info("The window was closed; %r is %s: %s.", collection, closed.state, closed.reason)
 
 
+def check_window(argument: str, value: Any) -> dict[str, Any]:
+    """What :class:`MilvusWindowLoadOperator` returned."""
+    if not isinstance(value, dict) or not value.keys() >= {"window", "collection", "previous_state"}:
+        raise MilvusInvalidArgumentError(f"{argument} must be what the task that opened it returned, not {value!r}.")
+    check_name(f"the collection in {argument}", value["collection"])
+    return value
+
+
 class MilvusWindowReleaseOperator(MilvusOperator):
     """Close a window: release what windows loaded, when no other window needs it. :func:`milvus_loaded` makes one.
 
@@ -119,24 +130,22 @@ class MilvusWindowReleaseOperator(MilvusOperator):
     :raises MilvusTimeoutError: it was not seen as NotLoad in time; the server may still release it.
     """
 
-    template_fields: Sequence[str] = (*MilvusOperator.template_fields, "window")
+    window = Argument(check_window)
 
-    def __init__(self, *, window: Any, timeout: float = 120.0, **kwargs: Any) -> None:
-        super().__init__(timeout=seconds("timeout", timeout), **kwargs)
+    def __init__(self, *, window: Any, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
         self.window = window
 
     def execute(self, context: Context) -> dict[str, Any]:
         from airflow_provider_milvus.server.windows import close_window
 
-        opened = self.window
-        if not isinstance(opened, dict) or not opened.keys() >= {"window", "collection", "previous_state"}:
-            raise MilvusInvalidArgumentError(f"window must be what the task that opened it returned, not {opened!r}.")
         hook = self.hook()
+        opened = self.window
         with hook.client() as client:
             deadline = hook.deadline()
             closed = client.run(
                 close_window(
-                    name("the collection in window", opened["collection"]),
+                    opened["collection"],
                     opened["window"],
                     deadline,
                     now=time.time(),
@@ -171,9 +180,9 @@ def milvus_loaded(
     task_suffix: str | None = None,
     milvus_conn_id: str = MilvusHook.default_conn_name,
     database: str | None = None,
-    timeout: float = 600.0,
-    release_timeout: float = 120.0,
-    at_most: float = DAY,
+    timeout: float | timedelta = HOUR,
+    release_timeout: float | timedelta | None = None,
+    at_most: float | timedelta = DAY,
     on_failure_fail_dagrun: bool = False,
     **load_options: Any,
 ) -> Iterator[LoadedWindow]:
@@ -199,8 +208,8 @@ def milvus_loaded(
     :param task_suffix: what the two task ids end in; needed when the name is a template or stands in two windows of a DAG.
     :param milvus_conn_id: the connection. (templated)
     :param database: the database; None: the connection's. (templated)
-    :param timeout: seconds for the load.
-    :param release_timeout: seconds for the release.
+    :param timeout: seconds for the load; an hour by default.
+    :param release_timeout: seconds for the release; left out: the connection's ``timeout``.
     :param at_most: seconds after which a window that has not closed, since its run was lost, no longer keeps the collection
         in memory. Longer than the tasks in it can take.
     :param on_failure_fail_dagrun: a failed release fails the run. Mind that Airflow then judges the run by the release
@@ -209,10 +218,12 @@ def milvus_loaded(
         not ``on_timeout`` and ``release_on_kill``: a load that fails or is killed is always taken back, unless another
         window needs it.
     """
-    suffix = name("collection_name", collection_name) if task_suffix is None and "{" not in collection_name else task_suffix
+    suffix = (
+        check_name("collection_name", collection_name) if task_suffix is None and "{" not in collection_name else task_suffix
+    )
     if suffix is None:
         raise MilvusInvalidArgumentError(f"task_suffix is needed with the template {collection_name!r}.")
-    where: dict[str, Any] = {"milvus_conn_id": milvus_conn_id, "database": database}
+    where = known(milvus_conn_id=milvus_conn_id, database=database)
     load = MilvusWindowLoadOperator(
         task_id=f"load_{suffix}", collection_name=collection_name, timeout=timeout, at_most=at_most, **where, **load_options
     )

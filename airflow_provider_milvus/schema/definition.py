@@ -10,8 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from airflow_provider_milvus.arguments import name as checked_name
-from airflow_provider_milvus.arguments import one_of, whole_number
+from airflow_provider_milvus.arguments import check_name, check_one_of, check_whole_number
 from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError
 from airflow_provider_milvus.schema.model import Schema
 
@@ -50,11 +49,11 @@ class Index:
             raise MilvusInvalidArgumentError(f"{where}.params must be a dict, not {params!r}.")
         field_name, index_name = said.get("field_name"), said.get("index_name") or ""
         return Index(
-            checked_name(f"{where}.field_name", field_name),
+            check_name(f"{where}.field_name", field_name),
             str(said.get("index_type") or "AUTOINDEX"),
             str(said.get("metric_type") or "").upper(),
             dict(params),
-            checked_name(f"{where}.index_name", index_name) if index_name else "",
+            check_name(f"{where}.index_name", index_name) if index_name else "",
         )
 
     @staticmethod
@@ -111,13 +110,13 @@ class Definition:
         :raises MilvusInvalidArgumentError: it can never be created; the message names the place.
         """
         made = Definition(
-            checked_name("collection_name", name),
+            check_name("collection_name", name),
             Schema.of(schema),
             _indexes(indexes),
             _properties(properties),
             _count("num_shards", num_shards),
             _count("num_partitions", num_partitions),
-            None if consistency_level is None else one_of("consistency_level", consistency_level, CONSISTENCY_LEVELS),
+            None if consistency_level is None else check_one_of("consistency_level", consistency_level, CONSISTENCY_LEVELS),
         )
         fields = [each.name for each in made.schema.fields]
         for at, each in enumerate(made.indexes):
@@ -146,7 +145,7 @@ def _properties(said: Any) -> dict[str, str]:
 
 
 def _count(argument: str, said: Any) -> int | None:
-    return None if said is None else whole_number(argument, said, 1)
+    return None if said is None else check_whole_number(argument, said, 1)
 
 
 def _flat(said: dict[str, Any]) -> dict[str, Any]:

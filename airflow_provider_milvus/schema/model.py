@@ -17,8 +17,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from airflow_provider_milvus.arguments import name as checked_name
-from airflow_provider_milvus.arguments import whole_number
+from airflow_provider_milvus.arguments import check_name, check_whole_number
 from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError
 
 TYPES: dict[str, int] = {
@@ -181,7 +180,7 @@ def _field(where: str, said: Any) -> Field:
     known = {each.name for each in fields(Field)}
     _only(where, said, known)
     _needs(where, said, ("name", "type"))
-    name = checked_name(f"{where}.name", said["name"])
+    name = check_name(f"{where}.name", said["name"])
     where = f"{where} ({name!r})"
     kind = type_name(f"{where}.type", said["type"])
     wanted: dict[str, Any] = {"name": name, "type": kind, "description": str(said.get("description") or "")}
@@ -223,7 +222,7 @@ def _function(where: str, said: Any) -> Function:
     if kind not in FUNCTIONS:
         raise MilvusInvalidArgumentError(f"{where}.type must be one of {_words(FUNCTIONS)}, not {said['type']!r}.")
     return Function(
-        checked_name(f"{where}.name", said["name"]),
+        check_name(f"{where}.name", said["name"]),
         kind,
         tuple(_list(f"{where}.input_field_names", said["input_field_names"])),
         tuple(_list(f"{where}.output_field_names", said["output_field_names"])),
@@ -294,7 +293,7 @@ def _size(where: str, said: Any, applies: bool, most: int, kind: str) -> int | N
         if said is not None:
             raise MilvusInvalidArgumentError(f"{where} has no meaning for {kind}.")
         return None
-    return whole_number(where, said, 1, most)
+    return check_whole_number(where, said, 1, most)
 
 
 def _default(where: str, said: Any, kind: str) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +12,17 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
+from airflow_provider_milvus.arguments import (
+    Argument,
+    HasArguments,
+    OptionalArgument,
+    check_flag,
+    check_name,
+    check_text,
+)
 from airflow_provider_milvus.exceptions import MilvusError, MilvusTimeoutError, MilvusUnavailableError
 from airflow_provider_milvus.hooks.milvus import MilvusHook
-from airflow_provider_milvus.triggers.milvus import MilvusConditionTrigger, outcome
+from airflow_provider_milvus.triggers.milvus import BACKSTOP, MilvusConditionTrigger, outcome
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -23,12 +30,8 @@ if TYPE_CHECKING:
 
     from airflow_provider_milvus.conditions import Condition, Observation
 
-BACKSTOP = timedelta(seconds=30)
-"""The trigger ends by itself and says what it saw last; Airflow's own timeout of the deferral comes so much later, and only
-where no triggerer runs."""
 
-
-class MilvusConditionSensor(BaseSensorOperator):
+class MilvusConditionSensor(HasArguments, BaseSensorOperator):
     """Wait for a condition in ``poke`` or ``reschedule`` mode, or deferred.
 
     A subclass says which condition. ``timeout``, ``soft_fail`` and retries mean the same in all modes: at ``timeout`` the
@@ -41,7 +44,10 @@ class MilvusConditionSensor(BaseSensorOperator):
     :param deferrable: look once in the worker, then wait in the triggerer. Default: ``[operators] default_deferrable``.
     """
 
-    template_fields: Sequence[str] = ("milvus_conn_id", "database")
+    milvus_conn_id = Argument(check_text)
+    database = OptionalArgument(check_name, widens=True)
+    deferrable = Argument(check_flag)
+    ui_color = "#d7f0fb"
 
     def __init__(
         self,
@@ -52,6 +58,7 @@ class MilvusConditionSensor(BaseSensorOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.begin_arguments(kwargs.get("default_args"))
         self.milvus_conn_id = milvus_conn_id
         self.database = database
         self.deferrable = deferrable
@@ -64,6 +71,7 @@ class MilvusConditionSensor(BaseSensorOperator):
 
     def execute(self, context: Context) -> Any:
         self._began = time.monotonic()
+        self.refuse_unrendered()
         if not self.deferrable:
             return super().execute(context)
         if self._first_look(context):

@@ -1,17 +1,40 @@
-"""The sensors: one thin class per condition, each of which is in ``conditions/`` or ``bulk_import/condition.py``."""
+"""The sensors: one thin class for each condition. Everything public can be imported from here."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_milvus.arguments import name, names, one_of, whole_number
-from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError
-from airflow_provider_milvus.sensors.base import MilvusConditionSensor
+from airflow.providers.common.compat.sdk import AirflowSensorTimeout
+
+from airflow_provider_milvus.arguments import (
+    Argument,
+    OptionalArgument,
+    check_filter,
+    check_flag,
+    check_job_ids,
+    check_mapping,
+    check_name,
+    check_names,
+    one_of,
+    whole_number,
+)
+from airflow_provider_milvus.exceptions import (
+    MilvusMetricsError,
+    MilvusTimeoutError,
+    MilvusUnavailableError,
+)
+from airflow_provider_milvus.hooks.milvus import MilvusHook
+from airflow_provider_milvus.sensors.base import MilvusConditionSensor as MilvusConditionSensor
 
 if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context, PokeReturnValue
+
     from airflow_provider_milvus.bulk_import.condition import ImportFinished
     from airflow_provider_milvus.conditions import CollectionExists, Compacted, IndexBuilt, LoadState, RowCount
+    from airflow_provider_milvus.reclaim.demand import Demand
+    from airflow_provider_milvus.triggers.demand import MilvusDemandTrigger
 
 
 class MilvusLoadStateSensor(MilvusConditionSensor):
@@ -27,8 +50,10 @@ class MilvusLoadStateSensor(MilvusConditionSensor):
     :raises MilvusNotFoundError: the collection, a partition or the database does not exist; never retried.
     """
 
-    template_fields: Sequence[str] = (*MilvusConditionSensor.template_fields, "collection_name", "partition_names")
-    ui_color = "#d7f0fb"
+    collection_name = Argument(check_name)
+    partition_names = OptionalArgument(check_names, widens=True, nothing="*")
+    target_state = Argument(one_of("Loaded", "NotLoad"))
+    fail_if_not_loading = Argument(check_flag)
 
     def __init__(
         self,
@@ -42,15 +67,15 @@ class MilvusLoadStateSensor(MilvusConditionSensor):
         super().__init__(**kwargs)
         self.collection_name = collection_name
         self.partition_names = partition_names
-        self.target_state = one_of("target_state", target_state, ("Loaded", "NotLoad"))
+        self.target_state = target_state
         self.fail_if_not_loading = fail_if_not_loading
 
     def condition(self) -> LoadState:
         from airflow_provider_milvus.conditions import LoadState
 
         return LoadState(
-            collection_name=name("collection_name", self.collection_name),
-            partition_names=[] if self.partition_names is None else names("partition_names", self.partition_names),
+            collection_name=self.collection_name,
+            partition_names=self.partition_names or [],
             target_state=self.target_state,
             fail_if_not_loading=self.fail_if_not_loading and self.target_state == "Loaded",
         )
@@ -64,8 +89,8 @@ class MilvusCollectionSensor(MilvusConditionSensor):
     :raises MilvusDatabaseNotFoundError: the database does not exist; never retried.
     """
 
-    template_fields: Sequence[str] = (*MilvusConditionSensor.template_fields, "collection_name")
-    ui_color = "#d7f0fb"
+    collection_name = Argument(check_name)
+    exists = Argument(check_flag)
 
     def __init__(self, *, collection_name: str, exists: bool = True, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -75,7 +100,7 @@ class MilvusCollectionSensor(MilvusConditionSensor):
     def condition(self) -> CollectionExists:
         from airflow_provider_milvus.conditions import CollectionExists
 
-        return CollectionExists(name("collection_name", self.collection_name), self.exists)
+        return CollectionExists(self.collection_name, self.exists)
 
 
 class MilvusIndexSensor(MilvusConditionSensor):
@@ -90,15 +115,13 @@ class MilvusIndexSensor(MilvusConditionSensor):
     :raises MilvusNotFoundError: the collection or the database does not exist; never retried.
     """
 
-    template_fields: Sequence[str] = (
-        *MilvusConditionSensor.template_fields,
-        "collection_name",
-        "field_name",
-        "index_name",
-    )
-    ui_color = "#d7f0fb"
+    collection_name = Argument(check_name)
+    field_name = OptionalArgument(check_name)
+    index_name = OptionalArgument(check_name)
 
-    def __init__(self, *, collection_name: str, field_name: str = "", index_name: str = "", **kwargs: Any) -> None:
+    def __init__(
+        self, *, collection_name: str, field_name: str | None = None, index_name: str | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.collection_name = collection_name
         self.field_name = field_name
@@ -107,7 +130,7 @@ class MilvusIndexSensor(MilvusConditionSensor):
     def condition(self) -> IndexBuilt:
         from airflow_provider_milvus.conditions import IndexBuilt
 
-        return IndexBuilt(name("collection_name", self.collection_name), self.field_name, self.index_name)
+        return IndexBuilt(self.collection_name, self.field_name or "", self.index_name or "")
 
 
 class MilvusRowCountSensor(MilvusConditionSensor):
@@ -125,21 +148,18 @@ class MilvusRowCountSensor(MilvusConditionSensor):
     :raises MilvusNotFoundError: the collection, a partition or the database does not exist; never retried.
     """
 
-    template_fields: Sequence[str] = (
-        *MilvusConditionSensor.template_fields,
-        "collection_name",
-        "at_least",
-        "filter_params",
-        "partition_names",
-    )
-    ui_color = "#d7f0fb"
+    collection_name = Argument(check_name)
+    at_least = Argument(whole_number())
+    filter = OptionalArgument(check_filter, widens=True, templated=False)
+    filter_params = OptionalArgument(check_mapping)
+    partition_names = OptionalArgument(check_names, widens=True, nothing="*")
 
     def __init__(
         self,
         *,
         collection_name: str,
         at_least: int | str,
-        filter: str = "",
+        filter: str | None = None,
         filter_params: Mapping[str, Any] | None = None,
         partition_names: str | Sequence[str] | None = None,
         **kwargs: Any,
@@ -156,10 +176,10 @@ class MilvusRowCountSensor(MilvusConditionSensor):
         from airflow_provider_milvus.server.filters import render
 
         return RowCount(
-            name("collection_name", self.collection_name),
-            whole_number("at_least", self.at_least),
-            render(self.filter, self.filter_params),
-            [] if self.partition_names is None else names("partition_names", self.partition_names),
+            self.collection_name,
+            self.at_least,
+            render(self.filter or "", self.filter_params),
+            self.partition_names or [],
         )
 
 
@@ -169,16 +189,16 @@ class MilvusCompactionSensor(MilvusConditionSensor):
     Milvus says Completed of a compaction that it does not know: of another id, or of one before a restart. ``plans``, as the
     compaction's task returned it, tells that apart.
 
-    :param compaction_id: what ``MilvusCompactOperator(wait=False)`` returned as ``compaction_id``; None, which it returns
-        where nothing was to be done, is done. (templated)
+    :param compaction_id: what ``MilvusCompactOperator(wait=False)`` returned as ``compaction_id``; 0, which it returns where
+        nothing was to be done, is done. (templated)
     :param plans: how many plans it had, as it returned it; 0: take the server's word. (templated)
     :raises MilvusServerError: a plan failed, or the server forgot the compaction; retried.
     """
 
-    template_fields: Sequence[str] = (*MilvusConditionSensor.template_fields, "compaction_id", "plans")
-    ui_color = "#d7f0fb"
+    compaction_id = Argument(whole_number())
+    plans = Argument(whole_number())
 
-    def __init__(self, *, compaction_id: int | str | None, plans: int | str = 0, **kwargs: Any) -> None:
+    def __init__(self, *, compaction_id: int | str, plans: int | str = 0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.compaction_id = compaction_id
         self.plans = plans
@@ -186,9 +206,7 @@ class MilvusCompactionSensor(MilvusConditionSensor):
     def condition(self) -> Compacted:
         from airflow_provider_milvus.conditions import Compacted
 
-        # A template makes text of it.
-        nothing = self.compaction_id in (None, "None")
-        return Compacted(0 if nothing else whole_number("compaction_id", self.compaction_id), whole_number("plans", self.plans))
+        return Compacted(self.compaction_id, self.plans)
 
 
 class MilvusBulkImportSensor(MilvusConditionSensor):
@@ -198,36 +216,97 @@ class MilvusBulkImportSensor(MilvusConditionSensor):
     ``MilvusRefreshLoadOperator`` does.
 
     :param collection_name: the collection that is imported into. (templated)
-    :param job_id: the job, or a list of jobs; of Milvus 2.3 each file has its own. (templated)
+    :param job_ids: the job, or a list of jobs; of Milvus 2.3 each file has its own. (templated)
     :raises MilvusNeverMetError: a job has failed, with the reasons by file, or the server does not know it, or no longer.
     :raises MilvusUnsupportedError: the server is Milvus Lite.
     """
 
-    template_fields: Sequence[str] = (*MilvusConditionSensor.template_fields, "collection_name", "job_id")
-    ui_color = "#d7f0fb"
+    collection_name = Argument(check_name)
+    job_ids = Argument(check_job_ids)
 
-    def __init__(self, *, collection_name: str, job_id: str | int | Sequence[str | int], **kwargs: Any) -> None:
+    def __init__(self, *, collection_name: str, job_ids: str | int | Sequence[str | int], **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.collection_name = collection_name
-        self.job_id = job_id
+        self.job_ids = job_ids
 
     def condition(self) -> ImportFinished:
         from airflow_provider_milvus.bulk_import.condition import ImportFinished
 
-        return ImportFinished(name("collection_name", self.collection_name), _ids(self.job_id))
+        return ImportFinished(self.collection_name, self.job_ids)
 
 
-def _ids(value: Any) -> list[str]:
-    """The ids, also from the text that a template makes of a list."""
-    import ast
+class MilvusDemandSensor(MilvusConditionSensor):
+    """Wait until searches or queries arrive for a collection that is not in memory, in ``poke`` mode or deferred.
 
-    if isinstance(value, str) and value.startswith("["):
+    Only what arrives while it waits is demand. It only reads. Timeouts and outages are as in every sensor of this provider;
+    metrics that cannot be read are an outage.
+
+    Returns ``collection``, ``database`` and ``attempts`` of the first collection that is wanted.
+
+    :param collections: the collections, by their own names. Searches through their aliases count as well. (templated)
+    :param min_attempts: how many attempts make a demand.
+    :param milvus_conn_id: the connection; it must have a ``metrics_url``. (templated)
+    :raises MilvusCollectionNotFoundError, MilvusDatabaseNotFoundError: there is nothing to wait for; never retried.
+    :raises MilvusInvalidArgumentError: ``mode="reschedule"`` without ``deferrable``, for it would forget what it counted.
+    """
+
+    collections = Argument(check_names)
+    min_attempts = Argument(whole_number(1))
+
+    def __init__(self, *, collections: str | Sequence[str], min_attempts: int = 1, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if self.reschedule and not self.deferrable:
+            raise self.wrong(
+                "MilvusDemandSensor compares counters from look to look, which mode='reschedule' forgets: "
+                "use deferrable=True, or mode='poke'."
+            )
+        self.collections = collections
+        self.min_attempts = min_attempts
+        self._demand: Demand | None = None
+
+    def _trigger(self, end: float) -> MilvusDemandTrigger:
+        from airflow_provider_milvus.triggers.demand import MilvusDemandTrigger
+
+        return MilvusDemandTrigger(
+            collections=self.collections,
+            milvus_conn_id=self.milvus_conn_id,
+            database=self.database,
+            poll_interval=max(self.poke_interval, 0.1),
+            min_attempts=self.min_attempts,
+            end=end,
+        )
+
+    def poke(self, context: Context) -> bool | PokeReturnValue:  # type: ignore[override]
+        from airflow.providers.common.compat.sdk import PokeReturnValue
+
+        from airflow_provider_milvus.reclaim.demand import Demand
+
+        hook = self._hook = self._hook or MilvusHook(self.milvus_conn_id, self.database)
+        metrics = hook.needed_metrics()
+        remaining = self._remaining(context)
         try:
-            value = ast.literal_eval(value)
-        except (ValueError, SyntaxError):
-            raise MilvusInvalidArgumentError(f"job_id {value!r} is neither an id nor a list of ids.") from None
-    given = value if isinstance(value, (list, tuple)) else [value]
-    ids = [str(each).strip() for each in given if isinstance(each, (str, int)) and not isinstance(each, bool)]
-    if not ids or len(ids) != len(given) or not all(ids):
-        raise MilvusInvalidArgumentError(f"job_id must be the id of an import job, or a list of ids, not {value!r}.")
-    return ids
+            with hook.client() as client:
+                limit = hook.deadline().at_most(max(remaining, 0.001))
+                if self._demand is None:
+                    demand = Demand(self.collections, hook.settings.database, min_attempts=self.min_attempts)
+                    client.run(demand.check(), limit)
+                    self._demand = demand
+                self._demand.count(asyncio.run(metrics.attempts()))
+                found = client.run(self._demand.look(), limit)
+        except (MilvusMetricsError, MilvusTimeoutError, MilvusUnavailableError) as error:
+            self._try_again(error, context)
+            return False
+        self._looked = True
+        for each in found:
+            self.log.info("%s", each)
+            return PokeReturnValue(True, each.as_dict())
+        return False
+
+    def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:  # type: ignore[override]
+        """Resumed by the trigger's event."""
+        from airflow_provider_milvus.triggers.demand import demanded
+
+        try:
+            return demanded(event)
+        except (MilvusTimeoutError, MilvusUnavailableError) as error:
+            raise AirflowSensorTimeout(str(error)) from None

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import TriggerEvent
 
-from airflow_provider_milvus.arguments import names, seconds, whole_number
+from airflow_provider_milvus.arguments import check_names, check_seconds, check_whole_number
 from airflow_provider_milvus.exceptions import (
     MilvusError,
     MilvusMetricsError,
@@ -46,7 +46,7 @@ class MilvusDemandTrigger(BaseEventTrigger):
     server that cannot be read are tried again at the next look. The event is ``{"collection", "database", "attempts"}``. It
     only reads.
 
-    :param collection_names: the collections, by their own names. Searches through their aliases count as well.
+    :param collections: the collections, by their own names. Searches through their aliases count as well.
     :param milvus_conn_id: the connection; it must have a ``metrics_url``.
     :param database: the database; None: the connection's.
     :param poll_interval: seconds between two looks.
@@ -59,7 +59,7 @@ class MilvusDemandTrigger(BaseEventTrigger):
     def __init__(
         self,
         *,
-        collection_names: str | Sequence[str],
+        collections: str | Sequence[str],
         milvus_conn_id: str = MilvusHook.default_conn_name,
         database: str | None = None,
         poll_interval: float = 15.0,
@@ -67,18 +67,18 @@ class MilvusDemandTrigger(BaseEventTrigger):
         end: float | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.collection_names = names("collection_names", collection_names)
+        self.collections = check_names("collections", collections)
         self.milvus_conn_id = milvus_conn_id
         self.database = database
-        self.poll_interval = seconds("poll_interval", poll_interval)
-        self.min_attempts = whole_number("min_attempts", min_attempts, 1)
+        self.poll_interval = check_seconds("poll_interval", poll_interval)
+        self.min_attempts = check_whole_number("min_attempts", min_attempts, 1)
         self.end = end
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         return (
             f"{type(self).__module__}.{type(self).__qualname__}",
             {
-                "collection_names": self.collection_names,
+                "collections": self.collections,
                 "milvus_conn_id": self.milvus_conn_id,
                 "database": self.database,
                 "poll_interval": self.poll_interval,
@@ -112,7 +112,7 @@ class MilvusDemandTrigger(BaseEventTrigger):
         async with hook.async_client() as client:
             metrics = hook.needed_metrics()
             demand = Demand(
-                self.collection_names,
+                self.collections,
                 hook.settings.database,
                 min_attempts=self.min_attempts,
                 skip_missing=self.log.warning if self.end is None else None,
@@ -129,7 +129,7 @@ class MilvusDemandTrigger(BaseEventTrigger):
                     yield each
                 if self._left <= 0:
                     raise MilvusTimeoutError(
-                        f"Nobody has searched {', '.join(self.collection_names)} in database {hook.settings.database!r} in "
+                        f"Nobody has searched {', '.join(self.collections)} in database {hook.settings.database!r} in "
                         f"vain until the end.{trouble}"
                     )
                 await asyncio.sleep(min(self.poll_interval, self._left))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -17,6 +18,8 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from airflow_provider_milvus.exceptions import MilvusError, error_of_kind
 from airflow_provider_milvus.hooks.milvus import MilvusHook
 
+BACKSTOP = timedelta(seconds=30)
+"""The trigger ends by itself and says what it saw; Airflow's own timeout comes this much later, where no triggerer runs."""
 KILL_TIMEOUT = 20.0
 
 

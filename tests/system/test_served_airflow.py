@@ -19,8 +19,7 @@ import pytest
 
 from dev.local_airflow import EXAMPLE_DAGS, LocalAirflow
 from dev.servers.process import free_ports
-from dev.servers.prometheus import PLATFORM_HAS_IT as PROMETHEUS_IS_HERE
-from dev.servers.prometheus import prometheus_server
+from dev.servers.prometheus import PLATFORM_HAS_IT as PROMETHEUS_IS_HERE, prometheus_server
 from dev.servers.scripted import LOADED, NOT_LOADED, ScriptedMilvus, scripted_server
 from dev.servers.standalone import PLATFORM_HAS_IT, standalone_server
 from tests.integration.support import Milvus, build_collection, eventually, load_all

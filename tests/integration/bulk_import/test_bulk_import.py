@@ -16,7 +16,7 @@ from airflow_provider_milvus.exceptions import (
     MilvusPartitionNotFoundError,
     MilvusUnsupportedError,
 )
-from airflow_provider_milvus.operators.bulk_import import MilvusBulkImportOperator, MilvusPrepareImportOperator
+from airflow_provider_milvus.operators.milvus import MilvusBulkImportOperator, MilvusPrepareImportOperator
 from airflow_provider_milvus.sensors.milvus import MilvusBulkImportSensor
 from tests.integration.ingest.task_state import TaskState, WorkerLostError, a_try
 from tests.integration.support import MakeCollection, Milvus, finish, load_all
@@ -202,7 +202,7 @@ def test_the_sensor_tells_completed_failed_and_unknown_jobs(
     def wait(job_id: Any) -> None:
         finish(
             MilvusBulkImportSensor(
-                task_id="wait", collection_name=name, job_id=job_id, deferrable=deferrable, poke_interval=0.2, timeout=20
+                task_id="wait", collection_name=name, job_ids=job_id, deferrable=deferrable, poke_interval=0.2, timeout=20
             )
         )
 

@@ -16,7 +16,7 @@ from airflow_provider_milvus.exceptions import (
     MilvusInvalidArgumentError,
     MilvusSourceError,
 )
-from airflow_provider_milvus.operators.bulk_import import MilvusPrepareImportOperator
+from airflow_provider_milvus.operators.milvus import MilvusPrepareImportOperator
 from dev.servers.objects import Objects, objects_server
 from tests.integration.ingest.task_state import TaskState, a_try
 

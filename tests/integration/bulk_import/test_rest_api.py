@@ -21,7 +21,7 @@ from airflow_provider_milvus.exceptions import (
     MilvusUnsupportedError,
 )
 from airflow_provider_milvus.hooks.milvus import MilvusHook
-from airflow_provider_milvus.operators.bulk_import import MilvusBulkImportOperator
+from airflow_provider_milvus.operators.milvus import MilvusBulkImportOperator
 from airflow_provider_milvus.sensors.milvus import MilvusBulkImportSensor
 from dev.servers.rest import FAILS, RestMilvus, dripping, frozen, refuse, rest_server, status, unanswered
 from dev.servers.scripted import LOADED, NOT_LOADED, Refusal, ScriptedMilvus
@@ -347,7 +347,7 @@ def test_the_rest_api_is_on_the_servers_own_port_by_default(connect: Connect) ->
 class TestSensor:
     def wait(self, job_id: Any, **arguments: Any) -> Any:
         sensor = MilvusBulkImportSensor(
-            task_id="wait", collection_name="docs", job_id=job_id, poke_interval=0.1, timeout=10, **arguments
+            task_id="wait", collection_name="docs", job_ids=job_id, poke_interval=0.1, timeout=10, **arguments
         )
         return finish(sensor)
 

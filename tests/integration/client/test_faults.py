@@ -14,7 +14,7 @@ from airflow.providers.common.compat.sdk import AirflowSensorTimeout
 from airflow_provider_milvus.conditions import LoadState
 from airflow_provider_milvus.exceptions import MilvusError, MilvusTimeoutError, MilvusUnavailableError
 from airflow_provider_milvus.hooks.milvus import MilvusHook
-from airflow_provider_milvus.operators.memory import (
+from airflow_provider_milvus.operators.milvus import (
     MilvusLoadCollectionOperator,
     MilvusLoadPartitionsOperator,
     MilvusReclaimMemoryOperator,

@@ -12,7 +12,7 @@ import pytest
 
 from airflow_provider_milvus.exceptions import MilvusError
 from airflow_provider_milvus.hooks.milvus import MilvusHook
-from airflow_provider_milvus.operators.memory import (
+from airflow_provider_milvus.operators.milvus import (
     MilvusLoadCollectionOperator,
     MilvusReclaimMemoryOperator,
     MilvusReleaseCollectionOperator,

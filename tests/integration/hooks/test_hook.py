@@ -25,7 +25,7 @@ from airflow_provider_milvus.exceptions import (
     MilvusUnsupportedError,
 )
 from airflow_provider_milvus.hooks.milvus import MilvusHook
-from airflow_provider_milvus.operators.memory import MilvusLoadCollectionOperator, MilvusReleaseCollectionOperator
+from airflow_provider_milvus.operators.milvus import MilvusLoadCollectionOperator, MilvusReleaseCollectionOperator
 from dev.servers.scripted import LOADED, ScriptedMilvus, abort, never_answer, refuse
 from tests.integration.support import SLACK, MakeCollection, Milvus, ends_within, eventually
 

@@ -22,7 +22,7 @@ import airflow.providers.common.compat.sdk as sdk
 
 from airflow_provider_milvus.client.lazy_pymilvus import import_pymilvus
 from airflow_provider_milvus.ingest import ingest, sending
-from airflow_provider_milvus.operators.data import MilvusInsertOperator, MilvusUpsertOperator
+from airflow_provider_milvus.operators.milvus import MilvusInsertOperator, MilvusUpsertOperator
 from airflow_provider_milvus.server import writes
 
 DIM = 8

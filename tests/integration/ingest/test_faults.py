@@ -21,7 +21,7 @@ from airflow_provider_milvus.exceptions import (
 )
 from airflow_provider_milvus.ingest import sending
 from airflow_provider_milvus.ingest.sending import Sending
-from airflow_provider_milvus.operators.data import MilvusDeleteOperator, MilvusInsertOperator, MilvusUpsertOperator
+from airflow_provider_milvus.operators.milvus import MilvusDeleteOperator, MilvusInsertOperator, MilvusUpsertOperator
 from airflow_provider_milvus.server import writes
 from dev.servers.scripted import (
     LOADED,
@@ -119,7 +119,7 @@ class TestRowsWithKeys:
         """Rows that somebody else has put there are not replaced without need."""
         scripted.next("Insert", no_change, unanswered)
 
-        write("Insert", rows(50), max_in_flight=1)
+        write("Insert", rows(50), max_parallel=1)
 
         assert [each.request.num_rows for each in scripted.received("Insert")] == [10] * 5
         (again,) = scripted.received("Upsert")
@@ -162,7 +162,7 @@ class TestRowsWithKeys:
         scripted.always(rpc, QUOTA)
 
         with ends_within(2 + SLACK), pytest.raises(MilvusRateLimitError, match="memory quota exceeded") as failed:
-            write(rpc, rows(50), timeout=2, max_in_flight=1)
+            write(rpc, rows(50), timeout=2, max_parallel=1)
 
         assert "rows read, 10 written" in str(failed.value)
         assert "'milvus_default'" in str(failed.value)
@@ -191,7 +191,7 @@ class TestRowsWithKeys:
             ends_within(2 + SLACK),
             pytest.raises((MilvusUnavailableError, MilvusTimeoutError), match=r"[12]0 written") as failed,
         ):
-            write(rpc, rows(50), timeout=2, max_in_flight=1)
+            write(rpc, rows(50), timeout=2, max_parallel=1)
 
         assert "refused" in str(failed.value)
 
@@ -201,7 +201,7 @@ class TestRowsWithKeys:
         scripted.next(rpc, no_change, lambda server, request, context: {count: 8, "err_index": [3, 7]})
 
         with pytest.raises(MilvusServerError, match="the server took 8 of 10 rows") as failed:
-            write(rpc, rows(30), max_in_flight=1)
+            write(rpc, rows(30), max_parallel=1)
 
         assert "refused 14, 18" in str(failed.value)
         assert "10 written" in str(failed.value)
@@ -229,7 +229,7 @@ class TestRowsWithKeys:
         scripted.always("Upsert", watched)
         keys = [0, 1, 2, 3, 2, 3, 4, 5, 6, 7, 6, 8]
 
-        write("Upsert", [{"id": key, "v": [0.0, 1.0]} for key in keys], batch_rows=2, max_in_flight=4)
+        write("Upsert", [{"id": key, "v": [0.0, 1.0]} for key in keys], batch_rows=2, max_parallel=4)
 
         assert together, "nothing was under way at once"
         assert all(one.isdisjoint(other) for one, other in together)
@@ -247,7 +247,7 @@ class TestRowsWithKeys:
 
         scripted.always("Upsert", counted)
 
-        write("Upsert", rows(200), max_in_flight=3)
+        write("Upsert", rows(200), max_parallel=3)
 
         assert most == 3
 
@@ -314,7 +314,7 @@ class TestGeneratedKeys:
 
         scripted.always("Insert", counted)
 
-        write("Insert", vectors(100), max_in_flight=4)
+        write("Insert", vectors(100), max_parallel=4)
 
         assert set(most) == {1}
 
@@ -384,7 +384,7 @@ class TestRetry:
     def attempt(self, rpc: str, given: Any, state: TaskState, number: int, timeout: float = 20) -> dict[str, Any]:
         context = a_try(state)
         context["ti"].try_number = number
-        operator = WRITES[rpc](task_id="t", rows=given, collection_name="docs", batch_rows=10, max_in_flight=1, timeout=timeout)
+        operator = WRITES[rpc](task_id="t", rows=given, collection_name="docs", batch_rows=10, max_parallel=1, timeout=timeout)
         result: dict[str, Any] = operator.execute(context)  # type: ignore[arg-type]
         return result
 

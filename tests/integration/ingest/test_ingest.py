@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from airflow_provider_milvus.exceptions import (
     MilvusBadRowsError,
@@ -23,7 +22,7 @@ from airflow_provider_milvus.exceptions import (
     MilvusSourceError,
     MilvusUnsupportedError,
 )
-from airflow_provider_milvus.operators.data import MilvusDeleteOperator, MilvusInsertOperator, MilvusUpsertOperator
+from airflow_provider_milvus.operators.milvus import MilvusDeleteOperator, MilvusInsertOperator, MilvusUpsertOperator
 from airflow_provider_milvus.server.filters import render
 from dev.servers.scripted import LOADED, ScriptedMilvus, collection_schema
 from tests.bad_rows import BAD_ROWS, BadRows
@@ -130,7 +129,7 @@ class TestWrite:
         write("insert", rows(100, colour="old"))
         new = [{**row, "colour": f"new {turn}"} for turn in range(3) for row in rows(60, start=20)]
 
-        result = write("upsert", new, batch_rows=50, max_in_flight=4)
+        result = write("upsert", new, batch_rows=50, max_parallel=4)
 
         assert held(milvus) == by_key(*rows(100, colour="old"), *rows(60, start=20, colour="new 2"))
         assert result["rows_read"] == 120

@@ -20,7 +20,7 @@ import pyarrow.parquet
 import pytest
 
 from airflow_provider_milvus.exceptions import MilvusServerError
-from airflow_provider_milvus.operators.data import MilvusInsertOperator
+from airflow_provider_milvus.operators.milvus import MilvusInsertOperator
 from airflow_provider_milvus.server import writes
 from dev.servers.lite import lite_server
 from dev.servers.process import ServerProcess

@@ -17,7 +17,7 @@ from airflow_provider_milvus.exceptions import (
     MilvusInvalidArgumentError,
 )
 from airflow_provider_milvus.hooks.milvus import MilvusHook
-from airflow_provider_milvus.operators.memory import (
+from airflow_provider_milvus.operators.milvus import (
     MilvusLoadCollectionOperator,
     MilvusLoadPartitionsOperator,
     MilvusReclaimMemoryOperator,

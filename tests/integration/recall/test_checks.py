@@ -22,7 +22,7 @@ from airflow_provider_milvus.exceptions import (
     MilvusServerError,
     MilvusUnsupportedError,
 )
-from airflow_provider_milvus.operators.data import MilvusRecallCheckOperator, MilvusRowCountCheckOperator
+from airflow_provider_milvus.operators.milvus import MilvusRecallCheckOperator, MilvusRowCountCheckOperator
 from airflow_provider_milvus.recall import measure
 from airflow_provider_milvus.sensors.milvus import MilvusRowCountSensor
 from tests.integration.support import MakeCollection, Milvus, deferral, event_of, eventually, load_all
@@ -348,7 +348,7 @@ class TestRecall:
 
         name = make(lite, clustered(10))
         with pytest.raises(MilvusInvalidArgumentError, match=r"vector_field 'text': collection .* has 'vector'"):
-            recall(name, vector_field="text")
+            recall(name, field_name="text")
         sparse = f"{name}_sparse"
         with lite.plain_client() as client:
             schema = client.create_schema(auto_id=False)
@@ -358,11 +358,11 @@ class TestRecall:
             client.create_collection(sparse, schema=schema)
         make.made.append((lite, sparse))
         with pytest.raises(MilvusUnsupportedError, match=r"'sparse' of .* is a SPARSE_FLOAT_VECTOR"):
-            recall(sparse, vector_field="sparse")
+            recall(sparse, field_name="sparse")
         with pytest.raises(MilvusInvalidArgumentError, match=r"has 'sparse', 'dense'\. Name one"):
             recall(sparse)
         with pytest.raises(MilvusIndexNotFoundError, match=r"'dense' of collection .* has no index"):
-            recall(sparse, vector_field="dense")
+            recall(sparse, field_name="dense")
 
     def test_a_collection_that_changes_meanwhile_is_told(self, lite: Milvus, make: Making, log_text: Any, monkeypatch: Any):
         name = make(lite, clustered(300))

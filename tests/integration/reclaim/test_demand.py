@@ -22,8 +22,9 @@ from airflow_provider_milvus.exceptions import (
     MilvusMetricsError,
     MilvusUnavailableError,
 )
-from airflow_provider_milvus.sensors.demand import MilvusDemandSensor
-from airflow_provider_milvus.triggers.demand import MilvusDemandTrigger, demanded
+from airflow_provider_milvus.sensors.milvus import MilvusDemandSensor
+from airflow_provider_milvus.triggers.demand import demanded
+from airflow_provider_milvus.triggers.milvus import MilvusDemandTrigger
 from dev.servers.pages import Answer, Pages, pages_server
 from dev.servers.scripted import LOADED, NOT_LOADED, ScriptedMilvus
 from dev.servers.standalone import StandaloneServer
@@ -90,7 +91,7 @@ async def first_events(trigger: MilvusDemandTrigger, count: int, *, within: floa
 
 
 def watcher(*names: str, **arguments: Any) -> MilvusDemandTrigger:
-    return MilvusDemandTrigger(collection_names=list(names) or ["docs"], **{"poll_interval": 0.1, **arguments})
+    return MilvusDemandTrigger(collections=list(names) or ["docs"], **{"poll_interval": 0.1, **arguments})
 
 
 class TestTrigger:
@@ -108,8 +109,8 @@ class TestTrigger:
     @pytest.mark.parametrize(
         "wrong",
         [
-            {"collection_names": []},
-            {"collection_names": ["bad name"]},
+            {"collections": []},
+            {"collections": ["bad name"]},
             {"poll_interval": 0},
             {"min_attempts": 0},
             {"min_attempts": True},
@@ -118,7 +119,7 @@ class TestTrigger:
     )
     def test_what_can_never_work_is_refused(self, wrong):
         with pytest.raises(MilvusInvalidArgumentError, match=next(iter(wrong))):
-            MilvusDemandTrigger(**{"collection_names": ["docs"], **wrong})
+            MilvusDemandTrigger(**{"collections": ["docs"], **wrong})
 
     def test_it_fires_again_only_after_the_collection_was_loaded(self, scripted, counters):
         docs = scripted.add("docs", NOT_LOADED)
@@ -195,7 +196,7 @@ class TestTrigger:
 
 
 def sensor(**arguments: Any) -> MilvusDemandSensor:
-    return MilvusDemandSensor(task_id="wait", **{"collection_names": "docs", "poke_interval": 0.1, "timeout": 30, **arguments})
+    return MilvusDemandSensor(task_id="wait", **{"collections": "docs", "poke_interval": 0.1, "timeout": 30, **arguments})
 
 
 @pytest.mark.parametrize("mode", list(MODES))
@@ -242,7 +243,7 @@ class TestSensor:
 
     def test_a_collection_that_does_not_exist_ends_it_at_once(self, scripted, counters, mode):
         with pytest.raises(MilvusCollectionNotFoundError):
-            finish(sensor(collection_names=["nowhere"], **MODES[mode]))
+            finish(sensor(collections=["nowhere"], **MODES[mode]))
 
     def test_a_connection_without_metrics_is_refused(self, scripted, mode):
         with pytest.raises(MilvusConfigurationError, match="metrics_url"):
@@ -279,7 +280,7 @@ class TestOnTheRealServer:
         alias = f"alias_of_{released}"
         with standalone.plain_client() as client:
             client.create_alias(released, alias)
-        deferred_sensor = sensor(collection_names=[released], deferrable=True, poke_interval=0.5)
+        deferred_sensor = sensor(collections=[released], deferrable=True, poke_interval=0.5)
         waiting = deferral(deferred_sensor)
         steps = in_a_while(lambda: time.sleep(3), lambda: self.search(standalone, alias))
         assert resume(deferred_sensor, waiting)["collection"] == released

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError, MilvusReclaimError
-from airflow_provider_milvus.operators.memory import MilvusReclaimMemoryOperator
+from airflow_provider_milvus.operators.milvus import MilvusReclaimMemoryOperator
 from dev.servers.scripted import LOADED, NOT_LOADED, ScriptedMilvus, change, loading, no_change, refuse
 from tests.integration.support import SLACK, Milvus, build_collection, context_of_run, ends_within, load_all
 

@@ -12,7 +12,7 @@ import pytest
 from airflow.providers.common.compat import sdk
 
 from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError, MilvusUnsupportedError
-from airflow_provider_milvus.operators.memory import MilvusReclaimMemoryOperator
+from airflow_provider_milvus.operators.milvus import MilvusReclaimMemoryOperator
 from dev.servers.pages import Answer, Pages, pages_server
 from dev.servers.scripted import LOADED, ScriptedMilvus, slow
 from tests.integration.support import Connect, context_of_run

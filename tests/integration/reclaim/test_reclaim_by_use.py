@@ -15,11 +15,12 @@ from urllib.request import urlopen
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from airflow_provider_milvus.operators.memory import MilvusReclaimMemoryOperator
-from airflow_provider_milvus.operators.memory_report import MilvusMemoryReportOperator
-from airflow_provider_milvus.operators.restore import MilvusRestoreLoadOperator
-from dev.servers.prometheus import PLATFORM_HAS_IT as PROMETHEUS_IS_HERE
-from dev.servers.prometheus import PrometheusServer, prometheus_server
+from airflow_provider_milvus.operators.milvus import (
+    MilvusMemoryReportOperator,
+    MilvusReclaimMemoryOperator,
+    MilvusRestoreLoadOperator,
+)
+from dev.servers.prometheus import PLATFORM_HAS_IT as PROMETHEUS_IS_HERE, PrometheusServer, prometheus_server
 from dev.servers.standalone import PLATFORM_HAS_IT, StandaloneServer, standalone_server
 from tests.integration.support import Connect, Milvus, build_collection, context_of_run, eventually, load_all
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError, MilvusRestoreError
-from airflow_provider_milvus.operators.memory import MilvusReclaimMemoryOperator, MilvusRestoreLoadOperator
+from airflow_provider_milvus.operators.milvus import MilvusReclaimMemoryOperator, MilvusRestoreLoadOperator
 from dev.servers.scripted import LOADED, NOT_LOADED, ScriptedMilvus, Step, change, loading, refuse
 from tests.integration.support import (
     SLACK,

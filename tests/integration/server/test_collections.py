@@ -21,7 +21,7 @@ from airflow_provider_milvus.exceptions import (
     MilvusUnavailableError,
     MilvusUnsupportedError,
 )
-from airflow_provider_milvus.operators.collection import MilvusCreateCollectionOperator, MilvusDropCollectionOperator
+from airflow_provider_milvus.operators.milvus import MilvusCreateCollectionOperator, MilvusDropCollectionOperator
 from airflow_provider_milvus.sensors.milvus import MilvusCollectionSensor
 from dev.servers.scripted import ScriptedMilvus, abort, lost, unanswered
 from tests.integration.ingest.task_state import TaskState, a_try
@@ -376,7 +376,7 @@ class TestReplace:
                 create(name, indexes=[FLAT], if_exists="replace")
 
             assert identity(client, name) == before
-            assert create(name, indexes=[FLAT], if_exists="replace", allow_aliased=True)["replaced"]
+            assert create(name, indexes=[FLAT], if_exists="replace", drop_aliased=True)["replaced"]
             assert identity(client, name) != before
 
 
@@ -403,10 +403,10 @@ class TestDrop:
                 with pytest.raises(MilvusRefusedError, match="alias"):
                     drop(wanted)
             with pytest.raises(MilvusRefusedError, match="is an alias"):
-                drop(f"live_{name}", allow_aliased=True)
+                drop(f"live_{name}", drop_aliased=True)
             assert client.has_collection(name)
 
-            assert drop(name, allow_aliased=True)["dropped"]
+            assert drop(name, drop_aliased=True)["dropped"]
 
             assert not client.has_collection(name)
 

@@ -14,7 +14,7 @@ from airflow_provider_milvus.exceptions import (
     MilvusSchemaDriftError,
     MilvusTimeoutError,
 )
-from airflow_provider_milvus.operators.collection import MilvusCreateIndexOperator, MilvusDropIndexOperator
+from airflow_provider_milvus.operators.milvus import MilvusCreateIndexOperator, MilvusDropIndexOperator
 from airflow_provider_milvus.sensors.milvus import MilvusIndexSensor
 from dev.servers.scripted import ScriptedMilvus, change, unanswered
 from tests.integration.ingest.task_state import TaskState, a_try

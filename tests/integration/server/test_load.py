@@ -19,7 +19,7 @@ from airflow_provider_milvus.exceptions import (
     MilvusLoadStalledError,
     MilvusTimeoutError,
 )
-from airflow_provider_milvus.operators.memory import MilvusLoadCollectionOperator
+from airflow_provider_milvus.operators.milvus import MilvusLoadCollectionOperator
 from dev.servers.scripted import LOADED, NOT_LOADED, ScriptedMilvus, change, loading, no_change, refuse
 from dev.servers.standalone import PLATFORM_HAS_IT, standalone_server
 from tests.integration.support import (

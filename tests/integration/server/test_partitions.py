@@ -11,7 +11,7 @@ from airflow_provider_milvus.exceptions import (
     MilvusPartitionNotFoundError,
     MilvusUnsupportedError,
 )
-from airflow_provider_milvus.operators.memory import (
+from airflow_provider_milvus.operators.milvus import (
     MilvusLoadCollectionOperator,
     MilvusLoadPartitionsOperator,
     MilvusReleasePartitionsOperator,

@@ -13,7 +13,7 @@ from airflow_provider_milvus.exceptions import (
     MilvusTimeoutError,
     MilvusUnsupportedError,
 )
-from airflow_provider_milvus.operators.memory import MilvusRefreshLoadOperator
+from airflow_provider_milvus.operators.milvus import MilvusRefreshLoadOperator
 from dev.servers.scripted import LOADED, ScriptedMilvus, loading
 from tests.integration.support import SLACK, MakeCollection, Milvus, ends_within, finish
 

@@ -13,7 +13,7 @@ from airflow_provider_milvus.exceptions import (
     MilvusRefusedError,
     MilvusTimeoutError,
 )
-from airflow_provider_milvus.operators.memory import MilvusReleaseCollectionOperator
+from airflow_provider_milvus.operators.milvus import MilvusReleaseCollectionOperator
 from dev.servers.scripted import LOADED, NOT_LOADED, ScriptedMilvus, loading, refuse, unanswered
 from tests.integration.support import SLACK, MakeCollection, Milvus, ends_within, eventually, load_all, task_threads
 

@@ -17,7 +17,7 @@ from airflow_provider_milvus.exceptions import (
     MilvusRefusedError,
     MilvusTimeoutError,
 )
-from airflow_provider_milvus.operators.collection import MilvusSwapAliasOperator
+from airflow_provider_milvus.operators.milvus import MilvusSwapAliasOperator
 from dev.servers.scripted import LOADED, ScriptedMilvus, abort, unanswered
 from tests.integration.ingest.task_state import TaskState, a_try
 from tests.integration.support import MakeCollection, Milvus, deferral, eventually, finish, load_all, resume

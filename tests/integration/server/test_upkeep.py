@@ -15,7 +15,7 @@ from airflow_provider_milvus.exceptions import (
     MilvusUnavailableError,
     MilvusUnsupportedError,
 )
-from airflow_provider_milvus.operators.maintenance import (
+from airflow_provider_milvus.operators.milvus import (
     MilvusAlterCollectionOperator,
     MilvusCompactOperator,
     MilvusCreateSnapshotOperator,
@@ -133,7 +133,7 @@ class TestTruncate:
         with lite.plain_client() as client:
             before = client.describe_collection(name)["fields"]
             client.create_alias(name, f"{name}_live")
-        done = finish(task(MilvusTruncateCollectionOperator, name, confirm=name, allow_aliased=True))
+        done = finish(task(MilvusTruncateCollectionOperator, name, confirm=name, truncate_aliased=True))
         assert (done["rows_before"], done["rows"]) == (40, 0)
         assert (rows_of(lite, name), rows_of(lite, beside)) == (0, 30)
         with lite.plain_client() as client:
@@ -159,7 +159,7 @@ class TestTruncate:
             with pytest.raises(MilvusRefusedError, match=f"has the alias '{alias}'"):
                 finish(task(MilvusTruncateCollectionOperator, name, confirm=name))
             with pytest.raises(MilvusRefusedError, match=f"'{alias}' is an alias of the collection '{name}'"):
-                finish(task(MilvusTruncateCollectionOperator, alias, confirm=alias, allow_aliased=True))
+                finish(task(MilvusTruncateCollectionOperator, alias, confirm=alias, truncate_aliased=True))
             assert rows_of(lite, name) == 5
         finally:
             with lite.plain_client() as client:

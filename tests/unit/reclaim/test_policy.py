@@ -9,8 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pendulum
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from airflow_provider_milvus.reclaim.inventory import CollectionState, Memory
 from airflow_provider_milvus.reclaim.policy import DateInName, Decision, Policy

@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from airflow_provider_milvus.client.lazy_pymilvus import import_pymilvus
 from airflow_provider_milvus.rows.batches import batches

@@ -14,8 +14,7 @@ from typing import Any
 
 import numpy
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from airflow_provider_milvus.exceptions import MilvusUnsupportedError
 from airflow_provider_milvus.rows.check import Checked, check

@@ -1,0 +1,128 @@
+"""Everything public, as the doors name it: what every test goes by that claims to cover all operators or all sensors."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from typing import Any
+
+import airflow_provider_milvus
+
+PACKAGE = airflow_provider_milvus.__name__
+DOORS = {f"{kind}s": importlib.import_module(f"{PACKAGE}.{kind}s.milvus") for kind in ("hook", "operator", "sensor", "trigger")}
+ENDINGS = {"hooks": "Hook", "operators": "Operator", "sensors": "Sensor", "triggers": "Trigger"}
+BASES = {"MilvusOperator", "MilvusWriteOperator"}
+"""What operators have in common: not public."""
+
+
+def defined(door: str) -> dict[str, type]:
+    """The classes that the package defines and that belong behind a door, wherever they stand."""
+    found: dict[str, type] = {}
+    for module in pkgutil.walk_packages(airflow_provider_milvus.__path__, f"{PACKAGE}."):
+        for name, value in vars(importlib.import_module(module.name)).items():
+            ours = inspect.isclass(value) and value.__module__.startswith(f"{PACKAGE}.")
+            if ours and name.startswith("Milvus") and name.endswith(ENDINGS[door]) and name not in BASES:
+                found[name] = value
+    return found
+
+
+def through(door: str) -> dict[str, type]:
+    """The classes that can be imported from a door."""
+    names = [name for name in dir(DOORS[door]) if name.startswith("Milvus") and name.endswith(ENDINGS[door])]
+    return {name: getattr(DOORS[door], name) for name in names}
+
+
+OPERATORS = list(through("operators").values())
+SENSORS = [kind for name, kind in through("sensors").items() if name != "MilvusConditionSensor"]
+TASKS = [*OPERATORS, *SENSORS]
+
+MINIMAL: dict[str, dict[str, Any]] = {
+    "MilvusAlterCollectionOperator": {"collection_name": "docs", "properties": {"mmap.enabled": True}},
+    "MilvusBulkImportOperator": {"collection_name": "docs", "files": "docs.parquet"},
+    "MilvusBulkImportSensor": {"collection_name": "docs", "job_ids": "1"},
+    "MilvusCollectionSensor": {"collection_name": "docs"},
+    "MilvusCompactOperator": {"collection_name": "docs"},
+    "MilvusCompactionSensor": {"compaction_id": "1"},
+    "MilvusCreateCollectionOperator": {"collection_name": "docs", "schema": {"fields": []}},
+    "MilvusCreateIndexOperator": {"collection_name": "docs", "field_name": "vector"},
+    "MilvusCreateSnapshotOperator": {"collection_name": "docs", "snapshot_name": "monday"},
+    "MilvusDeleteOperator": {"collection_name": "docs", "ids": [1]},
+    "MilvusDemandSensor": {"collections": ["docs"]},
+    "MilvusDropCollectionOperator": {"collection_name": "docs"},
+    "MilvusDropIndexOperator": {"collection_name": "docs", "field_name": "vector"},
+    "MilvusFlushOperator": {"collection_name": "docs"},
+    "MilvusIndexSensor": {"collection_name": "docs"},
+    "MilvusInsertOperator": {"collection_name": "docs", "rows": "docs.parquet"},
+    "MilvusLoadCollectionOperator": {"collection_name": "docs"},
+    "MilvusLoadPartitionsOperator": {"collection_name": "docs", "partition_names": ["p1"]},
+    "MilvusLoadStateSensor": {"collection_name": "docs"},
+    "MilvusMemoryReportOperator": {},
+    "MilvusPrepareImportOperator": {"collection_name": "docs", "rows": "docs.parquet", "path": "/tmp/docs"},
+    "MilvusRecallCheckOperator": {"collection_name": "docs"},
+    "MilvusReclaimMemoryOperator": {"collections": ["events_*"]},
+    "MilvusRefreshLoadOperator": {"collection_name": "docs"},
+    "MilvusReleaseCollectionOperator": {"collection_name": "docs"},
+    "MilvusReleasePartitionsOperator": {"collection_name": "docs", "partition_names": ["p1"]},
+    "MilvusRestoreLoadOperator": {"restore_set": {"restore": {"default": ["docs"]}}},
+    "MilvusRestoreSnapshotOperator": {
+        "collection_name": "docs",
+        "snapshot_name": "monday",
+        "target_collection_name": "docs_monday",
+    },
+    "MilvusRowCountCheckOperator": {"collection_name": "docs", "equal_to": 1},
+    "MilvusRowCountSensor": {"collection_name": "docs", "at_least": 1},
+    "MilvusSwapAliasOperator": {"collection_name": "docs_2", "alias": "docs"},
+    "MilvusTruncateCollectionOperator": {"collection_name": "docs", "confirm": "docs"},
+    "MilvusUpsertOperator": {"collection_name": "docs", "rows": "docs.parquet"},
+    "MilvusWindowLoadOperator": {"collection_name": "docs"},
+    "MilvusWindowReleaseOperator": {"window": {"window": "w", "collection": "docs", "previous_state": "NotLoad"}},
+}
+"""The least that a DAG has to give."""
+
+EXCLUSIVE = [
+    ("ids", "filter"),
+    ("collection_name", "schema"),
+    ("equal_to", "at_least", "same_as"),
+    ("restore_set", "reclaim_dag_id", "reclaim_task_id"),
+]
+"""Arguments of which one excludes the others."""
+NEEDS = {
+    "filter_params": {"filter": "id in {keys}"},
+    "reclaim_dag_id": {"reclaim_task_id": "night"},
+    "reclaim_task_id": {"reclaim_dag_id": "nightly"},
+}
+"""What an argument makes sense with only."""
+
+
+FIXED = {"MilvusWindowLoadOperator": {"on_timeout", "release_on_kill"}}
+"""Arguments of a base that an operator sets itself."""
+
+
+def arguments_of(kind: type) -> dict[str, inspect.Parameter]:
+    """Its own arguments, not those of every Airflow operator, by name."""
+    own: dict[str, inspect.Parameter] = {}
+    for base in reversed(kind.__mro__):
+        if base.__module__.startswith(f"{PACKAGE}.") and "__init__" in vars(base):
+            own |= inspect.signature(base.__init__).parameters
+    fixed = FIXED.get(kind.__name__, set())
+    return {name: it for name, it in own.items() if it.kind is inspect.Parameter.KEYWORD_ONLY and name not in fixed}
+
+
+def minimal(kind: type, **given: Any) -> dict[str, Any]:
+    """The least that has to be given beside ``given``."""
+    least = dict(MINIMAL[kind.__name__])
+    for group in EXCLUSIVE:
+        if set(group) & given.keys() and not set(group) <= MINIMAL[kind.__name__].keys():
+            least = {name: value for name, value in least.items() if name not in group}
+    for name in given:
+        least = {**least, **(NEEDS.get(name, {}) if name != "filter_params" or "filter" in arguments_of(kind) else {})}
+        if name == "filter_params" and kind.__name__ == "MilvusDeleteOperator":
+            least.pop("ids", None)
+    if "plan" in given:
+        least.pop("collections", None)
+    return {**least, **given}
+
+
+def make(kind: type, **given: Any) -> Any:
+    return kind(task_id="task", **minimal(kind, **given))
