@@ -8,33 +8,11 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_milvus.rows.check import DYNAMIC_FIELD, Checked, row_sizes, size_around
 from airflow_provider_milvus.rows.chunk import Batch
 from airflow_provider_milvus.rows.column import Column
-from airflow_provider_milvus.schema.model import TYPES, Field, Schema
+from airflow_provider_milvus.schema.model import Field, Schema
+from airflow_provider_milvus.schema.types import DATA_TYPES, FLOATS
 
 if TYPE_CHECKING:
     from pymilvus.grpc_gen.schema_pb2 import FieldData
-
-_LISTS = {
-    "BOOL": "bool_data",
-    "INT8": "int_data",
-    "INT16": "int_data",
-    "INT32": "int_data",
-    "INT64": "long_data",
-    "FLOAT": "float_data",
-    "DOUBLE": "double_data",
-    "VARCHAR": "string_data",
-    "TEXT": "string_data",
-    "TIMESTAMPTZ": "string_data",
-    "GEOMETRY": "geometry_wkt_data",
-    "JSON": "json_data",
-    "ARRAY": "array_data",
-}
-"""Where the protocol has the values of a type."""
-_BYTES = {
-    "BINARY_VECTOR": "binary_vector",
-    "FLOAT16_VECTOR": "float16_vector",
-    "BFLOAT16_VECTOR": "bfloat16_vector",
-    "INT8_VECTOR": "int8_vector",
-}
 
 
 def batches(checked: Checked, schema: Schema, *, most_bytes: int) -> Iterator[Batch]:
@@ -79,7 +57,7 @@ def _listed(values: Any) -> list[Any]:
 def _message(field: Field, column: Column) -> FieldData:
     from pymilvus.grpc_gen.schema_pb2 import FieldData
 
-    message = FieldData(type=TYPES[field.type], field_name=field.name, is_dynamic=field.name == DYNAMIC_FIELD)
+    message = FieldData(type=DATA_TYPES[field.type].number, field_name=field.name, is_dynamic=field.name == DYNAMIC_FIELD)
     if field.may_be_missing:
         message.valid_data.extend(column.valid.tolist())
     if field.is_vector:
@@ -100,17 +78,17 @@ def _put_vectors(vectors: Any, field: Field, values: Any) -> None:
     elif field.type == "FLOAT_VECTOR":
         _put_packed(vectors.float_vector, values)
     else:
-        setattr(vectors, _BYTES[field.type], values.tobytes())
+        setattr(vectors, field.type.lower(), values.tobytes())
 
 
 def _put_scalars(scalars: Any, field: Field, values: Any) -> None:
-    numbers = getattr(scalars, _LISTS[field.type])
+    numbers = getattr(scalars, DATA_TYPES[field.type].scalar_field)
     numbers.SetInParent()
-    if field.type in ("FLOAT", "DOUBLE"):
+    if field.type in FLOATS:
         _put_packed(numbers, values)
     elif field.type == "ARRAY":
         for each in values:
-            into = getattr(numbers.data.add(), _LISTS[str(field.element_type)])
+            into = getattr(numbers.data.add(), DATA_TYPES[str(field.element_type)].scalar_field)
             into.SetInParent()
             into.data.extend(each)
     else:

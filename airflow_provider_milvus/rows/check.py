@@ -15,17 +15,15 @@ from typing import Any
 from airflow_provider_milvus.exceptions import MilvusUnsupportedError
 from airflow_provider_milvus.rows.chunk import MISSING, BadRow, Chunk
 from airflow_provider_milvus.rows.column import Column, Reasons
-from airflow_provider_milvus.rows.scalars import FLOATS, INTEGERS, dynamic_values, scalars
+from airflow_provider_milvus.rows.scalars import dynamic_values, scalars
 from airflow_provider_milvus.rows.vectors import dense, sparse
-from airflow_provider_milvus.schema.model import DENSE_VECTORS, TYPES, Field, Schema
+from airflow_provider_milvus.schema.model import Field, Schema
+from airflow_provider_milvus.schema.types import DATA_TYPES, DENSE_VECTORS, ELEMENTS
 
 DYNAMIC_FIELD = "$meta"
 """Milvus's own name of the field in which it keeps dynamic values."""
 
 _NOTHING = frozenset({type(None), type(MISSING)})
-_FILLED_HERE = frozenset({"BOOL", "VARCHAR", *INTEGERS, *FLOATS})
-"""The types whose default values are put in before sending."""
-
 
 Wrong = dict[int, tuple[str | None, str]]
 """The field and the reason for which a row is refused, by its place in the chunk; the first that was found counts."""
@@ -54,7 +52,7 @@ def written_fields(schema: Schema, *, upsert: bool) -> tuple[Field, ...]:
     :raises MilvusUnsupportedError: one of them is of a type that this provider does not write.
     """
     fields = tuple(each for each in schema.fields if each.name not in schema.computed and (upsert or not each.auto_id))
-    if strange := [each for each in fields if each.type not in TYPES]:
+    if strange := [each for each in fields if each.type not in DATA_TYPES]:
         raise MilvusUnsupportedError(
             f"Field {strange[0].name!r} is of Milvus's data type {strange[0].type}, which this provider does not write."
         )
@@ -143,7 +141,7 @@ def _column(chunk: Chunk, field: Field, wrong: Wrong) -> Column:
     if isinstance(values, numpy.ndarray) and (values.dtype.kind == "O" or (values.ndim > 1 and not field.is_vector)):
         values = list(values)
     there = _there(values)
-    if there is not None and field.default_value is not None and field.type in _FILLED_HERE:
+    if there is not None and field.default_value is not None and field.type in ELEMENTS:
         # 2.3.5 fills in defaults only where no row of the call has a value, and fails when the field is left out.
         values = [value if given else field.default_value for value, given in zip(values, there, strict=True)]
         there = None

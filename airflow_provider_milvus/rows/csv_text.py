@@ -11,7 +11,8 @@ from typing import Any
 from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError
 from airflow_provider_milvus.rows.json_text import read_json
 from airflow_provider_milvus.rows.pieces import Pieces, Unread
-from airflow_provider_milvus.schema.model import VECTORS, Schema
+from airflow_provider_milvus.schema.model import Schema
+from airflow_provider_milvus.schema.types import FLOATS, INTEGERS, VECTORS
 
 LONGEST_CELL = 4 << 20
 """Characters. The csv module's own limit, 128 Ki, is less than a vector of 32,768 dimensions takes."""
@@ -148,9 +149,9 @@ def _json(text: str) -> Any:
 
 
 _READERS: dict[str, Callable[[str], Any]] = {
-    **dict.fromkeys(("INT8", "INT16", "INT32", "INT64"), _whole),
-    **dict.fromkeys(("FLOAT", "DOUBLE"), _number),
+    **dict.fromkeys(INTEGERS, _whole),
+    **dict.fromkeys(FLOATS, _number),
     "BOOL": _boolean,
-    **dict.fromkeys(("ARRAY", *sorted(VECTORS)), _json),
+    **dict.fromkeys(("ARRAY", *VECTORS), _json),
     "JSON": str,  # In a JSON field, text is JSON already.
 }

@@ -17,10 +17,7 @@ from typing import Any
 
 from airflow_provider_milvus.rows.column import Column, Reasons, Refused, as_float, not_a, one_by_one, shown
 from airflow_provider_milvus.schema.model import LARGEST_ARRAY, LONGEST_TEXT, Field
-
-INTEGERS = {"INT8": 8, "INT16": 16, "INT32": 32, "INT64": 64}
-FLOATS = {"FLOAT": "float32", "DOUBLE": "float64"}
-TEXTS = frozenset({"VARCHAR", "TEXT", "GEOMETRY", "TIMESTAMPTZ"})
+from airflow_provider_milvus.schema.types import DATA_TYPES, FLOATS, INTEGERS, TEXTS, integer_range
 
 LARGEST_JSON = 65536
 """Bytes of one JSON value; Milvus counts all dynamic values of a row as one."""
@@ -61,12 +58,11 @@ def _boolean(value: Any) -> bool:
 def _integers(values: Any, field: Field) -> tuple[Column, Reasons]:
     import numpy
 
-    bits = INTEGERS[field.type]
-    low, high = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
+    allowed = integer_range(field.type)
     reasons: Reasons = {}
     found = values if isinstance(values, numpy.ndarray) and values.dtype.kind in "iu" else _of_plain(values, {int}, "int64")
-    if found is None or (found.size and not (low <= int(found.min()) and int(found.max()) <= high)):
-        plain, reasons = one_by_one(values, partial(_integer, kind=field.type, low=low, high=high), 0)
+    if found is None or (found.size and not (int(found.min()) in allowed and int(found.max()) in allowed)):
+        plain, reasons = one_by_one(values, partial(_integer, kind=field.type), 0)
         found = numpy.array(plain, dtype="int64")
     found = found.astype("int64", copy=False)
     return Column(found, _varint_sizes(found)), reasons
@@ -84,7 +80,7 @@ def _of_plain(values: Any, kinds: set[type], dtype: str) -> Any:
         return None
 
 
-def _integer(value: Any, kind: str, low: int, high: int) -> int:
+def _integer(value: Any, kind: str) -> int:
     import numpy
 
     if isinstance(value, bool | numpy.bool_) or not isinstance(value, Real | Decimal):
@@ -94,8 +90,8 @@ def _integer(value: Any, kind: str, low: int, high: int) -> int:
     exactly: Any = value
     if value != (whole := int(exactly)):
         raise Refused(f"{value} has a fraction, and the field is {kind}")
-    if not low <= whole <= high:
-        raise Refused(f"{shown(whole)} is out of range: {kind} goes from {low} to {high}")
+    if whole not in (allowed := integer_range(kind)):
+        raise Refused(f"{shown(whole)} is out of range: {kind} goes from {allowed[0]} to {allowed[-1]}")
     return whole
 
 
@@ -110,7 +106,7 @@ def _varint_sizes(found: Any) -> Any:
 def _floats(values: Any, field: Field) -> tuple[Column, Reasons]:
     import numpy
 
-    dtype = numpy.dtype(FLOATS[field.type])
+    dtype = numpy.dtype(DATA_TYPES[field.type].numpy)
     numbers = isinstance(values, numpy.ndarray) and values.dtype.kind in "fiu"
     found = values if numbers else _of_plain(values, {int, float}, "float64")
     reasons: Reasons = {}
@@ -131,7 +127,7 @@ def _float(value: Any, field: Field) -> float:
     number = as_float(value)
     if math.isfinite(number):
         with numpy.errstate(over="ignore"):
-            if numpy.isfinite(numpy.dtype(FLOATS[field.type]).type(number)):
+            if numpy.isfinite(numpy.dtype(DATA_TYPES[field.type].numpy).type(number)):
                 return number
     if isinstance(value, Integral) or math.isfinite(number):
         raise Refused(f"{shown(value)} is too large for {field.type}")

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_milvus.exceptions import MilvusConfigurationError, MilvusInvalidArgumentError
 from airflow_provider_milvus.rows.json_text import read_json
 from airflow_provider_milvus.rows.pieces import Columns
-from airflow_provider_milvus.schema.model import DENSE_VECTORS, Field, Schema
+from airflow_provider_milvus.schema.model import Field, Schema
+from airflow_provider_milvus.schema.types import DENSE_VECTORS
 
 if TYPE_CHECKING:
     import pandas

@@ -16,18 +16,11 @@ from typing import Any
 
 from airflow_provider_milvus.rows.column import Column, Reasons, Refused, as_float, not_a, one_by_one, shown
 from airflow_provider_milvus.schema.model import Field
+from airflow_provider_milvus.schema.types import DATA_TYPES, FLOAT_VECTORS
 
-_WIRE = {
-    "FLOAT_VECTOR": ("float32", "f"),
-    "FLOAT16_VECTOR": ("float16", "e"),
-    "BFLOAT16_VECTOR": ("uint16", "f"),
-    "INT8_VECTOR": ("int8", "b"),
-    "BINARY_VECTOR": ("uint8", "B"),
-}
-"""What NumPy calls the numbers of the protocol, and the letter by which ``struct`` packs a list of Python's."""
-_FLOATS = frozenset({"FLOAT_VECTOR", "FLOAT16_VECTOR", "BFLOAT16_VECTOR"})
 _TEXTS_AND_MAPS = (str, Mapping, set, frozenset)
-_PAIR = [("index", "<u4"), ("value", "<f4")]
+SPARSE_PAIR = [("index", "<u4"), ("value", "<f4")]
+"""What NumPy calls an entry of a sparse vector in the protocol's form."""
 LARGEST_INDEX = 2**32 - 2
 """The largest index that a sparse vector of Milvus has; 2**32 - 1 is kept for itself."""
 
@@ -45,8 +38,8 @@ def dense(values: Any, field: Field) -> tuple[Column, Reasons]:
     width = width_of(field)
     found = _all_at_once(values, field, width)
     if found is None:
-        rows, reasons = one_by_one(values, partial(_one_dense, field=field), numpy.zeros(width, _WIRE[field.type][0]))
-        found = numpy.stack(rows) if rows else numpy.zeros((0, width), _WIRE[field.type][0])
+        rows, reasons = one_by_one(values, partial(_one_dense, field=field), numpy.zeros(width, DATA_TYPES[field.type].numpy))
+        found = numpy.stack(rows) if rows else numpy.zeros((0, width), DATA_TYPES[field.type].numpy)
     else:
         reasons = {}
         for at in _doubtful(found, values, field):
@@ -69,7 +62,7 @@ def _all_at_once(values: Any, field: Field, width: int) -> Any:
             return None
         return _converted(numpy.concatenate(values).reshape(len(values), width), field)
     if kinds == {bytes} and field.type != "FLOAT_VECTOR":
-        dtype = numpy.dtype(_WIRE[field.type][0])
+        dtype = numpy.dtype(DATA_TYPES[field.type].numpy)
         if set(map(len, values)) != {width * dtype.itemsize}:
             return None
         return numpy.frombuffer(b"".join(values), dtype).reshape(-1, width)
@@ -80,24 +73,24 @@ def _packed(values: Sequence[Sequence[Any]], field: Field, width: int) -> Any:
     """Lists of Python's numbers. ``struct`` is faster than NumPy here, and refuses text, None and wrong lengths."""
     import numpy
 
-    letter = _WIRE[field.type][1]
-    pack = struct.Struct(f"<{width}{letter}")
+    # A bfloat16 is packed as the float that it is rounded from.
+    dtype = numpy.dtype("<f4" if field.type == "BFLOAT16_VECTOR" else DATA_TYPES[field.type].numpy)
+    pack = struct.Struct(f"<{width}{dtype.char}")
     packed = bytearray(pack.size * len(values))
     try:
         for at, value in enumerate(values):
             pack.pack_into(packed, at * pack.size, *value)
     except (struct.error, OverflowError, TypeError, ValueError):
         return None
-    found = numpy.frombuffer(packed, f"<{letter}" if letter in "fe" else _WIRE[field.type][0]).reshape(-1, width)
-    return _converted(found, field)
+    return _converted(numpy.frombuffer(packed, dtype).reshape(-1, width), field)
 
 
 def _converted(found: Any, field: Field) -> Any:
     """An array of any numbers as one of the protocol's, or ``None`` where something would be lost but digits of a fraction."""
     import numpy
 
-    wire, kind = numpy.dtype(_WIRE[field.type][0]), found.dtype.kind
-    if field.type not in _FLOATS:
+    wire, kind = numpy.dtype(DATA_TYPES[field.type].numpy), found.dtype.kind
+    if field.type not in FLOAT_VECTORS:
         if kind not in "iu" or (found.size and (found.min() < numpy.iinfo(wire).min or found.max() > numpy.iinfo(wire).max)):
             return None
         return found.astype(wire, copy=False)
@@ -124,7 +117,7 @@ def _doubtful(found: Any, values: Any, field: Field) -> list[int]:
     """The rows that need a second look: those that are not finite, and those where a 0 or 1 may have been a boolean."""
     import numpy
 
-    if field.type in _FLOATS:
+    if field.type in FLOAT_VECTORS:
         fine = (found & 0x7F80) != 0x7F80 if field.type == "BFLOAT16_VECTOR" else numpy.isfinite(found)
         rows = set(numpy.flatnonzero(~fine.all(axis=1)).tolist())
     else:
@@ -154,7 +147,7 @@ def _one_dense(value: Any, field: Field) -> Any:
         for at, each in enumerate(value):
             if isinstance(each, bool | numpy.bool_) or not isinstance(each, Real | Decimal):
                 raise Refused(f"at {at} of the vector: {not_a('a number', each)}")
-        value = [as_float(each) for each in value] if field.type in _FLOATS else list(value)
+        value = [as_float(each) for each in value] if field.type in FLOAT_VECTORS else list(value)
     array = numpy.asarray(value)
     if array.ndim != 1:
         raise Refused(f"is not a vector but an array of {array.ndim} dimensions")
@@ -169,11 +162,11 @@ def _one_converted(array: Any, field: Field) -> Any:
     found = _converted(array, field)
     if found is None:
         if array.dtype.kind in "iu":
-            limits = numpy.iinfo(_WIRE[field.type][0])
+            limits = numpy.iinfo(DATA_TYPES[field.type].numpy)
             wrong = array[(array < limits.min) | (array > limits.max)][0]
             raise Refused(f"holds {wrong}, and {_a(field.type)} has numbers from {limits.min} to {limits.max}")
         raise Refused(f"is a vector of {array.dtype}, which is not lossless as {_a(field.type)}")
-    if field.type in _FLOATS:
+    if field.type in FLOAT_VECTORS:
         if len(wrong := numpy.flatnonzero(~numpy.isfinite(array.astype("float64")))):
             raise Refused(f"holds {array[wrong[0]]} at {wrong[0]}, which no distance can be computed with")
         fine = (found & 0x7F80) != 0x7F80 if field.type == "BFLOAT16_VECTOR" else numpy.isfinite(found)
@@ -187,7 +180,7 @@ def _from_bytes(value: bytes, field: Field, width: int) -> Any:
 
     if field.type == "FLOAT_VECTOR":
         raise Refused("bytes are not a FLOAT_VECTOR; give numbers")
-    dtype = numpy.dtype(_WIRE[field.type][0])
+    dtype = numpy.dtype(DATA_TYPES[field.type].numpy)
     if len(value) != width * dtype.itemsize:
         raise Refused(f"has {len(value)} bytes; {_a(field.type)} of dim {field.dim} has {width * dtype.itemsize}")
     return _one_converted(numpy.frombuffer(value, dtype), field) if field.type != "BFLOAT16_VECTOR" else _halves(value)
@@ -233,7 +226,7 @@ def _one_sparse(value: Any) -> bytes:
     except (struct.error, OverflowError):
         plain = False
     if plain:
-        found = numpy.frombuffer(packed, _PAIR)
+        found = numpy.frombuffer(packed, SPARSE_PAIR)
         index, number = found["index"], found["value"]
         if (index[1:] > index[:-1]).all() and (index <= LARGEST_INDEX).all() and ((number >= 0) & (number < numpy.inf)).all():
             return packed

@@ -20,35 +20,17 @@ from typing import Any
 from airflow_provider_milvus.arguments import name as checked_name
 from airflow_provider_milvus.arguments import whole_number
 from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError
-
-TYPES: dict[str, int] = {
-    "BOOL": 1,
-    "INT8": 2,
-    "INT16": 3,
-    "INT32": 4,
-    "INT64": 5,
-    "FLOAT": 10,
-    "DOUBLE": 11,
-    "VARCHAR": 21,
-    "ARRAY": 22,
-    "JSON": 23,
-    "GEOMETRY": 24,
-    "TEXT": 25,
-    "TIMESTAMPTZ": 26,
-    "BINARY_VECTOR": 100,
-    "FLOAT_VECTOR": 101,
-    "FLOAT16_VECTOR": 102,
-    "BFLOAT16_VECTOR": 103,
-    "SPARSE_FLOAT_VECTOR": 104,
-    "INT8_VECTOR": 105,
-}
-"""Milvus's ``DataType``, by name. Arrays of structs are not supported here."""
-NAMES = {number: name for name, number in TYPES.items()}
-
-DENSE_VECTORS = frozenset({"BINARY_VECTOR", "FLOAT_VECTOR", "FLOAT16_VECTOR", "BFLOAT16_VECTOR", "INT8_VECTOR"})
-VECTORS = DENSE_VECTORS | {"SPARSE_FLOAT_VECTOR"}
-ELEMENTS = frozenset({"BOOL", "INT8", "INT16", "INT32", "INT64", "FLOAT", "DOUBLE", "VARCHAR"})
-KEYS = frozenset({"INT64", "VARCHAR"})
+from airflow_provider_milvus.schema.types import (
+    DATA_TYPES,
+    DENSE_VECTORS,
+    ELEMENTS,
+    FLOATS,
+    INTEGERS,
+    KEYS,
+    NAMES,
+    VECTORS,
+    integer_range,
+)
 
 FUNCTIONS: dict[str, int] = {"BM25": 1, "TEXTEMBEDDING": 2, "RERANK": 3, "MINHASH": 4}
 """Milvus's ``FunctionType``, by name."""
@@ -284,8 +266,8 @@ def _function_of(found: Any) -> Function:
 def type_name(where: str, said: Any) -> str:
     """Milvus's name of a type that was given by name, number or ``pymilvus.DataType``."""
     name = NAMES.get(int(said), "") if isinstance(said, int) and not isinstance(said, bool) else str(said).upper()
-    if name not in TYPES:
-        raise MilvusInvalidArgumentError(f"{where} must be one of {_words(TYPES)}, not {said!r}.")
+    if name not in DATA_TYPES:
+        raise MilvusInvalidArgumentError(f"{where} must be one of {_words(DATA_TYPES)}, not {said!r}.")
     return name
 
 
@@ -303,11 +285,10 @@ def _default(where: str, said: Any, kind: str) -> Any:
         return None
     if kind in VECTORS or kind in ("ARRAY", "JSON"):
         raise MilvusInvalidArgumentError(f"{where}: Milvus has no defaults for fields of type {kind}.")
-    bits = int(kind.removeprefix("INT")) if kind.startswith("INT") else 0
-    expected = bool if kind == "BOOL" else int if bits else (int, float) if kind in ("FLOAT", "DOUBLE") else str
+    expected = bool if kind == "BOOL" else int if kind in INTEGERS else (int, float) if kind in FLOATS else str
     if not isinstance(said, expected) or isinstance(said, bool) != (kind == "BOOL"):
         raise MilvusInvalidArgumentError(f"{where} must be a value of type {kind}, not {said!r}.")
-    if bits and not -(1 << bits - 1) <= int(said) < 1 << bits - 1:
+    if kind in INTEGERS and int(said) not in integer_range(kind):
         raise MilvusInvalidArgumentError(f"{where}: {said} does not fit into {kind}.")
     return said
 

@@ -5,18 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from airflow_provider_milvus.schema.definition import text
-from airflow_provider_milvus.schema.model import FUNCTIONS, TYPES, Field, Schema
-
-_DEFAULTS = {
-    "BOOL": "bool_data",
-    "INT8": "int_data",
-    "INT16": "int_data",
-    "INT32": "int_data",
-    "INT64": "long_data",
-    "FLOAT": "float_data",
-    "DOUBLE": "double_data",
-}
-"""Where a type's default value goes in the protocol's ``ValueField``; all others are text."""
+from airflow_provider_milvus.schema.model import FUNCTIONS, Field, Schema
+from airflow_provider_milvus.schema.types import DATA_TYPES
 
 
 def schema_bytes(name: str, schema: Schema) -> bytes:
@@ -47,8 +37,8 @@ def _field(field: Field, computed: bool) -> Any:
     made = schema_pb2.FieldSchema(
         name=field.name,
         description=field.description,
-        data_type=TYPES[field.type],
-        element_type=TYPES[field.element_type] if field.element_type else 0,
+        data_type=DATA_TYPES[field.type].number,
+        element_type=DATA_TYPES[field.element_type].number if field.element_type else 0,
         is_primary_key=field.is_primary,
         autoID=field.auto_id,
         is_partition_key=field.is_partition_key,
@@ -58,7 +48,9 @@ def _field(field: Field, computed: bool) -> Any:
         type_params=_pairs({key: value for key, value in sizes.items() if value is not None} | field.params),
     )
     if field.default_value is not None:
-        setattr(made.default_value, _DEFAULTS.get(field.type, "string_data"), field.default_value)
+        is_text = isinstance(field.default_value, str)
+        place = "string_data" if is_text else DATA_TYPES[field.type].scalar_field
+        setattr(made.default_value, place, field.default_value)
     return made
 
 

@@ -15,7 +15,8 @@ from airflow_provider_milvus.hooks.milvus import MilvusHook
 from airflow_provider_milvus.rows.batches import batches
 from airflow_provider_milvus.rows.check import check
 from airflow_provider_milvus.rows.chunk import Chunk
-from airflow_provider_milvus.schema.model import TYPES, Schema
+from airflow_provider_milvus.schema.model import Schema
+from airflow_provider_milvus.schema.types import DATA_TYPES
 from tests.bad_rows import GOOD, KEY, VECTOR, chunk_of
 from tests.integration.support import Milvus
 
@@ -40,8 +41,8 @@ class Collection:
         for field in schema["fields"]:
             settings = {key: value for key, value in field.items() if key not in ("name", "type", "params")}
             if "element_type" in settings:
-                settings["element_type"] = TYPES[settings["element_type"]]
-            made.add_field(field["name"], TYPES[field["type"]], **settings, **field.get("params", {}))
+                settings["element_type"] = DATA_TYPES[settings["element_type"]].number
+            made.add_field(field["name"], DATA_TYPES[field["type"]].number, **settings, **field.get("params", {}))
             if field["type"].endswith("VECTOR"):
                 index, metric = _INDEXES.get(field["type"], ("FLAT", "L2"))
                 indexes.add_index(field["name"], index_type=index, metric_type="BM25" if schema.get("functions") else metric)

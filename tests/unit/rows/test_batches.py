@@ -14,7 +14,8 @@ from airflow_provider_milvus.client.lazy_pymilvus import import_pymilvus
 from airflow_provider_milvus.rows.batches import batches
 from airflow_provider_milvus.rows.check import check
 from airflow_provider_milvus.rows.chunk import Batch, Chunk
-from airflow_provider_milvus.schema.model import TYPES, Schema
+from airflow_provider_milvus.schema.model import Schema
+from airflow_provider_milvus.schema.types import DATA_TYPES
 from tests.bad_rows import GOOD, KEY, VECTOR, chunk_of
 
 import_pymilvus()
@@ -79,8 +80,10 @@ def pymilvus_fields(schema: dict[str, Any]) -> list[dict[str, Any]]:
     for field in schema["fields"]:
         params = {key: field[key] for key in ("dim", "max_length", "max_capacity") if key in field}
         flags = {key: field.get(key, False) for key in ("is_primary", "auto_id", "nullable")}
-        element = {"element_type": TYPES[field["element_type"]]} if "element_type" in field else {}
-        described.append({"name": field["name"], "type": TYPES[field["type"]], "params": params, **flags, **element})
+        element = {"element_type": DATA_TYPES[field["element_type"]].number} if "element_type" in field else {}
+        described.append(
+            {"name": field["name"], "type": DATA_TYPES[field["type"]].number, "params": params, **flags, **element}
+        )
     return described
 
 
@@ -121,7 +124,7 @@ def test_nulls_of_each_type_are_sent_as_pymilvus_sends_them(name, pattern):
 
 
 def test_every_type_of_the_schema_is_tried():
-    assert {each["type"] for each, _ in EACH_TYPE.values()} == set(TYPES)
+    assert {each["type"] for each, _ in EACH_TYPE.values()} == set(DATA_TYPES)
 
 
 def test_dynamic_values_are_sent_as_pymilvus_sends_them():
