@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_milvus.arguments import name, one_of
-from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError
 from airflow_provider_milvus.operators.base import MilvusWriteOperator, result
 from airflow_provider_milvus.operators.indexes import MilvusCreateIndexOperator, MilvusDropIndexOperator
 from airflow_provider_milvus.operators.run_notes import RetryNotes
@@ -106,14 +105,12 @@ class MilvusCreateCollectionOperator(MilvusWriteOperator):
     def _wanted(self) -> Definition:
         from airflow_provider_milvus.schema.definition import Definition
 
-        schema = _plain("schema", self.schema)
-        if self.description is not None and isinstance(schema, Mapping):
-            schema = {**schema, "description": self.description}
         return Definition.of(
             self.collection_name,
-            schema,
-            indexes=_plain("indexes", self.indexes),
-            properties=_plain("properties", self.properties),
+            self.schema,
+            description=self.description,
+            indexes=self.indexes,
+            properties=self.properties,
             num_shards=self.num_shards,
             num_partitions=self.num_partitions,
             consistency_level=self.consistency_level,
@@ -191,18 +188,6 @@ class MilvusDropCollectionOperator(MilvusWriteOperator):
             self.wrote(context, hook, wanted, dropped=True)
         notes.forget()
         return result(hook, wanted, began, dropped=dropped)
-
-
-def _plain(argument: str, said: Any) -> Any:
-    """What a template, or a file, may have left as text."""
-    if not isinstance(said, str):
-        return said
-    import yaml  # type: ignore[import-untyped]
-
-    try:
-        return yaml.safe_load(said)
-    except yaml.YAMLError as error:
-        raise MilvusInvalidArgumentError(f"{argument} is neither JSON nor YAML: {error}") from None
 
 
 def _made_by(context: Context, notes: RetryNotes) -> str:

@@ -171,8 +171,8 @@ class MilvusAlterCollectionOperator(MilvusOperator):
     Returns ``collection``, ``database``, ``properties`` (all of them, afterwards), ``changed`` (the keys) and ``seconds``.
 
     :param collection_name: the collection. (templated)
-    :param properties: such as ``{"collection.ttl.seconds": 604800}`` (0: rows stay for ever) or ``{"mmap.enabled": True}``;
-        some servers take the latter only of a collection that is not in memory. (templated)
+    :param properties: such as ``{"collection.ttl.seconds": 604800}`` (0: rows stay for ever) or ``{"mmap.enabled": True}``, or
+        JSON or YAML text of a dict; some servers take the latter only of a collection that is not in memory. (templated)
     :param drop_properties: keys to remove, which brings the server's default back. Milvus 2.3 cannot. (templated)
     :param allow_alias: also accept an alias, and alter the collection behind it.
     :raises MilvusInvalidArgumentError: nothing to do, a key in both, or a value that can never work. Nothing was changed.
@@ -192,7 +192,7 @@ class MilvusAlterCollectionOperator(MilvusOperator):
         self,
         *,
         collection_name: str,
-        properties: Mapping[str, Any] | None = None,
+        properties: Mapping[str, Any] | str | None = None,
         drop_properties: str | Sequence[str] | None = None,
         allow_alias: bool = False,
         **kwargs: Any,
@@ -206,12 +206,10 @@ class MilvusAlterCollectionOperator(MilvusOperator):
         self.allow_alias = allow_alias
 
     def execute(self, context: Context) -> dict[str, Any]:
+        from airflow_provider_milvus.schema.reading import read_properties
         from airflow_provider_milvus.server import upkeep
 
-        collection, properties = name("collection_name", self.collection_name), self.properties or {}
-        if not isinstance(properties, Mapping):
-            raise MilvusInvalidArgumentError(f"properties must be a dict, not {properties!r}.")
-        wanted = {str(key): upkeep.property_text(key, value) for key, value in properties.items()}
+        collection, wanted = name("collection_name", self.collection_name), read_properties("properties", self.properties)
         removed = _keys(self.drop_properties)
         if both := sorted(wanted.keys() & set(removed)):
             raise MilvusInvalidArgumentError(f"drop_properties and properties both name {', '.join(both)}.")

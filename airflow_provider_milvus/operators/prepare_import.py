@@ -38,7 +38,8 @@ class MilvusPrepareImportOperator(MilvusOperator):
     :param rows: what ``MilvusUpsertOperator`` takes: paths or URLs of Parquet, JSON Lines or CSV files (templated), a list of
         dicts, a table, or a function or generator that gives rows.
     :param collection_name: take the schema of this collection. (templated)
-    :param schema: or this one, a dict as for ``MilvusCreateCollectionOperator``; no server is needed then. (templated)
+    :param schema: or this one: a dict, or JSON or YAML text of one, as for ``MilvusCreateCollectionOperator``. No server is
+        needed then. (templated)
     :param path: a directory, or ``s3://bucket/prefix``. Milvus 2.3 with local storage must see the directory under the same
         path. (templated)
     :param storage_conn_id: for ``s3://``: an Airflow connection with the keys as login and password (an AWS connection does),
@@ -70,7 +71,7 @@ class MilvusPrepareImportOperator(MilvusOperator):
         rows: Any,
         path: str,
         collection_name: str | None = None,
-        schema: Mapping[str, Any] | None = None,
+        schema: Mapping[str, Any] | str | None = None,
         storage_conn_id: str | None = None,
         file_type: str = "parquet",
         file_bytes: int = DEFAULT_FILE_BYTES,
@@ -131,16 +132,12 @@ class MilvusPrepareImportOperator(MilvusOperator):
     def _schema(self) -> Schema:
         from airflow_provider_milvus.client.reads import describe
         from airflow_provider_milvus.schema.model import Schema
+        from airflow_provider_milvus.schema.reading import read_schema
 
         if self.schema is not None:
             if self.collection_name is not None:
                 raise MilvusInvalidArgumentError("collection_name and schema are given; one of them says what a row is like.")
-            if not isinstance(self.schema, Mapping):
-                raise MilvusInvalidArgumentError(
-                    f"schema must be a dict, not {type(self.schema).__name__}; a template that stands for one needs "
-                    "render_template_as_native_obj=True in the DAG."
-                )
-            return Schema.of(self.schema)
+            return read_schema("schema", self.schema)
         collection, hook = name("collection_name", self.collection_name), self.hook()
         with hook.client() as client:
             return Schema.of_described(client.run(describe(collection), hook.deadline()))

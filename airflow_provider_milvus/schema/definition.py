@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from airflow_provider_milvus.arguments import name as checked_name
 from airflow_provider_milvus.arguments import one_of, whole_number
 from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError
 from airflow_provider_milvus.schema.model import Schema
+from airflow_provider_milvus.schema.reading import read_properties, read_schema, read_text
 
 CONSISTENCY_LEVELS = ("Strong", "Session", "Bounded", "Eventually")
 """Milvus's ``ConsistencyLevel``, by number."""
@@ -98,10 +99,11 @@ class Definition:
     @staticmethod
     def of(
         name: str,
-        schema: Mapping[str, Any],
+        schema: Any,
         *,
-        indexes: Iterable[Any] | None = None,
-        properties: Mapping[str, Any] | None = None,
+        description: str | None = None,
+        indexes: Any = None,
+        properties: Any = None,
         num_shards: Any = None,
         num_partitions: Any = None,
         consistency_level: str | None = None,
@@ -110,11 +112,14 @@ class Definition:
 
         :raises MilvusInvalidArgumentError: it can never be created; the message names the place.
         """
+        collection_name, read = checked_name("collection_name", name), read_schema("schema", schema)
+        if description is not None:
+            read = replace(read, description=description)
         made = Definition(
-            checked_name("collection_name", name),
-            Schema.of(schema),
-            _indexes(indexes),
-            _properties(properties),
+            collection_name,
+            read,
+            _indexes(read_text("indexes", indexes)),
+            read_properties("properties", properties),
             _count("num_shards", num_shards),
             _count("num_partitions", num_partitions),
             None if consistency_level is None else one_of("consistency_level", consistency_level, CONSISTENCY_LEVELS),
@@ -137,12 +142,6 @@ def _indexes(said: Any) -> tuple[Index, ...]:
     if isinstance(said, (str, Mapping)) or not isinstance(said, (Iterable, type(None))):
         raise MilvusInvalidArgumentError(f"indexes must be a list of dicts, not {type(said).__name__}.")
     return tuple(Index.of(each, f"indexes[{at}]") for at, each in enumerate(said or ()))
-
-
-def _properties(said: Any) -> dict[str, str]:
-    if said is not None and not isinstance(said, Mapping):
-        raise MilvusInvalidArgumentError(f"properties must be a dict, not {type(said).__name__}.")
-    return {str(key): text(value) for key, value in (said or {}).items()}
 
 
 def _count(argument: str, said: Any) -> int | None:

@@ -74,11 +74,11 @@ class TestADefinition:
         ("arguments", "said"),
         [
             ({"schema": "{fields: ["}, "schema is neither JSON nor YAML"),
-            ({"schema": "docs"}, "schema must be a dict, not str"),
-            ({"schema": "docs", "description": "of tonight"}, "schema must be a dict, not str"),
-            ({"schema": "fields"}, "schema must be a dict, not str"),
+            ({"schema": "docs"}, "schema must be a dict, or JSON or YAML text of one"),
+            ({"schema": "docs", "description": "of tonight"}, "schema must be a dict, or JSON or YAML text of one"),
+            ({"schema": "fields"}, "schema must be a dict, or JSON or YAML text of one"),
             ({"indexes": "vector"}, "indexes must be a list of dicts, not str"),
-            ({"properties": "[1]"}, "properties must be a dict, not list"),
+            ({"properties": "[1]"}, "properties must be a dict, or JSON or YAML text of one"),
             ({"schema": {**SCHEMA, "dims": 8}}, "schema has no 'dims'"),
         ],
     )

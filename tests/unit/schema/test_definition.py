@@ -62,7 +62,7 @@ class TestDefinition:
             ({"indexes": [{"index_type": "FLAT"}]}, r"indexes\[0\].field_name must be a string"),
             ({"indexes": [{"field_name": "vector", "params": "nlist=16"}]}, r"indexes\[0\].params must be a dict"),
             ({"indexes": [{"field_name": "vector"}, {"field_name": "vector"}]}, "indexes: vector stands there twice"),
-            ({"properties": "ttl"}, "properties must be a dict, not str"),
+            ({"properties": "ttl"}, "properties must be a dict, or JSON or YAML text of one, not 'ttl'"),
             ({"num_shards": 0}, "num_shards must be a whole number from 1 on, not 0"),
             ({"num_shards": True}, "num_shards must be a whole number from 1 on, not True"),
             ({"num_partitions": 16}, "num_partitions is for a schema with a partition key"),
