@@ -44,8 +44,8 @@ class MilvusCreateCollectionOperator(MilvusWriteOperator):
     :param collection_name: the collection. (templated)
     :param schema: its fields, dynamic field and functions: a dict, its text in JSON or YAML, or the path of a ``.json``,
         ``.yaml`` or ``.yml`` file beside the DAG file. See docs/collections.md. (templated)
-    :param indexes: dicts with ``field_name``, ``index_type`` (AUTOINDEX), ``metric_type``, ``params`` and ``index_name`` (the
-        field's name), or text or file as above. (templated)
+    :param indexes: dicts with ``field_name``, ``index_type`` (AUTOINDEX), ``metric_type``, ``index_params`` and ``index_name``
+        (the field's name), or text or file as above. (templated)
     :param properties: the collection's properties, such as ``collection.ttl.seconds``. (templated)
     :param num_shards: shards; None: the server's default. (templated)
     :param num_partitions: partitions behind a partition key; None: the server's default. (templated)

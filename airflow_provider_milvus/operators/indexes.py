@@ -80,7 +80,7 @@ class MilvusCreateIndexOperator(WatchedOperator):
         from airflow_provider_milvus.schema.definition import Index
 
         said = {"field_name": self.field_name, "index_type": self.index_type, "metric_type": self.metric_type}
-        return Index.of({**said, "params": self.index_params, "index_name": self.index_name})
+        return Index.of({**said, "index_params": self.index_params, "index_name": self.index_name})
 
     def execute(self, context: Context) -> dict[str, Any]:
         from airflow_provider_milvus.server import indexes

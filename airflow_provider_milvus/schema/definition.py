@@ -32,7 +32,7 @@ class Index:
     field_name: str
     index_type: str
     metric_type: str = ""
-    params: dict[str, Any] = field(default_factory=dict)
+    index_params: dict[str, Any] = field(default_factory=dict)
     index_name: str = ""
 
     @staticmethod
@@ -41,14 +41,15 @@ class Index:
 
         :raises MilvusInvalidArgumentError: it can never be created.
         """
-        known = ("field_name", "index_type", "metric_type", "params", "index_name")
+        known = ("field_name", "index_type", "metric_type", "index_params", "index_name")
         if not isinstance(said, Mapping):
             raise MilvusInvalidArgumentError(f"{where} must be a dict, not {type(said).__name__}.")
         if unknown := sorted(str(each) for each in said if each not in known):
-            raise MilvusInvalidArgumentError(f"{where} has no {', '.join(unknown)}; it may have {', '.join(known)}.")
-        params = said.get("params") or {}
+            hint = " Write index_params instead of params." if "params" in unknown else ""
+            raise MilvusInvalidArgumentError(f"{where} has no {', '.join(unknown)}; it may have {', '.join(known)}.{hint}")
+        params = said.get("index_params") or {}
         if not isinstance(params, Mapping):
-            raise MilvusInvalidArgumentError(f"{where}.params must be a dict, not {params!r}.")
+            raise MilvusInvalidArgumentError(f"{where}.index_params must be a dict, not {params!r}.")
         field_name, index_name = said.get("field_name"), said.get("index_name") or ""
         return Index(
             checked_name(f"{where}.field_name", field_name),
@@ -74,13 +75,13 @@ class Index:
     def extra_params(self) -> list[dict[str, str]]:
         """As CreateIndex wants it."""
         said = {"index_type": self.index_type, "metric_type": self.metric_type}
-        if self.params:
-            said["params"] = json.dumps(self.params)
+        if self.index_params:
+            said["params"] = json.dumps(self.index_params)
         return [{"key": key, "value": value} for key, value in said.items() if value]
 
     def as_dict(self) -> dict[str, Any]:
         said: dict[str, Any] = {"field_name": self.field_name, "index_type": self.index_type, "metric_type": self.metric_type}
-        said |= {"index_name": self.name, **({"params": self.params} if self.params else {})}
+        said |= {"index_name": self.name, **({"index_params": self.index_params} if self.index_params else {})}
         return {key: value for key, value in said.items() if value}
 
 

@@ -34,8 +34,8 @@ def index_drift(wanted: Index, found: Index, *, lite: bool = False) -> list[str]
         pairs.append(("metric_type", wanted.metric_type, found.metric_type.upper()))
     if wanted.index_name:
         pairs.append(("index_name", wanted.index_name, found.name))
-    asked = {key: value for key, value in wanted.params.items() if key in found.params or not lite}
-    pairs += [(f"params.{key}", _text(value), _text(found.params.get(key))) for key, value in asked.items()]
+    asked = {key: value for key, value in wanted.index_params.items() if key in found.index_params or not lite}
+    pairs += [(f"index_params.{key}", _text(value), _text(found.index_params.get(key))) for key, value in asked.items()]
     return list(_unequal(where, pairs))
 
 

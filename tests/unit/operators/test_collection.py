@@ -24,7 +24,7 @@ SCHEMA: dict[str, Any] = {
         {"name": "vector", "type": "FLOAT_VECTOR", "dim": 8},
     ],
 }
-INDEXES = [{"field_name": "vector", "index_type": "HNSW", "metric_type": "COSINE", "params": {"M": 16}}]
+INDEXES = [{"field_name": "vector", "index_type": "HNSW", "metric_type": "COSINE", "index_params": {"M": 16}}]
 YAML = """
 description: from a dict
 fields:
@@ -47,7 +47,7 @@ class TestADefinition:
     @pytest.mark.parametrize("indexes", [INDEXES, json.dumps(INDEXES)], ids=["list", "JSON"])
     def test_has_its_indexes_however_they_are_written(self, indexes):
         (made,) = create(indexes=indexes)._wanted().indexes
-        assert (made.index_type, made.params) == ("HNSW", {"M": 16})
+        assert (made.index_type, made.index_params) == ("HNSW", {"M": 16})
 
     @pytest.mark.parametrize(("name", "text"), [("docs.yaml", YAML), ("docs.json", json.dumps(SCHEMA))])
     def test_may_be_a_file_beside_the_dag_with_templates_in_it(self, tmp_path: Path, name: str, text: str):

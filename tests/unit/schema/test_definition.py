@@ -60,7 +60,11 @@ class TestDefinition:
             ({"indexes": [{"field_name": "vektor"}]}, r"indexes\[0\] is of 'vektor', which is no field; there are id, vector"),
             ({"indexes": [{"field": "vector"}]}, r"indexes\[0\] has no field; it may have field_name"),
             ({"indexes": [{"index_type": "FLAT"}]}, r"indexes\[0\].field_name must be a string"),
-            ({"indexes": [{"field_name": "vector", "params": "nlist=16"}]}, r"indexes\[0\].params must be a dict"),
+            ({"indexes": [{"field_name": "vector", "index_params": "nlist=16"}]}, r"indexes\[0\].index_params must be a dict"),
+            (
+                {"indexes": [{"field_name": "vector", "params": {}}]},
+                r"indexes\[0\] has no params; .* Write index_params instead of",
+            ),
             ({"indexes": [{"field_name": "vector"}, {"field_name": "vector"}]}, "indexes: vector stands there twice"),
             ({"properties": "ttl"}, "properties must be a dict, or JSON or YAML text of one, not 'ttl'"),
             ({"num_shards": 0}, "num_shards must be a whole number from 1 on, not 0"),
@@ -81,7 +85,7 @@ class TestIndex:
         assert made.extra_params == [{"key": "index_type", "value": "AUTOINDEX"}]
 
     def test_is_sent_with_its_parameters_as_one_object(self):
-        made = Index.of({"field_name": "vector", "index_type": "HNSW", "metric_type": "cosine", "params": {"M": 16}})
+        made = Index.of({"field_name": "vector", "index_type": "HNSW", "metric_type": "cosine", "index_params": {"M": 16}})
         assert {each["key"]: each["value"] for each in made.extra_params} == {
             "index_type": "HNSW",
             "metric_type": "COSINE",
@@ -92,10 +96,10 @@ class TestIndex:
     def test_has_its_parameters_however_a_server_tells_them(self, told):
         params = [SimpleNamespace(key=key, value=value) for key, value in {"index_type": "HNSW", **told}.items()]
         found = Index.of_described(SimpleNamespace(field_name="vector", index_name="v", params=params))
-        assert {key: int(value) for key, value in found.params.items()} == {"M": 16}
+        assert {key: int(value) for key, value in found.index_params.items()} == {"M": 16}
 
     def test_survives_the_way_through_xcom(self):
-        made = Index.of({"field_name": "vector", "index_type": "HNSW", "metric_type": "L2", "params": {"M": 16}})
+        made = Index.of({"field_name": "vector", "index_type": "HNSW", "metric_type": "L2", "index_params": {"M": 16}})
         assert Index.of(made.as_dict()).extra_params == made.extra_params
 
 

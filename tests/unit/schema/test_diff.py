@@ -199,7 +199,7 @@ class TestIndexDrift:
         assert index_drift(self.WANTED, there, lite=True) == []
         assert len(index_drift(self.WANTED, there)) == 2
         changed = self.found(index_type="HNSW", metric_type="COSINE", params='{"M": 8}')
-        assert index_drift(self.WANTED, changed, lite=True) == ["index 'vector' of field 'vector': params.M is 8, not 16"]
+        assert index_drift(self.WANTED, changed, lite=True) == ["index 'vector' of field 'vector': index_params.M is 8, not 16"]
 
     def test_is_none_in_a_metric_that_was_left_to_the_server(self):
         assert index_drift(Index("vector", "flat"), self.found(index_type="FLAT", metric_type="L2")) == []
@@ -211,6 +211,6 @@ class TestIndexDrift:
             f"{where}: index_type is IVF_FLAT, not HNSW",
             f"{where}: metric_type is L2, not COSINE",
             f"{where}: index_name is vector, not by_vector",
-            f"{where}: params.M is 8, not 16",
-            f"{where}: params.efConstruction is not set, not 200",
+            f"{where}: index_params.M is 8, not 16",
+            f"{where}: index_params.efConstruction is not set, not 200",
         ]
