@@ -1,40 +1,40 @@
-"""What the protocol wants as a message inside a message: a schema, in bytes, as CreateCollection carries it."""
+"""A schema as the bytes that a CreateCollection request carries."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from airflow_provider_milvus.schema.definition import text
+from airflow_provider_milvus.schema.definition import to_text
 from airflow_provider_milvus.schema.model import FUNCTIONS, Field, Schema
 from airflow_provider_milvus.schema.types import DATA_TYPES
 
 
 def schema_bytes(name: str, schema: Schema) -> bytes:
-    """The schema of a collection called ``name``, encoded."""
+    """The encoded schema of a collection with this name."""
     from pymilvus.grpc_gen import schema_pb2
 
-    made = schema_pb2.CollectionSchema(
+    message = schema_pb2.CollectionSchema(
         name=name,
         description=schema.description,
         enable_dynamic_field=schema.enable_dynamic_field,
-        fields=[_field(each, each.name in schema.computed) for each in schema.fields],
+        fields=[_field_message(field, field.name in schema.computed) for field in schema.fields],
     )
-    for each in schema.functions:
-        made.functions.add(
-            name=each.name,
-            type=FUNCTIONS[each.type],
-            input_field_names=each.input_field_names,
-            output_field_names=each.output_field_names,
-            params=_pairs(each.params),
+    for function in schema.functions:
+        message.functions.add(
+            name=function.name,
+            type=FUNCTIONS[function.type],
+            input_field_names=function.input_field_names,
+            output_field_names=function.output_field_names,
+            params=_pairs(function.params),
         )
-    return bytes(made.SerializeToString())
+    return bytes(message.SerializeToString())
 
 
-def _field(field: Field, computed: bool) -> Any:
+def _field_message(field: Field, computed: bool) -> Any:
     from pymilvus.grpc_gen import schema_pb2
 
     sizes = {"dim": field.dim, "max_length": field.max_length, "max_capacity": field.max_capacity}
-    made = schema_pb2.FieldSchema(
+    message = schema_pb2.FieldSchema(
         name=field.name,
         description=field.description,
         data_type=DATA_TYPES[field.type].number,
@@ -49,11 +49,11 @@ def _field(field: Field, computed: bool) -> Any:
     )
     if field.default_value is not None:
         is_text = isinstance(field.default_value, str)
-        place = "string_data" if is_text else DATA_TYPES[field.type].scalar_field
-        setattr(made.default_value, place, field.default_value)
-    return made
+        member = "string_data" if is_text else DATA_TYPES[field.type].scalar_field
+        setattr(message.default_value, member, field.default_value)
+    return message
 
 
 def _pairs(params: dict[str, Any]) -> list[dict[str, str]]:
-    # pymilvus's word for it is not the server's.
-    return [{"key": "mmap.enabled" if key == "mmap_enabled" else key, "value": text(value)} for key, value in params.items()]
+    # The server reads mmap.enabled where pymilvus's users write mmap_enabled.
+    return [{"key": "mmap.enabled" if key == "mmap_enabled" else key, "value": to_text(value)} for key, value in params.items()]
