@@ -143,29 +143,29 @@ class MilvusPrepareImportOperator(MilvusOperator):
             return Schema.of_described(client.run(describe(collection), hook.deadline()))
 
     def _write(self, schema: Schema, working: Path, keep: Callable[[Path, int], object]) -> tuple[int, int]:
-        """How many rows were written, and how many refused."""
+        """The number of rows written, and of bad rows."""
         from airflow_provider_milvus.bulk_import.file_writer import ImportFiles
         from airflow_provider_milvus.exceptions import MilvusBadRowsError
+        from airflow_provider_milvus.rows.bad_rows import BadRows
         from airflow_provider_milvus.rows.check import check
-        from airflow_provider_milvus.rows.refused import RefusedRows
         from airflow_provider_milvus.rows.source import describe_source, read_rows
 
         rows, path = given(self.rows), None if self.on_bad_row in ("fail", "skip") else self.on_bad_row
-        with RefusedRows(path) as refused:
+        with BadRows(path) as bad_rows:
             files = ImportFiles(schema, working, file_type=self.file_type, file_bytes=self.file_bytes, keep=keep)
             for chunk in read_rows(rows, schema, batch_rows=BATCH_ROWS):
                 checked = check(chunk, schema)
-                refused.add(checked.bad)
-                if refused.count and self.on_bad_row == "fail":
+                bad_rows.add(checked.bad)
+                if bad_rows.count and self.on_bad_row == "fail":
                     raise MilvusBadRowsError(
-                        f"{describe_source(rows)}: {refused}. Nothing was sent to Milvus; do not import the files made so far. "
-                        "Mend the source, or set on_bad_row to 'skip' or to a path that ends in .jsonl."
+                        f"{describe_source(rows)}: {bad_rows}. Nothing was sent to Milvus; do not import the files made so "
+                        "far. Correct the source, or set on_bad_row to 'skip' or to a path that ends in .jsonl."
                     )
                 files.add(checked)
             files.finish()
-        if refused.count:
-            self.log.warning("%d rows were refused: %s", refused.count, refused)
-        return files.rows, refused.count
+        if bad_rows.count:
+            self.log.warning("%d bad rows: %s", bad_rows.count, bad_rows)
+        return files.rows, bad_rows.count
 
 
 def _run_of(context: Context) -> str:

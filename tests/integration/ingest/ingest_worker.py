@@ -21,7 +21,7 @@ from typing import Any
 import airflow.providers.common.compat.sdk as sdk
 
 from airflow_provider_milvus.client.lazy_pymilvus import import_pymilvus
-from airflow_provider_milvus.ingest import ingest, sending
+from airflow_provider_milvus.ingest import run, sending
 from airflow_provider_milvus.operators.data import MilvusInsertOperator, MilvusUpsertOperator
 from airflow_provider_milvus.server import writes
 
@@ -29,7 +29,7 @@ DIM = 8
 WRITES = {"insert": MilvusInsertOperator, "upsert": MilvusUpsertOperator}
 
 import_pymilvus()
-assert ingest
+assert run
 processes = get_context("forkserver")
 """A process that has imported all this forks the workers, as Airflow's LocalExecutor does. It has used no gRPC itself."""
 processes.set_forkserver_preload([__name__])
@@ -76,20 +76,20 @@ def rows(first: int, count: int, key: str = "id") -> Iterator[dict[str, Any]]:
 
 def kill_when_sent(batches: int | None, seconds: float) -> None:
     """Have this process killed so many seconds after it has begun to send that many batches."""
-    begin, begun = sending.Sending._begin, itertools.count(1)
+    send, sent = sending.Sending._send, itertools.count(1)
 
     def counted(self: sending.Sending, batch: Any) -> None:
-        begin(self, batch)
-        if next(begun) == batches:
+        send(self, batch)
+        if next(sent) == batches:
             threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGKILL)).start()
 
-    sending.Sending._begin = counted  # type: ignore[method-assign]
+    sending.Sending._send = counted  # type: ignore[method-assign]
 
 
 def work(write: str, source: Any, tries: int, notes: Path, told: Any, more: dict[str, Any]) -> None:
     """One try of the task, whose result goes to ``told``; or it is killed, ``more["kill"]`` says when."""
     sdk.Variable = variables_in(notes)  # type: ignore[misc,assignment]
-    writes.SETTLE, sending.NOTE_EVERY = 0.3, 0.1
+    writes.SETTLE, sending.SAVE_EVERY = 0.3, 0.1
     logging.disable(logging.INFO)
     os.environ.update(more.pop("environment", {}))
     kill_when_sent(*more.pop("kill", (None, 0.0)))

@@ -153,7 +153,7 @@ class TestRowsWithKeys:
 
         assert sorted(docs.keys) == list(range(20))
         assert result["written"] == 20
-        assert "The server does not take more just now" in (text := log_text())
+        assert "The server takes no more rows for now" in (text := log_text())
         assert "memory quota exceeded" in text
 
     @each_write
@@ -256,8 +256,8 @@ class TestRowsWithKeys:
     ) -> None:
         """Also when the batch that was sent after it is through already."""
         looks: list[float] = []
-        take_in = Sending._take_in
-        monkeypatch.setattr(Sending, "_take_in", lambda self: (looks.append(time.monotonic()), take_in(self)))
+        take_answers = Sending._take_answers
+        monkeypatch.setattr(Sending, "_take_answers", lambda self: (looks.append(time.monotonic()), take_answers(self)))
         scripted.next("Upsert", slow(0.45))
 
         write("Upsert", rows(40))

@@ -26,7 +26,7 @@ from airflow_provider_milvus.exceptions import (
 from airflow_provider_milvus.operators.data import MilvusDeleteOperator, MilvusInsertOperator, MilvusUpsertOperator
 from airflow_provider_milvus.server.filters import render
 from dev.servers.scripted import LOADED, ScriptedMilvus, collection_schema
-from tests.bad_rows import BAD_ROWS, BadRows
+from tests.bad_rows import BAD_ROWS, BadRowCase
 from tests.integration.support import Milvus
 
 DIM = 4
@@ -194,7 +194,7 @@ class TestBadRows:
 
         assert held(milvus) == by_key(*rows(20))
         assert "row 26, field 'vector': " in str(failed.value)
-        assert "30 rows read, 20 written, 1 refused" in str(failed.value)
+        assert "30 rows read, 20 written, 1 bad" in str(failed.value)
 
     def test_can_be_skipped(self, milvus: Milvus, docs: str, log_text: Callable[[], str]) -> None:
         result = write("upsert", [*rows(25), self.BAD, *rows(40, start=25)], batch_rows=10, on_bad_row="skip")
@@ -223,7 +223,7 @@ class TestBadRows:
     @pytest.mark.newest
     @pytest.mark.parametrize("case", BAD_ROWS, ids=lambda case: case.id)
     def test_each_kind_is_refused_by_number_before_anything_of_its_batch_is_sent(
-        self, scripted: ScriptedMilvus, case: BadRows
+        self, scripted: ScriptedMilvus, case: BadRowCase
     ) -> None:
         collection = scripted.add("rows", LOADED, schema=collection_schema("rows", case.schema))
 

@@ -52,13 +52,13 @@ class Collection:
         client.create_index(self.name, indexes, sync=False)
         client.load_collection(self.name)
 
-    def write(self, chunk: Chunk, *, upsert: bool = False, most_bytes: int = 1 << 20) -> list[int]:
+    def write(self, chunk: Chunk, *, upsert: bool = False, max_bytes: int = 1 << 20) -> list[int]:
         """How many rows went with each call."""
         done = check(chunk, self.schema, upsert=upsert)
         assert not done.bad
         sizes = []
         with MilvusHook().client() as client:
-            for batch in batches(done, self.schema, most_bytes=most_bytes):
+            for batch in batches(done, self.schema, max_bytes=max_bytes):
                 call = _ask(
                     "Upsert" if upsert else "Insert",
                     collection_name=self.name,
@@ -201,7 +201,7 @@ def test_many_batches_of_a_table_hold_the_whole_of_it(milvus: Milvus, collection
     vectors = numpy.random.default_rng(0).standard_normal((1000, 64))
     texts = [f"é{number}" for number in range(1000)]
     chunk = Chunk(range(1, 1001), {"id": numpy.arange(1000, dtype="int32"), "vector": vectors, "text": texts})
-    assert len(made.write(chunk, most_bytes=50_000)) > 3
+    assert len(made.write(chunk, max_bytes=50_000)) > 3
     found = made.rows()
     assert [row["text"] for row in found] == texts
     assert numpy.array_equal(numpy.array([row["vector"] for row in found], "float32"), vectors.astype("float32"))

@@ -71,7 +71,7 @@ def rows_with(schema: dict[str, Any], values: list[Any]) -> list[dict[str, Any]]
 def ours(rows: list[dict[str, Any]], schema: dict[str, Any], *, upsert: bool = False) -> list[Batch]:
     done = check(chunk_of(rows), Schema.of(schema), upsert=upsert)
     assert not done.bad
-    return list(batches(done, Schema.of(schema), most_bytes=PLENTY))
+    return list(batches(done, Schema.of(schema), max_bytes=PLENTY))
 
 
 def pymilvus_fields(schema: dict[str, Any]) -> list[dict[str, Any]]:
@@ -156,7 +156,7 @@ def test_keys_are_plain_and_none_where_the_server_makes_them():
     assert batch.keys is None
     assert [each.field_name for each in batch.fields_data] == ["vector"]
     numbers = check(Chunk([1], {"id": numpy.array([5]), "vector": [GOOD]}), Schema.of({"fields": [KEY, VECTOR]}))
-    (batch,) = batches(numbers, Schema.of({"fields": [KEY, VECTOR]}), most_bytes=PLENTY)
+    (batch,) = batches(numbers, Schema.of({"fields": [KEY, VECTOR]}), max_bytes=PLENTY)
     assert batch.keys is not None
     assert type(batch.keys[0]) is int
 
@@ -174,17 +174,17 @@ def everything(row: int, present: int) -> dict[str, Any]:
 
 
 @given(st.lists(st.integers(0, 2 ** len(EACH_TYPE) - 1), min_size=1, max_size=12), st.integers(500, 9000))
-def test_batches_hold_all_rows_in_order_and_are_never_larger_than_said(nulls, most_bytes):
+def test_batches_hold_all_rows_in_order_and_are_never_larger_than_said(nulls, max_bytes):
     rows = [everything(at, present) for at, present in enumerate(nulls)]
     done = check(chunk_of(rows, first=101), Schema.of(EVERYTHING))
     assert not done.bad
-    made = list(batches(done, Schema.of(EVERYTHING), most_bytes=most_bytes))
-    assert [number for each in made for number in each.numbers] == list(range(101, 101 + len(rows)))
+    made = list(batches(done, Schema.of(EVERYTHING), max_bytes=max_bytes))
+    assert [number for each in made for number in each.row_numbers] == list(range(101, 101 + len(rows)))
     assert [key for each in made for key in each.keys or ()] == list(range(len(rows)))
     for each in made:
         assert request_of(each).ByteSize() <= each.size + 20  # The request's own name and number of rows.
-        assert each.size <= most_bytes or len(each) == 1
-    (whole,) = batches(done, Schema.of(EVERYTHING), most_bytes=PLENTY)
+        assert each.size <= max_bytes or len(each) == 1
+    (whole,) = batches(done, Schema.of(EVERYTHING), max_bytes=PLENTY)
     assert joined(made) == joined([whole])
 
 
@@ -247,30 +247,30 @@ def test_as_many_rows_as_fit_go_into_a_batch():
     schema = schema_with({"type": "VARCHAR", "max_length": 1000})
     rows = rows_with(schema, ["x" * 1000] * 100)
     done = check(chunk_of(rows), Schema.of(schema))
-    made = list(batches(done, Schema.of(schema), most_bytes=10_500))
+    made = list(batches(done, Schema.of(schema), max_bytes=10_500))
     assert [len(each) for each in made] == [10] * 10
     assert all(9_000 < request_of(each).ByteSize() <= 10_500 for each in made)
 
 
 def test_no_rows_make_no_batch():
     schema = Schema.of({"fields": [KEY, VECTOR]})
-    assert list(batches(check(Chunk([], {}), schema), schema, most_bytes=100)) == []
+    assert list(batches(check(Chunk([], {}), schema), schema, max_bytes=100)) == []
 
 
 def test_a_row_that_is_too_large_alone_is_not_lost_unless_it_was_refused():
     schema = schema_with({"type": "VARCHAR", "max_length": 60000})
     rows = rows_with(schema, ["x", "x" * 50000, "x"])
     done = check(chunk_of(rows), Schema.of(schema))
-    assert [list(each.numbers) for each in batches(done, Schema.of(schema), most_bytes=20000)] == [[1], [2], [3]]
-    done = check(chunk_of(rows), Schema.of(schema), most_bytes=20000)
-    assert [list(each.numbers) for each in batches(done, Schema.of(schema), most_bytes=20000)] == [[1, 3]]
+    assert [list(each.row_numbers) for each in batches(done, Schema.of(schema), max_bytes=20000)] == [[1], [2], [3]]
+    done = check(chunk_of(rows), Schema.of(schema), max_bytes=20000)
+    assert [list(each.row_numbers) for each in batches(done, Schema.of(schema), max_bytes=20000)] == [[1, 3]]
 
 
 def test_a_row_that_is_not_refused_fits_into_a_batch():
     schema = schema_with({"type": "VARCHAR", "max_length": 60000})
     rows = rows_with(schema, ["x" * 1000])
     (alone,) = ours(rows, schema)
-    assert [len(check(chunk_of(rows), Schema.of(schema), most_bytes=alone.size - less)) for less in (0, 1)] == [1, 0]
+    assert [len(check(chunk_of(rows), Schema.of(schema), max_bytes=alone.size - less)) for less in (0, 1)] == [1, 0]
 
 
 def test_the_numbers_of_a_long_array_arrive_bit_by_bit():
@@ -278,7 +278,7 @@ def test_the_numbers_of_a_long_array_arrive_bit_by_bit():
     vectors = numpy.random.default_rng(0).standard_normal((300, 40), dtype="float32")
     schema = Schema.of({"fields": [KEY, {**VECTOR, "dim": 40}]})
     (batch,) = batches(
-        check(Chunk(range(1, 301), {"id": numpy.arange(300), "vector": vectors}), schema), schema, most_bytes=PLENTY
+        check(Chunk(range(1, 301), {"id": numpy.arange(300), "vector": vectors}), schema), schema, max_bytes=PLENTY
     )
     sent = schema_pb2.FieldData.FromString(batch.fields_data[1].SerializeToString())
     assert numpy.array(sent.vectors.float_vector.data, "float32").tobytes() == vectors.tobytes()

@@ -21,7 +21,7 @@ from airflow_provider_milvus.exceptions import MilvusUnsupportedError
 from airflow_provider_milvus.rows.check import Checked, check
 from airflow_provider_milvus.rows.chunk import BadRow, Chunk
 from airflow_provider_milvus.schema.model import Schema
-from tests.bad_rows import BAD_ROWS, GOOD, KEY, VECTOR, BadRows, chunk_of
+from tests.bad_rows import BAD_ROWS, GOOD, KEY, VECTOR, BadRowCase, chunk_of
 
 pytestmark = pytest.mark.newest
 
@@ -42,18 +42,18 @@ def checked_column(field: dict[str, Any], values: list[Any], **schema: Any) -> t
 
 
 @pytest.mark.parametrize("case", BAD_ROWS, ids=lambda case: case.id)
-def test_a_bad_row_is_refused_with_its_number_field_and_reason_and_the_others_go_on(case: BadRows):
+def test_a_bad_row_is_refused_with_its_number_field_and_reason_and_the_others_go_on(case: BadRowCase):
     done = checked(case.rows, case.schema, upsert=case.upsert)
     (bad,) = done.bad
     assert (bad.number, bad.field) == (case.number, case.field)
     assert case.reason in bad.reason
-    assert list(done.numbers) == [number for number in range(1, len(case.rows) + 1) if number != case.number]
+    assert list(done.row_numbers) == [number for number in range(1, len(case.rows) + 1) if number != case.number]
     assert bad.row == case.rows[case.number - 1]
     assert f"row {case.number}" in str(bad)
 
 
 @pytest.mark.parametrize("case", BAD_ROWS, ids=lambda case: case.id)
-def test_the_others_are_taken_as_they_are_without_the_bad_one(case: BadRows):
+def test_the_others_are_taken_as_they_are_without_the_bad_one(case: BadRowCase):
     """The slow path, which looks for the culprit, gives the same as the fast one."""
     with_it = checked(case.rows, case.schema, upsert=case.upsert)
     good = [row for number, row in enumerate(case.rows, 1) if number != case.number]
@@ -118,7 +118,7 @@ def test_a_columnar_source_brings_arrays():
     chunk = Chunk(range(11, 14), {"id": numpy.arange(3), "vector": numpy.ones((3, 4)) * [[1], [numpy.nan], [3]]})
     done = check(chunk, Schema.of(PLAIN))
     assert [(each.number, each.field) for each in done.bad] == [(12, "vector")]
-    assert list(done.numbers) == [11, 13]
+    assert list(done.row_numbers) == [11, 13]
     assert done.columns["vector"].values.tolist() == [[1.0] * 4, [3.0] * 4]
     assert done.columns["vector"].values.dtype == numpy.float32
 
@@ -373,14 +373,14 @@ def test_of_an_upsert_the_last_row_with_a_key_counts():
     rows = [{"id": key, "vector": [value] * 4} for key, value in ((1, 0.1), (2, 0.2), (1, 0.3), (1, 0.4), (3, 0.5))]
     done = checked(rows, upsert=True)
     assert (done.bad, done.replaced) == ((), (1, 3))
-    assert list(done.numbers) == [2, 4, 5]
+    assert list(done.row_numbers) == [2, 4, 5]
     assert done.columns["id"].values.tolist() == [2, 1, 3]
     assert done.columns["vector"].values[:, 0].tolist() == pytest.approx([0.2, 0.4, 0.5])
 
 
 def test_a_bad_row_replaces_no_good_one():
     done = checked([{"id": 1, "vector": GOOD}, {"id": 1, "vector": [math.nan] * 4}], upsert=True)
-    assert (list(done.numbers), done.replaced) == ([1], ())
+    assert (list(done.row_numbers), done.replaced) == ([1], ())
     assert [each.number for each in done.bad] == [2]
 
 
@@ -388,16 +388,14 @@ def test_rows_without_a_key_do_not_confuse_those_with_one():
     rows = [{"vector": GOOD}, {"id": 1, "vector": GOOD}, {"vector": GOOD}, {"id": 1, "vector": [1.0] * 4}]
     done = checked(rows, upsert=True)
     assert [each.number for each in done.bad] == [1, 3]
-    assert (list(done.numbers), done.replaced) == ([4], (2,))
+    assert (list(done.row_numbers), done.replaced) == ([4], (2,))
     assert done.columns["vector"].values.tolist() == [[1.0] * 4]
 
 
 def test_every_later_row_with_the_same_key_is_refused_of_an_insert():
     done = checked([{"id": key, "vector": GOOD} for key in (7, 8, 7, 7)])
-    assert [str(each) for each in done.bad] == [
-        f"row {number}, field 'id': the key 7 is that of row 1 as well" for number in (3, 4)
-    ]
-    assert list(done.numbers) == [1, 2]
+    assert [str(each) for each in done.bad] == [f"row {number}, field 'id': row 1 has the same key 7" for number in (3, 4)]
+    assert list(done.row_numbers) == [1, 2]
 
 
 def test_an_upsert_brings_the_key_that_the_server_made():
@@ -425,13 +423,13 @@ def test_rows_that_could_not_be_read_stay_refused():
     assert done.bad == (unread,)
     done = check(Chunk([1, 3], {"id": [1, "3"], "vector": [GOOD, GOOD]}, (unread,)), Schema.of(PLAIN))
     assert [each.number for each in done.bad] == [2, 3]
-    assert list(done.numbers) == [1]
+    assert list(done.row_numbers) == [1]
 
 
 def test_a_row_that_no_call_can_take_is_refused():
     field = {"name": "x", "type": "VARCHAR", "max_length": 60000}
     rows = [{"id": at, "vector": GOOD, "x": "x" * size} for at, size in enumerate((10, 50000, 20))]
-    done = checked(rows, {"fields": [KEY, VECTOR, field]}, most_bytes=20000)
+    done = checked(rows, {"fields": [KEY, VECTOR, field]}, max_bytes=20000)
     (bad,) = done.bad
     assert (bad.number, bad.field) == (2, None)
     assert bad.reason == "takes 50224 bytes; one call takes 20000"
@@ -445,7 +443,7 @@ def test_a_type_that_is_not_known_here_is_an_error_and_no_bad_row():
 
 
 def test_no_rows_are_no_problem():
-    done = check(Chunk([], {}), Schema.of({**PLAIN, "enable_dynamic_field": True}), most_bytes=100)
+    done = check(Chunk([], {}), Schema.of({**PLAIN, "enable_dynamic_field": True}), max_bytes=100)
     assert (len(done), done.bad) == (0, ())
 
 

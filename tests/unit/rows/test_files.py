@@ -103,7 +103,7 @@ ONE_OF_EACH = {
 def test_a_file_is_read_by_the_end_of_its_name(file, name, packed):
     content = ONE_OF_EACH[name]
     path = file(f"{name.upper()}.gz" if packed else name, gzip.compress(content) if packed else content)
-    assert [(list(each.numbers), list(each.columns["id"])) for each in read(path, batch_rows=2)] == [
+    assert [(list(each.row_numbers), list(each.columns["id"])) for each in read(path, batch_rows=2)] == [
         ([1, 2], [1, 2]),
         ([3], [3]),
     ]
@@ -164,7 +164,7 @@ def test_a_directory_is_read_in_the_order_of_its_names_without_what_writers_leav
     file(".a.csv.crc", "id\n9\n")
     file("README.md", "what this is")
     chunks = read(tmp_path)
-    assert [(list(each.numbers), each.columns["id"]) for each in chunks] == [([1, 2, 3], [1, 2, 3])]
+    assert [(list(each.row_numbers), each.columns["id"]) for each in chunks] == [([1, 2, 3], [1, 2, 3])]
 
 
 @pytest.mark.newest
@@ -295,13 +295,13 @@ def test_a_line_that_is_no_object_is_refused_with_its_row_and_its_line(file):
     lines = [b'{"id": 1}', b"", b"not json", b"  ", b"[1, 2]", b'"text"', b'{"id": 4', b'{"text": "\xff"}', b"", b'{"id": 6}']
     path = file("docs.jsonl", b"\n".join(lines))
     (chunk,) = read(path)
-    assert (list(chunk.numbers), chunk.columns) == ([1, 7], {"id": [1, 6]})
+    assert (list(chunk.row_numbers), chunk.columns) == ([1, 7], {"id": [1, 6]})
     reasons = [(each.number, each.reason.partition(":")[0]) for each in chunk.bad]
     assert reasons == [
-        (2, "line 3 of docs.jsonl is no JSON"),
-        (3, "line 5 of docs.jsonl is no JSON object"),
-        (4, "line 6 of docs.jsonl is no JSON object"),
-        (5, "line 7 of docs.jsonl is no JSON"),
+        (2, "line 3 of docs.jsonl is not JSON"),
+        (3, "line 5 of docs.jsonl is not a JSON object"),
+        (4, "line 6 of docs.jsonl is not a JSON object"),
+        (5, "line 7 of docs.jsonl is not JSON"),
         (6, "line 8 of docs.jsonl is not UTF-8 (at byte 10)"),
     ]
     assert [each.row for each in chunk.bad][:2] == ["not json", "[1, 2]"]
@@ -337,7 +337,7 @@ def test_one_json_document_is_not_taken_for_lines(file, content):
 def test_a_list_among_the_lines_of_a_json_file_is_a_bad_row(file):
     path = file("docs.json", '{"id": 1}\n[2]\n{"id": 3}\n')
     assert ids(path) == [1, 3]
-    assert bad(path) == [(2, None, "line 2 of docs.json is no JSON object")]
+    assert bad(path) == [(2, None, "line 2 of docs.json is not a JSON object")]
 
 
 # CSV
@@ -426,15 +426,15 @@ def test_csv_lines_that_cannot_be_read_are_refused_with_row_and_line(file):
     ]
     path = file("docs.csv", b"\n".join(lines))
     (chunk,) = read(path)
-    assert (list(chunk.numbers), chunk.columns["id"]) == ([1, 4, 8], [1, 4, 8])
+    assert (list(chunk.row_numbers), chunk.columns["id"]) == ([1, 4, 8], [1, 4, 8])
     assert chunk.columns["text"] == ["a", "d\nd", "ä"]
     assert bad(path) == [
         (2, None, "line 4 of docs.csv has 1 values; the header has 2 names"),
         (3, None, "line 5 of docs.csv has 3 values; the header has 2 names"),
-        (5, None, "line 8 of docs.csv is no CSV: ',' expected after '\"'"),
+        (5, None, "line 8 of docs.csv is not CSV: ',' expected after '\"'"),
         (6, None, "line 9 of docs.csv is not UTF-8"),
         (7, "id", "line 10 of docs.csv: 'seven' is not an integer"),
-        (9, None, "lines 12 to 13 of docs.csv is no CSV: unexpected end of data"),
+        (9, None, "lines 12 to 13 of docs.csv is not CSV: unexpected end of data"),
     ]
     assert [each.row for each in chunk.bad if each.number in (3, 9)] == ["3,c,more", '9,"never closed\n10,j']
 

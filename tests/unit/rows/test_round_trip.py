@@ -90,7 +90,7 @@ def read(source: Any, batch_rows: int) -> list[dict[str, Any]]:
     for chunk in read_rows(source, SCHEMA, batch_rows=batch_rows):
         assert not chunk.bad
         assert 0 < len(chunk) <= batch_rows
-        assert list(chunk.numbers) == list(range(len(found) + 1, len(found) + len(chunk) + 1))
+        assert list(chunk.row_numbers) == list(range(len(found) + 1, len(found) + len(chunk) + 1))
         rows = [dict.fromkeys(ROW_NAMES) | chunk.row(at) for at in range(len(chunk))]
         found += [{name: plain(name, value) for name, value in row.items()} for row in rows]
     return found

@@ -45,7 +45,7 @@ def only(source: Any) -> Chunk:
 
 def ids(chunks: list[Chunk]) -> list[tuple[list[int], list[int]]]:
     """The numbers and the ids of each chunk."""
-    return [(list(each.numbers), list(each.columns["id"])) for each in chunks]
+    return [(list(each.row_numbers), list(each.columns["id"])) for each in chunks]
 
 
 def table_of(**columns: Any) -> pa.Table:
@@ -168,7 +168,7 @@ def test_a_source_that_fails_raises_its_own_error_and_tells_how_far_it_came():
 @pytest.mark.parametrize(
     ("source", "said"),
     [
-        (None, "of type NoneType has no rows"),
+        (None, "a value of type NoneType has no rows"),
         (5, "of type int has no rows"),
         (b"rows", "of type bytes has no rows"),
         ({"id": [1, 2]}, "single row; put it into a list"),
@@ -178,7 +178,7 @@ def test_a_source_that_fails_raises_its_own_error_and_tells_how_far_it_came():
         ("", "is no path"),
         ("one\ntwo.csv", "is no path"),
         ("[{'id': 1}]", "render_template_as_native_obj"),
-        (["a.csv", {"id": 1}], "among the paths there is something of type dict"),
+        (["a.csv", {"id": 1}], "the list of paths holds something of type dict"),
         (pd.Series([1, 2]), "of type Series is not a table"),
         (pa.array([1, 2]), "of type Int64Array is not a table"),
         (pd.DataFrame([[1, 2]], columns=["id", "id"]), "two columns named 'id'"),
