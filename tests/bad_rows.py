@@ -1,6 +1,6 @@
-"""Kinds of rows that cannot be written, each among good ones: which row, which field, and what is said of it.
+"""Kinds of bad rows, each among good rows: the row number, the field and the reason.
 
-For the check itself and for the operators that use it.
+For the tests of the check and of the operators that use it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ GOOD = [0.1, 0.2, 0.3, 0.4]
 
 @dataclass(frozen=True, slots=True)
 class BadRowCase:
-    """``number`` is that of the one bad row; ``reason`` is a part of what is said of it."""
+    """Rows of which one is bad. ``number`` is its row number; ``reason`` is a part of the reason that the check gives."""
 
     id: str
     schema: dict[str, Any]
@@ -34,14 +34,14 @@ class BadRowCase:
 
 
 def chunk_of(rows: list[dict[Any, Any]], first: int = 1) -> Chunk:
-    """Rows as a source hands them on."""
+    """Rows as a source yields them."""
     names = list(dict.fromkeys(name for row in rows for name in row))
     columns = {name: [row.get(name, MISSING) for row in rows] for name in names}
     return Chunk(range(first, first + len(rows)), columns)
 
 
 def _of_field(id: str, field: dict[str, Any], good: Any, bad: Any, reason: str) -> BadRowCase:
-    """A field of its own beside the key, and the vector unless it is one; ``bad`` is the second of three values."""
+    """Three rows with a key, the field and, unless the field is a vector, a vector. The second row has the ``bad`` value."""
     field = {"name": "x", **field}
     fields = [KEY, field] if field["type"].endswith("VECTOR") else [KEY, field, VECTOR]
     vector = {} if len(fields) == 2 else {"vector": GOOD}
@@ -78,7 +78,7 @@ def _array(id: str, element: str, bad: Any, reason: str) -> BadRowCase:
 def _of_row(
     id: str, change: dict[Any, Any], field: str | None, reason: str, *, without: str = "", upsert: bool = False, **schema: Any
 ) -> BadRowCase:
-    """The second of three rows of a key and a vector, changed."""
+    """Three rows of a key and a vector, of which the second is changed."""
     rows: list[dict[Any, Any]] = [{"id": number, "vector": GOOD} for number in range(3)]
     rows[1] = {name: value for name, value in {**rows[1], **change}.items() if name != without}
     return BadRowCase(id, {"fields": [KEY, VECTOR], **schema}, rows, 2, field, reason, upsert)
