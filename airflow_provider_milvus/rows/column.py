@@ -52,7 +52,7 @@ Reasons = dict[int, str]
 """Why values are bad, by their position in the column."""
 
 
-def convert_one_by_one(values: Iterable[Any], convert: Callable[[Any], Any], stand_in: Any) -> tuple[list[Any], Reasons]:
+def convert_each(values: Iterable[Any], convert: Callable[[Any], Any], stand_in: Any) -> tuple[list[Any], Reasons]:
     """Convert value by value, to find the bad ones; ``stand_in`` takes the place of each bad value."""
     converted: list[Any] = []
     reasons: Reasons = {}

@@ -15,15 +15,7 @@ from itertools import accumulate, chain, pairwise
 from numbers import Integral, Real
 from typing import Any
 
-from airflow_provider_milvus.rows.column import (
-    BadValue,
-    Column,
-    Reasons,
-    as_float,
-    convert_one_by_one,
-    shorten,
-    wrong_type,
-)
+from airflow_provider_milvus.rows.column import BadValue, Column, Reasons, as_float, convert_each, shorten, wrong_type
 from airflow_provider_milvus.schema.model import LARGEST_ARRAY, LONGEST_TEXT, Field
 from airflow_provider_milvus.schema.types import DATA_TYPES, FLOATS, INTEGERS, TEXTS, integer_range
 
@@ -56,7 +48,7 @@ def _booleans(values: Any, field: Field) -> tuple[Column, Reasons]:
 
     if isinstance(values, numpy.ndarray) and values.dtype.kind == "b":
         return Column(values, 1), {}
-    converted, reasons = convert_one_by_one(values, _boolean, False)
+    converted, reasons = convert_each(values, _boolean, False)
     return Column(numpy.array(converted, dtype=bool), 1), reasons
 
 
@@ -76,7 +68,7 @@ def _integers(values: Any, field: Field) -> tuple[Column, Reasons]:
     is_array = isinstance(values, numpy.ndarray) and values.dtype.kind in "iu"
     numbers = values if is_array else _array_of(values, {int}, "int64")
     if numbers is None or (numbers.size and not (int(numbers.min()) in allowed and int(numbers.max()) in allowed)):
-        converted, reasons = convert_one_by_one(values, partial(_integer, kind=field.type), 0)
+        converted, reasons = convert_each(values, partial(_integer, kind=field.type), 0)
         numbers = numpy.array(converted, dtype="int64")
     numbers = numbers.astype("int64", copy=False)
     return Column(numbers, _varint_sizes(numbers)), reasons
@@ -128,7 +120,7 @@ def _floats(values: Any, field: Field) -> tuple[Column, Reasons]:
         with numpy.errstate(over="ignore"):
             numbers = numbers.astype(dtype, copy=False)
     if numbers is None or not numpy.isfinite(numbers).all():
-        converted, reasons = convert_one_by_one(values, partial(_float, kind=field.type), 0.0)
+        converted, reasons = convert_each(values, partial(_float, kind=field.type), 0.0)
         numbers = numpy.array(converted, dtype=dtype)
     return Column(numbers, dtype.itemsize), reasons
 
@@ -157,7 +149,7 @@ def _texts(values: Any, field: Field) -> tuple[Column, Reasons]:
         lengths = numpy.fromiter(map(len, texts), numpy.int64, len(texts))
         if max_length is None or not len(lengths) or lengths.max() <= max_length:
             return Column(texts, lengths + _TAG_AND_LENGTH), {}
-    texts, reasons = convert_one_by_one(texts, partial(_text, field=field, max_length=max_length), "")
+    texts, reasons = convert_each(texts, partial(_text, field=field, max_length=max_length), "")
     return Column(texts, numpy.fromiter(map(_utf8_length, texts), numpy.int64, len(texts)) + _TAG_AND_LENGTH), reasons
 
 
@@ -190,7 +182,7 @@ def _json(values: Any, field: Field) -> tuple[Column, Reasons]:
 def _json_column(values: Any, convert: Callable[[Any], bytes]) -> tuple[Column, Reasons]:
     import numpy
 
-    texts, reasons = convert_one_by_one(values, convert, b"")
+    texts, reasons = convert_each(values, convert, b"")
     return Column(texts, numpy.fromiter(map(len, texts), numpy.int64, len(texts)) + _TAG_AND_LENGTH), reasons
 
 
@@ -260,7 +252,7 @@ def _arrays(values: Any, field: Field) -> tuple[Column, Reasons]:
     """A column of lists. The elements of all rows are checked at once, as one column of the element type."""
     import numpy
 
-    rows, reasons = convert_one_by_one(values, partial(_list, max_capacity=field.max_capacity or LARGEST_ARRAY), [])
+    rows, reasons = convert_each(values, partial(_list, max_capacity=field.max_capacity or LARGEST_ARRAY), [])
     element = replace(field, type=str(field.element_type), element_type=None)
     column, element_reasons = scalar_column(list(chain.from_iterable(rows)), element)
     ends = list(accumulate(map(len, rows), initial=0))

@@ -14,15 +14,7 @@ from itertools import chain, pairwise
 from numbers import Real
 from typing import Any
 
-from airflow_provider_milvus.rows.column import (
-    BadValue,
-    Column,
-    Reasons,
-    as_float,
-    convert_one_by_one,
-    shorten,
-    wrong_type,
-)
+from airflow_provider_milvus.rows.column import BadValue, Column, Reasons, as_float, convert_each, shorten, wrong_type
 from airflow_provider_milvus.schema.model import Field
 from airflow_provider_milvus.schema.types import DATA_TYPES, FLOAT_VECTORS
 
@@ -40,7 +32,7 @@ def dense_column(values: Any, field: Field) -> tuple[Column, Reasons]:
     width, dtype = _width(field), DATA_TYPES[field.type].numpy
     vectors = _convert_at_once(values, field, width)
     if vectors is None:
-        rows, reasons = convert_one_by_one(values, partial(_convert_one, field=field), numpy.zeros(width, dtype))
+        rows, reasons = convert_each(values, partial(_convert_one, field=field), numpy.zeros(width, dtype))
         vectors = numpy.stack(rows) if rows else numpy.zeros((0, width), dtype)
     else:
         reasons = {}
@@ -219,7 +211,7 @@ def sparse_column(values: Any) -> tuple[Column, Reasons]:
     """A column of sparse vectors: ``{index: value}``, pairs, ``{"indices": [...], "values": [...]}`` or SciPy's rows."""
     import numpy
 
-    rows, reasons = convert_one_by_one(values, _to_sparse, b"")
+    rows, reasons = convert_each(values, _to_sparse, b"")
     # Each row has its own tag and length.
     return Column(rows, numpy.fromiter(map(len, rows), numpy.int64, len(rows)) + 6), reasons
 

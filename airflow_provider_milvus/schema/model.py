@@ -69,11 +69,6 @@ class Field:
         """Whether a row may leave it out."""
         return self.nullable or self.default_value is not None
 
-    def as_dict(self) -> dict[str, Any]:
-        """The field as a DAG author writes it, without the attributes that have their default."""
-        attributes = {attribute.name: getattr(self, attribute.name) for attribute in fields(self)}
-        return {key: value for key, value in attributes.items() if value not in (None, False, "", {})}
-
 
 @dataclass(frozen=True, slots=True)
 class Function:
@@ -84,16 +79,6 @@ class Function:
     input_field_names: tuple[str, ...]
     output_field_names: tuple[str, ...]
     params: dict[str, Any] = field(default_factory=dict)
-
-    def as_dict(self) -> dict[str, Any]:
-        """The function as a DAG author writes it."""
-        attributes = {
-            "name": self.name,
-            "type": self.type,
-            "input_field_names": list(self.input_field_names),
-            "output_field_names": list(self.output_field_names),
-        }
-        return {**attributes, **({"params": self.params} if self.params else {})}
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,17 +129,6 @@ class Schema:
         """The names of the fields that the server fills by a function."""
         return frozenset(name for function in self.functions for name in function.output_field_names)
 
-    def as_dict(self) -> dict[str, Any]:
-        """The schema as a DAG author writes it. It can be written as JSON, and :meth:`of` reads it."""
-        attributes: dict[str, Any] = {"fields": [field.as_dict() for field in self.fields]}
-        if self.enable_dynamic_field:
-            attributes["enable_dynamic_field"] = True
-        if self.functions:
-            attributes["functions"] = [function.as_dict() for function in self.functions]
-        if self.description:
-            attributes["description"] = self.description
-        return attributes
-
 
 def _read_field(where: str, requested: Any) -> Field:
     _check_keys(where, requested, {attribute.name for attribute in fields(Field)}, needed=("name", "type"))
@@ -182,10 +156,9 @@ def _read_field(where: str, requested: Any) -> Field:
         read[size] = _read_size(f"{where}.{size}", requested.get(size), applies, largest, kind)
     if kind == "BINARY_VECTOR" and read["dim"] % 8:
         raise MilvusInvalidArgumentError(f"{where}.dim of a BINARY_VECTOR must be a multiple of 8, not {read['dim']}.")
-    if read["is_primary"] and kind not in KEYS:
-        raise MilvusInvalidArgumentError(f"{where}: a primary key is INT64 or VARCHAR, not {kind}.")
-    if read["is_partition_key"] and kind not in KEYS:
-        raise MilvusInvalidArgumentError(f"{where}: a partition key is INT64 or VARCHAR, not {kind}.")
+    for flag, key in (("is_primary", "primary"), ("is_partition_key", "partition")):
+        if read[flag] and kind not in KEYS:
+            raise MilvusInvalidArgumentError(f"{where}: a {key} key is INT64 or VARCHAR, not {kind}.")
     if read["auto_id"] and not read["is_primary"]:
         raise MilvusInvalidArgumentError(f"{where}: auto_id is for the primary key only.")
     if read["is_primary"] and (read["nullable"] or read["default_value"] is not None or read["is_partition_key"]):
