@@ -36,12 +36,9 @@ class Progress:
         """The progress that :meth:`as_dict` gave; ``None`` for any other dict."""
         return Progress(**saved) if saved.keys() == {field.name for field in fields(Progress)} else None
 
-    def is_of_same_collection(self, now: Progress) -> bool:
-        return (self.collection, self.collection_id, self.partition_name) == (
-            now.collection,
-            now.collection_id,
-            now.partition_name,
-        )
+    @property
+    def destination(self) -> tuple[str, int, str]:
+        return self.collection, self.collection_id, self.partition_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +64,9 @@ def start_with_keys(saved: Progress | None, now: Progress, *, retry: bool) -> St
         if not retry:
             return Start()
         return Start(upsert=True, reason="an earlier try saved no progress, so all rows are sent as an upsert")
-    if saved.collection_id and not saved.is_of_same_collection(now):
+    if saved.collection_id and saved.destination != now.destination:
         return _ANOTHER_COLLECTION
-    if now.source is None or saved.source != now.source or not now.collection_id or not saved.is_of_same_collection(now):
+    if now.source is None or saved.source != now.source or not now.collection_id or saved.destination != now.destination:
         return Start(upsert=True, reason="an earlier try may have written some rows, so all rows are sent as an upsert")
     return Start(
         after=saved.acknowledged,
@@ -87,23 +84,21 @@ def start_with_generated_keys(saved: Progress | None, now: Progress, rows_now: i
     """
     if saved is None:
         return Start()
-    if saved.collection_id and not saved.is_of_same_collection(now):
+    if saved.collection_id and saved.destination != now.destination:
         return _ANOTHER_COLLECTION
     doubt = (
-        f"An earlier try inserted at least {saved.written} rows into collection {now.collection!r}, whose keys the server "
-        "generates"
+        f"Collection {now.collection!r} got at least {saved.written} rows from an earlier try, and the server made their keys"
     )
     if saved.source != now.source and (saved.written or saved.unsure):
-        raise MilvusInDoubtError(f"{doubt}, and the source has changed since.")
+        raise MilvusInDoubtError(f"{doubt}. The source has changed since, so nothing shows which rows are missing.")
     if not saved.unsure:
         already_there = saved.written
     elif saved.rows_before is None or rows_now is None:
         raise MilvusInDoubtError(
-            f"{doubt}; how many more cannot be counted, since the collection was not loaded then, or is not loaded now."
+            f"{doubt}. Whether more have arrived cannot be counted, since it was not loaded then, or is not loaded now."
         )
     elif (already_there := rows_now - saved.rows_before) < saved.written:
         raise MilvusInDoubtError(
-            f"{doubt}; it had {saved.rows_before} rows before and has {rows_now} now, so somebody else has deleted some."
+            f"{doubt}. It had {saved.rows_before} rows before and has {rows_now} now, so somebody else has deleted some."
         )
-    reason = f"an earlier try inserted {already_there:,} rows; the rows after them are sent"
-    return Start(already_there=already_there, reason=reason)
+    return Start(0, already_there, reason=f"an earlier try inserted {already_there:,} rows; the rows after them are sent")

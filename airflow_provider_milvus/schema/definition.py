@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from airflow_provider_milvus.arguments import name as check_name
@@ -82,13 +82,7 @@ class Index:
 
     def as_dict(self) -> dict[str, Any]:
         """The index as a DAG author writes it, without what is empty."""
-        attributes = {
-            "field_name": self.field_name,
-            "index_type": self.index_type,
-            "metric_type": self.metric_type,
-            "index_name": self.name,
-            "index_params": self.index_params,
-        }
+        attributes = asdict(self) | {"index_name": self.name}
         return {key: value for key, value in attributes.items() if value}
 
 

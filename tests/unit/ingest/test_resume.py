@@ -76,8 +76,8 @@ class TestGeneratedKeys:
             (LAST, NOW, None, "cannot be counted"),
             (replace(LAST, rows_before=None), NOW, 1100, "cannot be counted"),
             (LAST, NOW, 1099, "somebody else has deleted some"),
-            (LAST, replace(NOW, source="other files"), 1100, "the source has changed"),
-            (replace(LAST, unsure=False), replace(NOW, source="other files"), 1100, "the source has changed"),
+            (LAST, replace(NOW, source="other files"), 1100, "The source has changed"),
+            (replace(LAST, unsure=False), replace(NOW, source="other files"), 1100, "The source has changed"),
         ],
     )
     def test_a_doubt_that_counting_does_not_remove_is_an_error(self, last, now, rows_now, reason):
