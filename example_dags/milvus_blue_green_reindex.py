@@ -41,7 +41,12 @@ SCHEMA = {
         {"name": "vector", "type": "FLOAT_VECTOR", "dim": 384},
     ]
 }
-INDEX = {"field_name": "vector", "index_type": "HNSW", "metric_type": "COSINE", "params": {"M": 16, "efConstruction": 200}}
+INDEX = {
+    "field_name": "vector",
+    "index_type": "HNSW",
+    "metric_type": "COSINE",
+    "index_params": {"M": 16, "efConstruction": 200},
+}
 FIRST = 5
 """How many of a question's hits are looked at."""
 

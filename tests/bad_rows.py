@@ -1,6 +1,6 @@
-"""Kinds of rows that cannot be written, each among good ones: which row, which field, and what is said of it.
+"""Kinds of bad rows, each among good rows: the row number, the field and the reason.
 
-For the check itself and for the operators that use it.
+For the tests of the check and of the operators that use it.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ GOOD = [0.1, 0.2, 0.3, 0.4]
 
 
 @dataclass(frozen=True, slots=True)
-class BadRows:
-    """``number`` is that of the one bad row; ``reason`` is a part of what is said of it."""
+class BadRowCase:
+    """Rows of which one is bad. ``number`` is its row number; ``reason`` is a part of the reason that the check gives."""
 
     id: str
     schema: dict[str, Any]
@@ -34,42 +34,42 @@ class BadRows:
 
 
 def chunk_of(rows: list[dict[Any, Any]], first: int = 1) -> Chunk:
-    """Rows as a source hands them on."""
+    """Rows as a source yields them."""
     names = list(dict.fromkeys(name for row in rows for name in row))
     columns = {name: [row.get(name, MISSING) for row in rows] for name in names}
     return Chunk(range(first, first + len(rows)), columns)
 
 
-def _of_field(id: str, field: dict[str, Any], good: Any, bad: Any, reason: str) -> BadRows:
-    """A field of its own beside the key, and the vector unless it is one; ``bad`` is the second of three values."""
+def _of_field(id: str, field: dict[str, Any], good: Any, bad: Any, reason: str) -> BadRowCase:
+    """Three rows with a key, the field and, unless the field is a vector, a vector. The second row has the ``bad`` value."""
     field = {"name": "x", **field}
     fields = [KEY, field] if field["type"].endswith("VECTOR") else [KEY, field, VECTOR]
     vector = {} if len(fields) == 2 else {"vector": GOOD}
     rows = [{"id": number, "x": value, **vector} for number, value in enumerate((good, bad, good))]
-    return BadRows(id, {"fields": fields}, rows, 2, "x", reason)
+    return BadRowCase(id, {"fields": fields}, rows, 2, "x", reason)
 
 
-def _vector(id: str, bad: Any, reason: str, kind: str = "FLOAT_VECTOR", good: Any = GOOD, dim: int = 4) -> BadRows:
+def _vector(id: str, bad: Any, reason: str, kind: str = "FLOAT_VECTOR", good: Any = GOOD, dim: int = 4) -> BadRowCase:
     return _of_field(id, {"type": kind, "dim": dim}, good, bad, reason)
 
 
-def _sparse(id: str, bad: Any, reason: str) -> BadRows:
+def _sparse(id: str, bad: Any, reason: str) -> BadRowCase:
     return _of_field(id, {"type": "SPARSE_FLOAT_VECTOR"}, {1: 0.5, 7: 1.0}, bad, reason)
 
 
-def _int(id: str, kind: str, bad: Any, reason: str) -> BadRows:
+def _int(id: str, kind: str, bad: Any, reason: str) -> BadRowCase:
     return _of_field(id, {"type": kind}, 1, bad, reason)
 
 
-def _text(id: str, bad: Any, reason: str) -> BadRows:
+def _text(id: str, bad: Any, reason: str) -> BadRowCase:
     return _of_field(id, {"type": "VARCHAR", "max_length": 8}, "good", bad, reason)
 
 
-def _json(id: str, bad: Any, reason: str) -> BadRows:
+def _json(id: str, bad: Any, reason: str) -> BadRowCase:
     return _of_field(id, {"type": "JSON"}, {"a": 1}, bad, reason)
 
 
-def _array(id: str, element: str, bad: Any, reason: str) -> BadRows:
+def _array(id: str, element: str, bad: Any, reason: str) -> BadRowCase:
     field = {"type": "ARRAY", "element_type": element, "max_capacity": 3}
     size = {"max_length": 4} if element == "VARCHAR" else {}
     return _of_field(id, {**field, **size}, ["a"] if element == "VARCHAR" else [1], bad, reason)
@@ -77,11 +77,11 @@ def _array(id: str, element: str, bad: Any, reason: str) -> BadRows:
 
 def _of_row(
     id: str, change: dict[Any, Any], field: str | None, reason: str, *, without: str = "", upsert: bool = False, **schema: Any
-) -> BadRows:
-    """The second of three rows of a key and a vector, changed."""
+) -> BadRowCase:
+    """Three rows of a key and a vector, of which the second is changed."""
     rows: list[dict[Any, Any]] = [{"id": number, "vector": GOOD} for number in range(3)]
     rows[1] = {name: value for name, value in {**rows[1], **change}.items() if name != without}
-    return BadRows(id, {"fields": [KEY, VECTOR], **schema}, rows, 2, field, reason, upsert)
+    return BadRowCase(id, {"fields": [KEY, VECTOR], **schema}, rows, 2, field, reason, upsert)
 
 
 _AUTO_ID = [{**KEY, "auto_id": True}, VECTOR]
@@ -147,7 +147,7 @@ BAD_ROWS = [
     _int("int64 too large", "INT64", 2**63, "out of range"),
     _int("a fraction for an integer", "INT32", 1.5, "1.5 has a fraction"),
     _int("a decimal with a fraction for an integer", "INT64", Decimal("1.5"), "1.5 has a fraction"),
-    _int("NaN for an integer", "INT64", math.nan, "nan is no integer"),
+    _int("NaN for an integer", "INT64", math.nan, "nan is not an integer"),
     _int("a boolean for an integer", "INT64", True, "True (bool) is not an integer"),
     _int("text for an integer", "INT64", "5", "'5' (str) is not an integer"),
     _int("None for an integer", "INT64", None, "None, and the field is not nullable"),
@@ -193,13 +193,13 @@ BAD_ROWS = [
     _of_row("a key of the wrong type", {"id": "1"}, "id", "'1' (str) is not an integer"),
     _of_row("a key with a fraction", {"id": 1.5}, "id", "1.5 has a fraction"),
     _of_row("an unknown field", {"color": "red"}, "color", "the collection has no such field"),
-    BadRows(
+    BadRowCase(
         "a key that the server makes",
         {"fields": _AUTO_ID},
         [{"vector": GOOD}, {"id": 1, "vector": GOOD}],
         2,
         "id",
-        "the server makes this key",
+        "the server generates this key",
     ),
     _of_row("an upsert without the key", {}, "id", "is missing", without="id", upsert=True, fields=_AUTO_ID),
     _of_row("a field that the server computes", {"words": {1: 0.5}}, "words", "computes", fields=_BM25, functions=[_FUNCTION]),
@@ -208,5 +208,5 @@ BAD_ROWS = [
     _of_row("a dynamic value that is not JSON", {"a": {1}}, "a", "cannot be written as JSON", enable_dynamic_field=True),
     _of_row("a dynamic NaN", {"a": 1.0, "b": math.nan}, "b", "NaN or infinity", enable_dynamic_field=True),
     _of_row("dynamic values too large", {"a": "x" * 40000, "b": "x" * 40000}, None, "JSON of 80015", enable_dynamic_field=True),
-    _of_row("a key twice", {"id": 0}, "id", "the key 0 is that of row 1 as well"),
+    _of_row("a key twice", {"id": 0}, "id", "row 1 has the same key 0"),
 ]

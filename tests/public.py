@@ -37,6 +37,7 @@ OPERATORS = list(through("operators").values())
 SENSORS = [kind for name, kind in through("sensors").items() if name != "MilvusConditionSensor"]
 TASKS = [*OPERATORS, *SENSORS]
 
+SCHEMA = [{"name": "id", "type": "INT64", "is_primary": True}, {"name": "vector", "type": "FLOAT_VECTOR", "dim": 8}]
 MINIMAL: dict[str, dict[str, Any]] = {
     "MilvusAlterCollectionOperator": {"collection_name": "docs", "properties": {"mmap.enabled": True}},
     "MilvusBulkImportOperator": {"collection_name": "docs", "files": "docs.parquet"},
@@ -44,7 +45,7 @@ MINIMAL: dict[str, dict[str, Any]] = {
     "MilvusCollectionSensor": {"collection_name": "docs"},
     "MilvusCompactOperator": {"collection_name": "docs"},
     "MilvusCompactionSensor": {"compaction_id": "1"},
-    "MilvusCreateCollectionOperator": {"collection_name": "docs", "schema": {"fields": []}},
+    "MilvusCreateCollectionOperator": {"collection_name": "docs", "schema": {"fields": SCHEMA}},
     "MilvusCreateIndexOperator": {"collection_name": "docs", "field_name": "vector"},
     "MilvusCreateSnapshotOperator": {"collection_name": "docs", "snapshot_name": "monday"},
     "MilvusDeleteOperator": {"collection_name": "docs", "ids": [1]},

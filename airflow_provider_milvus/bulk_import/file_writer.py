@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_milvus.exceptions import MilvusConfigurationError
 from airflow_provider_milvus.rows.check import DYNAMIC_FIELD, Checked
 from airflow_provider_milvus.rows.column import Column
-from airflow_provider_milvus.schema.model import TYPES, Field, Schema
+from airflow_provider_milvus.rows.vectors import SPARSE_PAIR
+from airflow_provider_milvus.schema.model import Field, Schema
+from airflow_provider_milvus.schema.types import DATA_TYPES
 
 if TYPE_CHECKING:
     from pymilvus import CollectionSchema
@@ -98,7 +100,7 @@ def _sparse(packed: bytes) -> dict[int, float]:
     """The protocol's pairs of an index and a value."""
     import numpy
 
-    pairs = numpy.frombuffer(packed, [("index", "<u4"), ("value", "<f4")])
+    pairs = numpy.frombuffer(packed, SPARSE_PAIR)
     return dict(zip(pairs["index"].tolist(), pairs["value"].tolist(), strict=True))
 
 
@@ -127,8 +129,8 @@ def _pymilvus_schema(schema: Schema) -> CollectionSchema:
         named = ("dim", "max_length", "max_capacity", "is_primary", "auto_id", "nullable", "default_value")
         said = {key: value for key in named if (value := getattr(of, key)) not in (None, False)}
         if of.element_type:
-            said["element_type"] = DataType(TYPES[of.element_type])
-        return FieldSchema(of.name, DataType(TYPES[of.type]), **said)
+            said["element_type"] = DataType(DATA_TYPES[of.element_type].number)
+        return FieldSchema(of.name, DataType(DATA_TYPES[of.type].number), **said)
 
     fields = [field(each) for each in _brought(schema)]
     return CollectionSchema(fields, enable_dynamic_field=schema.enable_dynamic_field)

@@ -22,11 +22,8 @@ from airflow_provider_milvus.exceptions import (
     MilvusServerError,
     MilvusUnsupportedError,
 )
+from airflow_provider_milvus.schema.types import DATA_TYPES, NAMES
 
-_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 10: 4, 11: 8}
-"""Of one value, by the protocol's number for the type: Bool, Int8, Int16, Int32, Int64, Float, Double."""
-_BITS_PER_DIMENSION = {100: 1, 101: 32, 102: 16, 103: 16, 105: 8}
-"""BinaryVector, FloatVector, Float16Vector, BFloat16Vector, Int8Vector."""
 _TEXT = 256
 """Bytes a text, JSON, array or sparse vector is taken to have, unless its ``max_length`` is less."""
 
@@ -197,10 +194,10 @@ def _moment(milliseconds: int) -> datetime | None:
 
 def _field_bytes(described: Any) -> int:
     parameters = {each.key: each.value for each in described.type_params}
-    kind = int(described.data_type)
-    if kind in _BITS_PER_DIMENSION:
-        return int(parameters.get("dim", 0)) * _BITS_PER_DIMENSION[kind] // 8
-    return _BYTES.get(kind) or min(_TEXT, int(parameters.get("max_length", _TEXT)))
+    kind = NAMES.get(int(described.data_type))
+    if kind and (bits := DATA_TYPES[kind].bits):
+        return int(parameters.get("dim", 1)) * bits // 8
+    return min(_TEXT, int(parameters.get("max_length", _TEXT)))
 
 
 def row_count(collection_name: str, filter: str = "", partition_names: Sequence[str] = ()) -> Flow[int]:

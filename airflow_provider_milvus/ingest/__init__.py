@@ -1,4 +1,4 @@
-"""Work on many collections at once, over one channel: a look over a server, a reclaim, a restore. No Airflow in here.
+"""Rows on their way into a collection: one run of an insert or upsert, its sending, and where a retry begins.
 
-What to do and why is decided in ``reclaim/``; how one collection is loaded or released is in ``server/load_release.py``.
+No Airflow in here. How rows are read, checked and encoded is in ``rows/``; the calls that write them: ``server/writes.py``.
 """

@@ -1,4 +1,4 @@
-"""Where a retry of an ingest begins, decided from what the try before it noted. Plain data in, plain data out."""
+"""Where a retry of an ingest begins, decided from the progress that the earlier try saved. Plain data in, plain data out."""
 
 from __future__ import annotations
 
@@ -10,89 +10,95 @@ from airflow_provider_milvus.exceptions import MilvusInDoubtError
 
 
 @dataclass(frozen=True, slots=True)
-class Noted:
-    """What a try notes before its first row and now and then after it.
+class Progress:
+    """How far a try has come. It is saved before the first row, and every few seconds after that.
 
-    ``number`` is the server's id of the collection (0: it tells none). ``source`` tells files apart from others, and from what
-    they were before; ``None`` where the rows are not known to come in the same order again. Rows of the source up to
-    ``acknowledged`` were written or refused, and ``written`` of them were written; ``unsure``: more may have been sent.
-    ``before`` is how many rows the collection had, where the server makes the keys and they could be counted.
+    ``collection_id`` is the server's id of the collection; 0 where the server reports no id. ``source`` is the fingerprint of
+    the files; ``None`` where the rows may come in another order the next time. Rows of the source up to ``acknowledged`` are
+    written or bad, and ``written`` of them are written. ``unsure``: later rows may have been sent. ``rows_before`` is how many
+    rows the collection had before the first try; ``None`` unless the server generates the keys and can count rows.
     """
 
     collection: str
-    number: int
+    collection_id: int
     partition_name: str
     source: str | None
     acknowledged: int = 0
     written: int = 0
     unsure: bool = False
-    before: int | None = None
+    rows_before: int | None = None
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
     @staticmethod
-    def of(said: Mapping[str, Any]) -> Noted | None:
-        """``None`` where it is not what :meth:`as_dict` gave."""
-        return Noted(**said) if said.keys() == {each.name for each in fields(Noted)} else None
+    def of(saved: Mapping[str, Any]) -> Progress | None:
+        """The progress that :meth:`as_dict` gave; ``None`` for any other dict."""
+        return Progress(**saved) if saved.keys() == {field.name for field in fields(Progress)} else None
 
-    def is_of_collection(self, now: Noted) -> bool:
-        return (self.collection, self.number, self.partition_name) == (now.collection, now.number, now.partition_name)
+    @property
+    def destination(self) -> tuple[str, int, str]:
+        return self.collection, self.collection_id, self.partition_name
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Where a try begins, and ``why``, in words for the log.
+    """Where a try begins, and the ``reason`` in words for the log.
 
-    The rows of the source up to ``after``, and the first ``there`` of those that are right, are in the collection already: they
-    are read and checked, and not sent. With ``upsert`` an insert has to replace what may be there.
+    The rows of the source up to row number ``after``, and the first ``already_there`` good rows, are in the collection. They
+    are read and checked, and not sent. With ``upsert`` an insert has to replace rows that may be there.
     """
 
     after: int = 0
-    there: int = 0
+    already_there: int = 0
     upsert: bool = False
-    why: str = ""
+    reason: str = ""
 
 
-def with_keys(noted: Noted | None, now: Noted, *, retry: bool) -> Start:
-    """For rows that bring their keys: whatever is in doubt may be written once more, as an upsert."""
-    if not retry and noted is None:
-        return Start()
-    if noted is None:
-        return Start(upsert=True, why="an earlier try left no note, so all rows are sent as an upsert")
-    if noted.number and not noted.is_of_collection(now):
-        return Start(why="the collection is another one than the earlier try wrote to, so all rows are sent")
-    if now.source is None or noted.source != now.source or not now.number or not noted.is_of_collection(now):
-        return Start(upsert=True, why="an earlier try may have written some rows, so all are sent, as an upsert")
+_ANOTHER_COLLECTION = Start(reason="the collection is not the one that the earlier try wrote to, so all rows are sent")
+
+
+def start_with_keys(saved: Progress | None, now: Progress, *, retry: bool) -> Start:
+    """For rows that bring their keys: rows in doubt are written once more, as an upsert."""
+    if saved is None:
+        if not retry:
+            return Start()
+        return Start(upsert=True, reason="an earlier try saved no progress, so all rows are sent as an upsert")
+    if saved.collection_id and saved.destination != now.destination:
+        return _ANOTHER_COLLECTION
+    if now.source is None or saved.source != now.source or not now.collection_id or saved.destination != now.destination:
+        return Start(upsert=True, reason="an earlier try may have written some rows, so all rows are sent as an upsert")
     return Start(
-        after=noted.acknowledged,
+        after=saved.acknowledged,
         upsert=True,
-        why=f"an earlier try wrote the rows up to {noted.acknowledged:,}; those after it are sent as an upsert",
+        reason=f"an earlier try wrote the rows up to row {saved.acknowledged:,}; later rows are sent as an upsert",
     )
 
 
-def with_generated_keys(noted: Noted | None, now: Noted, counted: int | None) -> Start:
-    """For rows whose keys the server makes: only counting tells how many have arrived.
+def start_with_generated_keys(saved: Progress | None, now: Progress, rows_now: int | None) -> Start:
+    """For rows whose keys the server generates: only counting shows how many have arrived.
 
-    ``counted`` is how many rows there are now; ``None``: that cannot be counted.
+    ``rows_now`` is the number of rows in the collection; ``None`` if they cannot be counted.
 
-    :raises MilvusInDoubtError: it cannot be told.
+    :raises MilvusInDoubtError: nothing shows how many have arrived.
     """
-    if noted is None:
+    if saved is None:
         return Start()
-    if noted.number and not noted.is_of_collection(now):
-        return Start(why="the collection is another one than the earlier try wrote to, so all rows are sent")
+    if saved.collection_id and saved.destination != now.destination:
+        return _ANOTHER_COLLECTION
     doubt = (
-        f"An earlier try inserted {noted.written} rows or more into collection {now.collection!r}, whose keys the server makes"
+        f"Collection {now.collection!r} got at least {saved.written} rows from an earlier try, and the server made their keys"
     )
-    if noted.source != now.source and (noted.written or noted.unsure):
-        raise MilvusInDoubtError(f"{doubt}, and the source has changed since.")
-    if not noted.unsure:
-        there = noted.written
-    elif noted.before is None or counted is None:
-        raise MilvusInDoubtError(f"{doubt}; how many more cannot be counted, since it was not loaded then, or is not now.")
-    elif (there := counted - noted.before) < noted.written:
+    if saved.source != now.source and (saved.written or saved.unsure):
+        raise MilvusInDoubtError(f"{doubt}. The source has changed since, so nothing shows which rows are missing.")
+    if not saved.unsure:
+        already_there = saved.written
+    elif saved.rows_before is None or rows_now is None:
         raise MilvusInDoubtError(
-            f"{doubt}; it had {noted.before} rows before and has {counted} now, so somebody else has deleted some."
+            f"{doubt}. Whether more have arrived cannot be counted, since it was not loaded then, or is not loaded now."
         )
-    return Start(there=there, why=f"an earlier try inserted {there:,} rows; those after them are sent")
+    elif (already_there := rows_now - saved.rows_before) < saved.written:
+        raise MilvusInDoubtError(
+            f"{doubt}. It had {saved.rows_before} rows before and has {rows_now} now, so somebody else has deleted some."
+        )
+    return Start(0, already_there, reason=f"an earlier try inserted {already_there:,} rows; the rows after them are sent")

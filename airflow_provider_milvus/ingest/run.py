@@ -1,4 +1,4 @@
-"""One run of an insert or upsert: which collection, from which row on, what becomes of bad rows. No Airflow in here."""
+"""One run of an insert or upsert: which collection, from which row on, and what becomes of bad rows. No Airflow in here."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from airflow_provider_milvus.client.flow import Rpc
 from airflow_provider_milvus.client.reads import is_lite
 from airflow_provider_milvus.exceptions import MilvusBadRowsError, MilvusServerError
-from airflow_provider_milvus.ingest.resume import Noted, Start, with_generated_keys, with_keys
-from airflow_provider_milvus.ingest.sending import Counts, Sending, encoded
-from airflow_provider_milvus.rows.refused import RefusedRows
-from airflow_provider_milvus.rows.resumed import fingerprint
-from airflow_provider_milvus.rows.source import describe_source, read_rows
+from airflow_provider_milvus.ingest.resume import Progress, Start, start_with_generated_keys, start_with_keys
+from airflow_provider_milvus.ingest.sending import Counts, Sending, encode
+from airflow_provider_milvus.rows.bad_rows import BadRows
+from airflow_provider_milvus.rows.source import describe_source, fingerprint, read_rows
 from airflow_provider_milvus.server import writes
 
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class IngestRequest:
     """What is to be written, and how. ``on_bad_row`` is ``"fail"``, ``"skip"`` or a path."""
 
     collection_name: str
@@ -42,102 +41,104 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Earlier:
-    """What is known of earlier tries: whether this is a ``retry``, what was ``noted`` last, and how to ``note``."""
+class EarlierTry:
+    """Whether this is a ``retry``, the ``progress`` that was saved last, and how to ``save`` progress."""
 
     retry: bool
-    noted: Mapping[str, Any]
-    note: Callable[[dict[str, Any]], object]
+    progress: Mapping[str, Any]
+    save: Callable[[dict[str, Any]], object]
 
 
 class IngestRun:
-    """Carries all rows to the collection, within the hook's timeout, which begins with :meth:`carry_out`."""
+    """Writes all rows to the collection, within the hook's timeout, which begins with :meth:`carry_out`."""
 
-    def __init__(self, hook: MilvusHook, wanted: Wanted, earlier: Earlier, *, report: Callable[[str], object]) -> None:
+    def __init__(
+        self, hook: MilvusHook, request: IngestRequest, earlier: EarlierTry, *, report: Callable[[str], object]
+    ) -> None:
         self._hook = hook
-        self._wanted = wanted
+        self._request = request
         self._earlier = earlier
         self._report = report
-        path = None if wanted.on_bad_row in ("fail", "skip") else wanted.on_bad_row
-        self._refused = RefusedRows(path)
+        self._bad_rows = BadRows(None if request.on_bad_row in ("fail", "skip") else request.on_bad_row)
 
     async def carry_out(self) -> tuple[Target, Counts]:
-        """Returns when the server has acknowledged each row.
+        """Return when the server has acknowledged every row.
 
-        :raises MilvusBadRowsError: with ``on_bad_row="fail"``; the rows before that chunk are written.
+        :raises MilvusBadRowsError: with ``on_bad_row="fail"``. The chunks before the one with the bad row are written.
         """
-        wanted, counts = self._wanted, Counts()
+        request, counts = self._request, Counts()
         async with self._hook.async_client() as client:
             deadline = self._hook.deadline()
-            target = await self._look(client, writes.find_target(wanted.collection_name, wanted.partition_name), deadline)
+            target = await self._ask(client, writes.find_target(request.collection_name, request.partition_name), deadline)
             through = f", through the alias {target.alias!r}" if target.alias else ""
-            self._report(f"Writing {describe_source(wanted.rows)} to collection {target.collection!r}{through}.")
-            start, noted = await self._start(client, target, deadline)
+            self._report(f"Writing {describe_source(request.rows)} to collection {target.collection!r}{through}.")
+            start, progress = await self._find_start(client, target, deadline)
             sending = Sending(
                 client,
                 target,
                 deadline,
                 counts,
-                upsert=wanted.upsert or start.upsert,
-                at_once=wanted.max_in_flight,
-                before=noted.before,
-                note=lambda counts: self._note(noted, start, counts),
+                upsert=request.upsert or start.upsert,
+                max_in_flight=request.max_in_flight,
+                rows_before=progress.rows_before,
+                save=lambda counts: self._save(progress, start, counts),
                 report=self._report,
             )
-            rows = encoded(
-                read_rows(wanted.rows, target.schema, batch_rows=wanted.batch_rows),
+            batches = encode(
+                read_rows(request.rows, target.schema, batch_rows=request.batch_rows),
                 target,
                 counts,
-                upsert=wanted.upsert,
-                most_bytes=wanted.batch_bytes,
+                upsert=request.upsert,
+                max_bytes=request.batch_bytes,
                 start=start,
-                refuse=self._refuse,
+                on_bad_rows=self._take_bad_rows,
             )
-            self._note(noted, start, Counts(unsure=True))
-            with self._refused:
-                await sending.carry_out(rows)
+            self._save(progress, start, Counts(unsure=True))
+            with self._bad_rows:
+                await sending.carry_out(batches)
             if deadline.interruptions:
-                await self._look(client, _check_survived(target, counts), deadline)
-        if self._refused.count:
-            self._report(f"Refused: {self._refused}.")
+                await self._ask(client, _check_survived(target, counts), deadline)
+        if self._bad_rows.count:
+            self._report(f"Bad rows: {self._bad_rows}.")
         return target, counts
 
-    async def _start(self, client: AsyncBoundedClient, target: Target, deadline: Deadline) -> tuple[Start, Noted]:
-        """Where to begin, and what there is to note, but for how far it has come."""
-        source = await asyncio.to_thread(fingerprint, self._wanted.rows)
-        now = Noted(target.collection, target.number, target.partition_name, source)
-        last = Noted.of(self._earlier.noted)
+    async def _find_start(self, client: AsyncBoundedClient, target: Target, deadline: Deadline) -> tuple[Start, Progress]:
+        """Where to begin, and the progress to save, without how far this try has come."""
+        source = await asyncio.to_thread(fingerprint, self._request.rows)
+        progress = Progress(target.collection, target.number, target.partition_name, source)
+        saved = Progress.of(self._earlier.progress)
         if self._earlier.retry:
-            await self._look(client, writes.settle(target), deadline)
-        if target.generates_keys and not self._wanted.upsert:
-            counted = await self._look(client, writes.count(target), deadline)
-            start = with_generated_keys(last, now, counted)
-            now = replace(now, before=None if counted is None else counted - start.there)
+            await self._ask(client, writes.settle(target), deadline)
+        if target.generates_keys and not self._request.upsert:
+            rows_now = await self._ask(client, writes.count(target), deadline)
+            start = start_with_generated_keys(saved, progress, rows_now)
+            progress = replace(progress, rows_before=None if rows_now is None else rows_now - start.already_there)
         else:
-            start = with_keys(last, now, retry=self._earlier.retry)
-        if start.why:
-            self._report(f"This is a retry: {start.why}.")
-        return start, now
+            start = start_with_keys(saved, progress, retry=self._earlier.retry)
+        if start.reason:
+            self._report(f"This is a retry: {start.reason}.")
+        return start, progress
 
-    async def _look(self, client: AsyncBoundedClient, flow: Flow[T], deadline: Deadline) -> T:
-        # The timeout is for the rows: a server that does not even describe its collection is reported much sooner.
+    async def _ask(self, client: AsyncBoundedClient, flow: Flow[T], deadline: Deadline) -> T:
+        # The timeout is for the rows. A server that does not even describe its collection is reported much sooner.
         return await client.run(flow, deadline.at_most(self._hook.settings.timeout))
 
-    def _note(self, noted: Noted, start: Start, counts: Counts) -> None:
-        noted = replace(
-            noted,
+    def _save(self, progress: Progress, start: Start, counts: Counts) -> None:
+        progress = replace(
+            progress,
             acknowledged=max(start.after, counts.acknowledged),
-            written=max(start.there, counts.already_there) + counts.written,
+            written=max(start.already_there, counts.already_there) + counts.written,
             unsure=counts.unsure,
         )
-        self._earlier.note(noted.as_dict())
+        self._earlier.save(progress.as_dict())
 
-    def _refuse(self, rows: Sequence[BadRow]) -> None:
-        self._refused.add(rows)
-        if self._wanted.on_bad_row == "fail":
+    def _take_bad_rows(self, rows: Sequence[BadRow]) -> None:
+        self._bad_rows.add(rows)
+        if self._request.on_bad_row == "fail":
             raise MilvusBadRowsError(
-                f"Collection {self._wanted.collection_name!r}, {describe_source(self._wanted.rows)}: {self._refused}. Nothing "
-                "of their chunk was sent. Mend the source, or set on_bad_row to 'skip' or to a path that ends in .jsonl."
+                f"Collection {self._request.collection_name!r} did not get all rows of {describe_source(self._request.rows)}: "
+                f"{self._bad_rows}. No row of their chunk was sent. Correct the source, or set on_bad_row to 'skip' or to a "
+                "path that ends in .jsonl."
             )
 
 
@@ -145,6 +146,7 @@ def _check_survived(target: Target, counts: Counts) -> Flow[None]:
     version = yield Rpc("GetVersion")
     if is_lite(version):
         raise MilvusServerError(
-            f"Milvus Lite was out of reach while rows were written to {target.collection!r}: {counts}. If it was restarted, it "
-            "has lost some, since it acknowledges rows that it holds in memory alone. Run the task again."
+            f"Collection {target.collection!r} may have lost rows: Milvus Lite was out of reach while they were written "
+            f"({counts}). It acknowledges rows that it holds in memory alone, and may lose them in a restart. Run the task "
+            "again."
         )

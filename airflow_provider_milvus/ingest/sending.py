@@ -1,6 +1,6 @@
-"""Rows on their way to a collection: read, checked and encoded in a thread, sent by an event loop, some batches at once.
+"""Rows on their way to a collection: a thread reads, checks and encodes them, an event loop sends several batches at once.
 
-Memory holds a chunk of the source, its batches and those that are under way, however many rows there are.
+Memory holds a chunk of the source, its batches, and the batches that are in flight, however many rows there are.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ from airflow_provider_milvus.ingest.read_ahead import ReadAhead
 from airflow_provider_milvus.ingest.resume import Start
 from airflow_provider_milvus.rows.batches import batches
 from airflow_provider_milvus.rows.check import check
-from airflow_provider_milvus.rows.resumed import without_first
 from airflow_provider_milvus.server import writes
 
 if TYPE_CHECKING:
@@ -37,10 +36,10 @@ if TYPE_CHECKING:
 
 REPORT_EVERY = 10.0
 """Seconds between two lines in the log."""
-NOTE_EVERY = 2.0
-"""Seconds between two notes for a retry. One costs 10 to 20 ms, and what was not noted is only sent again."""
+SAVE_EVERY = 2.0
+"""Seconds between two savings of the progress. One takes 10 to 20 ms, and rows that are not saved are only sent again."""
 LAST_ANSWERS = 60.0
-"""Seconds for which, after a failure, the answers to batches under way are waited for."""
+"""Seconds to wait, after a failure, for the answers to batches in flight."""
 
 _NOTHING_WRITTEN = (
     MilvusAuthenticationError,
@@ -53,12 +52,12 @@ _NOTHING_WRITTEN = (
 
 @dataclass(slots=True)
 class Counts:
-    """How far it has come. Rows of the source up to ``acknowledged`` are in the collection, refused or replaced."""
+    """How far a run has come. Rows of the source up to row number ``acknowledged`` are in the collection, bad or replaced."""
 
     rows_read: int = 0
     already_there: int = 0
     written: int = 0
-    refused: int = 0
+    bad: int = 0
     replaced: int = 0
     batches: int = 0
     bytes: int = 0
@@ -66,37 +65,40 @@ class Counts:
     unsure: bool = False
 
     def __str__(self) -> str:
-        more = {"refused": self.refused, "replaced by later rows": self.replaced, "there already": self.already_there}
+        others = {"bad": self.bad, "replaced by later rows": self.replaced, "already there": self.already_there}
         return f"{self.rows_read:,} rows read, {self.written:,} written" + "".join(
-            f", {count:,} {what}" for what, count in more.items() if count
+            f", {count:,} {what}" for what, count in others.items() if count
         )
 
 
-def encoded(
+def encode(
     chunks: Iterable[Chunk],
     target: Target,
     counts: Counts,
     *,
     upsert: bool,
-    most_bytes: int,
+    max_bytes: int,
     start: Start,
-    refuse: Callable[[Sequence[BadRow]], object],
+    on_bad_rows: Callable[[Sequence[BadRow]], object],
 ) -> Generator[Batch, None, None]:
-    """The batches of ``chunks``, without what :class:`Start` says is there. ``refuse`` is told of bad rows, and may raise."""
+    """The batches of ``chunks``, without the rows that are there according to ``start``. ``on_bad_rows`` may raise an error."""
     for chunk in chunks:
-        checked = check(chunk, target.schema, upsert=upsert, most_bytes=most_bytes)
+        checked = check(chunk, target.schema, upsert=upsert, max_bytes=max_bytes)
         counts.rows_read += len(chunk) + len(chunk.bad)
         if checked.bad:
-            counts.refused += len(checked.bad)
-            refuse(checked.bad)
+            counts.bad += len(checked.bad)
+            on_bad_rows(checked.bad)
         counts.replaced += len(checked.replaced)
-        known = max(bisect_right(checked.numbers, start.after), min(start.there - counts.already_there, len(checked)))
-        counts.already_there += known
-        yield from batches(without_first(checked, known), target.schema, most_bytes=most_bytes)
+        up_to_start = bisect_right(checked.row_numbers, start.after)
+        already_there = max(up_to_start, min(start.already_there - counts.already_there, len(checked)))
+        counts.already_there += already_there
+        yield from batches(checked.without_first(already_there), target.schema, max_bytes=max_bytes)
 
 
 @dataclass(frozen=True, slots=True)
-class _UnderWay:
+class _InFlight:
+    """A batch that was sent, and the task that waits for its answer."""
+
     batch: Batch
     task: asyncio.Task[None]
     keys: frozenset[Any]
@@ -107,18 +109,19 @@ class _UnderWay:
 
     @property
     def had_no_effect(self) -> bool:
-        """Whether it failed in a way that left the server as it was."""
+        """Whether it failed with an error after which the server is as it was."""
         return self.task.done() and not self.task.cancelled() and isinstance(self.task.exception(), _NOTHING_WRITTEN)
 
 
 class Sending:
-    """One run of an insert or upsert, within ``deadline``.
+    """Sends the batches of one run, within ``deadline``, and keeps ``counts``.
 
-    :param upsert: replace rows of the same key. Where it is false and the rows bring their keys, what is in doubt is upserted
+    :param upsert: replace rows of the same key. Where it is false and the rows bring their keys, rows in doubt are upserted
         all the same.
-    :param at_once: batches under way at a time; only one where the server makes the keys, so that counting can tell it apart.
-    :param before: how many rows there were, for when they have to be counted; ``None``: they cannot be.
-    :param note: called now and then, in this event loop, when there is something new to note for a retry.
+    :param max_in_flight: batches in flight at a time. It is 1 where the server generates the keys, so that counting shows
+        whether a batch has arrived.
+    :param rows_before: the number of rows in the collection before the run; ``None`` if they cannot be counted.
+    :param save: called in this event loop, every few seconds, to save the progress for a retry.
     """
 
     def __init__(
@@ -129,9 +132,9 @@ class Sending:
         counts: Counts,
         *,
         upsert: bool,
-        at_once: int,
-        before: int | None = None,
-        note: Callable[[Counts], object],
+        max_in_flight: int,
+        rows_before: int | None = None,
+        save: Callable[[Counts], object],
         report: Callable[[str], object],
     ) -> None:
         self._client = client
@@ -139,45 +142,45 @@ class Sending:
         self._deadline = deadline
         self._counts = counts
         self._upsert = upsert
-        self._generated = target.generates_keys and not upsert
-        self._at_once = 1 if self._generated else at_once
-        self._before = before
-        self._note = note
+        self._inserts_generated = target.generates_keys and not upsert
+        self._max_in_flight = 1 if self._inserts_generated else max_in_flight
+        self._rows_before = rows_before
+        self._save = save
         self._report = report
-        self._under_way: deque[_UnderWay] = deque()
-        self._noted = time.monotonic()
+        self._in_flight: deque[_InFlight] = deque()
+        self._saved_at = time.monotonic()
 
-    async def carry_out(self, rows: Generator[Batch, None, None]) -> None:
-        """Write all batches, in this order as far as rows of the same key go; ``rows`` runs in a thread of its own.
+    async def carry_out(self, encoded: Generator[Batch, None, None]) -> None:
+        """Write all batches. Rows of the same key are written in the order of ``encoded``, which runs in its own thread.
 
-        :raises MilvusError: with what was written until then; or what the source raised.
+        :raises MilvusError: with the counts until then; or any error of the source.
         """
-        ahead = ReadAhead(rows)
-        telling = asyncio.create_task(self._tell())
+        ahead = ReadAhead(encoded)
+        reporting = asyncio.create_task(self._report_progress())
         try:
             while (batch := await self._next(ahead)) is not None:
-                await self._room_for(batch)
-                self._begin(batch)
-            await self._wait(lambda: not self._under_way)
+                await self._wait_for_room(batch)
+                self._send(batch)
+            await self._wait(lambda: not self._in_flight)
         except MilvusError as error:
-            await self._last_answers()
-            raise type(error)(f"{error} {self._so_far()}") from error.__cause__
+            await self._wait_for_last_answers()
+            raise type(error)(f"{error} {self._until_then()}") from error.__cause__
         except Exception as error:
-            await self._last_answers()
-            error.add_note(self._so_far())
-            self._report(f"It failed with {type(error).__name__}. {self._so_far()}")
+            await self._wait_for_last_answers()
+            error.add_note(self._until_then())
+            self._report(f"It failed with {type(error).__name__}. {self._until_then()}")
             raise
         finally:
-            telling.cancel()
+            reporting.cancel()
             ahead.close()
-            for each in self._under_way:
-                each.task.cancel()
-            self._counts.unsure = any(not each.had_no_effect for each in self._under_way)
-            self._note(self._counts)
+            for sent in self._in_flight:
+                sent.task.cancel()
+            self._counts.unsure = any(not sent.had_no_effect for sent in self._in_flight)
+            self._save(self._counts)
 
     async def _next(self, ahead: ReadAhead[Batch]) -> Batch | None:
         if self._deadline.remaining <= 0:
-            raise MilvusTimeoutError(f"Not done within the timeout of {self._deadline.seconds:g} s.")
+            raise MilvusTimeoutError(f"Not all rows were written within the timeout of {self._deadline.seconds:g} s.")
         try:
             return await ahead.next(self._deadline.remaining)
         except TimeoutError:
@@ -187,67 +190,67 @@ class Sending:
                 f"The source gave no more rows within the timeout of {self._deadline.seconds:g} s."
             ) from None
 
-    async def _room_for(self, batch: Batch) -> None:
+    async def _wait_for_room(self, batch: Batch) -> None:
         keys = frozenset(batch.keys or ())
-        # A later row of the same key has to come later on the server, too.
+        # A later row of the same key has to reach the server later, too.
         await self._wait(
-            lambda: len(self._under_way) < self._at_once and all(keys.isdisjoint(each.keys) for each in self._under_way)
+            lambda: len(self._in_flight) < self._max_in_flight and all(keys.isdisjoint(sent.keys) for sent in self._in_flight)
         )
 
-    def _begin(self, batch: Batch) -> None:
+    def _send(self, batch: Batch) -> None:
         task = asyncio.create_task(self._client.run(self._write(batch), self._deadline))
-        self._under_way.append(_UnderWay(batch, task, frozenset(batch.keys or ())))
+        self._in_flight.append(_InFlight(batch, task, frozenset(batch.keys or ())))
 
     def _write(self, batch: Batch) -> Flow[None]:
         if self._upsert:
             return writes.upsert(self._target, batch)
-        if not self._generated:
+        if not self._inserts_generated:
             return writes.insert(self._target, batch, self._report)
-        there = None if self._before is None else self._before + self._counts.already_there + self._counts.written
-        return writes.insert_generated(self._target, batch, there, self._report)
+        before = None if self._rows_before is None else self._rows_before + self._counts.already_there + self._counts.written
+        return writes.insert_generated(self._target, batch, before, self._report)
 
-    async def _wait(self, enough: Callable[[], bool]) -> None:
-        """Take in answers until ``enough``; the error of a batch that failed is raised here."""
+    async def _wait(self, is_enough: Callable[[], bool]) -> None:
+        """Take answers until ``is_enough``. The error of a failed batch is raised here."""
         while True:
-            self._take_in()
-            for each in self._under_way:
-                if each.task.done():
-                    each.task.result()
-            if enough():
+            self._take_answers()
+            for sent in self._in_flight:
+                if sent.task.done():
+                    sent.task.result()
+            if is_enough():
                 return
             await asyncio.wait(self._pending(), return_when=asyncio.FIRST_COMPLETED)
 
-    def _take_in(self) -> None:
-        """Rows count as written in the order of the source, so that a retry knows the row after which nothing is sure."""
-        while self._under_way and self._under_way[0].succeeded:
-            batch = self._under_way.popleft().batch
+    def _take_answers(self) -> None:
+        """Rows count as written in the order of the source, so that a retry knows the last row that is certainly written."""
+        while self._in_flight and self._in_flight[0].succeeded:
+            batch = self._in_flight.popleft().batch
             self._counts.written += len(batch)
             self._counts.batches += 1
             self._counts.bytes += batch.size
-            self._counts.acknowledged = batch.numbers[-1]
-        if time.monotonic() - self._noted >= NOTE_EVERY:
-            self._noted = time.monotonic()
+            self._counts.acknowledged = batch.row_numbers[-1]
+        if time.monotonic() - self._saved_at >= SAVE_EVERY:
+            self._saved_at = time.monotonic()
             self._counts.unsure = True
-            self._note(self._counts)
+            self._save(self._counts)
 
-    async def _last_answers(self) -> None:
-        """What was under way when something failed may still succeed."""
+    async def _wait_for_last_answers(self) -> None:
+        """Batches that were in flight at a failure may still succeed."""
         if pending := self._pending():
             await asyncio.wait(pending, timeout=LAST_ANSWERS)
-        self._take_in()
+        self._take_answers()
 
     def _pending(self) -> list[asyncio.Task[None]]:
-        """A batch may be through before one that was sent earlier; waiting for it again would never pause."""
-        return [each.task for each in self._under_way if not each.task.done()]
+        """The tasks that are not done. Waiting for a task that is done would return at once, again and again."""
+        return [sent.task for sent in self._in_flight if not sent.task.done()]
 
-    async def _tell(self) -> None:
+    async def _report_progress(self) -> None:
         began, before = time.monotonic(), 0
         while True:
             await asyncio.sleep(REPORT_EVERY)
             rate = (self._counts.written - before) / REPORT_EVERY
             before = self._counts.written
-            trouble = f" The server does not take more just now: {self._deadline.trouble}" if self._deadline.trouble else ""
+            trouble = f" The server takes no more rows for now: {self._deadline.trouble}" if self._deadline.trouble else ""
             self._report(f"After {time.monotonic() - began:.0f} s: {self._counts} ({rate:,.0f} rows/s).{trouble}")
 
-    def _so_far(self) -> str:
+    def _until_then(self) -> str:
         return f"Until then: {self._counts}."

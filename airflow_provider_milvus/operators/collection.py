@@ -40,8 +40,8 @@ class MilvusCreateCollectionOperator(MilvusWriteOperator):
     :param collection_name: the collection. (templated)
     :param schema: its fields, dynamic field and functions: a dict, its text in JSON or YAML, or the path of a ``.json``,
         ``.yaml`` or ``.yml`` file beside the DAG file. See docs/collections.md. (templated)
-    :param indexes: dicts with ``field_name``, ``index_type`` (AUTOINDEX), ``metric_type``, ``params`` and ``index_name`` (the
-        field's name), or text or file as above. (templated)
+    :param indexes: dicts with ``field_name``, ``index_type`` (AUTOINDEX), ``metric_type``, ``index_params`` and ``index_name``
+        (the field's name), or text or file as above. (templated)
     :param properties: the collection's properties, such as ``collection.ttl.seconds``. (templated)
     :param num_shards: shards; None: the server's default. (templated)
     :param num_partitions: partitions behind a partition key; None: the server's default. (templated)
@@ -96,31 +96,34 @@ class MilvusCreateCollectionOperator(MilvusWriteOperator):
         self.description = description
         self.if_exists = if_exists
         self.drop_aliased = drop_aliased
+        if not self.unrendered:
+            self._requested()
 
-    def _wanted(self) -> Definition:
+    def _requested(self) -> Definition:
         from airflow_provider_milvus.schema.definition import Definition
 
-        schema = _plain("schema", self.schema)
-        if self.description is not None and isinstance(schema, Mapping):
-            schema = {**schema, "description": self.description}
-        return Definition.of(
-            self.collection_name,
-            schema,
-            indexes=_plain("indexes", self.indexes),
-            properties=_plain("properties", self.properties),
-            num_shards=self.num_shards,
-            num_partitions=self.num_partitions,
-            consistency_level=self.consistency_level,
-        )
+        try:
+            return Definition.of(
+                self.collection_name,
+                self.schema,
+                description=self.description,
+                indexes=self.indexes,
+                properties=self.properties,
+                num_shards=self.num_shards,
+                num_partitions=self.num_partitions,
+                consistency_level=self.consistency_level,
+            )
+        except MilvusInvalidArgumentError as error:
+            raise self.wrong(error) from None
 
     def execute(self, context: Context) -> dict[str, Any]:
         from airflow_provider_milvus.server import collections
 
-        began, hook, wanted, notes = time.time(), self.hook(), self._wanted(), RetryNotes(context)
+        began, hook, requested, notes = time.time(), self.hook(), self._requested(), RetryNotes(context)
         with hook.client() as client:
             made = client.run(
                 collections.create(
-                    wanted,
+                    requested,
                     if_exists=self.if_exists,
                     created_by=_made_by(context, notes),
                     allow_aliased=self.drop_aliased,
@@ -129,15 +132,15 @@ class MilvusCreateCollectionOperator(MilvusWriteOperator):
                 hook.deadline(),
             )
         if made.created:
-            self.wrote(context, hook, wanted.name, created=True, replaced=made.replaced)
+            self.wrote(context, hook, requested.name, created=True, replaced=made.replaced)
         notes.forget()
         return result(
             hook,
-            wanted.name,
+            requested.name,
             began,
             created=made.created,
             replaced=made.replaced,
-            indexes=[each.as_dict() for each in made.indexes],
+            indexes=[index.as_dict() for index in made.indexes],
             indexes_created=made.indexes_created,
         )
 
@@ -187,18 +190,6 @@ class MilvusDropCollectionOperator(MilvusWriteOperator):
             self.wrote(context, hook, wanted, dropped=True)
         notes.forget()
         return result(hook, wanted, began, dropped=dropped)
-
-
-def _plain(argument: str, said: Any) -> Any:
-    """What a template, or a file, may have left as text."""
-    if not isinstance(said, str):
-        return said
-    import yaml  # type: ignore[import-untyped]
-
-    try:
-        return yaml.safe_load(said)
-    except yaml.YAMLError as error:
-        raise MilvusInvalidArgumentError(f"{argument} is neither JSON nor YAML: {error}") from None
 
 
 def _made_by(context: Context, notes: RetryNotes) -> str:

@@ -31,7 +31,7 @@ from airflow_provider_milvus.operators.run_notes import RetryNotes
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_milvus.ingest.run import Wanted
+    from airflow_provider_milvus.ingest.run import IngestRequest
 
 BATCH_ROWS = 5_000
 BATCH_BYTES = 16 << 20
@@ -78,13 +78,13 @@ class _WriteRowsOperator(MilvusWriteOperator):
         self.on_bad_row = on_bad_row
 
     def execute(self, context: Context) -> dict[str, Any]:
-        from airflow_provider_milvus.ingest.run import Earlier, IngestRun
+        from airflow_provider_milvus.ingest.run import EarlierTry, IngestRun
 
         began, hook, notes = time.time(), self.hook(), RetryNotes(context)
         wanted = self._wanted()
         # Here and not in the event loop: Airflow 3 does not let the two ways of asking for it meet.
         database = hook.settings.database
-        earlier = Earlier(int(getattr(context.get("ti"), "try_number", None) or 1) > 1, notes.read(), notes.write)
+        earlier = EarlierTry(int(getattr(context.get("ti"), "try_number", None) or 1) > 1, notes.read(), notes.write)
         target, counts = asyncio.run(IngestRun(hook, wanted, earlier, report=self.log.info).carry_out())
         self.log.info("Database %r, collection %r: %s.", database, target.collection, counts)
         totals: dict[str, Any] = {
@@ -92,7 +92,7 @@ class _WriteRowsOperator(MilvusWriteOperator):
             "written": counts.written,
             "already_there": counts.already_there,
             "replaced": counts.replaced,
-            "refused": counts.refused,
+            "refused": counts.bad,
             "batches": counts.batches,
             "bytes": counts.bytes,
         }
@@ -101,10 +101,10 @@ class _WriteRowsOperator(MilvusWriteOperator):
         notes.forget()
         return result(hook, target.collection, began, **known(alias=target.alias), **totals)
 
-    def _wanted(self) -> Wanted:
-        from airflow_provider_milvus.ingest.run import Wanted
+    def _wanted(self) -> IngestRequest:
+        from airflow_provider_milvus.ingest.run import IngestRequest
 
-        return Wanted(
+        return IngestRequest(
             self.collection_name,
             self.partition_name or "",
             given(self.rows),

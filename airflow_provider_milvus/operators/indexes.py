@@ -90,7 +90,7 @@ class MilvusCreateIndexOperator(WatchedOperator):
                 field_name=self.field_name,
                 index_type=self.index_type,
                 metric_type=self.metric_type,
-                params=self.index_params,
+                index_params=self.index_params,
                 index_name=self.index_name,
             )
         )

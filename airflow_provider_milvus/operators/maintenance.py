@@ -14,7 +14,6 @@ from airflow_provider_milvus.arguments import (
     OptionalArgument,
     check_flag,
     check_keys_of_properties,
-    check_mapping,
     check_name,
 )
 from airflow_provider_milvus.exceptions import MilvusRefusedError
@@ -163,6 +162,13 @@ class MilvusTruncateCollectionOperator(MilvusWriteOperator):
         return result(hook, collection, began, rows_before=before, rows=after)
 
 
+def check_properties(argument: str, value: Any) -> dict[str, str]:
+    """Properties of a collection, as its definition has them too."""
+    from airflow_provider_milvus.schema.reading import read_properties
+
+    return read_properties(argument, value)
+
+
 class MilvusAlterCollectionOperator(MilvusOperator):
     """Set and remove properties of a collection; done when the server shows them so.
 
@@ -171,8 +177,8 @@ class MilvusAlterCollectionOperator(MilvusOperator):
     Returns ``collection``, ``database``, ``properties`` (all of them, afterwards), ``changed`` (the keys) and ``seconds``.
 
     :param collection_name: the collection. (templated)
-    :param properties: such as ``{"collection.ttl.seconds": 604800}`` (0: rows stay for ever) or ``{"mmap.enabled": True}``;
-        some servers take the latter only of a collection that is not in memory. (templated)
+    :param properties: such as ``{"collection.ttl.seconds": 604800}`` (0: rows stay for ever) or ``{"mmap.enabled": True}``, or
+        JSON or YAML text of a dict; some servers take the latter only of a collection that is not in memory. (templated)
     :param drop_properties: keys to remove, which brings the server's default back. Milvus 2.3 cannot. (templated)
     :param allow_alias: also accept an alias, and alter the collection behind it.
     :raises MilvusInvalidArgumentError: nothing to do, a key in both, or a value that can never work. Nothing was changed.
@@ -182,7 +188,7 @@ class MilvusAlterCollectionOperator(MilvusOperator):
     """
 
     collection_name = Argument(check_name)
-    properties = OptionalArgument(check_mapping)
+    properties = OptionalArgument(check_properties)
     drop_properties = OptionalArgument(check_keys_of_properties)
     allow_alias = Argument(check_flag)
 
@@ -190,7 +196,7 @@ class MilvusAlterCollectionOperator(MilvusOperator):
         self,
         *,
         collection_name: str,
-        properties: Mapping[str, Any] | None = None,
+        properties: Mapping[str, Any] | str | None = None,
         drop_properties: str | Sequence[str] | None = None,
         allow_alias: bool = False,
         **kwargs: Any,
@@ -208,11 +214,11 @@ class MilvusAlterCollectionOperator(MilvusOperator):
 
         began, hook = time.time(), self.hook()
         collection, removed = self.collection_name, self.drop_properties or []
-        wanted = {key: upkeep.property_text(key, value) for key, value in (self.properties or {}).items()}
-        if both := sorted(wanted.keys() & set(removed)):
+        requested = self.properties or {}
+        if both := sorted(requested.keys() & set(removed)):
             raise self.wrong(f"drop_properties and properties both name {', '.join(both)}.")
         with hook.client() as client:
-            altering = upkeep.alter(collection, wanted, removed, allow_alias=self.allow_alias, report=self.log.info)
+            altering = upkeep.alter(collection, requested, removed, allow_alias=self.allow_alias, report=self.log.info)
             altered = client.run(altering, hook.deadline())
         every = altered.before.keys() | altered.after.keys()
         changed = sorted(key for key in every if altered.before.get(key) != altered.after.get(key))

@@ -20,7 +20,6 @@ from airflow_provider_milvus.arguments import (
     take_any,
     whole_number,
 )
-from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError
 from airflow_provider_milvus.operators.base import MilvusOperator, given, kept
 
 if TYPE_CHECKING:
@@ -47,7 +46,8 @@ class MilvusPrepareImportOperator(MilvusOperator):
     :param rows: what ``MilvusUpsertOperator`` takes: paths or URLs of Parquet, JSON Lines or CSV files (templated), a list of
         dicts, a table, or a function or generator that gives rows.
     :param collection_name: take the schema of this collection. (templated)
-    :param schema: or this one, a dict as for ``MilvusCreateCollectionOperator``; no server is needed then. (templated)
+    :param schema: or this one: a dict, or JSON or YAML text of one, as for ``MilvusCreateCollectionOperator``. No server is
+        needed then. (templated)
     :param path: a directory, or ``s3://bucket/prefix``. Milvus 2.3 with local storage must see the directory under the same
         path. (templated)
     :param storage_conn_id: for ``s3://``: an Airflow connection with the keys as login and password (an AWS connection does),
@@ -78,7 +78,7 @@ class MilvusPrepareImportOperator(MilvusOperator):
         rows: Any,
         path: str,
         collection_name: str | None = None,
-        schema: Mapping[str, Any] | None = None,
+        schema: Mapping[str, Any] | str | None = None,
         storage_conn_id: str | None = None,
         file_type: str = "parquet",
         file_bytes: int = DEFAULT_FILE_BYTES,
@@ -140,44 +140,38 @@ class MilvusPrepareImportOperator(MilvusOperator):
     def _schema(self) -> Schema:
         from airflow_provider_milvus.client.reads import describe
         from airflow_provider_milvus.schema.model import Schema
+        from airflow_provider_milvus.schema.reading import read_schema
 
-        if self.schema is not None:
-            if self.collection_name is not None:
-                raise MilvusInvalidArgumentError("collection_name and schema are given; one of them says what a row is like.")
-            if not isinstance(self.schema, Mapping):
-                raise MilvusInvalidArgumentError(
-                    f"schema must be a dict, not {type(self.schema).__name__}; a template that stands for one needs "
-                    "render_template_as_native_obj=True in the DAG."
-                )
-            return Schema.of(self.schema)
-        collection, hook = self.collection_name, self.hook()
+        if self.collection_name is None:
+            return read_schema("schema", self.schema)
+        hook = self.hook()
         with hook.client() as client:
-            return Schema.of_described(client.run(describe(collection), hook.deadline()))
+            return Schema.of_described(client.run(describe(self.collection_name), hook.deadline()))
 
     def _write(self, schema: Schema, working: Path, keep: Callable[[Path, int], object]) -> tuple[int, int]:
-        """How many rows were written, and how many refused."""
+        """The number of rows written, and of bad rows."""
         from airflow_provider_milvus.bulk_import.file_writer import ImportFiles
         from airflow_provider_milvus.exceptions import MilvusBadRowsError
+        from airflow_provider_milvus.rows.bad_rows import BadRows
         from airflow_provider_milvus.rows.check import check
-        from airflow_provider_milvus.rows.refused import RefusedRows
         from airflow_provider_milvus.rows.source import describe_source, read_rows
 
         rows, path = given(self.rows), None if self.on_bad_row in ("fail", "skip") else self.on_bad_row
-        with RefusedRows(path) as refused:
+        with BadRows(path) as bad_rows:
             files = ImportFiles(schema, working, file_type=self.file_type, file_bytes=self.file_bytes, keep=keep)
             for chunk in read_rows(rows, schema, batch_rows=BATCH_ROWS):
                 checked = check(chunk, schema)
-                refused.add(checked.bad)
-                if refused.count and self.on_bad_row == "fail":
+                bad_rows.add(checked.bad)
+                if bad_rows.count and self.on_bad_row == "fail":
                     raise MilvusBadRowsError(
-                        f"{describe_source(rows)}: {refused}. Nothing was sent to Milvus; do not import the files made so far. "
-                        "Mend the source, or set on_bad_row to 'skip' or to a path that ends in .jsonl."
+                        f"{describe_source(rows)}: {bad_rows}. Nothing was sent to Milvus; do not import the files made so "
+                        "far. Correct the source, or set on_bad_row to 'skip' or to a path that ends in .jsonl."
                     )
                 files.add(checked)
             files.finish()
-        if refused.count:
-            self.log.warning("%d rows were refused: %s", refused.count, refused)
-        return files.rows, refused.count
+        if bad_rows.count:
+            self.log.warning("%d bad rows: %s", bad_rows.count, bad_rows)
+        return files.rows, bad_rows.count
 
 
 def _run_of(context: Context) -> str:

@@ -29,7 +29,8 @@ from airflow_provider_milvus.exceptions import (
 )
 from airflow_provider_milvus.recall import vectors
 from airflow_provider_milvus.recall.truth import METRICS, Truth, percentiles
-from airflow_provider_milvus.schema.model import DENSE_VECTORS, Field, Schema
+from airflow_provider_milvus.schema.model import Field, Schema
+from airflow_provider_milvus.schema.types import DENSE_VECTORS
 from airflow_provider_milvus.server.filters import literal
 
 PAGE_BYTES = 8 * 2**20

@@ -6,18 +6,17 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError
-from airflow_provider_milvus.schema.model import TYPES
+from airflow_provider_milvus.schema.types import DATA_TYPES
 
 if TYPE_CHECKING:
     import numpy as np
 
-_WRITABLE = {"FLOAT_VECTOR": "<f4", "FLOAT16_VECTOR": "<f2", "INT8_VECTOR": "i1"}
-"""NumPy's name for what one dimension is, by type: those that a DAG author can write as numbers."""
-_BITS = {"FLOAT_VECTOR": 32, "FLOAT16_VECTOR": 16, "BFLOAT16_VECTOR": 16, "INT8_VECTOR": 8, "BINARY_VECTOR": 1}
+_WRITABLE = frozenset({"FLOAT_VECTOR", "FLOAT16_VECTOR", "INT8_VECTOR"})
+"""The types that a DAG author can write as numbers."""
 
 
 def bytes_of_one(kind: str, dim: int) -> int:
-    return _BITS[kind] * dim // 8
+    return DATA_TYPES[kind].bits * dim // 8
 
 
 def as_bytes(field: Any, kind: str, dim: int) -> np.ndarray[Any, Any]:
@@ -50,7 +49,7 @@ def as_numbers(vectors: np.ndarray[Any, Any], kind: str) -> np.ndarray[Any, Any]
     if kind == "BFLOAT16_VECTOR":
         # The upper half of a float32.
         return (vectors.view("<u2").astype("<u4") << 16).view("<f4").astype(np.float64)
-    return vectors.view(_WRITABLE[kind]).astype(np.float64)
+    return vectors.view(DATA_TYPES[kind].numpy).astype(np.float64)
 
 
 def written(queries: Sequence[Sequence[float]], kind: str, dim: int) -> list[bytes]:
@@ -71,7 +70,7 @@ def written(queries: Sequence[Sequence[float]], kind: str, dim: int) -> list[byt
         if numbers.shape != (dim,) or not np.isfinite(numbers).all():
             raise MilvusInvalidArgumentError(f"queries[{at}] must be {dim} finite numbers.")
         with np.errstate(over="ignore", invalid="ignore"):
-            kept = numbers.astype(_WRITABLE[kind])
+            kept = numbers.astype(DATA_TYPES[kind].numpy)
         if not np.allclose(kept.astype(np.float64), numbers, rtol=1e-2, atol=1e-3):
             raise MilvusInvalidArgumentError(f"queries[{at}] has numbers that a {kind} cannot hold.")
         encoded.append(kept.tobytes())
@@ -82,6 +81,6 @@ def placeholder(vector: bytes, kind: str) -> bytes:
     """One vector as a search request wants it. The protocol's numbers for placeholders are those of the types."""
     from pymilvus.grpc_gen import common_pb2
 
-    value = common_pb2.PlaceholderValue(tag="$0", type=TYPES[kind], values=[vector])
+    value = common_pb2.PlaceholderValue(tag="$0", type=DATA_TYPES[kind].number, values=[vector])
     encoded: bytes = common_pb2.PlaceholderGroup(placeholders=[value]).SerializeToString()
     return encoded

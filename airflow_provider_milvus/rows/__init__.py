@@ -1,5 +1,4 @@
-"""Rows on their way to a collection: read from any source, checked against the schema, cut into batches, put into
-the protocol's form.
+"""Rows on their way to a collection: read from any source, checked against the schema, and encoded in batches for the protocol.
 
-Plain data in, plain data out: no server in here, and of Airflow only its object storage, in ``places``.
+Plain data in, plain data out: no server in here, and of Airflow only its object storage, in ``storage``.
 """

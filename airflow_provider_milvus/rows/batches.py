@@ -1,85 +1,63 @@
-"""Checked rows in the protocol's form, cut so that each batch fits into one call."""
+"""Checked rows encoded for the protocol, and cut into batches that each fit into one call."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_milvus.rows.check import DYNAMIC_FIELD, Checked, row_sizes, size_around
+from airflow_provider_milvus.rows.check import DYNAMIC_FIELD, Checked, overhead, row_sizes
 from airflow_provider_milvus.rows.chunk import Batch
 from airflow_provider_milvus.rows.column import Column
-from airflow_provider_milvus.schema.model import TYPES, Field, Schema
+from airflow_provider_milvus.schema.model import Field, Schema
+from airflow_provider_milvus.schema.types import DATA_TYPES, FLOATS
 
 if TYPE_CHECKING:
     from pymilvus.grpc_gen.schema_pb2 import FieldData
 
-_LISTS = {
-    "BOOL": "bool_data",
-    "INT8": "int_data",
-    "INT16": "int_data",
-    "INT32": "int_data",
-    "INT64": "long_data",
-    "FLOAT": "float_data",
-    "DOUBLE": "double_data",
-    "VARCHAR": "string_data",
-    "TEXT": "string_data",
-    "TIMESTAMPTZ": "string_data",
-    "GEOMETRY": "geometry_wkt_data",
-    "JSON": "json_data",
-    "ARRAY": "array_data",
-}
-"""Where the protocol has the values of a type."""
-_BYTES = {
-    "BINARY_VECTOR": "binary_vector",
-    "FLOAT16_VECTOR": "float16_vector",
-    "BFLOAT16_VECTOR": "bfloat16_vector",
-    "INT8_VECTOR": "int8_vector",
-}
 
+def batches(checked: Checked, schema: Schema, *, max_bytes: int) -> Iterator[Batch]:
+    """The rows in order, in batches of at most ``max_bytes``.
 
-def batches(checked: Checked, schema: Schema, *, most_bytes: int) -> Iterator[Batch]:
-    """The rows in order, as many at a time as fit into ``most_bytes``.
-
-    A batch's ``size`` is never less than what it takes on the wire. A row that alone is larger makes a batch of its own, which
-    no server takes: give ``check`` the same limit, and it is refused before anything is sent.
+    A batch's ``size`` is never less than what it takes on the wire. A single row that is larger makes a batch of its own, which
+    no server takes: give ``check`` the same limit, and such a row is bad before anything is sent.
     """
     import numpy
 
-    around = size_around(checked.columns)
-    # What stands before each row, and after the last.
+    around = overhead(checked.columns)
+    # The bytes before each row, and after the last.
     before = numpy.concatenate(([0], numpy.cumsum(row_sizes(checked.columns, len(checked)))))
     first = 0
     while first < len(checked):
-        fitting = int(numpy.searchsorted(before, before[first] + most_bytes - around, side="right")) - 1
+        fitting = int(numpy.searchsorted(before, before[first] + max_bytes - around, side="right")) - 1
         end = max(fitting, first + 1)
         yield _batch(checked, schema, first, end, int(before[end] - before[first]) + around)
         first = end
 
 
 def _batch(checked: Checked, schema: Schema, first: int, end: int, size: int) -> Batch:
-    columns = {name: _part(column, first, end) for name, column in checked.columns.items()}
-    by_name = {each.name: each for each in schema.fields}
-    messages = [_message(by_name.get(name) or Field(DYNAMIC_FIELD, "JSON"), column) for name, column in columns.items()]
+    columns = {name: _slice(column, first, end) for name, column in checked.columns.items()}
+    fields = {field.name: field for field in schema.fields}
+    messages = [_message(fields.get(name) or Field(DYNAMIC_FIELD, "JSON"), column) for name, column in columns.items()]
     keys = columns.get(schema.primary.name)
-    return Batch(checked.numbers[first:end], None if keys is None else _listed(keys.values), messages, size)
+    return Batch(checked.row_numbers[first:end], None if keys is None else _as_list(keys.values), messages, size)
 
 
-def _part(column: Column, first: int, end: int) -> Column:
-    """Some rows; sizes are not needed any more."""
+def _slice(column: Column, first: int, end: int) -> Column:
+    """Consecutive rows of a column, without the sizes, which are no longer needed."""
     if column.valid is None:
         return Column(column.values[first:end], 0)
-    before, among = int(column.valid[:first].sum()), int(column.valid[first:end].sum())
-    return Column(column.values[before : before + among], 0, column.valid[first:end])
+    before, count = int(column.valid[:first].sum()), int(column.valid[first:end].sum())
+    return Column(column.values[before : before + count], 0, column.valid[first:end])
 
 
-def _listed(values: Any) -> list[Any]:
+def _as_list(values: Any) -> list[Any]:
     return values if isinstance(values, list) else list(values.tolist())
 
 
 def _message(field: Field, column: Column) -> FieldData:
     from pymilvus.grpc_gen.schema_pb2 import FieldData
 
-    message = FieldData(type=TYPES[field.type], field_name=field.name, is_dynamic=field.name == DYNAMIC_FIELD)
+    message = FieldData(type=DATA_TYPES[field.type].number, field_name=field.name, is_dynamic=field.name == DYNAMIC_FIELD)
     if field.may_be_missing:
         message.valid_data.extend(column.valid.tolist())
     if field.is_vector:
@@ -100,36 +78,36 @@ def _put_vectors(vectors: Any, field: Field, values: Any) -> None:
     elif field.type == "FLOAT_VECTOR":
         _put_packed(vectors.float_vector, values)
     else:
-        setattr(vectors, _BYTES[field.type], values.tobytes())
+        setattr(vectors, field.type.lower(), values.tobytes())
 
 
 def _put_scalars(scalars: Any, field: Field, values: Any) -> None:
-    numbers = getattr(scalars, _LISTS[field.type])
-    numbers.SetInParent()
-    if field.type in ("FLOAT", "DOUBLE"):
-        _put_packed(numbers, values)
+    message = getattr(scalars, DATA_TYPES[field.type].scalar_field)
+    message.SetInParent()
+    if field.type in FLOATS:
+        _put_packed(message, values)
     elif field.type == "ARRAY":
-        for each in values:
-            into = getattr(numbers.data.add(), _LISTS[str(field.element_type)])
-            into.SetInParent()
-            into.data.extend(each)
+        for value in values:
+            elements = getattr(message.data.add(), DATA_TYPES[str(field.element_type)].scalar_field)
+            elements.SetInParent()
+            elements.data.extend(value)
     else:
-        numbers.data.extend(_listed(values))
+        message.data.extend(_as_list(values))
 
 
 def _put_packed(message: Any, values: Any) -> None:
-    """Fill ``repeated float data = 1``. Packed it is a tag, a length and the array's own bytes: no number is touched."""
+    """Fill ``repeated float data = 1``. Packed, it is a tag, a length and the array's own bytes: no number is converted."""
     import numpy
 
-    little = numpy.ascontiguousarray(values, dtype=values.dtype.newbyteorder("<"))
-    if little.size:
-        message.MergeFromString(b"".join((b"\n", _varint(little.nbytes), little.data)))
+    little_endian = numpy.ascontiguousarray(values, dtype=values.dtype.newbyteorder("<"))
+    if little_endian.size:
+        message.MergeFromString(b"".join((b"\n", _varint(little_endian.nbytes), little_endian.data)))
 
 
 def _varint(number: int) -> bytes:
-    written = bytearray()
+    encoded = bytearray()
     while number > 127:
-        written.append(number & 127 | 128)
+        encoded.append(number & 127 | 128)
         number >>= 7
-    written.append(number)
-    return bytes(written)
+    encoded.append(number)
+    return bytes(encoded)

@@ -1,4 +1,4 @@
-"""What moves between the steps of an ingest: some consecutive rows, column by column, and the rows that were refused."""
+"""What moves between the steps of an ingest: consecutive rows, column by column, and the bad rows among them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MISSING = _Missing()
 
 @dataclass(frozen=True, slots=True)
 class BadRow:
-    """A row that cannot be written. ``number`` counts the source's rows from 1; ``row`` is as the source had it."""
+    """A row that cannot be written. ``number`` is its row number in the source, from 1; ``row`` is as the source had it."""
 
     number: int
     reason: str
@@ -32,38 +32,38 @@ class BadRow:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Some rows of a source. ``columns`` maps each name that occurs in them to one value for each row.
+    """Consecutive rows of a source. ``columns`` maps each name that occurs in them to a column, with one value for each row.
 
-    ``numbers`` are the rows' numbers in the source, from 1. ``bad`` are rows among them that could not even be read. A
-    column is a list, with ``MISSING`` where a row does not have it, or, where the source is columnar, a NumPy array of one
-    (scalars) or two dimensions (dense vectors). Nobody changes a column: it may be the caller's own.
+    ``row_numbers`` count from 1 over the whole source. ``bad`` are the rows among them that could not be read. A column is a
+    list, with ``MISSING`` where a row has no such key. Where the source is a table, a column may also be a NumPy array with one
+    dimension (scalars) or two (dense vectors). A column may belong to the caller, so nobody changes it.
     """
 
-    numbers: Sequence[int]
+    row_numbers: Sequence[int]
     columns: Mapping[str, Any]
     bad: tuple[BadRow, ...] = field(default=())
 
     def __len__(self) -> int:
-        return len(self.numbers)
+        return len(self.row_numbers)
 
-    def row(self, at: int) -> dict[str, Any]:
-        """One row as a dict, for whoever has to be shown it."""
-        found = {name: values[at] for name, values in self.columns.items()}
-        return {name: value for name, value in found.items() if value is not MISSING}
+    def row(self, position: int) -> dict[str, Any]:
+        """One row as a dict."""
+        values = {name: column[position] for name, column in self.columns.items()}
+        return {name: value for name, value in values.items() if value is not MISSING}
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Checked rows in the protocol's form, small enough for one call.
+    """Checked and encoded rows, small enough for one call.
 
-    ``fields_data`` are ``schema_pb2.FieldData`` messages. ``keys`` are the rows' primary keys, ``None`` where the server makes
-    them. ``numbers`` are the rows' numbers in the source.
+    ``fields_data`` are ``schema_pb2.FieldData`` messages. ``keys`` are the rows' primary keys, ``None`` where the server
+    generates them. ``row_numbers`` count from 1 over the whole source. ``size`` is in bytes.
     """
 
-    numbers: Sequence[int]
+    row_numbers: Sequence[int]
     keys: Sequence[int] | Sequence[str] | None
     fields_data: Sequence[Any]
     size: int
 
     def __len__(self) -> int:
-        return len(self.numbers)
+        return len(self.row_numbers)

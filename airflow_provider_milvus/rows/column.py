@@ -9,17 +9,17 @@ from dataclasses import dataclass
 from typing import Any
 
 
-class Refused(ValueError):  # noqa: N818 - it never leaves this package: it becomes a BadRow
-    """A value that the field cannot take; its text is the reason."""
+class BadValue(ValueError):  # noqa: N818 - it never leaves this package: it becomes a BadRow
+    """A value that the field cannot hold; its text is the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """The values of the rows that have one, and how many bytes each takes on the wire.
+    """The values of the rows that have one, and the bytes that each takes on the wire.
 
     ``values`` is a NumPy array (numbers, dense vectors) or a list (texts as ``str``, JSON and sparse vectors as ``bytes``,
-    arrays as lists). ``sizes`` is an array with one number for each value, or one number for all. ``valid`` is ``None`` where
-    the field takes no null, and else an array that says of each row whether it has a value.
+    arrays as lists). ``sizes`` is an array with one number for each value, or a single number for all values. ``valid`` is
+    ``None`` where the field takes no null; otherwise it is an array that has True for each row with a value.
     """
 
     values: Any
@@ -28,45 +28,45 @@ class Column:
 
     def where(self, keep: Any) -> Column:
         """Only the rows for which ``keep``, an array of booleans, is true."""
-        those = keep if self.valid is None else keep[self.valid]
-        values = self.values[those] if not isinstance(self.values, list) else _picked(self.values, those)
-        sizes = self.sizes if isinstance(self.sizes, int) else self.sizes[those]
+        kept = keep if self.valid is None else keep[self.valid]
+        values = self.values[kept] if not isinstance(self.values, list) else _select(self.values, kept)
+        sizes = self.sizes if isinstance(self.sizes, int) else self.sizes[kept]
         return Column(values, sizes, None if self.valid is None else self.valid[keep])
 
     def row_sizes(self, rows: int) -> Any:
-        """Bytes of each row, with the one that says whether it has a value where it may have none."""
+        """The bytes of each row. A field that may be null takes one more byte in each row, which tells whether it is."""
         import numpy
 
         if self.valid is None:
             return self.sizes
-        spread = numpy.ones(rows, dtype=numpy.int64)
-        spread[self.valid] += self.sizes
-        return spread
+        sizes = numpy.ones(rows, dtype=numpy.int64)
+        sizes[self.valid] += self.sizes
+        return sizes
 
 
-def _picked(values: list[Any], those: Any) -> list[Any]:
-    return [value for value, kept in zip(values, those.tolist(), strict=True) if kept]
+def _select(values: list[Any], kept: Any) -> list[Any]:
+    return [value for value, keep in zip(values, kept.tolist(), strict=True) if keep]
 
 
 Reasons = dict[int, str]
-"""Why values are refused, by their place in the column."""
+"""Why values are bad, by their position in the column."""
 
 
-def one_by_one(values: Iterable[Any], convert: Callable[[Any], Any], otherwise: Any) -> tuple[list[Any], Reasons]:
-    """Convert value by value, to find the culprits; ``otherwise`` stands in the place of each."""
+def convert_each(values: Iterable[Any], convert: Callable[[Any], Any], stand_in: Any) -> tuple[list[Any], Reasons]:
+    """Convert value by value, to find the bad ones; ``stand_in`` takes the place of each bad value."""
     converted: list[Any] = []
     reasons: Reasons = {}
-    for at, value in enumerate(values):
+    for position, value in enumerate(values):
         try:
             converted.append(convert(value))
-        except Refused as refused:
-            reasons[at] = str(refused)
-            converted.append(otherwise)
+        except BadValue as error:
+            reasons[position] = str(error)
+            converted.append(stand_in)
     return converted, reasons
 
 
 def as_float(value: Any) -> float:
-    """Any number as a float: infinite if it is too large for one, NaN if it is a decimal's."""
+    """Any number as a float: infinite if it is too large for a float, NaN if it is a decimal's signalling NaN."""
     try:
         return float(value)
     except OverflowError:
@@ -75,11 +75,12 @@ def as_float(value: Any) -> float:
         return math.nan
 
 
-def shown(value: Any) -> str:
-    """A value as a reason quotes it: short, however large it is."""
+def shorten(value: Any) -> str:
+    """A value as a reason quotes it: short, however large the value is."""
     return reprlib.repr(value)
 
 
-def not_a(wanted: str, value: Any) -> Refused:
-    """The refusal of a value of the wrong type."""
-    return Refused(f"None is not {wanted}" if value is None else f"{shown(value)} ({type(value).__name__}) is not {wanted}")
+def wrong_type(expected: str, value: Any) -> BadValue:
+    """The error for a value of the wrong type."""
+    quoted = "None" if value is None else f"{shorten(value)} ({type(value).__name__})"
+    return BadValue(f"{quoted} is not {expected}")

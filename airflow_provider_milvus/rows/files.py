@@ -1,4 +1,4 @@
-"""Parquet and JSON Lines files, read a little at a time; CSV is next door."""
+"""Parquet and JSON Lines files, read a little at a time. CSV is in ``csv_text``."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from typing import IO, Any
 from airflow_provider_milvus.exceptions import MilvusError, MilvusInvalidArgumentError, MilvusSourceError
 from airflow_provider_milvus.rows.csv_text import csv_rows
 from airflow_provider_milvus.rows.json_text import read_json
-from airflow_provider_milvus.rows.pieces import Pieces, Unread
+from airflow_provider_milvus.rows.pieces import Pieces, UnreadableRow
 from airflow_provider_milvus.rows.storage import File, without_secrets
 from airflow_provider_milvus.rows.tables import batch_columns, pyarrow
 from airflow_provider_milvus.schema.model import Schema
 
 LONGEST_LINE = 64 << 20
-"""Bytes. Milvus takes no call that is larger, and a file without line ends is not to fill the memory."""
+"""Bytes. Milvus takes no larger call, and a file without line ends must not fill the memory."""
 
 _BUFFER = 4 << 20
-"""Bytes of each column that are read ahead. pyarrow's own way is to load whole row groups."""
+"""Bytes of each column that are read ahead. By itself pyarrow loads whole row groups."""
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 def file_rows(file: File, schema: Schema, batch_rows: int) -> Pieces:
     """The rows of one file.
 
-    :raises MilvusSourceError: it cannot be read, or not to its end.
+    :raises MilvusSourceError: the file cannot be read, or not to its end.
     """
-    with _told(file):
+    with _as_source_error(file):
         if file.kind == "Parquet":
             yield from _parquet(file, schema, batch_rows)
             return
@@ -42,16 +42,16 @@ def file_rows(file: File, schema: Schema, batch_rows: int) -> Pieces:
 
 
 @contextmanager
-def _told(file: File) -> Iterator[None]:
-    """Whatever a storage library raises, told with the file's name and without what its URL may hold."""
+def _as_source_error(file: File) -> Iterator[None]:
+    """Raise any error of a storage library again, with the file's name and without the secrets of its URL."""
     try:
         yield
     except MilvusError:
         raise
-    except Exception as error:  # noqa: BLE001 - each storage library has its own, and each is raised anew
-        said = f"{type(error).__name__}: {error}"
-        shown = without_secrets(said)
-        raise MilvusSourceError(f"{file.url} cannot be read: {shown}") from (error if shown == said else None)
+    except Exception as error:  # noqa: BLE001 - storage libraries have no common error, and every error is raised again
+        text = f"{type(error).__name__}: {error}"
+        shown = without_secrets(text)
+        raise MilvusSourceError(f"{file.url} cannot be read: {shown}") from (error if shown == text else None)
 
 
 def _parquet(file: File, schema: Schema, batch_rows: int) -> Pieces:
@@ -63,7 +63,7 @@ def _parquet(file: File, schema: Schema, batch_rows: int) -> Pieces:
 
 @contextmanager
 def _seekable(file: File) -> Iterator[Any]:
-    """Parquet is read from its end: a compressed file is unpacked into a temporary one."""
+    """Parquet is read from its end, so a compressed file is unpacked into a temporary file."""
     if file.is_compressed:
         with tempfile.TemporaryFile() as plain:
             with file.opened() as packed:
@@ -96,8 +96,8 @@ def _json_lines(lines: Iterator[bytes], file: File) -> Pieces:
             continue
         if not begun and (text[:1] == b"[" or text == b"{"):
             raise MilvusInvalidArgumentError(
-                f"rows: {file.url} is one JSON document, not JSON Lines with one object a line. "
-                "`jq -c '.[]'` makes them of a list."
+                f"rows: {file.url} is one JSON document, not JSON Lines, which has one object in each line. "
+                "`jq -c '.[]'` turns a list into JSON Lines."
             )
         begun = True
         yield _json_row(text, f"line {number} of {file.name}")
@@ -107,9 +107,11 @@ def _json_row(text: bytes, where: str) -> Any:
     try:
         row = read_json(text)
     except UnicodeDecodeError as error:
-        return Unread(f"{where} is not UTF-8 (at byte {error.start})", text.decode("utf-8", "backslashreplace"))
+        reason = f"is not UTF-8 (at byte {error.start})"
     except ValueError as error:
-        return Unread(f"{where} is no JSON: {error}", text.decode("utf-8", "backslashreplace"))
-    if not isinstance(row, dict):
-        return Unread(f"{where} is no JSON object", text.decode("utf-8", "backslashreplace"))
-    return row
+        reason = f"is not JSON: {error}"
+    else:
+        if isinstance(row, dict):
+            return row
+        reason = "is not a JSON object"
+    return UnreadableRow(f"{where} {reason}", text.decode("utf-8", "backslashreplace"))

@@ -1,4 +1,4 @@
-"""JSON as sources have it, read and written: with NaN, which JSON does not know, and with whatever a row may hold."""
+"""JSON as sources have it: read with NaN, which JSON does not know, and written whatever a row holds."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Any
 def read_json(text: str | bytes) -> Any:
     """The value of a JSON text. NaN and infinity are read, so that the check of the rows can name them.
 
-    :raises ValueError: it is no JSON.
+    :raises ValueError: the text is not JSON.
     """
     import orjson
 
     try:
-        return orjson.loads(text)  # Four times as fast for vectors, but it knows no NaN and no half characters.
+        return orjson.loads(text)  # Four times as fast for vectors, but it knows neither NaN nor half characters.
     except orjson.JSONDecodeError:
         try:
             return json.loads(text)
@@ -24,31 +24,31 @@ def read_json(text: str | bytes) -> Any:
             raise ValueError("it is nested too deeply") from None
 
 
-def write_json(line: Mapping[str, Any]) -> bytes:
+def write_json(values: Mapping[str, Any]) -> bytes:
     """A JSON object of any values: vectors and bytes as lists, what JSON cannot hold as its ``repr``."""
-    written = json.dumps({key: _finite(value) for key, value in line.items()}, ensure_ascii=False, allow_nan=False)
-    # Half a character (a lone surrogate) becomes \udc80, which is how JSON writes one.
-    return written.encode("utf-8", "backslashreplace")
+    text = json.dumps({key: _to_json_value(value) for key, value in values.items()}, ensure_ascii=False, allow_nan=False)
+    # Half a character (a lone surrogate) becomes \udc80, which is how JSON writes it.
+    return text.encode("utf-8", "backslashreplace")
 
 
-def _finite(value: Any) -> Any:
+def _to_json_value(value: Any) -> Any:
     try:
-        return _plain(value)
+        return _to_plain(value)
     except RecursionError:
         return repr(value)  # It holds itself.
 
 
-def _plain(value: Any) -> Any:
+def _to_plain(value: Any) -> Any:
     if value is None or isinstance(value, bool | int | str):
         return value
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else repr(float(value))
     if isinstance(value, Mapping):
-        return {key if isinstance(key, str) else repr(_plain(key)): _plain(each) for key, each in value.items()}
+        return {key if isinstance(key, str) else repr(_to_plain(key)): _to_plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
+        return [_to_plain(item) for item in value]
     if isinstance(value, bytes | bytearray | memoryview):
         return list(bytes(value))
     if hasattr(value, "tolist"):  # NumPy's arrays and numbers, array.array
-        return _plain(value.tolist())
+        return _to_plain(value.tolist())
     return repr(value)

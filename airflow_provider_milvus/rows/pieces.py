@@ -1,4 +1,4 @@
-"""What readers yield, and how it becomes numbered chunks: rows one by one, whole columns, and rows that could not be read."""
+"""What readers yield, and how it becomes numbered chunks: single rows, whole columns, and rows that cannot be read."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from airflow_provider_milvus.rows.chunk import MISSING, BadRow, Chunk
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Some rows of a table, at most as many as a chunk takes."""
+    """Consecutive rows of a table, at most as many as a chunk takes. ``rows`` is their number."""
 
     rows: int
     columns: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Unread:
-    """A row that could not be read. It gets its number where rows are counted."""
+class UnreadableRow:
+    """A row that cannot be read. It gets its row number where rows are counted."""
 
     reason: str
     row: Mapping[str, Any] | str
@@ -30,20 +30,20 @@ class Unread:
 
 
 Pieces = Generator[Any, None, None]
-"""``Columns``, ``Unread``, or single rows; what is none of them is a row that is no dict."""
+"""``Columns``, ``UnreadableRow`` or single rows. Anything that is neither of these nor a dict is a bad row."""
 
 
 def chunks(pieces: Pieces, batch_rows: int) -> Iterator[Chunk]:
-    """Number the rows and put single ones together. An error of the source says how far it had come."""
+    """Number the rows and collect single rows in chunks. An error of the source gets a note with the last row number."""
     number = 0
-    collected = _Collected()
+    collected = _CollectedRows()
     try:
         with closing(pieces):
             for piece in pieces:
                 if isinstance(piece, Columns):
                     if collected:
                         yield collected.chunk()
-                        collected = _Collected()
+                        collected = _CollectedRows()
                     yield Chunk(range(number + 1, number + 1 + piece.rows), piece.columns)
                     number += piece.rows
                     continue
@@ -51,7 +51,7 @@ def chunks(pieces: Pieces, batch_rows: int) -> Iterator[Chunk]:
                 collected.add(number, piece)
                 if len(collected) >= batch_rows:
                     yield collected.chunk()
-                    collected = _Collected()
+                    collected = _CollectedRows()
     except Exception as error:
         if number:
             error.add_note(f"The rows had been read up to row {number}.")
@@ -60,12 +60,12 @@ def chunks(pieces: Pieces, batch_rows: int) -> Iterator[Chunk]:
         yield collected.chunk()
 
 
-class _Collected:
-    """Single rows that wait to be a chunk."""
+class _CollectedRows:
+    """Single rows that become a chunk."""
 
     def __init__(self) -> None:
         self._rows: list[dict[str, Any]] = []
-        self._numbers: list[int] = []
+        self._row_numbers: list[int] = []
         self._bad: list[BadRow] = []
 
     def __len__(self) -> int:
@@ -75,15 +75,15 @@ class _Collected:
         if isinstance(row, Mapping):
             # A copy: a generator may fill the same dict again and again.
             self._rows.append(dict(row))
-            self._numbers.append(number)
-        elif isinstance(row, Unread):
+            self._row_numbers.append(number)
+        elif isinstance(row, UnreadableRow):
             self._bad.append(BadRow(number, row.reason, row.row, row.field))
         else:
             reason = f"is of type {type(row).__name__}, not a dict"
             self._bad.append(BadRow(number, reason, row if isinstance(row, str) else reprlib.repr(row)))
 
     def chunk(self) -> Chunk:
-        rows, numbers = self._rows, self._numbers
+        rows, numbers = self._rows, self._row_numbers
         names = dict.fromkeys(chain.from_iterable(rows))
         columns = {name: [row.get(name, MISSING) for row in rows] for name in names}
         unbroken = bool(numbers) and numbers[-1] - numbers[0] == len(numbers) - 1

@@ -1,4 +1,4 @@
-"""Scalars, texts, JSON and arrays against their field, a column at once; one by one only to find the culprits.
+"""Checks scalars, texts, JSON and arrays against their field, a whole column at once, and one by one only to find bad values.
 
 A value is converted only where nothing is lost but digits of a fraction: 3.0 is an integer, "3" and ``True`` are not.
 """
@@ -15,21 +15,18 @@ from itertools import accumulate, chain, pairwise
 from numbers import Integral, Real
 from typing import Any
 
-from airflow_provider_milvus.rows.column import Column, Reasons, Refused, as_float, not_a, one_by_one, shown
+from airflow_provider_milvus.rows.column import BadValue, Column, Reasons, as_float, convert_each, shorten, wrong_type
 from airflow_provider_milvus.schema.model import LARGEST_ARRAY, LONGEST_TEXT, Field
-
-INTEGERS = {"INT8": 8, "INT16": 16, "INT32": 32, "INT64": 64}
-FLOATS = {"FLOAT": "float32", "DOUBLE": "float64"}
-TEXTS = frozenset({"VARCHAR", "TEXT", "GEOMETRY", "TIMESTAMPTZ"})
+from airflow_provider_milvus.schema.types import DATA_TYPES, FLOATS, INTEGERS, TEXTS, integer_range
 
 LARGEST_JSON = 65536
-"""Bytes of one JSON value; Milvus counts all dynamic values of a row as one."""
+"""Bytes of one JSON value. Milvus counts all dynamic values of a row as one."""
 
 _TAG_AND_LENGTH = 6
-"""Bytes that come before a text or bytes on the wire, at most; shorter ones have 2."""
+"""Bytes on the wire before a text or before bytes, at most; before short ones there are 2."""
 
 
-def scalars(values: Any, field: Field) -> tuple[Column, Reasons]:
+def scalar_column(values: Any, field: Field) -> tuple[Column, Reasons]:
     """A column of any type but vectors. ``values`` holds no null."""
     if field.type in INTEGERS:
         return _integers(values, field)
@@ -41,42 +38,47 @@ def scalars(values: Any, field: Field) -> tuple[Column, Reasons]:
     return by_type[field.type](values, field)
 
 
+def dynamic_column(values: Sequence[Mapping[Any, Any]]) -> tuple[Column, Reasons]:
+    """The dynamic values of each row as one JSON object, which is how Milvus keeps them."""
+    return _json_column(values, _to_json)
+
+
 def _booleans(values: Any, field: Field) -> tuple[Column, Reasons]:
     import numpy
 
     if isinstance(values, numpy.ndarray) and values.dtype.kind == "b":
         return Column(values, 1), {}
-    found, reasons = one_by_one(values, _boolean, False)
-    return Column(numpy.array(found, dtype=bool), 1), reasons
+    converted, reasons = convert_each(values, _boolean, False)
+    return Column(numpy.array(converted, dtype=bool), 1), reasons
 
 
 def _boolean(value: Any) -> bool:
     import numpy
 
     if not isinstance(value, bool | numpy.bool_):
-        raise not_a("a boolean", value)
+        raise wrong_type("a boolean", value)
     return bool(value)
 
 
 def _integers(values: Any, field: Field) -> tuple[Column, Reasons]:
     import numpy
 
-    bits = INTEGERS[field.type]
-    low, high = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
+    allowed = integer_range(field.type)
     reasons: Reasons = {}
-    found = values if isinstance(values, numpy.ndarray) and values.dtype.kind in "iu" else _of_plain(values, {int}, "int64")
-    if found is None or (found.size and not (low <= int(found.min()) and int(found.max()) <= high)):
-        plain, reasons = one_by_one(values, partial(_integer, kind=field.type, low=low, high=high), 0)
-        found = numpy.array(plain, dtype="int64")
-    found = found.astype("int64", copy=False)
-    return Column(found, _varint_sizes(found)), reasons
+    is_array = isinstance(values, numpy.ndarray) and values.dtype.kind in "iu"
+    numbers = values if is_array else _array_of(values, {int}, "int64")
+    if numbers is None or (numbers.size and not (int(numbers.min()) in allowed and int(numbers.max()) in allowed)):
+        converted, reasons = convert_each(values, partial(_integer, kind=field.type), 0)
+        numbers = numpy.array(converted, dtype="int64")
+    numbers = numbers.astype("int64", copy=False)
+    return Column(numbers, _varint_sizes(numbers)), reasons
 
 
-def _of_plain(values: Any, kinds: set[type], dtype: str) -> Any:
-    """A list of nothing but Python's own numbers, as an array; ``None`` if it is something else, or too large for it."""
+def _array_of(values: Any, types: set[type], dtype: str) -> Any:
+    """A list of Python's own numbers as an array; ``None`` if it holds anything else, or a number that is too large."""
     import numpy
 
-    if not isinstance(values, list) or not set(map(type, values)) <= kinds:
+    if not isinstance(values, list) or not set(map(type, values)) <= types:
         return None
     try:
         return numpy.array(values, dtype=dtype)
@@ -84,199 +86,197 @@ def _of_plain(values: Any, kinds: set[type], dtype: str) -> Any:
         return None
 
 
-def _integer(value: Any, kind: str, low: int, high: int) -> int:
+def _integer(value: Any, kind: str) -> int:
     import numpy
 
     if isinstance(value, bool | numpy.bool_) or not isinstance(value, Real | Decimal):
-        raise not_a("an integer", value)
+        raise wrong_type("an integer", value)
     if not isinstance(value, Integral) and not math.isfinite(as_float(value)):
-        raise Refused(f"{value} is no integer")
-    exactly: Any = value
-    if value != (whole := int(exactly)):
-        raise Refused(f"{value} has a fraction, and the field is {kind}")
-    if not low <= whole <= high:
-        raise Refused(f"{shown(whole)} is out of range: {kind} goes from {low} to {high}")
+        raise BadValue(f"{value} is not an integer")
+    exact: Any = value
+    if value != (whole := int(exact)):
+        raise BadValue(f"{value} has a fraction, and the field is {kind}")
+    if whole not in (allowed := integer_range(kind)):
+        raise BadValue(f"{shorten(whole)} is out of range: {kind} goes from {allowed[0]} to {allowed[-1]}")
     return whole
 
 
-def _varint_sizes(found: Any) -> Any:
-    """Bytes that each integer takes on the wire: 1 to 9, and 10 for a negative one."""
+def _varint_sizes(numbers: Any) -> Any:
+    """The bytes that each integer takes on the wire: 1 to 9, and 10 for a negative integer."""
     import numpy
 
     steps = numpy.array([2 ** (7 * count) for count in range(1, 9)], dtype="int64")
-    return numpy.where(found < 0, 10, numpy.searchsorted(steps, found, side="right") + 1)
+    return numpy.where(numbers < 0, 10, numpy.searchsorted(steps, numbers, side="right") + 1)
 
 
 def _floats(values: Any, field: Field) -> tuple[Column, Reasons]:
     import numpy
 
-    dtype = numpy.dtype(FLOATS[field.type])
-    numbers = isinstance(values, numpy.ndarray) and values.dtype.kind in "fiu"
-    found = values if numbers else _of_plain(values, {int, float}, "float64")
+    dtype = numpy.dtype(DATA_TYPES[field.type].numpy)
+    is_array = isinstance(values, numpy.ndarray) and values.dtype.kind in "fiu"
+    numbers = values if is_array else _array_of(values, {int, float}, "float64")
     reasons: Reasons = {}
-    if found is not None:
+    if numbers is not None:
         with numpy.errstate(over="ignore"):
-            found = found.astype(dtype, copy=False)
-    if found is None or not numpy.isfinite(found).all():
-        plain, reasons = one_by_one(values, partial(_float, field=field), 0.0)
-        found = numpy.array(plain, dtype=dtype)
-    return Column(found, dtype.itemsize), reasons
+            numbers = numbers.astype(dtype, copy=False)
+    if numbers is None or not numpy.isfinite(numbers).all():
+        converted, reasons = convert_each(values, partial(_float, kind=field.type), 0.0)
+        numbers = numpy.array(converted, dtype=dtype)
+    return Column(numbers, dtype.itemsize), reasons
 
 
-def _float(value: Any, field: Field) -> float:
+def _float(value: Any, kind: str) -> float:
     import numpy
 
     if isinstance(value, bool | numpy.bool_) or not isinstance(value, Real | Decimal):
-        raise not_a("a number", value)
+        raise wrong_type("a number", value)
     number = as_float(value)
     if math.isfinite(number):
         with numpy.errstate(over="ignore"):
-            if numpy.isfinite(numpy.dtype(FLOATS[field.type]).type(number)):
+            if numpy.isfinite(numpy.dtype(DATA_TYPES[kind].numpy).type(number)):
                 return number
     if isinstance(value, Integral) or math.isfinite(number):
-        raise Refused(f"{shown(value)} is too large for {field.type}")
-    raise Refused(f"{value} is not a finite number")
+        raise BadValue(f"{shorten(value)} is too large for {kind}")
+    raise BadValue(f"{value} is not a finite number")
 
 
 def _texts(values: Any, field: Field) -> tuple[Column, Reasons]:
     import numpy
 
     texts = values.tolist() if isinstance(values, numpy.ndarray) else list(values)
-    longest = (field.max_length or LONGEST_TEXT) if field.type == "VARCHAR" else None
+    max_length = (field.max_length or LONGEST_TEXT) if field.type == "VARCHAR" else None
     if set(map(type, texts)) <= {str} and "".join(texts).isascii():
         lengths = numpy.fromiter(map(len, texts), numpy.int64, len(texts))
-        if longest is None or not len(lengths) or lengths.max() <= longest:
+        if max_length is None or not len(lengths) or lengths.max() <= max_length:
             return Column(texts, lengths + _TAG_AND_LENGTH), {}
-    texts, reasons = one_by_one(texts, partial(_text, field=field, longest=longest), "")
-    lengths = numpy.fromiter((len(each) if each.isascii() else len(each.encode()) for each in texts), numpy.int64, len(texts))
-    return Column(texts, lengths + _TAG_AND_LENGTH), reasons
+    texts, reasons = convert_each(texts, partial(_text, field=field, max_length=max_length), "")
+    return Column(texts, numpy.fromiter(map(_utf8_length, texts), numpy.int64, len(texts)) + _TAG_AND_LENGTH), reasons
 
 
-def _text(value: Any, field: Field, longest: int | None) -> str:
+def _text(value: Any, field: Field, max_length: int | None) -> str:
     if isinstance(value, datetime) and field.type == "TIMESTAMPTZ":
         if value.tzinfo is None:
-            raise Refused(f"{value} has no time zone; give it one, or write the moment as text")
+            raise BadValue(f"{value} has no time zone; give it one, or write the time as text")
         return value.isoformat()
     if not isinstance(value, str):
-        raise not_a("a text; give value.isoformat(), or the like" if isinstance(value, date | time) else "a text", value)
+        hint = "; give value.isoformat(), or the like" if isinstance(value, date | time) else ""
+        raise wrong_type(f"a text{hint}", value)
     text = str(value)
     try:
-        length = len(text) if text.isascii() else len(text.encode())
+        length = _utf8_length(text)
     except UnicodeEncodeError:
-        raise Refused("is a text with half a character (a lone surrogate), which UTF-8 cannot write") from None
-    if longest is not None and length > longest:
-        raise Refused(f"is a text of {length} bytes in UTF-8; max_length is {longest}")
+        raise BadValue("is a text with half a character (a lone surrogate), which UTF-8 cannot write") from None
+    if max_length is not None and length > max_length:
+        raise BadValue(f"is a text of {length} bytes in UTF-8; max_length is {max_length}")
     return text
 
 
+def _utf8_length(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode())
+
+
 def _json(values: Any, field: Field) -> tuple[Column, Reasons]:
-    return written_as_json(values, _json_text)
+    return _json_column(values, _json_text)
 
 
-def dynamic_values(values: Sequence[Mapping[Any, Any]]) -> tuple[Column, Reasons]:
-    """Each row's dynamic values as the one JSON object in which Milvus keeps them."""
-    return written_as_json(values, as_json)
-
-
-def written_as_json(values: Any, convert: Callable[[Any], bytes]) -> tuple[Column, Reasons]:
+def _json_column(values: Any, convert: Callable[[Any], bytes]) -> tuple[Column, Reasons]:
     import numpy
 
-    found, reasons = one_by_one(values, convert, b"")
-    return Column(found, numpy.fromiter(map(len, found), numpy.int64, len(found)) + _TAG_AND_LENGTH), reasons
+    texts, reasons = convert_each(values, convert, b"")
+    return Column(texts, numpy.fromiter(map(len, texts), numpy.int64, len(texts)) + _TAG_AND_LENGTH), reasons
 
 
 def _json_text(value: Any) -> bytes:
-    """As pymilvus has it: a text in a JSON field is JSON already."""
+    """As in pymilvus, text in a JSON field is JSON already."""
     import orjson
 
     if not isinstance(value, str):
-        return as_json(value)
+        return _to_json(value)
     try:
         orjson.loads(value)
     except (ValueError, RecursionError):
-        advice = "a text in a JSON field is taken as JSON; write json.dumps(text) for a plain one"
-        raise Refused(f"{shown(value)} is not JSON: {advice}") from None
-    return _not_too_large(value.encode())
+        hint = "a text in a JSON field is taken as JSON; write json.dumps(text) for a plain text"
+        raise BadValue(f"{shorten(value)} is not JSON: {hint}") from None
+    return _check_json_size(value.encode())
 
 
-def as_json(value: Any) -> bytes:
+def _to_json(value: Any) -> bytes:
     import orjson
 
     try:
-        written = orjson.dumps(value, _plain, orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS)
+        text = orjson.dumps(value, _to_plain, orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS)
     except (TypeError, RecursionError) as error:
-        raise Refused(f"cannot be written as JSON: {error.__cause__ or error}") from None
-    # orjson writes what is not finite as null.
-    if b"null" in written and not _finite(value):
-        raise Refused("cannot be written as JSON: it holds NaN or infinity")
-    return _not_too_large(written)
+        raise BadValue(f"cannot be written as JSON: {error.__cause__ or error}") from None
+    # orjson writes NaN and infinity as null.
+    if b"null" in text and not _is_finite(value):
+        raise BadValue("cannot be written as JSON: it holds NaN or infinity")
+    return _check_json_size(text)
 
 
-def _not_too_large(written: bytes) -> bytes:
-    if len(written) > LARGEST_JSON:
-        raise Refused(f"is JSON of {len(written)} bytes; Milvus takes {LARGEST_JSON}")
-    return written
+def _check_json_size(text: bytes) -> bytes:
+    if len(text) > LARGEST_JSON:
+        raise BadValue(f"is JSON of {len(text)} bytes; Milvus takes {LARGEST_JSON}")
+    return text
 
 
-def _plain(value: Any) -> Any:
-    """What orjson does not know: NumPy's values, as Python's. Dates and decimals have no place in JSON that all agree on."""
+def _to_plain(value: Any) -> Any:
+    """NumPy's values, which orjson does not know, as Python's. Dates and decimals are bad: JSON has no agreed form for them."""
     import numpy
 
     if isinstance(value, numpy.ndarray | numpy.generic) and value.dtype.kind in "biufU":
         return value.tolist()
-    advice = {Decimal: "float(value) or str(value)", datetime: "value.isoformat()", date: "value.isoformat()"}
-    said = advice.get(type(value))
-    raise TypeError(f"{shown(value)} ({type(value).__name__})" + (f"; give {said}" if said else ""))
+    hints = {Decimal: "float(value) or str(value)", datetime: "value.isoformat()", date: "value.isoformat()"}
+    hint = hints.get(type(value))
+    raise TypeError(f"{shorten(value)} ({type(value).__name__})" + (f"; give {hint}" if hint else ""))
 
 
-def _finite(value: Any) -> bool:
-    """Whether no number in it is NaN or infinite."""
+def _is_finite(value: Any) -> bool:
+    """Whether no number in the value is NaN or infinite."""
     import numpy
 
-    waiting = [value]
-    while waiting:
-        each = waiting.pop()
-        if isinstance(each, numpy.ndarray | numpy.generic):
-            each = each.tolist()
-        if isinstance(each, Mapping):
-            waiting.extend(each.values())
-        elif isinstance(each, list | tuple):
-            waiting.extend(each)
-        elif isinstance(each, float) and not math.isfinite(each):
+    remaining = [value]
+    while remaining:
+        part = remaining.pop()
+        if isinstance(part, numpy.ndarray | numpy.generic):
+            part = part.tolist()
+        if isinstance(part, Mapping):
+            remaining.extend(part.values())
+        elif isinstance(part, list | tuple):
+            remaining.extend(part)
+        elif isinstance(part, float) and not math.isfinite(part):
             return False
     return True
 
 
 def _arrays(values: Any, field: Field) -> tuple[Column, Reasons]:
-    """Each row a list. The elements of the whole column are checked at once, as a column of their own type."""
+    """A column of lists. The elements of all rows are checked at once, as one column of the element type."""
     import numpy
 
-    rows, reasons = one_by_one(values, partial(_listed, most=field.max_capacity or LARGEST_ARRAY), [])
+    rows, reasons = convert_each(values, partial(_list, max_capacity=field.max_capacity or LARGEST_ARRAY), [])
     element = replace(field, type=str(field.element_type), element_type=None)
-    flat, wrong = scalars(list(chain.from_iterable(rows)), element)
+    column, element_reasons = scalar_column(list(chain.from_iterable(rows)), element)
     ends = list(accumulate(map(len, rows), initial=0))
-    if wrong:
-        for at, (first, end) in enumerate(pairwise(ends)):
-            for place in range(first, end):
-                if place in wrong:
-                    reasons[at] = f"at {place - first} of the array: {wrong[place]}"
+    if element_reasons:
+        for row, (first, end) in enumerate(pairwise(ends)):
+            for position in range(first, end):
+                if position in element_reasons:
+                    reasons[row] = f"at {position - first} of the array: {element_reasons[position]}"
                     break
-    elements = flat.values if isinstance(flat.values, list) else flat.values.tolist()
-    sizes = flat.sizes if not isinstance(flat.sizes, int) else numpy.full(len(elements), flat.sizes)
+    elements = column.values if isinstance(column.values, list) else column.values.tolist()
+    sizes = column.sizes if not isinstance(column.sizes, int) else numpy.full(len(elements), column.sizes)
     totals = numpy.concatenate(([0], numpy.cumsum(sizes)))
     # A message in a message in a list, each with its tag and length.
-    return Column(
-        [elements[first:end] for first, end in pairwise(ends)], numpy.diff(totals[ends]) + 3 * _TAG_AND_LENGTH
-    ), reasons
+    row_sizes = numpy.diff(totals[ends]) + 3 * _TAG_AND_LENGTH
+    return Column([elements[first:end] for first, end in pairwise(ends)], row_sizes), reasons
 
 
-def _listed(value: Any, most: int) -> list[Any]:
+def _list(value: Any, max_capacity: int) -> list[Any]:
     import numpy
 
     if isinstance(value, numpy.ndarray) and value.ndim == 1:
         value = value.tolist()
     if not isinstance(value, list | tuple):
-        raise not_a("a list", value)
-    if len(value) > most:
-        raise Refused(f"has {len(value)} elements; max_capacity is {most}")
+        raise wrong_type("a list", value)
+    if len(value) > max_capacity:
+        raise BadValue(f"has {len(value)} elements; max_capacity is {max_capacity}")
     return list(value)

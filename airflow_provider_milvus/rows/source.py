@@ -1,11 +1,12 @@
 """Where rows come from: lists, tables, files, functions and generators, all read the same way, a chunk at a time.
 
-Reading says nothing about whether a row is right: that is the check's part. Only what cannot be read at all is bad here.
+Reading does not decide whether a row is good: that is the part of ``check``. Here only a row that cannot be read is bad.
 """
 
 from __future__ import annotations
 
 import functools
+import hashlib
 import inspect
 from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping
 from typing import Any
@@ -25,25 +26,26 @@ _IN_MEMORY = frozenset({"pandas", "polars", "pyarrow"})
 def read_rows(source: Any, schema: Schema, *, batch_rows: int) -> Iterator[Chunk]:
     """Read all rows of ``source`` in order, numbered from 1, at most ``batch_rows`` in a chunk.
 
-    Never more than about one chunk is in memory, besides what the source itself holds. Nothing is opened before the first chunk
-    is asked for. The caller's data is never changed.
+    About one chunk is in memory at a time, besides what the source itself holds. Nothing is opened before the first chunk is
+    requested. The caller's data is never changed.
 
     :param source: One of
 
         - a list or any other iterable of dicts, lists of dicts, or tables, also mixed;
-        - a table: a pandas DataFrame, or whatever speaks Arrow (``pyarrow.Table``, polars, DuckDB, ...);
-        - a path or URL of a Parquet, JSON Lines or CSV file (``.gz`` as well), of a directory of them, or a pattern; or a list;
+        - a table: a pandas DataFrame, or any object that speaks Arrow (``pyarrow.Table``, polars, DuckDB, ...);
+        - a path or URL of a Parquet, JSON Lines or CSV file (``.gz`` as well), of a directory of files, or a pattern; or a list
+          of these;
         - a function that returns one of these. It is called without arguments.
     :param schema: Says how the text of a CSV file is read, and which lists of numbers are vectors.
-    :raises MilvusInvalidArgumentError: it is none of these.
-    :raises MilvusSourceError: a file is not there or cannot be read.
-    :raises Exception: whatever a function or an iterable raises, as it is, with a note of how many rows came before.
+    :raises MilvusInvalidArgumentError: ``source`` is none of these.
+    :raises MilvusSourceError: a file does not exist or cannot be read.
+    :raises Exception: any error of a function or an iterable, with a note of the last row number.
     """
-    return chunks(_all(source, schema, batch_rows), batch_rows)
+    return chunks(_pieces(source, schema, batch_rows), batch_rows)
 
 
 def describe_source(source: Any) -> str:
-    """What rows come from, for logs and errors, without looking into it and without credentials."""
+    """What rows come from, for logs and errors. The source is not read, and no credentials are shown."""
     if is_path(source):
         return f"{_kind(source)} {_shown(source)}"
     if _is_list_of_paths(source):
@@ -51,7 +53,7 @@ def describe_source(source: Any) -> str:
         return describe_source(first) if len(source) == 1 else f"{len(source)} paths from {_shown(first)} on"
     if is_table(source):
         library = type(source).__module__.partition(".")[0]
-        # Asking DuckDB for a length runs the query.
+        # The length of a DuckDB relation runs the query.
         count = f" of {len(source)} rows" if library in _IN_MEMORY and hasattr(source, "__len__") else ""
         return f"a {library} {type(source).__name__}{count}"
     if isinstance(source, list | tuple):
@@ -63,20 +65,32 @@ def describe_source(source: Any) -> str:
     return f"the rows of a {type(source).__name__}"
 
 
-def _all(source: Any, schema: Schema, batch_rows: int) -> Pieces:
+def fingerprint(source: Any) -> str | None:
+    """A text that changes when the files of ``source`` change: their paths, sizes and times, or what their storage has instead.
+
+    ``None`` for all other sources, since nobody knows whether they give the same rows in the same order again.
+    """
+    paths = [source] if is_path(source) else source
+    if not _is_list_of_paths(paths) or not all(is_path(path) for path in paths):
+        return None
+    found = [file for path in paths for file in files(path)]
+    return hashlib.sha256("\n".join(f"{file.url} {file.fs.ukey(file.path)}" for file in found).encode()).hexdigest()
+
+
+def _pieces(source: Any, schema: Schema, batch_rows: int) -> Pieces:
     if _is_function(source):
-        made = source()
-        if made is None:
+        returned = source()
+        if returned is None:
             raise MilvusInvalidArgumentError(f"rows: {_name(source)}() returned None, not rows.")
-        if _is_function(made):
+        if _is_function(returned):
             raise MilvusInvalidArgumentError(f"rows: {_name(source)}() returned a function, not rows.")
-        source = made
+        source = returned
     if is_path(source):
         source = [source]
     if _is_list_of_paths(source):
-        if wrong := next((each for each in source if not is_path(each)), None):
-            raise MilvusInvalidArgumentError(f"rows: among the paths there is something of type {type(wrong).__name__}.")
-        # All are looked for before the first is read.
+        if other := next((path for path in source if not is_path(path)), None):
+            raise MilvusInvalidArgumentError(f"rows: the list of paths holds something of type {type(other).__name__}.")
+        # All files are looked up before the first is read.
         for file in [file for path in source for file in files(path)]:
             yield from file_rows(file, schema, batch_rows)
     elif is_table(source):
@@ -87,13 +101,13 @@ def _all(source: Any, schema: Schema, batch_rows: int) -> Pieces:
         raise MilvusInvalidArgumentError("rows: a dict is a single row; put it into a list.")
     elif isinstance(source, Iterable) and not isinstance(source, bytes | bytearray | memoryview):
         for item in source:
-            yield from _item(item, schema, batch_rows)
+            yield from _item_pieces(item, schema, batch_rows)
     else:
-        raise MilvusInvalidArgumentError(f"rows: what is of type {type(source).__name__} has no rows.")
+        raise MilvusInvalidArgumentError(f"rows: a value of type {type(source).__name__} has no rows.")
 
 
-def _item(item: Any, schema: Schema, batch_rows: int) -> Pieces:
-    """A row, a list of rows, or a table; the rest is for `chunks` to refuse."""
+def _item_pieces(item: Any, schema: Schema, batch_rows: int) -> Pieces:
+    """A row, a list of rows, or a table. Anything else becomes a bad row in ``chunks``."""
     if isinstance(item, list | tuple):
         yield from item
     elif not isinstance(item, Mapping) and is_table(item):
@@ -117,7 +131,7 @@ def _shown(path: Any) -> str:
 
 def _kind(path: Any) -> str:
     kind = kind_of(path)
-    several = kind is None or any(each in _shown(path).removesuffix("?…") for each in "*?[")
+    several = kind is None or any(wildcard in _shown(path).removesuffix("?…") for wildcard in "*?[")
     return f"the {kind or 'data'} files at" if several else f"the {kind} file"
 
 

@@ -1,7 +1,7 @@
-"""Tables in memory as columns: pandas DataFrames, and whatever speaks Arrow (pyarrow, polars, DuckDB, ...).
+"""Tables in memory as columns: pandas DataFrames, and any object that speaks Arrow (pyarrow, polars, DuckDB, ...).
 
-Numbers and dense vectors stay arrays, without a copy where the table's memory can be used as it is; everything else becomes a
-list, with ``None`` for a null. The table itself is never changed.
+Numbers and dense vectors stay arrays, without a copy where the table's memory can be used as it is. All other columns become
+lists, with ``None`` for a null. The table itself is never changed.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_milvus.exceptions import MilvusConfigurationError, MilvusInvalidArgumentError
 from airflow_provider_milvus.rows.json_text import read_json
 from airflow_provider_milvus.rows.pieces import Columns
-from airflow_provider_milvus.schema.model import DENSE_VECTORS, Field, Schema
+from airflow_provider_milvus.schema.model import Field, Schema
+from airflow_provider_milvus.schema.types import DENSE_VECTORS
 
 if TYPE_CHECKING:
     import pandas
@@ -25,7 +26,7 @@ def is_table(source: Any) -> bool:
 
 
 def is_frame(source: Any) -> bool:
-    """Whether it is a pandas DataFrame; one can only be if pandas was imported."""
+    """Whether it is a pandas DataFrame. Where pandas is not imported, nothing is."""
     pandas = sys.modules.get("pandas")
     return pandas is not None and isinstance(source, pandas.DataFrame)
 
@@ -33,8 +34,8 @@ def is_frame(source: Any) -> bool:
 def table_columns(source: Any, schema: Schema, batch_rows: int) -> Iterator[Columns]:
     """The rows of a table, ``batch_rows`` at a time.
 
-    :raises MilvusInvalidArgumentError: it is a single column, or two of its columns have the same name.
-    :raises MilvusConfigurationError: it speaks Arrow, and pyarrow is not installed.
+    :raises MilvusInvalidArgumentError: ``source`` is a single column, or two of its columns have the same name.
+    :raises MilvusConfigurationError: ``source`` speaks Arrow, and pyarrow is not installed.
     """
     if is_frame(source):
         yield from _frame_columns(source, schema, batch_rows)
@@ -45,8 +46,8 @@ def table_columns(source: Any, schema: Schema, batch_rows: int) -> Iterator[Colu
 
 def batch_columns(batch: pa.RecordBatch, schema: Schema, batch_rows: int) -> Iterator[Columns]:
     """The rows of one Arrow batch, ``batch_rows`` at a time."""
-    _named_once(batch.schema.names)
-    fields = {each.name: each for each in schema.fields}
+    _check_names(batch.schema.names)
+    fields = {field.name: field for field in schema.fields}
     for first in range(0, batch.num_rows, batch_rows):
         part = batch.slice(first, batch_rows)
         named = zip(part.schema.names, part.columns, strict=True)
@@ -54,7 +55,10 @@ def batch_columns(batch: pa.RecordBatch, schema: Schema, batch_rows: int) -> Ite
 
 
 def pyarrow(needed_for: str) -> Any:
-    """pyarrow, or what to install."""
+    """The pyarrow module.
+
+    :raises MilvusConfigurationError: it is not installed. The message says what to install.
+    """
     try:
         import pyarrow
         import pyarrow.parquet
@@ -73,12 +77,12 @@ def _batches(source: Any, batch_rows: int) -> Iterator[pa.RecordBatch]:
         elif not isinstance(source, pa.Table):
             source = pa.RecordBatchReader.from_stream(source)
     except (TypeError, ValueError) as error:
-        raise MilvusInvalidArgumentError(f"rows: what is of type {type(source).__name__} is not a table: {error}") from error
+        raise MilvusInvalidArgumentError(f"rows: a value of type {type(source).__name__} is not a table: {error}") from error
     if not isinstance(source, pa.Table):
         yield from source
         return
     for first in range(0, source.num_rows, batch_rows):
-        # A table may come in many tiny parts.
+        # A table may consist of many tiny parts.
         yield from source.slice(first, batch_rows).combine_chunks().to_batches()
 
 
@@ -89,7 +93,7 @@ def _values(array: pa.Array, field: Field | None) -> Any:
         array = array.storage
     kind = array.type
     if pa.types.is_dictionary(kind) and pa.types.is_primitive(kind.value_type):
-        array = array.dictionary_decode()  # Arrow cannot for every kind of text, and text becomes a list anyway.
+        array = array.dictionary_decode()  # Arrow cannot decode every kind of text, and text becomes a list anyway.
         kind = array.type
     if (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)) and not array.null_count:
         return array.to_numpy(zero_copy_only=False)
@@ -97,12 +101,12 @@ def _values(array: pa.Array, field: Field | None) -> Any:
         return _vectors(array)
     values = array.to_pylist()
     if field is not None and field.type == "SPARSE_FLOAT_VECTOR" and isinstance(next(filter(None, values), None), str):
-        return [_sparse(each) for each in values]
+        return [_read_sparse(value) for value in values]
     return values
 
 
-def _sparse(value: Any) -> Any:
-    """Arrow has no type for sparse vectors; pymilvus's own bulk writer writes them as JSON text."""
+def _read_sparse(value: Any) -> Any:
+    """Arrow has no type for sparse vectors. pymilvus's own bulk writer writes them as JSON text."""
     try:
         return read_json(value) if isinstance(value, str) else value
     except ValueError:
@@ -116,12 +120,12 @@ def _is_list(kind: pa.DataType) -> bool:
 
 
 def _vectors(array: pa.Array) -> Any:
-    """An array of two dimensions if all are there and of one length, else a list of arrays."""
+    """An array of two dimensions if no vector is null and all have the same length, otherwise a list of arrays."""
     import pyarrow as pa
     import pyarrow.compute
 
     kind = array.type
-    numbers = array.flatten()  # Without what nulls hide, and only this slice of the memory.
+    numbers = array.flatten()  # Without the memory behind nulls, and only this slice.
     if numbers.null_count or not (pa.types.is_integer(numbers.type) or pa.types.is_floating(numbers.type)):
         return array.to_pylist()
     flat = numbers.to_numpy(zero_copy_only=False)
@@ -131,24 +135,24 @@ def _vectors(array: pa.Array) -> Any:
     if not array.null_count and len(set(lengths)) == 1:
         return flat.reshape(len(array), lengths[0])
     vectors: list[Any] = []
-    begin = 0
+    first = 0
     for length in lengths:
-        vectors.append(None if length is None else flat[begin : begin + length])
-        begin += length or 0
+        vectors.append(None if length is None else flat[first : first + length])
+        first += length or 0
     return vectors
 
 
 def _frame_columns(frame: pandas.DataFrame, schema: Schema, batch_rows: int) -> Iterator[Columns]:
     names = list(frame.columns)
-    _named_once(names)
-    optional = {each.name for each in schema.fields if each.may_be_missing}
+    _check_names(names)
+    optional = {field.name for field in schema.fields if field.may_be_missing}
     for first in range(0, len(frame), batch_rows):
         part = frame.iloc[first : first + batch_rows]
         yield Columns(len(part), {name: _series_values(part[name], name in optional) for name in names})
 
 
 def _series_values(series: pandas.Series[Any], optional: bool) -> Any:
-    """pandas has NaN where a value is missing: ``None``, but a number that must be there stays NaN, for the check to name."""
+    """The values, ``None`` where pandas has a missing one. In a field that needs a number NaN stays, for the check to name."""
     import numpy
 
     missing = series.isna().to_numpy()
@@ -158,9 +162,9 @@ def _series_values(series: pandas.Series[Any], optional: bool) -> Any:
     values = series.tolist()
     if not missing.any():
         return values
-    return [None if gone else value for value, gone in zip(values, missing.tolist(), strict=True)]
+    return [None if is_missing else value for value, is_missing in zip(values, missing.tolist(), strict=True)]
 
 
-def _named_once(names: list[Any]) -> None:
-    if twice := sorted({str(each) for each in names if names.count(each) > 1}):
-        raise MilvusInvalidArgumentError(f"rows: the table has two columns named {', '.join(map(repr, twice))}.")
+def _check_names(names: list[Any]) -> None:
+    if repeated := sorted({str(name) for name in names if names.count(name) > 1}):
+        raise MilvusInvalidArgumentError(f"rows: the table has two columns named {', '.join(map(repr, repeated))}.")

@@ -1,6 +1,6 @@
-"""Vectors against their field: dense ones as one array of the protocol's own numbers, sparse ones as its bytes.
+"""Checks vectors against their field. Dense vectors become one array of the protocol's numbers, sparse vectors its bytes.
 
-The fast path takes a column at once. Only when it fails, or finds something to look at, are rows taken one by one.
+The fast path takes a whole column at once. Rows are taken one by one only when it fails, or when it leaves a doubt.
 """
 
 from __future__ import annotations
@@ -14,278 +14,274 @@ from itertools import chain, pairwise
 from numbers import Real
 from typing import Any
 
-from airflow_provider_milvus.rows.column import Column, Reasons, Refused, as_float, not_a, one_by_one, shown
+from airflow_provider_milvus.rows.column import BadValue, Column, Reasons, as_float, convert_each, shorten, wrong_type
 from airflow_provider_milvus.schema.model import Field
+from airflow_provider_milvus.schema.types import DATA_TYPES, FLOAT_VECTORS
 
-_WIRE = {
-    "FLOAT_VECTOR": ("float32", "f"),
-    "FLOAT16_VECTOR": ("float16", "e"),
-    "BFLOAT16_VECTOR": ("uint16", "f"),
-    "INT8_VECTOR": ("int8", "b"),
-    "BINARY_VECTOR": ("uint8", "B"),
-}
-"""What NumPy calls the numbers of the protocol, and the letter by which ``struct`` packs a list of Python's."""
-_FLOATS = frozenset({"FLOAT_VECTOR", "FLOAT16_VECTOR", "BFLOAT16_VECTOR"})
 _TEXTS_AND_MAPS = (str, Mapping, set, frozenset)
-_PAIR = [("index", "<u4"), ("value", "<f4")]
+SPARSE_PAIR = [("index", "<u4"), ("value", "<f4")]
+"""NumPy's type of one entry of a sparse vector in the protocol's bytes."""
 LARGEST_INDEX = 2**32 - 2
-"""The largest index that a sparse vector of Milvus has; 2**32 - 1 is kept for itself."""
+"""The largest index of a sparse vector. Milvus keeps 2**32 - 1 for itself."""
 
 
-def width_of(field: Field) -> int:
-    """How many numbers of the protocol make a vector: eight dimensions of a binary vector share a byte."""
+def dense_column(values: Any, field: Field) -> tuple[Column, Reasons]:
+    """A column of dense vectors as one C-contiguous array of two dimensions, in the protocol's numbers."""
+    import numpy
+
+    width, dtype = _width(field), DATA_TYPES[field.type].numpy
+    vectors = _convert_at_once(values, field, width)
+    if vectors is None:
+        rows, reasons = convert_each(values, partial(_convert_one, field=field), numpy.zeros(width, dtype))
+        vectors = numpy.stack(rows) if rows else numpy.zeros((0, width), dtype)
+    else:
+        reasons = {}
+        for position in _doubtful(vectors, values, field):
+            try:
+                _convert_one(values[position], field)
+            except BadValue as error:
+                reasons[position] = str(error)
+    return Column(numpy.ascontiguousarray(vectors), width * vectors.itemsize), reasons
+
+
+def _width(field: Field) -> int:
+    """How many of the protocol's numbers make a vector. Eight dimensions of a binary vector share a byte."""
     assert field.dim is not None
     return field.dim // 8 if field.type == "BINARY_VECTOR" else field.dim
 
 
-def dense(values: Any, field: Field) -> tuple[Column, Reasons]:
-    """A column of dense vectors as one array of two dimensions, C-contiguous, in the protocol's own numbers."""
-    import numpy
-
-    width = width_of(field)
-    found = _all_at_once(values, field, width)
-    if found is None:
-        rows, reasons = one_by_one(values, partial(_one_dense, field=field), numpy.zeros(width, _WIRE[field.type][0]))
-        found = numpy.stack(rows) if rows else numpy.zeros((0, width), _WIRE[field.type][0])
-    else:
-        reasons = {}
-        for at in _doubtful(found, values, field):
-            try:
-                _one_dense(values[at], field)
-            except Refused as refused:
-                reasons[at] = str(refused)
-    return Column(numpy.ascontiguousarray(found), width * found.itemsize), reasons
-
-
-def _all_at_once(values: Any, field: Field, width: int) -> Any:
-    """The column as an array, which may still hold what is not finite; ``None`` if it has to be looked at row by row."""
+def _convert_at_once(values: Any, field: Field, width: int) -> Any:
+    """The column as an array, which may still hold NaN or infinity; ``None`` if it has to be converted row by row."""
     import numpy
 
     if isinstance(values, numpy.ndarray) and values.ndim == 2:
-        return _converted(values, field) if values.shape[1] == width else None
-    kinds = set(map(type, values))
-    if kinds == {numpy.ndarray}:
-        if {each.shape for each in values} != {(width,)} or len({each.dtype for each in values}) != 1:
+        return _convert(values, field) if values.shape[1] == width else None
+    types = set(map(type, values))
+    if types == {numpy.ndarray}:
+        if {value.shape for value in values} != {(width,)} or len({value.dtype for value in values}) != 1:
             return None
-        return _converted(numpy.concatenate(values).reshape(len(values), width), field)
-    if kinds == {bytes} and field.type != "FLOAT_VECTOR":
-        dtype = numpy.dtype(_WIRE[field.type][0])
+        return _convert(numpy.concatenate(values).reshape(len(values), width), field)
+    if types == {bytes} and field.type != "FLOAT_VECTOR":
+        dtype = numpy.dtype(DATA_TYPES[field.type].numpy)
         if set(map(len, values)) != {width * dtype.itemsize}:
             return None
         return numpy.frombuffer(b"".join(values), dtype).reshape(-1, width)
-    return _packed(values, field, width) if kinds and kinds <= {list, tuple} else None
+    return _convert_lists(values, field, width) if types and types <= {list, tuple} else None
 
 
-def _packed(values: Sequence[Sequence[Any]], field: Field, width: int) -> Any:
+def _convert_lists(values: Sequence[Sequence[Any]], field: Field, width: int) -> Any:
     """Lists of Python's numbers. ``struct`` is faster than NumPy here, and refuses text, None and wrong lengths."""
     import numpy
 
-    letter = _WIRE[field.type][1]
-    pack = struct.Struct(f"<{width}{letter}")
+    # A bfloat16 is packed as the float that it is rounded from.
+    dtype = numpy.dtype("<f4" if field.type == "BFLOAT16_VECTOR" else DATA_TYPES[field.type].numpy)
+    pack = struct.Struct(f"<{width}{dtype.char}")
     packed = bytearray(pack.size * len(values))
     try:
-        for at, value in enumerate(values):
-            pack.pack_into(packed, at * pack.size, *value)
+        for row, value in enumerate(values):
+            pack.pack_into(packed, row * pack.size, *value)
     except (struct.error, OverflowError, TypeError, ValueError):
         return None
-    found = numpy.frombuffer(packed, f"<{letter}" if letter in "fe" else _WIRE[field.type][0]).reshape(-1, width)
-    return _converted(found, field)
+    return _convert(numpy.frombuffer(packed, dtype).reshape(-1, width), field)
 
 
-def _converted(found: Any, field: Field) -> Any:
-    """An array of any numbers as one of the protocol's, or ``None`` where something would be lost but digits of a fraction."""
+def _convert(array: Any, field: Field) -> Any:
+    """An array of any numbers as the protocol's numbers; ``None`` where more than digits of a fraction would be lost."""
     import numpy
 
-    wire, kind = numpy.dtype(_WIRE[field.type][0]), found.dtype.kind
-    if field.type not in _FLOATS:
-        if kind not in "iu" or (found.size and (found.min() < numpy.iinfo(wire).min or found.max() > numpy.iinfo(wire).max)):
+    wire, kind = numpy.dtype(DATA_TYPES[field.type].numpy), array.dtype.kind
+    if field.type not in FLOAT_VECTORS:
+        limits = numpy.iinfo(wire)
+        if kind not in "iu" or (array.size and (array.min() < limits.min or array.max() > limits.max)):
             return None
-        return found.astype(wire, copy=False)
-    if found.dtype.name == "bfloat16":
-        same = field.type == "BFLOAT16_VECTOR"
-        return numpy.ascontiguousarray(found).view("uint16") if same else _converted(found.astype("float32"), field)
+        return array.astype(wire, copy=False)
+    if array.dtype.name == "bfloat16":
+        is_same = field.type == "BFLOAT16_VECTOR"
+        return numpy.ascontiguousarray(array).view("uint16") if is_same else _convert(array.astype("float32"), field)
     if kind not in "fiu":
         return None
     with numpy.errstate(over="ignore", invalid="ignore"):
-        return found.astype(wire, copy=False) if wire.kind == "f" else _bfloat16(found.astype("float32", copy=False))
+        return array.astype(wire, copy=False) if wire.kind == "f" else _round_to_bfloat16(array.astype("float32", copy=False))
 
 
-def _bfloat16(found: Any) -> Any:
-    """The upper half of each float32, rounded to the nearest, and to the even one of two."""
+def _round_to_bfloat16(array: Any) -> Any:
+    """The upper half of each float32, rounded to the nearest, and to the even number if two are equally near."""
     import numpy
 
-    bits = numpy.ascontiguousarray(found).view("uint32")
+    bits = numpy.ascontiguousarray(array).view("uint32")
     rounded = ((bits + numpy.uint32(0x7FFF) + ((bits >> 16) & 1)) >> 16).astype("uint16")
     # Rounding may carry a NaN's bits into the sign.
-    return numpy.where(numpy.isnan(found), numpy.uint16(0x7FC0), rounded)
+    return numpy.where(numpy.isnan(array), numpy.uint16(0x7FC0), rounded)
 
 
-def _doubtful(found: Any, values: Any, field: Field) -> list[int]:
+def _is_finite(vectors: Any, field: Field) -> Any:
+    """Which numbers are neither NaN nor infinite, in an array of the protocol's numbers."""
+    import numpy
+
+    return (vectors & 0x7F80) != 0x7F80 if field.type == "BFLOAT16_VECTOR" else numpy.isfinite(vectors)
+
+
+def _doubtful(vectors: Any, values: Any, field: Field) -> list[int]:
     """The rows that need a second look: those that are not finite, and those where a 0 or 1 may have been a boolean."""
     import numpy
 
-    if field.type in _FLOATS:
-        fine = (found & 0x7F80) != 0x7F80 if field.type == "BFLOAT16_VECTOR" else numpy.isfinite(found)
-        rows = set(numpy.flatnonzero(~fine.all(axis=1)).tolist())
-    else:
-        rows = set()
+    rows: set[int] = set()
+    if field.type in FLOAT_VECTORS:
+        rows.update(numpy.flatnonzero(~_is_finite(vectors, field).all(axis=1)).tolist())
     if isinstance(values, list) and values and isinstance(values[0], (list, tuple)):
         one = 0x3F80 if field.type == "BFLOAT16_VECTOR" else 1
-        maybe = numpy.flatnonzero(((found == 0) | (found == one)).any(axis=1)).tolist()
-        rows |= {at for at in maybe if not {bool, numpy.bool_}.isdisjoint(map(type, values[at]))}
+        candidates = numpy.flatnonzero(((vectors == 0) | (vectors == one)).any(axis=1)).tolist()
+        rows |= {row for row in candidates if not {bool, numpy.bool_}.isdisjoint(map(type, values[row]))}
     return sorted(rows)
 
 
-def _one_dense(value: Any, field: Field) -> Any:
+def _convert_one(value: Any, field: Field) -> Any:
     """One vector as an array of the protocol's numbers."""
     import numpy
 
-    width = width_of(field)
-    found = _all_at_once([value], field, width)
-    if found is not None and not _doubtful(found, [value], field):
-        return found[0]
+    width = _width(field)
+    vectors = _convert_at_once([value], field, width)
+    if vectors is not None and not _doubtful(vectors, [value], field):
+        return vectors[0]
     if isinstance(value, bytes | bytearray) or (isinstance(value, memoryview) and value.format == "B"):
         return _from_bytes(bytes(value), field, width)
     if isinstance(value, _TEXTS_AND_MAPS) or not hasattr(value, "__len__"):
-        raise Refused(f"{shown(value)} is not a vector")
+        raise BadValue(f"{shorten(value)} is not a vector")
     if isinstance(value, numpy.ndarray) and value.dtype.kind == "O":
         value = value.tolist()
     if isinstance(value, list | tuple):
-        for at, each in enumerate(value):
-            if isinstance(each, bool | numpy.bool_) or not isinstance(each, Real | Decimal):
-                raise Refused(f"at {at} of the vector: {not_a('a number', each)}")
-        value = [as_float(each) for each in value] if field.type in _FLOATS else list(value)
+        for position, number in enumerate(value):
+            if isinstance(number, bool | numpy.bool_) or not isinstance(number, Real | Decimal):
+                raise BadValue(f"at {position} of the vector: {wrong_type('a number', number)}")
+        value = [as_float(number) for number in value] if field.type in FLOAT_VECTORS else list(value)
     array = numpy.asarray(value)
     if array.ndim != 1:
-        raise Refused(f"is not a vector but an array of {array.ndim} dimensions")
+        raise BadValue(f"is not a vector but an array of {array.ndim} dimensions")
     if len(array) != width:
-        raise Refused(_wrong_width(field, len(array)))
-    return _one_converted(array, field)
+        raise BadValue(_wrong_width(field, len(array)))
+    return _convert_array(array, field)
 
 
-def _one_converted(array: Any, field: Field) -> Any:
+def _convert_array(array: Any, field: Field) -> Any:
     import numpy
 
-    found = _converted(array, field)
-    if found is None:
+    vector = _convert(array, field)
+    if vector is None:
         if array.dtype.kind in "iu":
-            limits = numpy.iinfo(_WIRE[field.type][0])
-            wrong = array[(array < limits.min) | (array > limits.max)][0]
-            raise Refused(f"holds {wrong}, and {_a(field.type)} has numbers from {limits.min} to {limits.max}")
-        raise Refused(f"is a vector of {array.dtype}, which is not lossless as {_a(field.type)}")
-    if field.type in _FLOATS:
-        if len(wrong := numpy.flatnonzero(~numpy.isfinite(array.astype("float64")))):
-            raise Refused(f"holds {array[wrong[0]]} at {wrong[0]}, which no distance can be computed with")
-        fine = (found & 0x7F80) != 0x7F80 if field.type == "BFLOAT16_VECTOR" else numpy.isfinite(found)
-        if len(wrong := numpy.flatnonzero(~fine)):
-            raise Refused(f"holds {array[wrong[0]]} at {wrong[0]}, which is too large for {_a(field.type)}")
-    return found
+            limits = numpy.iinfo(DATA_TYPES[field.type].numpy)
+            number = array[(array < limits.min) | (array > limits.max)][0]
+            raise BadValue(f"holds {number}, and {_with_article(field.type)} has numbers from {limits.min} to {limits.max}")
+        raise BadValue(f"is a vector of {array.dtype}, which is not lossless as {_with_article(field.type)}")
+    if field.type in FLOAT_VECTORS:
+        if len(positions := numpy.flatnonzero(~numpy.isfinite(array.astype("float64")))):
+            raise BadValue(f"holds {array[positions[0]]} at {positions[0]}, which no distance can be computed with")
+        if len(positions := numpy.flatnonzero(~_is_finite(vector, field))):
+            raise BadValue(f"holds {array[positions[0]]} at {positions[0]}, which is too large for {_with_article(field.type)}")
+    return vector
 
 
 def _from_bytes(value: bytes, field: Field, width: int) -> Any:
     import numpy
 
     if field.type == "FLOAT_VECTOR":
-        raise Refused("bytes are not a FLOAT_VECTOR; give numbers")
-    dtype = numpy.dtype(_WIRE[field.type][0])
+        raise BadValue("bytes are not a FLOAT_VECTOR; give numbers")
+    dtype = numpy.dtype(DATA_TYPES[field.type].numpy)
     if len(value) != width * dtype.itemsize:
-        raise Refused(f"has {len(value)} bytes; {_a(field.type)} of dim {field.dim} has {width * dtype.itemsize}")
-    return _one_converted(numpy.frombuffer(value, dtype), field) if field.type != "BFLOAT16_VECTOR" else _halves(value)
-
-
-def _halves(value: bytes) -> Any:
-    import numpy
-
-    found = numpy.frombuffer(value, "uint16")
-    if ((found & 0x7F80) == 0x7F80).any():
-        raise Refused("holds NaN or infinity, which no distance can be computed with")
-    return found
+        size = width * dtype.itemsize
+        raise BadValue(f"has {len(value)} bytes; {_with_article(field.type)} of dim {field.dim} has {size}")
+    vector = numpy.frombuffer(value, dtype)
+    if field.type != "BFLOAT16_VECTOR":
+        return _convert_array(vector, field)
+    if not _is_finite(vector, field).all():
+        raise BadValue("holds NaN or infinity, which no distance can be computed with")
+    return vector
 
 
 def _wrong_width(field: Field, width: int) -> str:
     if field.type == "BINARY_VECTOR":
-        return f"has {width} bytes; a BINARY_VECTOR of dim {field.dim} has {width_of(field)}"
+        return f"has {width} bytes; a BINARY_VECTOR of dim {field.dim} has {_width(field)}"
     return f"has {width} dimensions; the field has {field.dim}"
 
 
-def _a(kind: str) -> str:
+def _with_article(kind: str) -> str:
     return f"an {kind}" if kind.startswith("INT8") else f"a {kind}"
 
 
-def sparse(values: Any, field: Field) -> tuple[Column, Reasons]:
+def sparse_column(values: Any) -> tuple[Column, Reasons]:
     """A column of sparse vectors: ``{index: value}``, pairs, ``{"indices": [...], "values": [...]}`` or SciPy's rows."""
     import numpy
 
-    rows, reasons = one_by_one(values, _one_sparse, b"")
-    # Each has its own tag and length.
+    rows, reasons = convert_each(values, _to_sparse, b"")
+    # Each row has its own tag and length.
     return Column(rows, numpy.fromiter(map(len, rows), numpy.int64, len(rows)) + 6), reasons
 
 
-def _one_sparse(value: Any) -> bytes:
-    """The protocol's bytes: pairs of an unsigned integer and a float, by index."""
+def _to_sparse(value: Any) -> bytes:
+    """The protocol's bytes: pairs of an unsigned integer and a float, in the order of the indices."""
     import numpy
 
     pairs = _pairs(value)
     try:
-        # A list of another kind of numbers, or of text, is for the slow path, which says what is wrong with it.
-        plain = {type(index) for index, _ in pairs} <= {int} and {type(number) for _, number in pairs} <= {float, int}
-        packed = struct.pack(f"<{'If' * len(pairs)}", *chain.from_iterable(sorted(pairs))) if plain else b""
+        # Text and other kinds of numbers go the slow path, which names what is wrong with them.
+        is_plain = {type(index) for index, _ in pairs} <= {int} and {type(number) for _, number in pairs} <= {float, int}
+        packed = struct.pack(f"<{'If' * len(pairs)}", *chain.from_iterable(sorted(pairs))) if is_plain else b""
     except (struct.error, OverflowError):
-        plain = False
-    if plain:
-        found = numpy.frombuffer(packed, _PAIR)
-        index, number = found["index"], found["value"]
+        is_plain = False
+    if is_plain:
+        array = numpy.frombuffer(packed, SPARSE_PAIR)
+        index, number = array["index"], array["value"]
         if (index[1:] > index[:-1]).all() and (index <= LARGEST_INDEX).all() and ((number >= 0) & (number < numpy.inf)).all():
             return packed
-    pairs = sorted(map(_pair, pairs))
+    pairs = sorted(map(_convert_pair, pairs))
     for (index, _), (following, _) in pairwise(pairs):
         if index == following:
-            raise Refused(f"has the index {index} twice")
+            raise BadValue(f"has the index {index} twice")
     return struct.pack(f"<{'If' * len(pairs)}", *chain.from_iterable(pairs))
 
 
 def _pairs(value: Any) -> Sequence[tuple[Any, Any]]:
     if hasattr(value, "tocoo"):
         if value.ndim == 2 and value.shape[0] != 1:
-            raise Refused(f"is a matrix of {value.shape[0]} rows, not a sparse vector")
-        made = value.tocoo()
-        return list(zip(made.col.tolist(), made.data.tolist(), strict=True))
+            raise BadValue(f"is a matrix of {value.shape[0]} rows, not a sparse vector")
+        coordinates = value.tocoo()
+        return list(zip(coordinates.col.tolist(), coordinates.data.tolist(), strict=True))
     if isinstance(value, Mapping):
         if set(value) == {"indices", "values"}:
-            indices, values = (_listed(value[part]) for part in ("indices", "values"))
+            indices, values = (_to_list(value[part]) for part in ("indices", "values"))
             if len(indices) != len(values):
-                raise Refused(f"has {len(indices)} indices and {len(values)} values")
+                raise BadValue(f"has {len(indices)} indices and {len(values)} values")
             return list(zip(indices, values, strict=True))
         return list(value.items())
-    if not isinstance(value, list | tuple) or not all(isinstance(each, list | tuple) and len(each) == 2 for each in value):
-        raise Refused(f"{shown(value)} is not a sparse vector; give a dict of index and value")
+    if not isinstance(value, list | tuple) or not all(isinstance(pair, list | tuple) and len(pair) == 2 for pair in value):
+        raise BadValue(f"{shorten(value)} is not a sparse vector; give a dict of index and value")
     return [(index, number) for index, number in value]
 
 
-def _listed(part: Any) -> list[Any]:
+def _to_list(part: Any) -> list[Any]:
     if not hasattr(part, "__len__") or isinstance(part, str):
-        raise Refused(f"{shown(part)} is not a list of indices or values")
+        raise BadValue(f"{shorten(part)} is not a list of indices or values")
     return list(part)
 
 
-def _pair(pair: tuple[Any, Any]) -> tuple[int, float]:
+def _convert_pair(pair: tuple[Any, Any]) -> tuple[int, float]:
     index, number = pair
-    # JSON has no other keys than text.
+    # The keys of a JSON object are always text.
     if isinstance(index, str) and index.isascii() and index.isdecimal() and len(index) < 20:
         index = int(index)
     if isinstance(index, bool) or not hasattr(index, "__index__"):
-        raise Refused(f"the index {shown(index)} is not a whole number")
+        raise BadValue(f"the index {shorten(index)} is not a whole number")
     index = index.__index__()
     if not 0 <= index <= LARGEST_INDEX:
-        raise Refused(f"the index {index} is not in 0 to {LARGEST_INDEX}")
+        raise BadValue(f"the index {index} is not in 0 to {LARGEST_INDEX}")
+    value = f"the value {shorten(number)} at index {index}"
     if isinstance(number, bool) or not isinstance(number, Real | Decimal):
-        raise Refused(f"the value {shown(number)} at index {index} is not a number")
+        raise BadValue(f"{value} is not a number")
     if not math.isfinite(as_float(number)):
-        raise Refused(f"the value {shown(number)} at index {index} is not finite")
+        raise BadValue(f"{value} is not finite")
     try:
         struct.pack("<f", number)
     except OverflowError:
-        raise Refused(f"the value {shown(number)} at index {index} is too large for a float") from None
+        raise BadValue(f"{value} is too large for a float") from None
     if number < 0:
-        raise Refused(f"the value {shown(number)} at index {index} is negative, which no sparse index of Milvus takes")
+        raise BadValue(f"{value} is negative, which no sparse index of Milvus takes")
     return index, as_float(number)

@@ -1,1 +1,1 @@
-"""What a collection's rows look like, and how a server keeps it; as plain data."""
+"""What a collection's rows look like, and how a server keeps them, as plain data."""

@@ -1,57 +1,59 @@
-"""A collection as it is to be: its schema, its indexes and its settings, as plain data that has been checked.
+"""A collection as a DAG author requests it: its schema, indexes and settings, as plain data that has been checked.
 
-No Airflow and no pymilvus in here. What a server has is compared with it in ``schema/diff.py``.
+This module imports neither Airflow nor pymilvus. ``schema/diff.py`` compares a definition with what a server has.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from airflow_provider_milvus.arguments import check_name, check_one_of, check_whole_number
 from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError
 from airflow_provider_milvus.schema.model import Schema
+from airflow_provider_milvus.schema.reading import read_properties, read_schema, read_text
 
 CONSISTENCY_LEVELS = ("Strong", "Session", "Bounded", "Eventually")
-"""Milvus's ``ConsistencyLevel``, by number."""
+"""The position of a name is its number in Milvus's ``ConsistencyLevel``."""
 
 
-def text(value: Any) -> str:
-    """A parameter as the protocol carries it: text as it stands, anything else as JSON."""
+def to_text(value: Any) -> str:
+    """A parameter as the protocol carries it: text stays as it is, any other value becomes JSON."""
     return value if isinstance(value, str) else json.dumps(value)
 
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """One index. An empty ``index_name`` is the field's name, an empty ``metric_type`` the server's choice."""
+    """One index. An empty ``index_name`` means the field's name, an empty ``metric_type`` the server's choice."""
 
     field_name: str
     index_type: str
     metric_type: str = ""
-    params: dict[str, Any] = field(default_factory=dict)
+    index_params: dict[str, Any] = field(default_factory=dict)
     index_name: str = ""
 
     @staticmethod
-    def of(said: Any, where: str = "index") -> Index:
-        """An index as a DAG author writes it, a dict with these fields; ``index_type`` is ``AUTOINDEX`` when left out.
+    def of(requested: Any, where: str = "index") -> Index:
+        """An index as a DAG author writes it: a dict whose keys are these attributes. ``index_type`` defaults to ``AUTOINDEX``.
 
-        :raises MilvusInvalidArgumentError: it can never be created.
+        :raises MilvusInvalidArgumentError: no server can create it.
         """
-        known = ("field_name", "index_type", "metric_type", "params", "index_name")
-        if not isinstance(said, Mapping):
-            raise MilvusInvalidArgumentError(f"{where} must be a dict, not {type(said).__name__}.")
-        if unknown := sorted(str(each) for each in said if each not in known):
-            raise MilvusInvalidArgumentError(f"{where} has no {', '.join(unknown)}; it may have {', '.join(known)}.")
-        params = said.get("params") or {}
+        known = ("field_name", "index_type", "metric_type", "index_params", "index_name")
+        if not isinstance(requested, Mapping):
+            raise MilvusInvalidArgumentError(f"{where} must be a dict, not {type(requested).__name__}.")
+        if unknown := sorted(str(key) for key in requested if key not in known):
+            hint = " Write index_params instead of params." if "params" in unknown else ""
+            raise MilvusInvalidArgumentError(f"{where} has no {', '.join(unknown)}; it may have {', '.join(known)}.{hint}")
+        params = requested.get("index_params") or {}
         if not isinstance(params, Mapping):
-            raise MilvusInvalidArgumentError(f"{where}.params must be a dict, not {params!r}.")
-        field_name, index_name = said.get("field_name"), said.get("index_name") or ""
+            raise MilvusInvalidArgumentError(f"{where}.index_params must be a dict, not {params!r}.")
+        index_name = requested.get("index_name") or ""
         return Index(
-            check_name(f"{where}.field_name", field_name),
-            str(said.get("index_type") or "AUTOINDEX"),
-            str(said.get("metric_type") or "").upper(),
+            check_name(f"{where}.field_name", requested.get("field_name")),
+            str(requested.get("index_type") or "AUTOINDEX"),
+            str(requested.get("metric_type") or "").upper(),
             dict(params),
             check_name(f"{where}.index_name", index_name) if index_name else "",
         )
@@ -59,32 +61,32 @@ class Index:
     @staticmethod
     def of_described(described: Any) -> Index:
         """An index in a server's answer to DescribeIndex."""
-        said = {each.key: each.value for each in described.params}
-        kind, metric = said.pop("index_type", ""), said.pop("metric_type", "")
-        return Index(str(described.field_name), kind, metric, _flat(said), str(described.index_name))
+        params = {param.key: param.value for param in described.params}
+        kind, metric = params.pop("index_type", ""), params.pop("metric_type", "")
+        return Index(str(described.field_name), kind, metric, _flatten(params), str(described.index_name))
 
     @property
     def name(self) -> str:
-        """The name it has on the server."""
+        """The index's name on the server."""
         return self.index_name or self.field_name
 
     @property
     def extra_params(self) -> list[dict[str, str]]:
-        """As CreateIndex wants it."""
-        said = {"index_type": self.index_type, "metric_type": self.metric_type}
-        if self.params:
-            said["params"] = json.dumps(self.params)
-        return [{"key": key, "value": value} for key, value in said.items() if value]
+        """The parameters as a CreateIndex request carries them."""
+        params = {"index_type": self.index_type, "metric_type": self.metric_type}
+        if self.index_params:
+            params["params"] = json.dumps(self.index_params)
+        return [{"key": key, "value": value} for key, value in params.items() if value]
 
     def as_dict(self) -> dict[str, Any]:
-        said: dict[str, Any] = {"field_name": self.field_name, "index_type": self.index_type, "metric_type": self.metric_type}
-        said |= {"index_name": self.name, **({"params": self.params} if self.params else {})}
-        return {key: value for key, value in said.items() if value}
+        """The index as a DAG author writes it, without what is empty."""
+        attributes = asdict(self) | {"index_name": self.name}
+        return {key: value for key, value in attributes.items() if value}
 
 
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """A collection as it is to be. What is ``None`` is left to the server."""
+    """A collection as a DAG author requests it. ``None`` leaves a setting to the server."""
 
     name: str
     schema: Schema
@@ -97,58 +99,60 @@ class Definition:
     @staticmethod
     def of(
         name: str,
-        schema: Mapping[str, Any],
+        schema: Any,
         *,
-        indexes: Iterable[Any] | None = None,
-        properties: Mapping[str, Any] | None = None,
+        description: str | None = None,
+        indexes: Any = None,
+        properties: Any = None,
         num_shards: Any = None,
         num_partitions: Any = None,
         consistency_level: str | None = None,
     ) -> Definition:
-        """A collection as a DAG author writes it.
+        """A collection as a DAG author writes it. ``description`` takes the place of the schema's own.
 
-        :raises MilvusInvalidArgumentError: it can never be created; the message names the place.
+        :raises MilvusInvalidArgumentError: no server can create it. The message names the place.
         """
-        made = Definition(
+        definition = Definition(
             check_name("collection_name", name),
-            Schema.of(schema),
-            _indexes(indexes),
-            _properties(properties),
-            _count("num_shards", num_shards),
-            _count("num_partitions", num_partitions),
+            read_schema("schema", schema),
+            _read_indexes(indexes),
+            read_properties("properties", properties),
+            _read_count("num_shards", num_shards),
+            _read_count("num_partitions", num_partitions),
             None if consistency_level is None else check_one_of("consistency_level", consistency_level, CONSISTENCY_LEVELS),
         )
-        fields = [each.name for each in made.schema.fields]
-        for at, each in enumerate(made.indexes):
-            if each.field_name not in fields:
-                raise MilvusInvalidArgumentError(
-                    f"indexes[{at}] is of {each.field_name!r}, which is no field; there are {', '.join(fields)}."
-                )
-        names = [each.name for each in made.indexes]
-        if twice := sorted({each for each in names if names.count(each) > 1}):
-            raise MilvusInvalidArgumentError(f"indexes: {', '.join(twice)} stands there twice.")
-        if made.num_partitions is not None and not any(each.is_partition_key for each in made.schema.fields):
-            raise MilvusInvalidArgumentError("num_partitions is for a schema with a partition key.")
-        return made
+        if description is not None:
+            definition = replace(definition, schema=replace(definition.schema, description=description))
+        _check_whole(definition)
+        return definition
 
 
-def _indexes(said: Any) -> tuple[Index, ...]:
-    if isinstance(said, (str, Mapping)) or not isinstance(said, (Iterable, type(None))):
-        raise MilvusInvalidArgumentError(f"indexes must be a list of dicts, not {type(said).__name__}.")
-    return tuple(Index.of(each, f"indexes[{at}]") for at, each in enumerate(said or ()))
+def _check_whole(definition: Definition) -> None:
+    fields = [field.name for field in definition.schema.fields]
+    for at, index in enumerate(definition.indexes):
+        if index.field_name not in fields:
+            raise MilvusInvalidArgumentError(
+                f"indexes[{at}]: there is no field {index.field_name!r}; the fields are {', '.join(fields)}."
+            )
+    names = [index.name for index in definition.indexes]
+    if repeated := sorted({name for name in names if names.count(name) > 1}):
+        raise MilvusInvalidArgumentError(f"indexes: there are two indexes named {', '.join(map(repr, repeated))}.")
+    if definition.num_partitions is not None and not any(field.is_partition_key for field in definition.schema.fields):
+        raise MilvusInvalidArgumentError("num_partitions is for a schema with a partition key.")
 
 
-def _properties(said: Any) -> dict[str, str]:
-    if said is not None and not isinstance(said, Mapping):
-        raise MilvusInvalidArgumentError(f"properties must be a dict, not {type(said).__name__}.")
-    return {str(key): text(value) for key, value in (said or {}).items()}
+def _read_indexes(value: Any) -> tuple[Index, ...]:
+    requested = read_text("indexes", value)
+    if isinstance(requested, (str, Mapping)) or not isinstance(requested, (Iterable, type(None))):
+        raise MilvusInvalidArgumentError(f"indexes must be a list of dicts, not {type(requested).__name__}.")
+    return tuple(Index.of(index, f"indexes[{at}]") for at, index in enumerate(requested or ()))
 
 
-def _count(argument: str, said: Any) -> int | None:
-    return None if said is None else check_whole_number(argument, said, 1)
+def _read_count(argument: str, value: Any) -> int | None:
+    return None if value is None else check_whole_number(argument, value, 1)
 
 
-def _flat(said: dict[str, Any]) -> dict[str, Any]:
-    """Servers give the parameters as they were sent, some in a JSON object under ``params``."""
-    nested = json.loads(said.pop("params", "") or "{}")
-    return {**said, **(nested if isinstance(nested, dict) else {})}
+def _flatten(params: dict[str, Any]) -> dict[str, Any]:
+    """One dict of parameters. Servers report some of them by name, and others in a JSON object under ``params``."""
+    nested = json.loads(params.pop("params", "") or "{}")
+    return {**params, **(nested if isinstance(nested, dict) else {})}

@@ -1,7 +1,8 @@
-"""How a collection that a server has differs from what is asked for, each difference in words.
+"""How a server's collection differs from the requested one, each difference in words.
 
-Plain data and a server's answers in, text out. What is left to the server is not compared, nor are descriptions, nor the order
-of fields. Milvus Lite does not tell all that it was given: what it never tells is not compared there.
+The input is plain data and a server's answers, the output is text. Not compared are settings that are left to the server,
+descriptions, and the order of fields. Milvus Lite does not report everything that it was given; what it never reports is not
+compared there.
 """
 
 from __future__ import annotations
@@ -10,79 +11,85 @@ import struct
 from collections.abc import Iterator
 from typing import Any
 
-from airflow_provider_milvus.schema.definition import CONSISTENCY_LEVELS, Definition, Index, text
+from airflow_provider_milvus.schema.definition import CONSISTENCY_LEVELS, Definition, Index, to_text
 from airflow_provider_milvus.schema.model import Field, Function, Schema
 
-_FIELD = ("type", "dim", "max_capacity", "element_type", "is_primary", "auto_id", "is_partition_key", "nullable")
-_PARAMETER = {"mmap_enabled": "mmap.enabled"}
+_FIELD_ATTRIBUTES = ("type", "dim", "max_capacity", "element_type", "is_primary", "auto_id", "is_partition_key", "nullable")
+_FUNCTION_ATTRIBUTES = ("type", "input_field_names", "output_field_names")
+_REPORTED_NAMES = {"mmap_enabled": "mmap.enabled"}
+"""The server's names of parameters that pymilvus calls by another name."""
 
 
-def drift(wanted: Definition, described: Any, *, lite: bool = False) -> list[str]:
-    """What differs in the schema and the settings; empty when all is as asked for.
+def drift(requested: Definition, described: Any, *, lite: bool = False) -> list[str]:
+    """The differences in the schema and the settings; an empty list when there are none.
 
-    ``described`` is the server's answer to DescribeCollection, ``lite`` whether it is Milvus Lite's.
+    ``described`` is the server's answer to DescribeCollection, ``lite`` whether the server is Milvus Lite.
     """
-    found = Schema.of_described(described)
-    return [*_schema(wanted.schema, found, lite), *_settings(wanted, described, lite)]
+    reported = Schema.of_described(described)
+    return [*_compare_schemas(requested.schema, reported, lite), *_compare_settings(requested, described, lite)]
 
 
-def index_drift(wanted: Index, found: Index, *, lite: bool = False) -> list[str]:
-    """What differs between two indexes of one field. Milvus Lite does not keep parameters that newer pymilvus sends."""
-    where = f"index {found.name!r} of field {wanted.field_name!r}"
-    pairs: list[tuple[str, Any, Any]] = [("index_type", wanted.index_type.upper(), found.index_type.upper())]
-    if wanted.metric_type:
-        pairs.append(("metric_type", wanted.metric_type, found.metric_type.upper()))
-    if wanted.index_name:
-        pairs.append(("index_name", wanted.index_name, found.name))
-    asked = {key: value for key, value in wanted.params.items() if key in found.params or not lite}
-    pairs += [(f"params.{key}", _text(value), _text(found.params.get(key))) for key, value in asked.items()]
-    return list(_unequal(where, pairs))
+def index_drift(requested: Index, reported: Index, *, lite: bool = False) -> list[str]:
+    """The differences between two indexes of one field. Milvus Lite does not keep the parameters that newer pymilvus sends."""
+    where = f"index {reported.name!r} of field {requested.field_name!r}"
+    pairs: list[tuple[str, Any, Any]] = [("index_type", requested.index_type.upper(), reported.index_type.upper())]
+    if requested.metric_type:
+        pairs.append(("metric_type", requested.metric_type, reported.metric_type.upper()))
+    if requested.index_name:
+        pairs.append(("index_name", requested.index_name, reported.name))
+    pairs += [
+        (f"index_params.{key}", _to_text(value), _to_text(reported.index_params.get(key)))
+        for key, value in requested.index_params.items()
+        if key in reported.index_params or not lite
+    ]
+    return list(_differences(where, pairs))
 
 
-def _schema(wanted: Schema, found: Schema, lite: bool) -> Iterator[str]:
-    there = {each.name: each for each in found.fields}
-    for each in wanted.fields:
-        if each.name in there:
-            yield from _field(each, there.pop(each.name), lite)
+def _compare_schemas(requested: Schema, reported: Schema, lite: bool) -> Iterator[str]:
+    reported_fields = {field.name: field for field in reported.fields}
+    for field in requested.fields:
+        if field.name in reported_fields:
+            yield from _compare_fields(field, reported_fields.pop(field.name), lite)
         else:
-            yield f"field {each.name!r} ({each.type}) is missing"
-    for name, left in there.items():
-        yield f"field {name!r} ({left.type}) is there and not asked for"
-    if wanted.enable_dynamic_field != found.enable_dynamic_field:
-        yield f"enable_dynamic_field is {found.enable_dynamic_field}, not {wanted.enable_dynamic_field}"
-    functions = {each.name: each for each in found.functions}
-    for function in wanted.functions:
-        if function.name in functions:
-            yield from _function(function, functions.pop(function.name))
+            yield f"field {field.name!r} ({field.type}) is missing"
+    for name, field in reported_fields.items():
+        yield f"field {name!r} ({field.type}) exists and is not requested"
+    if requested.enable_dynamic_field != reported.enable_dynamic_field:
+        yield f"enable_dynamic_field is {reported.enable_dynamic_field}, not {requested.enable_dynamic_field}"
+    reported_functions = {function.name: function for function in reported.functions}
+    for function in requested.functions:
+        if function.name in reported_functions:
+            yield from _compare_functions(function, reported_functions.pop(function.name))
         else:
             yield f"function {function.name!r} ({function.type}) is missing"
-    for name in functions:
-        yield f"function {name!r} is there and not asked for"
+    for name in reported_functions:
+        yield f"function {name!r} exists and is not requested"
 
 
-def _field(wanted: Field, found: Field, lite: bool) -> Iterator[str]:
-    pairs = [(each, getattr(wanted, each), getattr(found, each)) for each in _FIELD]
+def _compare_fields(requested: Field, reported: Field, lite: bool) -> Iterator[str]:
+    pairs = _attribute_pairs(_FIELD_ATTRIBUTES, requested, reported)
     if not lite:
-        pairs.append(("is_clustering_key", wanted.is_clustering_key, found.is_clustering_key))
-        told = {key: _text(value) for key, value in found.params.items()}
-        pairs += [(f"params.{key}", _text(value), told.get(_PARAMETER.get(key, key))) for key, value in wanted.params.items()]
-    if not (lite and wanted.type == "ARRAY"):
-        pairs.append(("max_length", wanted.max_length, found.max_length))
-    pairs.append(("default_value", _default(wanted), _default(found)))
-    yield from _unequal(f"field {wanted.name!r}", pairs)
+        pairs += _attribute_pairs(("is_clustering_key",), requested, reported)
+        pairs += [
+            (f"params.{key}", _to_text(value), _to_text(reported.params.get(_REPORTED_NAMES.get(key, key))))
+            for key, value in requested.params.items()
+        ]
+    if not (lite and requested.type == "ARRAY"):
+        pairs.append(("max_length", requested.max_length, reported.max_length))
+    pairs.append(("default_value", _kept_default(requested), _kept_default(reported)))
+    yield from _differences(f"field {requested.name!r}", pairs)
 
 
-def _function(wanted: Function, found: Function) -> Iterator[str]:
-    pairs: list[tuple[str, Any, Any]] = [
-        (each, getattr(wanted, each), getattr(found, each)) for each in ("type", "input_field_names", "output_field_names")
-    ]
-    pairs += [(f"params.{key}", _text(value), _text(found.params.get(key))) for key, value in wanted.params.items()]
-    yield from _unequal(f"function {wanted.name!r}", pairs)
+def _compare_functions(requested: Function, reported: Function) -> Iterator[str]:
+    pairs = _attribute_pairs(_FUNCTION_ATTRIBUTES, requested, reported)
+    pairs += [(f"params.{key}", _to_text(value), _to_text(reported.params.get(key))) for key, value in requested.params.items()]
+    yield from _differences(f"function {requested.name!r}", pairs)
 
 
-def _settings(wanted: Definition, described: Any, lite: bool) -> Iterator[str]:
-    told = {each.key: each.value for each in described.properties}
-    yield from _unequal("property", [(key, _text(value), _text(told.get(key))) for key, value in wanted.properties.items()])
+def _compare_settings(requested: Definition, described: Any, lite: bool) -> Iterator[str]:
+    properties = {pair.key: pair.value for pair in described.properties}
+    pairs = [(key, _to_text(value), _to_text(properties.get(key))) for key, value in requested.properties.items()]
+    yield from _differences("property", pairs)
     if lite:
         return
     level = int(described.consistency_level)
@@ -91,31 +98,35 @@ def _settings(wanted: Definition, described: Any, lite: bool) -> Iterator[str]:
         "num_partitions": int(described.num_partitions),
         "consistency_level": CONSISTENCY_LEVELS[level] if level < len(CONSISTENCY_LEVELS) else str(level),
     }
-    for name, found in settings.items():
-        asked = getattr(wanted, name)
-        if asked is not None and asked != found:
-            yield f"{name} is {found}, not {asked}"
+    for name, reported in settings.items():
+        value = getattr(requested, name)
+        if value is not None and value != reported:
+            yield f"{name} is {reported}, not {value}"
 
 
-def _unequal(where: str, pairs: list[tuple[str, Any, Any]]) -> Iterator[str]:
-    for what, wanted, found in pairs:
-        if wanted != found:
-            yield f"{where}: {what} is {_shown(found)}, not {_shown(wanted)}"
+def _attribute_pairs(names: tuple[str, ...], requested: Any, reported: Any) -> list[tuple[str, Any, Any]]:
+    return [(name, getattr(requested, name), getattr(reported, name)) for name in names]
 
 
-def _shown(value: Any) -> str:
+def _differences(where: str, pairs: list[tuple[str, Any, Any]]) -> Iterator[str]:
+    for name, requested, reported in pairs:
+        if requested != reported:
+            yield f"{where}: {name} is {_in_words(reported)}, not {_in_words(requested)}"
+
+
+def _in_words(value: Any) -> str:
     return "not set" if value is None else ", ".join(value) if isinstance(value, tuple) else str(value)
 
 
-def _text(value: Any) -> str | None:
-    """As text; pymilvus writes a truth value now as ``true`` and now as ``True``."""
+def _to_text(value: Any) -> str | None:
+    """The text that is compared. pymilvus writes a boolean sometimes as ``true`` and sometimes as ``True``."""
     if value is None:
         return None
-    said = text(value)
-    return said.lower() if said.lower() in ("true", "false") else said
+    text = to_text(value)
+    return text.lower() if text.lower() in ("true", "false") else text
 
 
-def _default(field: Field) -> Any:
-    """The default value as it comes back: of a FLOAT, what 32 bits hold of it."""
+def _kept_default(field: Field) -> Any:
+    """The default value as a server keeps it: of a FLOAT, the 32 bits."""
     value = field.default_value
     return struct.unpack("f", struct.pack("f", value))[0] if field.type == "FLOAT" and value is not None else value

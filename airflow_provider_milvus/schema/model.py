@@ -1,14 +1,14 @@
-"""What a collection's rows look like: fields, dynamic field and functions, as a plain dict says it and as a server does.
+"""What a collection's rows look like: fields, dynamic field and functions, from a plain dict or from a server's answer.
 
-The dict has pymilvus's own words (those of ``add_field``, ``Function`` and ``create_collection``), so it can be written in a
-DAG, kept in YAML or JSON, templated, or come from XCom::
+The dict uses pymilvus's own words (those of ``add_field``, ``Function`` and ``create_collection``). It can be written in a DAG,
+kept in YAML or JSON, templated, or come from XCom::
 
     {"fields": [{"name": "id", "type": "INT64", "is_primary": True},
                 {"name": "text", "type": "VARCHAR", "max_length": 2000},
                 {"name": "vector", "type": "FLOAT_VECTOR", "dim": 384}],
      "enable_dynamic_field": True}
 
-Plain data: no Airflow and no pymilvus in here.
+Plain data: this module imports neither Airflow nor pymilvus.
 """
 
 from __future__ import annotations
@@ -19,47 +19,30 @@ from typing import Any
 
 from airflow_provider_milvus.arguments import check_name, check_whole_number
 from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError
-
-TYPES: dict[str, int] = {
-    "BOOL": 1,
-    "INT8": 2,
-    "INT16": 3,
-    "INT32": 4,
-    "INT64": 5,
-    "FLOAT": 10,
-    "DOUBLE": 11,
-    "VARCHAR": 21,
-    "ARRAY": 22,
-    "JSON": 23,
-    "GEOMETRY": 24,
-    "TEXT": 25,
-    "TIMESTAMPTZ": 26,
-    "BINARY_VECTOR": 100,
-    "FLOAT_VECTOR": 101,
-    "FLOAT16_VECTOR": 102,
-    "BFLOAT16_VECTOR": 103,
-    "SPARSE_FLOAT_VECTOR": 104,
-    "INT8_VECTOR": 105,
-}
-"""Milvus's ``DataType``, by name. Arrays of structs are not supported here."""
-NAMES = {number: name for name, number in TYPES.items()}
-
-DENSE_VECTORS = frozenset({"BINARY_VECTOR", "FLOAT_VECTOR", "FLOAT16_VECTOR", "BFLOAT16_VECTOR", "INT8_VECTOR"})
-VECTORS = DENSE_VECTORS | {"SPARSE_FLOAT_VECTOR"}
-ELEMENTS = frozenset({"BOOL", "INT8", "INT16", "INT32", "INT64", "FLOAT", "DOUBLE", "VARCHAR"})
-KEYS = frozenset({"INT64", "VARCHAR"})
+from airflow_provider_milvus.schema.types import (
+    DATA_TYPES,
+    DENSE_VECTORS,
+    ELEMENTS,
+    FLOATS,
+    INTEGERS,
+    KEYS,
+    NAMES,
+    VECTORS,
+    integer_range,
+)
 
 FUNCTIONS: dict[str, int] = {"BM25": 1, "TEXTEMBEDDING": 2, "RERANK": 3, "MINHASH": 4}
-"""Milvus's ``FunctionType``, by name."""
+"""The protocol's number of each function type."""
 
-LONGEST_DIM = 32768
+LARGEST_DIM = 32768
 LONGEST_TEXT = 65535
+"""Bytes in UTF-8."""
 LARGEST_ARRAY = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field. ``params`` are further type parameters of Milvus's, such as ``enable_analyzer`` or ``mmap_enabled``."""
+    """One field. ``params`` holds Milvus's further type parameters, such as ``enable_analyzer`` or ``mmap_enabled``."""
 
     name: str
     type: str
@@ -85,11 +68,6 @@ class Field:
         """Whether a row may leave it out."""
         return self.nullable or self.default_value is not None
 
-    def as_dict(self) -> dict[str, Any]:
-        """As it is written in a DAG: what is not said is left out."""
-        said = {each.name: getattr(self, each.name) for each in fields(self)}
-        return {key: value for key, value in said.items() if value not in (None, False, "", {})}
-
 
 @dataclass(frozen=True, slots=True)
 class Function:
@@ -100,15 +78,6 @@ class Function:
     input_field_names: tuple[str, ...]
     output_field_names: tuple[str, ...]
     params: dict[str, Any] = field(default_factory=dict)
-
-    def as_dict(self) -> dict[str, Any]:
-        said = {
-            "name": self.name,
-            "type": self.type,
-            "input_field_names": list(self.input_field_names),
-            "output_field_names": list(self.output_field_names),
-        }
-        return {**said, **({"params": self.params} if self.params else {})}
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,20 +90,20 @@ class Schema:
     description: str = ""
 
     @staticmethod
-    def of(said: Mapping[str, Any]) -> Schema:
+    def of(requested: Mapping[str, Any]) -> Schema:
         """A schema as a DAG author writes it.
 
-        :raises MilvusInvalidArgumentError: it can never be created; the message names the place, such as ``fields[2].dim``.
+        :raises MilvusInvalidArgumentError: no collection can have this schema. The message names the place, such as
+            ``fields[2].dim``.
         """
-        known = {"fields", "enable_dynamic_field", "functions", "description"}
-        _only("schema", said, known)
-        made = tuple(_field(f"fields[{at}]", each) for at, each in enumerate(_list("fields", said.get("fields"))))
-        functions = tuple(_function(f"functions[{at}]", each) for at, each in enumerate(said.get("functions") or ()))
+        _check_keys("schema", requested, {"fields", "enable_dynamic_field", "functions", "description"})
         schema = Schema(
-            made,
-            _flag("enable_dynamic_field", said.get("enable_dynamic_field", False)),
-            functions,
-            str(said.get("description") or ""),
+            tuple(
+                _read_field(f"fields[{at}]", field) for at, field in enumerate(_read_list("fields", requested.get("fields")))
+            ),
+            _read_flag("enable_dynamic_field", requested.get("enable_dynamic_field", False)),
+            tuple(_read_function(f"functions[{at}]", function) for at, function in enumerate(requested.get("functions") or ())),
+            str(requested.get("description") or ""),
         )
         _check_whole(schema)
         return schema
@@ -142,204 +111,185 @@ class Schema:
     @staticmethod
     def of_described(described: Any) -> Schema:
         """The schema in a server's answer to DescribeCollection."""
-        found = described.schema
+        reported = described.schema
         return Schema(
-            tuple(_field_of(each) for each in found.fields if not each.is_dynamic),
-            bool(found.enable_dynamic_field),
-            tuple(_function_of(each) for each in found.functions),
-            str(found.description),
+            tuple(_field_of_described(field) for field in reported.fields if not field.is_dynamic),
+            bool(reported.enable_dynamic_field),
+            tuple(_function_of_described(function) for function in reported.functions),
+            str(reported.description),
         )
 
     @property
     def primary(self) -> Field:
-        return next(each for each in self.fields if each.is_primary)
+        return next(field for field in self.fields if field.is_primary)
 
     @property
     def computed(self) -> frozenset[str]:
-        """Names of the fields that the server fills by a function."""
-        return frozenset(name for each in self.functions for name in each.output_field_names)
-
-    @property
-    def written(self) -> tuple[Field, ...]:
-        """The fields that a row brings: all but a generated key and what functions compute."""
-        return tuple(each for each in self.fields if not each.auto_id and each.name not in self.computed)
-
-    def as_dict(self) -> dict[str, Any]:
-        """As a DAG author would write it; JSON-safe, and :meth:`of` takes it back."""
-        said: dict[str, Any] = {"fields": [each.as_dict() for each in self.fields]}
-        if self.enable_dynamic_field:
-            said["enable_dynamic_field"] = True
-        if self.functions:
-            said["functions"] = [each.as_dict() for each in self.functions]
-        if self.description:
-            said["description"] = self.description
-        return said
+        """The names of the fields that the server fills by a function."""
+        return frozenset(name for function in self.functions for name in function.output_field_names)
 
 
-def _field(where: str, said: Any) -> Field:
-    known = {each.name for each in fields(Field)}
-    _only(where, said, known)
-    _needs(where, said, ("name", "type"))
-    name = check_name(f"{where}.name", said["name"])
+def _read_field(where: str, requested: Any) -> Field:
+    _check_keys(where, requested, {attribute.name for attribute in fields(Field)}, needed=("name", "type"))
+    name = check_name(f"{where}.name", requested["name"])
     where = f"{where} ({name!r})"
-    kind = type_name(f"{where}.type", said["type"])
-    wanted: dict[str, Any] = {"name": name, "type": kind, "description": str(said.get("description") or "")}
+    kind = _read_type_name(f"{where}.type", requested["type"])
+    read: dict[str, Any] = {"name": name, "type": kind, "description": str(requested.get("description") or "")}
     for flag in ("is_primary", "auto_id", "is_partition_key", "is_clustering_key", "nullable"):
-        wanted[flag] = _flag(f"{where}.{flag}", said.get(flag, False))
-    wanted["params"] = dict(said.get("params") or {})
-    wanted["default_value"] = _default(f"{where}.default_value", said.get("default_value"), kind)
+        read[flag] = _read_flag(f"{where}.{flag}", requested.get(flag, False))
+    read["params"] = dict(requested.get("params") or {})
+    read["default_value"] = _read_default(f"{where}.default_value", requested.get("default_value"), kind)
     element = None
     if kind == "ARRAY":
-        _needs(where, said, ("element_type", "max_capacity"))
-        element = type_name(f"{where}.element_type", said["element_type"])
+        _check_needed(where, requested, ("element_type", "max_capacity"))
+        element = _read_type_name(f"{where}.element_type", requested["element_type"])
         if element not in ELEMENTS:
-            raise MilvusInvalidArgumentError(f"{where}.element_type must be one of {_words(ELEMENTS)}, not {element}.")
-    wanted["element_type"] = element
+            raise MilvusInvalidArgumentError(f"{where}.element_type must be one of {_listed(ELEMENTS)}, not {element}.")
+    read["element_type"] = element
     sizes = {
-        "dim": (kind in DENSE_VECTORS, LONGEST_DIM * (8 if kind == "BINARY_VECTOR" else 1)),
+        "dim": (kind in DENSE_VECTORS, LARGEST_DIM * (8 if kind == "BINARY_VECTOR" else 1)),
         "max_length": ("VARCHAR" in (kind, element), LONGEST_TEXT),
         "max_capacity": (kind == "ARRAY", LARGEST_ARRAY),
     }
-    for size, (applies, most) in sizes.items():
-        wanted[size] = _size(f"{where}.{size}", said.get(size), applies, most, kind)
-    if kind == "BINARY_VECTOR" and wanted["dim"] % 8:
-        raise MilvusInvalidArgumentError(f"{where}.dim of a BINARY_VECTOR must be a multiple of 8, not {wanted['dim']}.")
-    if wanted["is_primary"] and kind not in KEYS:
-        raise MilvusInvalidArgumentError(f"{where}: a primary key is INT64 or VARCHAR, not {kind}.")
-    if wanted["is_partition_key"] and kind not in KEYS:
-        raise MilvusInvalidArgumentError(f"{where}: a partition key is INT64 or VARCHAR, not {kind}.")
-    if wanted["auto_id"] and not wanted["is_primary"]:
+    for size, (applies, largest) in sizes.items():
+        read[size] = _read_size(f"{where}.{size}", requested.get(size), applies, largest, kind)
+    if kind == "BINARY_VECTOR" and read["dim"] % 8:
+        raise MilvusInvalidArgumentError(f"{where}.dim of a BINARY_VECTOR must be a multiple of 8, not {read['dim']}.")
+    for flag, key in (("is_primary", "primary"), ("is_partition_key", "partition")):
+        if read[flag] and kind not in KEYS:
+            raise MilvusInvalidArgumentError(f"{where}: a {key} key is INT64 or VARCHAR, not {kind}.")
+    if read["auto_id"] and not read["is_primary"]:
         raise MilvusInvalidArgumentError(f"{where}: auto_id is for the primary key only.")
-    if wanted["is_primary"] and (wanted["nullable"] or wanted["default_value"] is not None or wanted["is_partition_key"]):
+    if read["is_primary"] and (read["nullable"] or read["default_value"] is not None or read["is_partition_key"]):
         raise MilvusInvalidArgumentError(f"{where}: a primary key is neither nullable nor a partition key, and has no default.")
-    return Field(**wanted)
+    return Field(**read)
 
 
-def _function(where: str, said: Any) -> Function:
-    _only(where, said, {"name", "type", "input_field_names", "output_field_names", "params"})
-    _needs(where, said, ("name", "type", "input_field_names", "output_field_names"))
-    kind = str(getattr(said["type"], "name", said["type"])).upper()
+def _read_function(where: str, requested: Any) -> Function:
+    needed = ("name", "type", "input_field_names", "output_field_names")
+    _check_keys(where, requested, {*needed, "params"}, needed=needed)
+    kind = str(getattr(requested["type"], "name", requested["type"])).upper()
     if kind not in FUNCTIONS:
-        raise MilvusInvalidArgumentError(f"{where}.type must be one of {_words(FUNCTIONS)}, not {said['type']!r}.")
+        raise MilvusInvalidArgumentError(f"{where}.type must be one of {_listed(FUNCTIONS)}, not {requested['type']!r}.")
     return Function(
-        check_name(f"{where}.name", said["name"]),
+        check_name(f"{where}.name", requested["name"]),
         kind,
-        tuple(_list(f"{where}.input_field_names", said["input_field_names"])),
-        tuple(_list(f"{where}.output_field_names", said["output_field_names"])),
-        dict(said.get("params") or {}),
+        tuple(_read_list(f"{where}.input_field_names", requested["input_field_names"])),
+        tuple(_read_list(f"{where}.output_field_names", requested["output_field_names"])),
+        dict(requested.get("params") or {}),
     )
 
 
 def _check_whole(schema: Schema) -> None:
-    names = [each.name for each in schema.fields]
-    if twice := sorted({each for each in names if names.count(each) > 1}):
-        raise MilvusInvalidArgumentError(f"fields: {_words(twice)} stands there twice.")
-    for what, count, allowed in (
-        ("primary key", sum(each.is_primary for each in schema.fields), (1, 1)),
-        ("partition key", sum(each.is_partition_key for each in schema.fields), (0, 1)),
-        ("clustering key", sum(each.is_clustering_key for each in schema.fields), (0, 1)),
-    ):
-        if not allowed[0] <= count <= allowed[1]:
-            raise MilvusInvalidArgumentError(f"fields: there must be {_words_of(allowed)} {what}, not {count}.")
-    if not any(each.is_vector for each in schema.fields):
+    names = [field.name for field in schema.fields]
+    if repeated := {name for name in names if names.count(name) > 1}:
+        raise MilvusInvalidArgumentError(f"fields: there are two fields named {_listed(repeated)}.")
+    counts = [
+        ("primary key", sum(field.is_primary for field in schema.fields), 1),
+        ("partition key", sum(field.is_partition_key for field in schema.fields), 0),
+        ("clustering key", sum(field.is_clustering_key for field in schema.fields), 0),
+    ]
+    for key, count, least in counts:
+        if not least <= count <= 1:
+            allowed = "exactly one" if least else "at most one"
+            raise MilvusInvalidArgumentError(f"fields: there must be {allowed} {key}, not {count}.")
+    if not any(field.is_vector for field in schema.fields):
         raise MilvusInvalidArgumentError("fields: there must be a vector field; Milvus creates no collection without one.")
     for at, function in enumerate(schema.functions):
-        if missing := [each for each in (*function.input_field_names, *function.output_field_names) if each not in names]:
-            raise MilvusInvalidArgumentError(f"functions[{at}] ({function.name!r}) names {_words(missing)}, which is no field.")
+        if missing := [name for name in (*function.input_field_names, *function.output_field_names) if name not in names]:
+            raise MilvusInvalidArgumentError(
+                f"functions[{at}] ({function.name!r}) names {_listed(missing)}, but there is no such field."
+            )
 
 
-def _field_of(found: Any) -> Field:
-    params: dict[str, Any] = {each.key: each.value for each in found.type_params}
+def _field_of_described(described: Any) -> Field:
+    params: dict[str, Any] = {param.key: param.value for param in described.type_params}
     sizes = {key: int(params.pop(key)) if params.get(key) else None for key in ("dim", "max_length", "max_capacity")}
-    kind = NAMES.get(int(found.data_type), str(found.data_type))
-    default = found.default_value.WhichOneof("data") if found.HasField("default_value") else None
+    kind = NAMES.get(int(described.data_type), str(described.data_type))
+    default = described.default_value.WhichOneof("data") if described.HasField("default_value") else None
     return Field(
-        name=str(found.name),
+        name=str(described.name),
         type=kind,
-        element_type=NAMES.get(int(found.element_type)) if kind == "ARRAY" else None,
-        is_primary=bool(found.is_primary_key),
-        auto_id=bool(found.autoID),
-        is_partition_key=bool(found.is_partition_key),
-        is_clustering_key=bool(found.is_clustering_key),
-        nullable=bool(found.nullable),
-        default_value=getattr(found.default_value, default) if default else None,
-        description=str(found.description),
+        element_type=NAMES.get(int(described.element_type)) if kind == "ARRAY" else None,
+        is_primary=bool(described.is_primary_key),
+        auto_id=bool(described.autoID),
+        is_partition_key=bool(described.is_partition_key),
+        is_clustering_key=bool(described.is_clustering_key),
+        nullable=bool(described.nullable),
+        default_value=getattr(described.default_value, default) if default else None,
+        description=str(described.description),
         params=params,
         **sizes,
     )
 
 
-def _function_of(found: Any) -> Function:
+def _function_of_described(described: Any) -> Function:
     names = {number: name for name, number in FUNCTIONS.items()}
     return Function(
-        str(found.name),
-        names.get(int(found.type), str(found.type)),
-        tuple(found.input_field_names),
-        tuple(found.output_field_names),
-        {each.key: each.value for each in found.params},
+        str(described.name),
+        names.get(int(described.type), str(described.type)),
+        tuple(described.input_field_names),
+        tuple(described.output_field_names),
+        {param.key: param.value for param in described.params},
     )
 
 
-def type_name(where: str, said: Any) -> str:
-    """Milvus's name of a type that was given by name, number or ``pymilvus.DataType``."""
-    name = NAMES.get(int(said), "") if isinstance(said, int) and not isinstance(said, bool) else str(said).upper()
-    if name not in TYPES:
-        raise MilvusInvalidArgumentError(f"{where} must be one of {_words(TYPES)}, not {said!r}.")
+def _read_type_name(where: str, value: Any) -> str:
+    """Milvus's name of a type that is given by name, by number or as ``pymilvus.DataType``."""
+    name = NAMES.get(int(value), "") if isinstance(value, int) and not isinstance(value, bool) else str(value).upper()
+    if name not in DATA_TYPES:
+        raise MilvusInvalidArgumentError(f"{where} must be one of {_listed(DATA_TYPES)}, not {value!r}.")
     return name
 
 
-def _size(where: str, said: Any, applies: bool, most: int, kind: str) -> int | None:
+def _read_size(where: str, value: Any, applies: bool, largest: int, kind: str) -> int | None:
     if not applies:
-        if said is not None:
+        if value is not None:
             raise MilvusInvalidArgumentError(f"{where} has no meaning for {kind}.")
         return None
-    return check_whole_number(where, said, 1, most)
+    return check_whole_number(where, value, 1, largest)
 
 
-def _default(where: str, said: Any, kind: str) -> Any:
-    """A default that the type can hold. Over one of a JSON field the server 2.3.5 ends with a panic."""
-    if said is None:
+def _read_default(where: str, value: Any, kind: str) -> Any:
+    """A default that the type can hold. A default of a JSON field ends a server 2.3.5 with a panic."""
+    if value is None:
         return None
     if kind in VECTORS or kind in ("ARRAY", "JSON"):
         raise MilvusInvalidArgumentError(f"{where}: Milvus has no defaults for fields of type {kind}.")
-    bits = int(kind.removeprefix("INT")) if kind.startswith("INT") else 0
-    expected = bool if kind == "BOOL" else int if bits else (int, float) if kind in ("FLOAT", "DOUBLE") else str
-    if not isinstance(said, expected) or isinstance(said, bool) != (kind == "BOOL"):
-        raise MilvusInvalidArgumentError(f"{where} must be a value of type {kind}, not {said!r}.")
-    if bits and not -(1 << bits - 1) <= int(said) < 1 << bits - 1:
-        raise MilvusInvalidArgumentError(f"{where}: {said} does not fit into {kind}.")
-    return said
+    expected = bool if kind == "BOOL" else int if kind in INTEGERS else (int, float) if kind in FLOATS else str
+    if not isinstance(value, expected) or isinstance(value, bool) != (kind == "BOOL"):
+        raise MilvusInvalidArgumentError(f"{where} must be a value of type {kind}, not {value!r}.")
+    if kind in INTEGERS and int(value) not in integer_range(kind):
+        raise MilvusInvalidArgumentError(f"{where}: {value} does not fit into {kind}.")
+    return value
 
 
-def _flag(where: str, said: Any) -> bool:
-    if isinstance(said, str) and said.lower() in ("true", "false"):
-        return said.lower() == "true"
-    if not isinstance(said, bool):
-        raise MilvusInvalidArgumentError(f"{where} must be true or false, not {said!r}.")
-    return said
+def _read_flag(where: str, value: Any) -> bool:
+    if isinstance(value, str) and value.lower() in ("true", "false"):
+        return value.lower() == "true"
+    if not isinstance(value, bool):
+        raise MilvusInvalidArgumentError(f"{where} must be true or false, not {value!r}.")
+    return value
 
 
-def _list(where: str, said: Any) -> list[Any]:
-    if isinstance(said, (str, Mapping)) or not isinstance(said, Iterable) or not (made := list(said)):
-        raise MilvusInvalidArgumentError(f"{where} must be a list with at least one entry, not {said!r}.")
-    return made
+def _read_list(where: str, value: Any) -> list[Any]:
+    if isinstance(value, (str, Mapping)) or not isinstance(value, Iterable) or not (entries := list(value)):
+        raise MilvusInvalidArgumentError(f"{where} must be a list with at least one entry, not {value!r}.")
+    return entries
 
 
-def _only(where: str, said: Any, known: set[str]) -> None:
-    if not isinstance(said, Mapping):
-        raise MilvusInvalidArgumentError(f"{where} must be a dict, not {type(said).__name__}.")
-    if unknown := sorted(map(str, set(said) - known)):
-        raise MilvusInvalidArgumentError(f"{where} has no {_words(unknown)}; it may have {_words(known)}.")
+def _check_keys(where: str, requested: Any, known: set[str], needed: tuple[str, ...] = ()) -> None:
+    if not isinstance(requested, Mapping):
+        raise MilvusInvalidArgumentError(f"{where} must be a dict, not {type(requested).__name__}.")
+    if unknown := set(map(str, requested)) - known:
+        raise MilvusInvalidArgumentError(f"{where} has no {_listed(unknown)}; it may have {_listed(known)}.")
+    _check_needed(where, requested, needed)
 
 
-def _needs(where: str, said: Mapping[str, Any], keys: tuple[str, ...]) -> None:
-    if missing := [each for each in keys if said.get(each) in (None, "")]:
-        raise MilvusInvalidArgumentError(f"{where} lacks {_words(missing)}.")
+def _check_needed(where: str, requested: Mapping[str, Any], keys: tuple[str, ...]) -> None:
+    if missing := [key for key in keys if requested.get(key) in (None, "")]:
+        raise MilvusInvalidArgumentError(f"{where} lacks {_listed(missing)}.")
 
 
-def _words(names: Iterable[str]) -> str:
+def _listed(names: Iterable[str]) -> str:
     return ", ".join(map(repr, sorted(names)))
-
-
-def _words_of(allowed: tuple[int, int]) -> str:
-    return "exactly one" if allowed == (1, 1) else "at most one"

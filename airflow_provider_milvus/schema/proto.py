@@ -1,54 +1,44 @@
-"""What the protocol wants as a message inside a message: a schema, in bytes, as CreateCollection carries it."""
+"""A schema as the bytes that a CreateCollection request carries."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from airflow_provider_milvus.schema.definition import text
-from airflow_provider_milvus.schema.model import FUNCTIONS, TYPES, Field, Schema
-
-_DEFAULTS = {
-    "BOOL": "bool_data",
-    "INT8": "int_data",
-    "INT16": "int_data",
-    "INT32": "int_data",
-    "INT64": "long_data",
-    "FLOAT": "float_data",
-    "DOUBLE": "double_data",
-}
-"""Where a type's default value goes in the protocol's ``ValueField``; all others are text."""
+from airflow_provider_milvus.schema.definition import to_text
+from airflow_provider_milvus.schema.model import FUNCTIONS, Field, Schema
+from airflow_provider_milvus.schema.types import DATA_TYPES
 
 
 def schema_bytes(name: str, schema: Schema) -> bytes:
-    """The schema of a collection called ``name``, encoded."""
+    """The encoded schema of a collection with this name."""
     from pymilvus.grpc_gen import schema_pb2
 
-    made = schema_pb2.CollectionSchema(
+    message = schema_pb2.CollectionSchema(
         name=name,
         description=schema.description,
         enable_dynamic_field=schema.enable_dynamic_field,
-        fields=[_field(each, each.name in schema.computed) for each in schema.fields],
+        fields=[_field_message(field, field.name in schema.computed) for field in schema.fields],
     )
-    for each in schema.functions:
-        made.functions.add(
-            name=each.name,
-            type=FUNCTIONS[each.type],
-            input_field_names=each.input_field_names,
-            output_field_names=each.output_field_names,
-            params=_pairs(each.params),
+    for function in schema.functions:
+        message.functions.add(
+            name=function.name,
+            type=FUNCTIONS[function.type],
+            input_field_names=function.input_field_names,
+            output_field_names=function.output_field_names,
+            params=_pairs(function.params),
         )
-    return bytes(made.SerializeToString())
+    return bytes(message.SerializeToString())
 
 
-def _field(field: Field, computed: bool) -> Any:
+def _field_message(field: Field, computed: bool) -> Any:
     from pymilvus.grpc_gen import schema_pb2
 
     sizes = {"dim": field.dim, "max_length": field.max_length, "max_capacity": field.max_capacity}
-    made = schema_pb2.FieldSchema(
+    message = schema_pb2.FieldSchema(
         name=field.name,
         description=field.description,
-        data_type=TYPES[field.type],
-        element_type=TYPES[field.element_type] if field.element_type else 0,
+        data_type=DATA_TYPES[field.type].number,
+        element_type=DATA_TYPES[field.element_type].number if field.element_type else 0,
         is_primary_key=field.is_primary,
         autoID=field.auto_id,
         is_partition_key=field.is_partition_key,
@@ -58,10 +48,12 @@ def _field(field: Field, computed: bool) -> Any:
         type_params=_pairs({key: value for key, value in sizes.items() if value is not None} | field.params),
     )
     if field.default_value is not None:
-        setattr(made.default_value, _DEFAULTS.get(field.type, "string_data"), field.default_value)
-    return made
+        is_text = isinstance(field.default_value, str)
+        member = "string_data" if is_text else DATA_TYPES[field.type].scalar_field
+        setattr(message.default_value, member, field.default_value)
+    return message
 
 
 def _pairs(params: dict[str, Any]) -> list[dict[str, str]]:
-    # pymilvus's word for it is not the server's.
-    return [{"key": "mmap.enabled" if key == "mmap_enabled" else key, "value": text(value)} for key, value in params.items()]
+    # The server reads mmap.enabled where pymilvus's users write mmap_enabled.
+    return [{"key": "mmap.enabled" if key == "mmap_enabled" else key, "value": to_text(value)} for key, value in params.items()]

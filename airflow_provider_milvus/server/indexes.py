@@ -156,5 +156,5 @@ def _counterpart(wanted: Index, there: list[Index]) -> Index | None:
     """The index of that name, or else the field's own: Milvus allows one, but for paths into a JSON field."""
     same_field = [each for each in there if each.field_name == wanted.field_name]
     named = [each for each in same_field if each.name == wanted.name]
-    only = [each for each in same_field if not {"json_path"} & (each.params.keys() | wanted.params.keys())]
+    only = [each for each in same_field if not {"json_path"} & (each.index_params.keys() | wanted.index_params.keys())]
     return next(iter(named + only), None)

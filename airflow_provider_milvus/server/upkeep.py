@@ -15,7 +15,6 @@ from airflow_provider_milvus.client.reads import aliases_of, describe, find, is_
 from airflow_provider_milvus.conditions import Compacted, Flushed, SnapshotRestored, Verdict, plans_of, wait_for
 from airflow_provider_milvus.exceptions import (
     MilvusCollectionNotFoundError,
-    MilvusInvalidArgumentError,
     MilvusNotLoadedError,
     MilvusRefusedError,
     MilvusServerError,
@@ -247,22 +246,3 @@ def _remove(collection: str, keys: list[str]) -> Flow[None]:
 
 def _properties(described: Any) -> dict[str, str]:
     return {str(each.key): str(each.value) for each in described.properties}
-
-
-def property_text(key: str, value: Any) -> str:
-    """A property's value as Milvus keeps it. Servers take any text for the ones checked here, and then do nothing, or worse.
-
-    :raises MilvusInvalidArgumentError: it can never work.
-    """
-    if isinstance(value, bool):
-        value = "true" if value else "false"
-    text = str(value).strip() if isinstance(value, (str, int, float)) else ""
-    if not text:
-        raise MilvusInvalidArgumentError(f"properties[{key!r}] must be text, a number, true or false, not {value!r}.")
-    if key == "collection.ttl.seconds" and not text.isdecimal():
-        raise MilvusInvalidArgumentError(f"properties[{key!r}] must be a whole number of seconds from 0 on, not {value!r}.")
-    if key == "mmap.enabled":
-        text = text.lower()
-        if text not in ("true", "false"):
-            raise MilvusInvalidArgumentError(f"properties[{key!r}] must be true or false, not {value!r}.")
-    return text

@@ -153,7 +153,7 @@ def _check_counts(target: Target, answer: Any, taken: int, batch: Batch) -> None
     refused: Sequence[int] = answer.err_index
     if taken == len(batch) and not refused:
         return
-    which = ", ".join(str(batch.numbers[at]) for at in refused[:10] if at < len(batch))
+    which = ", ".join(str(batch.row_numbers[at]) for at in refused[:10] if at < len(batch))
     raise MilvusServerError(
         f"Collection {target.collection!r}: the server took {taken} of {len(batch)} rows ({_span(batch)} of the source)"
         + (f" and refused {which}." if which else ".")
@@ -173,4 +173,4 @@ def _arrived(target: Target, batch: Batch, before: int | None, error: Exception)
 
 
 def _span(batch: Batch) -> str:
-    return f"{batch.numbers[0]} to {batch.numbers[-1]}"
+    return f"{batch.row_numbers[0]} to {batch.row_numbers[-1]}"

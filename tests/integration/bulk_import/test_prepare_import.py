@@ -257,7 +257,7 @@ class TestBucket:
         ({"path": "s3://bucket/x"}, "needs storage_conn_id"),
         ({"path": "/tmp", "storage_conn_id": "storage"}, "is for s3:// paths"),
         ({"path": "s3://key:secret@bucket/x"}, r"path 'bucket/x' must be"),
-        ({"schema": "{{ not rendered }}"}, "must be a dict, not str"),
+        ({"schema": "{{ not rendered }}"}, "schema is neither JSON nor YAML"),
         ({"collection_name": "docs"}, "one of them says"),
         ({"on_bad_row": "skpi"}, "neither 'fail' nor 'skip'"),
     ],

@@ -1,6 +1,6 @@
-"""What a worker process does with an ingest, for tests that kill it: a task of its own process, and notes that outlive it.
+"""A worker process that runs an ingest, for tests that kill it. Its notes outlive it.
 
-Airflow's Variables are a file here, written as a database is: the whole of it or nothing.
+Airflow's Variables are a file here, which is written as a whole or not at all, as in a database.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 import airflow.providers.common.compat.sdk as sdk
 
 from airflow_provider_milvus.client.lazy_pymilvus import import_pymilvus
-from airflow_provider_milvus.ingest import ingest, sending
+from airflow_provider_milvus.ingest import run, sending
 from airflow_provider_milvus.operators.milvus import MilvusInsertOperator, MilvusUpsertOperator
 from airflow_provider_milvus.server import writes
 
@@ -29,7 +29,7 @@ DIM = 8
 WRITES = {"insert": MilvusInsertOperator, "upsert": MilvusUpsertOperator}
 
 import_pymilvus()
-assert ingest
+assert run
 processes = get_context("forkserver")
 """A process that has imported all this forks the workers, as Airflow's LocalExecutor does. It has used no gRPC itself."""
 processes.set_forkserver_preload([__name__])
@@ -42,8 +42,8 @@ def variables_in(path: Path) -> type:
             return dict(json.loads(path.read_text())) if path.exists() else {}
 
         @staticmethod
-        def _keep(found: dict[str, Any]) -> None:
-            path.with_suffix(".new").write_text(json.dumps(found))
+        def _keep(variables: dict[str, Any]) -> None:
+            path.with_suffix(".new").write_text(json.dumps(variables))
             path.with_suffix(".new").replace(path)
 
         @classmethod
@@ -62,12 +62,12 @@ def variables_in(path: Path) -> type:
 
 
 def row(number: int, key: str = "id") -> dict[str, Any]:
-    """``number`` tells all of it."""
+    """All values of the row follow from ``number``."""
     return {key: number, "text": f"row {number}", "vector": [float(number % 1000 + at) for at in range(DIM)]}
 
 
 def rows(first: int, count: int, key: str = "id") -> Iterator[dict[str, Any]]:
-    """So slowly that it can be killed in the middle."""
+    """Rows that come so slowly that the worker can be killed among them."""
     for number in range(first, first + count):
         if not number % 100:
             time.sleep(0.005)
@@ -75,24 +75,24 @@ def rows(first: int, count: int, key: str = "id") -> Iterator[dict[str, Any]]:
 
 
 def kill_when_sent(batches: int | None, seconds: float) -> None:
-    """Have this process killed so many seconds after it has begun to send that many batches."""
-    begin, begun = sending.Sending._begin, itertools.count(1)
+    """Kill this process ``seconds`` after it has begun to send ``batches`` batches."""
+    send, sent = sending.Sending._send, itertools.count(1)
 
     def counted(self: sending.Sending, batch: Any) -> None:
-        begin(self, batch)
-        if next(begun) == batches:
+        send(self, batch)
+        if next(sent) == batches:
             threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGKILL)).start()
 
-    sending.Sending._begin = counted  # type: ignore[method-assign]
+    sending.Sending._send = counted  # type: ignore[method-assign]
 
 
-def work(write: str, source: Any, tries: int, notes: Path, told: Any, more: dict[str, Any]) -> None:
-    """One try of the task, whose result goes to ``told``; or it is killed, ``more["kill"]`` says when."""
+def work(write: str, source: Any, tries: int, notes: Path, results: Any, more: dict[str, Any]) -> None:
+    """One try of the task. Its result goes to ``results``, unless it is killed; ``more["kill"]`` says when."""
     sdk.Variable = variables_in(notes)  # type: ignore[misc,assignment]
-    writes.SETTLE, sending.NOTE_EVERY = 0.3, 0.1
+    writes.SETTLE, sending.SAVE_EVERY = 0.3, 0.1
     logging.disable(logging.INFO)
     os.environ.update(more.pop("environment", {}))
     kill_when_sent(*more.pop("kill", (None, 0.0)))
     context = {"run_id": "scheduled__1", "ti": SimpleNamespace(dag_id="d", task_id="t", map_index=-1, try_number=tries)}
     operator = WRITES[write](task_id="t", rows=source, timeout=120, **more)
-    told.put(operator.execute(context))  # type: ignore[arg-type]
+    results.put(operator.execute(context))  # type: ignore[arg-type]

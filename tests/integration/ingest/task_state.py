@@ -1,4 +1,4 @@
-"""What outlives a try of a task: Airflow 3.3's task state, and the context of a run that has it."""
+"""Airflow 3.3's task state, which outlives a try of a task, and the context of a run with it."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from tests.integration.support import context_of_run
 
 
 class WorkerLostError(BaseException):
-    """The worker is gone: nothing of the task's own code runs any more."""
+    """The worker is gone: no code of the task runs any more."""
 
 
 class TaskState:
-    """The state of one task in one run. ``lost_at``: the worker is lost in place of that write."""
+    """The state of one task in one run. In place of write number ``lost_at`` the worker is lost."""
 
     def __init__(self, lost_at: int | None = None) -> None:
         self.kept: dict[str, str] = {}
@@ -34,7 +34,7 @@ class TaskState:
 
 
 def a_try(state: TaskState) -> dict[str, Any]:
-    """The context of a try of the task that ``state`` is of."""
+    """The context of a try of the task whose state is ``state``."""
     context = context_of_run(run_id="tonight", task_state_store=state)
     context["ti"].dag_id, context["ti"].task_id = "nightly", "import"
     return context

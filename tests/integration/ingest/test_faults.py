@@ -1,4 +1,4 @@
-"""Answers that are lost, quotas, outages: after each, every row is there once, or the error says what is not known."""
+"""Lost answers, quotas, outages: afterwards every row is there once, or the error names the rows in doubt."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ QUOTA = refuse(9, "quota exceeded[reason=memory quota exceeded, please allocate 
 
 @pytest.fixture(autouse=True)
 def short_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is lost is noticed sooner, and settles sooner."""
+    """A lost call is noticed sooner, and the server settles sooner."""
     monkeypatch.setattr(writes, "WRITE_ATTEMPT", 0.5)
     monkeypatch.setattr(writes, "SETTLE", 0.1)
     monkeypatch.setattr(sending, "REPORT_EVERY", 0.2)
@@ -65,7 +65,7 @@ def docs(scripted: ScriptedMilvus) -> Collection:
 
 @pytest.fixture
 def generated(scripted: ScriptedMilvus) -> Collection:
-    """Its keys are the server's; ten rows are there already."""
+    """The server generates its keys; ten rows are there already."""
     return scripted.add("docs", LOADED, schema=collection_schema("docs", GENERATED), keys=list(range(1000, 1010)))
 
 
@@ -84,7 +84,7 @@ def write(rpc: str, given: Any, **more: Any) -> dict[str, Any]:
 
 
 def carried_out_then(step: Step) -> Step:
-    """Carry the call out, then do something else than answer."""
+    """Carry the call out, then take this step in place of an answer."""
 
     def both(server: ScriptedMilvus, request: Any, context: Any) -> Any:
         server.carry_out(request)
@@ -99,7 +99,7 @@ LOST: dict[str, Step] = {
     "the connection breaks before it": abort("UNAVAILABLE", "Socket closed"),
     "the server stops meanwhile": carried_out_then(abort("CANCELLED")),
     "it is never carried out": never_answer,
-    "the server's time is up": carried_out_then(refuse(65535, "proxy TaskCondition context Done")),
+    "the server runs out of time": carried_out_then(refuse(65535, "proxy TaskCondition context Done")),
 }
 each_loss = pytest.mark.parametrize("how", LOST)
 
@@ -115,20 +115,20 @@ class TestRowsWithKeys:
         assert sorted(docs.keys) == list(range(50))
         assert (result["rows_read"], result["written"], result["refused"]) == (50, 50, 0)
 
-    def test_are_sent_as_an_insert_but_for_those_in_doubt(self, scripted: ScriptedMilvus, docs: Collection) -> None:
-        """Rows that somebody else has put there are not replaced without need."""
+    def test_are_inserted_and_only_rows_in_doubt_are_upserted(self, scripted: ScriptedMilvus, docs: Collection) -> None:
+        """Rows that somebody else has written are not replaced without need."""
         scripted.next("Insert", no_change, unanswered)
 
         write("Insert", rows(50), max_parallel=1)
 
-        assert [each.request.num_rows for each in scripted.received("Insert")] == [10] * 5
+        assert [call.request.num_rows for call in scripted.received("Insert")] == [10] * 5
         (again,) = scripted.received("Upsert")
         assert list(again.request.fields_data[0].scalars.long_data.data) == list(range(10, 20))
 
     def test_are_sent_again_only_after_the_server_has_settled(
         self, scripted: ScriptedMilvus, docs: Collection, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """A server that was frozen carries out what lay in its sockets: that must not come after the upsert."""
+        """A server that was frozen carries out the calls in its sockets: they must not come after the upsert."""
         monkeypatch.setattr(writes, "SETTLE", 0.5)
         late: list[float] = []
 
@@ -146,18 +146,20 @@ class TestRowsWithKeys:
         assert sorted(docs.keys) == list(range(10))
 
     @each_write
-    def test_wait_out_a_quota_and_say_so(self, scripted: ScriptedMilvus, docs: Collection, rpc: str, log_text: Any) -> None:
+    def test_wait_out_a_quota_and_report_it(self, scripted: ScriptedMilvus, docs: Collection, rpc: str, log_text: Any) -> None:
         scripted.next(rpc, no_change, *[QUOTA] * 3)
 
         result = write(rpc, rows(20))
 
         assert sorted(docs.keys) == list(range(20))
         assert result["written"] == 20
-        assert "The server does not take more just now" in (text := log_text())
+        assert "The server takes no more rows for now" in (text := log_text())
         assert "memory quota exceeded" in text
 
     @each_write
-    def test_a_quota_that_stays_fails_with_what_was_written(self, scripted: ScriptedMilvus, docs: Collection, rpc: str) -> None:
+    def test_a_quota_that_stays_fails_with_the_number_of_rows_written(
+        self, scripted: ScriptedMilvus, docs: Collection, rpc: str
+    ) -> None:
         scripted.next(rpc, no_change)
         scripted.always(rpc, QUOTA)
 
@@ -196,7 +198,7 @@ class TestRowsWithKeys:
         assert "refused" in str(failed.value)
 
     @each_write
-    def test_a_server_that_took_fewer_is_no_success(self, scripted: ScriptedMilvus, docs: Collection, rpc: str) -> None:
+    def test_a_server_that_took_fewer_rows_is_no_success(self, scripted: ScriptedMilvus, docs: Collection, rpc: str) -> None:
         count = "insert_cnt" if rpc == "Insert" else "upsert_cnt"
         scripted.next(rpc, no_change, lambda server, request, context: {count: 8, "err_index": [3, 7]})
 
@@ -207,7 +209,7 @@ class TestRowsWithKeys:
         assert "10 written" in str(failed.value)
 
     @each_write
-    def test_what_the_server_refuses_ends_it_at_once(self, scripted: ScriptedMilvus, docs: Collection, rpc: str) -> None:
+    def test_a_refusal_of_the_server_ends_the_run_at_once(self, scripted: ScriptedMilvus, docs: Collection, rpc: str) -> None:
         scripted.next(rpc, no_change, refuse(1100, "the dim of field data is wrong"))
 
         with ends_within(5), pytest.raises(MilvusInvalidArgumentError, match="the dim of field data is wrong"):
@@ -215,27 +217,27 @@ class TestRowsWithKeys:
 
         assert len(scripted.received(rpc)) <= 4
 
-    def test_of_the_same_key_the_later_waits_for_the_earlier(self, scripted: ScriptedMilvus, docs: Collection) -> None:
-        under_way: list[set[int]] = []
+    def test_a_later_row_of_the_same_key_waits_for_the_earlier(self, scripted: ScriptedMilvus, docs: Collection) -> None:
+        in_flight: list[set[int]] = []
         together: list[tuple[set[int], set[int]]] = []
 
         def watched(server: ScriptedMilvus, request: Any, context: Any) -> None:
             keys = set(request.fields_data[0].scalars.long_data.data)
-            together.extend((keys, each) for each in under_way)
-            under_way.append(keys)
+            together.extend((keys, other_keys) for other_keys in in_flight)
+            in_flight.append(keys)
             server.pause(0.05, context)
-            under_way.remove(keys)
+            in_flight.remove(keys)
 
         scripted.always("Upsert", watched)
         keys = [0, 1, 2, 3, 2, 3, 4, 5, 6, 7, 6, 8]
 
         write("Upsert", [{"id": key, "v": [0.0, 1.0]} for key in keys], batch_rows=2, max_parallel=4)
 
-        assert together, "nothing was under way at once"
+        assert together, "no two calls were in flight at once"
         assert all(one.isdisjoint(other) for one, other in together)
         assert len(scripted.received("Upsert")) == 6
 
-    def test_no_more_calls_are_under_way_than_allowed(self, scripted: ScriptedMilvus, docs: Collection) -> None:
+    def test_no_more_calls_are_in_flight_than_allowed(self, scripted: ScriptedMilvus, docs: Collection) -> None:
         now, most = 0, 0
 
         def counted(server: ScriptedMilvus, request: Any, context: Any) -> None:
@@ -254,10 +256,10 @@ class TestRowsWithKeys:
     def test_waiting_for_a_slow_answer_costs_no_work(
         self, scripted: ScriptedMilvus, docs: Collection, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Also when the batch that was sent after it is through already."""
+        """Also when the batch that was sent after it is done already."""
         looks: list[float] = []
-        take_in = Sending._take_in
-        monkeypatch.setattr(Sending, "_take_in", lambda self: (looks.append(time.monotonic()), take_in(self)))
+        take_answers = Sending._take_answers
+        monkeypatch.setattr(Sending, "_take_answers", lambda self: (looks.append(time.monotonic()), take_answers(self)))
         scripted.next("Upsert", slow(0.45))
 
         write("Upsert", rows(40))
@@ -265,7 +267,7 @@ class TestRowsWithKeys:
         assert docs.keys
         assert len(looks) < 40
 
-    def test_a_source_that_stands_still_ends_at_the_timeout(self, scripted: ScriptedMilvus, docs: Collection) -> None:
+    def test_a_source_that_stands_still_fails_at_the_timeout(self, scripted: ScriptedMilvus, docs: Collection) -> None:
         def stuck() -> Iterator[dict[str, Any]]:
             yield from rows(20)
             time.sleep(60)
@@ -280,7 +282,7 @@ class TestRowsWithKeys:
         assert docs.keys == list(range(20))
 
     @each_write
-    def test_a_source_that_fails_leaves_what_came_before(self, scripted: ScriptedMilvus, docs: Collection, rpc: str) -> None:
+    def test_a_source_that_fails_leaves_the_rows_before_it(self, scripted: ScriptedMilvus, docs: Collection, rpc: str) -> None:
         def broken() -> Iterator[dict[str, Any]]:
             yield from rows(25)
             raise KeyError("the other end hung up")
@@ -289,7 +291,7 @@ class TestRowsWithKeys:
             write(rpc, broken)
 
         assert docs.keys == list(range(20))
-        assert any("20 rows read, 20 written" in each for each in failed.value.__notes__)
+        assert any("20 rows read, 20 written" in note for note in failed.value.__notes__)
 
 
 class TestGeneratedKeys:
@@ -303,14 +305,14 @@ class TestGeneratedKeys:
         assert result["written"] == 50
 
     def test_one_batch_is_sent_at_a_time(self, scripted: ScriptedMilvus, generated: Collection) -> None:
-        under_way: list[int] = []
+        in_flight: list[int] = []
         most: list[int] = []
 
         def counted(server: ScriptedMilvus, request: Any, context: Any) -> None:
-            under_way.append(1)
-            most.append(len(under_way))
+            in_flight.append(1)
+            most.append(len(in_flight))
             server.pause(0.02, context)
-            under_way.pop()
+            in_flight.pop()
 
         scripted.always("Insert", counted)
 
@@ -337,7 +339,7 @@ class TestGeneratedKeys:
 
 
 class TestDelete:
-    def test_a_lost_answer_is_asked_for_again(self, scripted: ScriptedMilvus, docs: Collection) -> None:
+    def test_a_lost_delete_is_sent_again(self, scripted: ScriptedMilvus, docs: Collection) -> None:
         docs.keys = list(range(30))
         scripted.next("Delete", unanswered)
 
@@ -353,7 +355,9 @@ class TestDelete:
         with pytest.raises(MilvusServerError, match="still has 5 rows that match 'id in"):
             MilvusDeleteOperator(task_id="t", collection_name="docs", ids=list(range(5)), timeout=20).execute({})
 
-    def test_many_keys_go_in_parts(self, scripted: ScriptedMilvus, docs: Collection, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_many_keys_are_sent_in_parts(
+        self, scripted: ScriptedMilvus, docs: Collection, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr("airflow_provider_milvus.server.deletes.IDS_AT_ONCE", 10)
         docs.keys = list(range(30))
 
@@ -365,7 +369,7 @@ class TestDelete:
 
 
 class TestRetry:
-    """Of a try that failed after the first of five batches; what it noted is all that the retry knows."""
+    """The retry of a try that failed after the first of five batches. It knows only the progress that the try saved."""
 
     @pytest.fixture
     def path(self, tmp_path: Path) -> Path:
@@ -389,7 +393,7 @@ class TestRetry:
         return result
 
     @each_write
-    def test_passes_over_the_rows_of_a_file_that_are_written(
+    def test_skips_the_rows_of_a_file_that_are_written(
         self, scripted: ScriptedMilvus, docs: Collection, path: Path, rpc: str
     ) -> None:
         state = self.tried(scripted, rpc, str(path))
@@ -401,16 +405,16 @@ class TestRetry:
         assert (len(scripted.received("Insert")), len(scripted.received("Upsert"))) == (0, 4)
         assert state.kept == {}
 
-    @pytest.mark.parametrize("change", ["the file has changed", "the rows are a function's", "there is no note"])
+    @pytest.mark.parametrize("change", ["the file has changed", "the rows come from a function", "there is no progress"])
     @each_write
-    def test_upserts_all_rows_where_nothing_is_sure(
+    def test_upserts_all_rows_that_are_in_doubt(
         self, scripted: ScriptedMilvus, docs: Collection, path: Path, rpc: str, change: str
     ) -> None:
         given: Any = (lambda: iter(rows(50))) if "function" in change else str(path)
         state = self.tried(scripted, rpc, given)
         if "file" in change:
             path.write_text(path.read_text() + "\n")
-        if "note" in change:
+        if "progress" in change:
             state.kept.clear()
 
         result = self.attempt(rpc, given, state, 2)
@@ -419,23 +423,23 @@ class TestRetry:
         assert sorted(docs.keys) == list(range(50))
         assert (len(scripted.received("Insert")), len(scripted.received("Upsert"))) == (0, 5)
 
-    def test_inserts_all_rows_into_a_collection_that_was_made_anew(
+    def test_inserts_all_rows_into_a_collection_that_was_created_again(
         self, scripted: ScriptedMilvus, docs: Collection, path: Path
     ) -> None:
         state = self.tried(scripted, "Insert", str(path))
-        anew = scripted.add("docs", LOADED, schema=docs.schema)
+        recreated = scripted.add("docs", LOADED, schema=docs.schema)
 
         result = self.attempt("Insert", str(path), state, 2)
 
         assert (result["already_there"], result["written"]) == (0, 50)
-        assert anew.keys == list(range(50))
+        assert recreated.keys == list(range(50))
         assert (len(scripted.received("Insert")), len(scripted.received("Upsert"))) == (5, 0)
 
     @pytest.mark.parametrize("loaded", [True, False])
-    def test_with_generated_keys_goes_on_after_those_that_are_there(
+    def test_with_generated_keys_begins_after_the_rows_that_are_there(
         self, scripted: ScriptedMilvus, generated: Collection, loaded: bool
     ) -> None:
-        """What failed in the first try left nothing behind, so it need not even be counted."""
+        """The failed call wrote no row, so no count is needed."""
         generated.become([LOADED if loaded else NOT_LOADED])
         state = self.tried(scripted, "Insert", lambda: iter(vectors(50)))
 
@@ -445,7 +449,7 @@ class TestRetry:
         assert len(generated.keys) == 10 + 50
 
     @pytest.mark.parametrize("kind", ["generated keys", "a file"])
-    def test_that_fails_as_well_leaves_the_third_try_what_both_have_written(
+    def test_that_fails_as_well_saves_the_progress_of_both_for_the_third_try(
         self, scripted: ScriptedMilvus, path: Path, kind: str
     ) -> None:
         schema, given = (GENERATED, vectors(50)) if kind == "generated keys" else (KEYED, str(path))
@@ -461,7 +465,7 @@ class TestRetry:
         assert (result["already_there"], result["written"]) == (20, 30)
         assert len(collection.keys) == len(set(collection.keys)) == 50
 
-    def test_with_generated_keys_and_others_who_deleted_rows_is_in_doubt(
+    def test_with_generated_keys_is_in_doubt_after_somebody_else_deleted_rows(
         self, scripted: ScriptedMilvus, generated: Collection
     ) -> None:
         state = TaskState()

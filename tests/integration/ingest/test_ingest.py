@@ -1,4 +1,4 @@
-"""Insert, upsert and delete as tasks: what the server holds afterwards, and what is refused before it is asked."""
+"""Insert, upsert and delete as tasks: what the server holds afterwards, and what is refused before anything is sent."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from airflow_provider_milvus.exceptions import (
 from airflow_provider_milvus.operators.milvus import MilvusDeleteOperator, MilvusInsertOperator, MilvusUpsertOperator
 from airflow_provider_milvus.server.filters import render
 from dev.servers.scripted import LOADED, ScriptedMilvus, collection_schema
-from tests.bad_rows import BAD_ROWS, BadRows
+from tests.bad_rows import BAD_ROWS, BadRowCase
 from tests.integration.support import Milvus
 
 DIM = 4
@@ -38,7 +38,7 @@ each_write = pytest.mark.parametrize("kind", WRITES)
 
 @pytest.fixture(scope="module")
 def collections() -> Iterator[dict[str, Milvus]]:
-    """The collection of each server, made once: a load takes seconds."""
+    """The collection of each server, created once, since a load takes seconds."""
     made: dict[str, Milvus] = {}
     yield made
     for milvus in made.values():
@@ -78,17 +78,17 @@ def rows(count: int, start: int = 0, **more: Any) -> list[dict[str, Any]]:
 
 
 def held(milvus: Milvus, name: str = "rows", partition: str | None = None) -> dict[str, dict[str, Any]]:
-    """What the server has, by key; a key that is there twice fails."""
+    """The rows on the server, by key. A key that is there twice fails the test."""
     partitions = {"partition_names": [partition]} if partition else {}
     with milvus.plain_client() as client:
-        found = client.query(name, 'id >= ""', output_fields=["*"], limit=16_000, consistency_level="Strong", **partitions)
+        rows = client.query(name, 'id >= ""', output_fields=["*"], limit=16_000, consistency_level="Strong", **partitions)
         count = client.query(name, 'id >= ""', output_fields=["count(*)"], consistency_level="Strong", **partitions)
-    assert count[0]["count(*)"] == len(found)
-    return {each["id"]: {**each, "vector": list(each["vector"])} for each in found}
+    assert count[0]["count(*)"] == len(rows)
+    return {row["id"]: {**row, "vector": list(row["vector"])} for row in rows}
 
 
 def by_key(*given: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    return {each["id"]: each for each in given}
+    return {row["id"]: row for row in given}
 
 
 def write(kind: str, given: Any, name: str = "rows", **more: Any) -> dict[str, Any]:
@@ -143,7 +143,7 @@ class TestWrite:
         assert (result["rows_read"], result["written"], result["batches"]) == (0, 0, 0)
         assert held(milvus) == {}
 
-    def test_batches_are_no_larger_than_asked_for(self, milvus: Milvus, docs: str) -> None:
+    def test_batches_are_no_larger_than_requested(self, milvus: Milvus, docs: str) -> None:
         result = write("upsert", rows(100, text="x" * 1000), batch_bytes=20_000)
 
         assert result["batches"] >= 6
@@ -162,7 +162,7 @@ class TestWrite:
         assert held(milvus, partition="part") == by_key(*rows(5))
         assert held(milvus, partition="_default") == {}
 
-    def test_files_are_read_as_they_lie(self, milvus: Milvus, docs: str, tmp_path: Path) -> None:
+    def test_files_are_read(self, milvus: Milvus, docs: str, tmp_path: Path) -> None:
         for name, some in (("a.jsonl", rows(10)), ("b.jsonl", rows(25, start=10))):
             (tmp_path / name).write_text("".join(json.dumps(row) + "\n" for row in some))
 
@@ -172,7 +172,7 @@ class TestWrite:
         assert held(milvus) == by_key(*rows(25))
 
     @each_write
-    def test_what_is_not_there_is_named(self, milvus: Milvus, docs: str, kind: str) -> None:
+    def test_an_error_names_what_does_not_exist(self, milvus: Milvus, docs: str, kind: str) -> None:
         with pytest.raises(MilvusCollectionNotFoundError, match="nowhere"):
             write(kind, rows(5), name="nowhere")
         with pytest.raises(MilvusPartitionNotFoundError, match="no partition 'nowhere'; it has _default, part"):
@@ -187,13 +187,13 @@ class TestWrite:
 class TestBadRows:
     GOOD, BAD = rows(10), {"id": "bad", "number": 1, "vector": [0.5]}
 
-    def test_by_default_they_fail_the_task_and_nothing_of_their_chunk_is_sent(self, milvus: Milvus, docs: str) -> None:
+    def test_by_default_they_fail_the_task_and_no_row_of_their_chunk_is_sent(self, milvus: Milvus, docs: str) -> None:
         with pytest.raises(MilvusBadRowsError) as failed:
             write("upsert", [*rows(25), self.BAD, *rows(40, start=30)], batch_rows=10)
 
         assert held(milvus) == by_key(*rows(20))
         assert "row 26, field 'vector': " in str(failed.value)
-        assert "30 rows read, 20 written, 1 refused" in str(failed.value)
+        assert "30 rows read, 20 written, 1 bad" in str(failed.value)
 
     def test_can_be_skipped(self, milvus: Milvus, docs: str, log_text: Callable[[], str]) -> None:
         result = write("upsert", [*rows(25), self.BAD, *rows(40, start=25)], batch_rows=10, on_bad_row="skip")
@@ -203,7 +203,7 @@ class TestBadRows:
         assert "row 26, field 'vector'" in log_text()
 
     def test_can_be_kept_with_their_reasons(self, milvus: Milvus, docs: str, tmp_path: Path) -> None:
-        path = tmp_path / "refused.jsonl"
+        path = tmp_path / "bad.jsonl"
 
         result = write("upsert", [self.BAD, *rows(25), {"number": 3}], batch_rows=10, on_bad_row=str(path))
 
@@ -213,7 +213,7 @@ class TestBadRows:
         assert (first["row"], first["field"], first["data"]) == (1, "vector", self.BAD)
         assert (second["row"], second["data"]) == (27, {"number": 3})
 
-    def test_a_misspelt_choice_is_no_path(self, milvus: Milvus, docs: str) -> None:
+    def test_a_misspelt_word_is_not_taken_for_a_path(self, milvus: Milvus, docs: str) -> None:
         with pytest.raises(MilvusInvalidArgumentError, match="on_bad_row: 'skpi' is neither"):
             write("upsert", rows(5), on_bad_row="skpi")
 
@@ -221,8 +221,8 @@ class TestBadRows:
 
     @pytest.mark.newest
     @pytest.mark.parametrize("case", BAD_ROWS, ids=lambda case: case.id)
-    def test_each_kind_is_refused_by_number_before_anything_of_its_batch_is_sent(
-        self, scripted: ScriptedMilvus, case: BadRows
+    def test_each_kind_fails_with_its_row_number_before_any_row_of_its_batch_is_sent(
+        self, scripted: ScriptedMilvus, case: BadRowCase
     ) -> None:
         collection = scripted.add("rows", LOADED, schema=collection_schema("rows", case.schema))
 
@@ -241,7 +241,7 @@ class TestDelete:
         with milvus.plain_client() as client:
             client.insert("rows", rows(50))
 
-    def test_by_keys_says_how_many_there_were(self, milvus: Milvus) -> None:
+    def test_by_keys_reports_how_many_rows_there_were(self, milvus: Milvus) -> None:
         result = delete(ids=["k3", "k4", "k4", "never there"])
 
         assert held(milvus) == by_key(*rows(3), *rows(50, start=5))
@@ -261,7 +261,7 @@ class TestDelete:
         assert delete(ids=[])["deleted"] == 0
         assert held(milvus) == by_key(*rows(50))
 
-    def test_by_filter_says_how_many_there_were(self, milvus: Milvus) -> None:
+    def test_by_filter_reports_how_many_rows_there_were(self, milvus: Milvus) -> None:
         result = delete(
             filter="number >= {low} and number < {high}", filter_params={"low": 10, "high": 20}, collection_name="rows_alias"
         )
@@ -273,7 +273,7 @@ class TestDelete:
         assert delete(filter="number == {it}", filter_params={"it": 99})["deleted"] == 0
         assert held(milvus) == by_key(*rows(50))
 
-    def test_of_everything_has_to_be_meant(self, milvus: Milvus) -> None:
+    def test_of_every_row_needs_allow_all(self, milvus: Milvus) -> None:
         with pytest.raises(MilvusRefusedError, match="matches all 50 rows of collection 'rows'"):
             delete(filter="number >= 0")
         assert held(milvus) == by_key(*rows(50))
@@ -308,7 +308,7 @@ class TestDelete:
             ({"filter": "number == {it}", "filter_params": {"it": None}}, "NoneType"),
         ],
     )
-    def test_what_is_not_certainly_meant_is_refused(self, milvus: Milvus, arguments: dict[str, Any], reason: str) -> None:
+    def test_an_ambiguous_request_is_refused(self, milvus: Milvus, arguments: dict[str, Any], reason: str) -> None:
         with pytest.raises(MilvusInvalidArgumentError, match=reason):
             delete(**arguments)
 
@@ -317,7 +317,7 @@ class TestDelete:
 
 @pytest.mark.standalone
 @pytest.mark.newest
-def test_what_is_not_loaded_can_be_deleted_by_key_but_not_be_counted(
+def test_rows_that_are_not_loaded_can_be_deleted_by_key_but_not_be_counted(
     standalone: Milvus, make_collection: Callable[..., str]
 ) -> None:
     name = make_collection(rows=20, load=False)
@@ -328,8 +328,8 @@ def test_what_is_not_loaded_can_be_deleted_by_key_but_not_be_counted(
 
     with standalone.plain_client() as client:
         client.load_collection(name)
-        found = client.query(name, "id >= 0", output_fields=["id"], limit=100, consistency_level="Strong")
-    assert {each["id"] for each in found} == set(range(20)) - {3, 4}
+        rows = client.query(name, "id >= 0", output_fields=["id"], limit=100, consistency_level="Strong")
+    assert {row["id"] for row in rows} == set(range(20)) - {3, 4}
 
 
 @pytest.mark.newest
@@ -339,13 +339,13 @@ def test_a_filter_finds_the_text_it_was_given_and_nothing_else(milvus: Milvus, d
     with milvus.plain_client() as client:
         client.upsert("rows", [{**rows(1)[0], "id": f"k{at}", "text": text} for at, text in enumerate(texts)])
 
-        def found(filter: str, consistency: str = "Eventually", **params: Any) -> set[str]:
+        def matching(filter: str, consistency: str = "Eventually", **params: Any) -> set[str]:
             condition = render(f"id in {{ids}} and {filter}", {"ids": [f"k{at}" for at in range(len(texts))], **params})
             answer = client.query("rows", condition, output_fields=["id"], consistency_level=consistency)
-            return {each["id"] for each in answer}
+            return {row["id"] for row in answer}
 
         everything = {f"k{at}" for at in range(len(texts))}
-        assert found("text in {texts}", "Strong", texts=texts) == everything
+        assert matching("text in {texts}", "Strong", texts=texts) == everything
         for at, text in enumerate(texts):
-            assert found("text == {text}", text=text) == {f"k{at}"}
-            assert found("text != {text}", text=text) == everything - {f"k{at}"}
+            assert matching("text == {text}", text=text) == {f"k{at}"}
+            assert matching("text != {text}", text=text) == everything - {f"k{at}"}

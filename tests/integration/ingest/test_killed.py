@@ -1,4 +1,4 @@
-"""A worker that is killed in the middle of an ingest, a server that is: the retry leaves exactly the rows of the input."""
+"""A worker or a server is killed in the middle of an ingest: the retry leaves exactly the rows of the source."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ from tests.integration.support import Connect, Milvus
 
 COUNT = 10_000
 BATCH = 20
-"""So small that there are many moments between two calls."""
+"""So small that many kills hit the time between two calls."""
 standalone = [pytest.mark.standalone, pytest.mark.newest]
-"""What an ingest does over a kill depends on the server; Milvus Lite shows it with the older pymilvus."""
+"""The result of a kill depends on the server, so one pymilvus is enough here. Milvus Lite is tested with the older one, too."""
 
 
 @dataclass(slots=True)
 class Place:
-    """A loaded collection, of which each test has a range of numbers of its own."""
+    """A loaded collection, in which each test has its own range of numbers."""
 
     milvus: Milvus
     name: str
@@ -52,16 +52,16 @@ class Place:
         """With strong consistency; Milvus 2.3.5 counts a key as often as it was inserted."""
         with self.milvus.plain_client() as client:
             condition = f"{self.key} >= {first} and {self.key} < {first + COUNT}"
-            found = client.query(self.name, condition, output_fields=["count(*)"], consistency_level="Strong")
-        return int(found[0]["count(*)"])
+            answer = client.query(self.name, condition, output_fields=["count(*)"], consistency_level="Strong")
+        return int(answer[0]["count(*)"])
 
     def assert_holds_exactly(self, first: int) -> None:
         assert self.count(first) == COUNT
         with self.milvus.plain_client() as client:
             condition = f"{self.key} >= {first} and {self.key} < {first + COUNT}"
             fields = [self.key, "text", "vector"]
-            found = client.query(self.name, condition, output_fields=fields, limit=COUNT, consistency_level="Strong")
-        held = {each[self.key]: {name: each[name] for name in fields} for each in found}
+            rows = client.query(self.name, condition, output_fields=fields, limit=COUNT, consistency_level="Strong")
+        held = {row[self.key]: {name: row[name] for name in fields} for row in rows}
         assert held == {number: row(number, self.key) for number in range(first, first + COUNT)}
 
 
@@ -94,9 +94,9 @@ def places(request: pytest.FixtureRequest) -> Iterator[Any]:
         return made[kind, generated]
 
     yield place
-    for each in made.values():
-        with each.milvus.plain_client() as client:
-            client.drop_collection(each.name)
+    for place in made.values():
+        with place.milvus.plain_client() as client:
+            client.drop_collection(place.name)
 
 
 def source_of(kind: str, place: Place, first: int, directory: Path) -> Any:
@@ -109,7 +109,7 @@ def source_of(kind: str, place: Place, first: int, directory: Path) -> Any:
 
 
 class Task:
-    """One task of a run: its tries are processes of their own, and what they note is in a file."""
+    """One task of a run. Each try is a process, and their notes are in a file."""
 
     def __init__(self, write: str, place: Place, source: Any, notes: Path) -> None:
         self._write = write
@@ -119,28 +119,28 @@ class Task:
         self._tries = 0
 
     def attempt(self, **more: Any) -> tuple[Any, Any]:
-        """A try that runs, and where its result will be."""
+        """A running try, and the queue that gets its result."""
         self._tries += 1
-        told = processes.Queue()
+        results = processes.Queue()
         connection = f'{{"conn_type": "milvus", "extra": {{"uri": "{self._place.milvus.uri}"}}}}'
         more |= {
             "collection_name": self._place.name,
             "batch_rows": BATCH,
             "environment": {"AIRFLOW_CONN_MILVUS_DEFAULT": connection},
         }
-        process = processes.Process(target=work, args=(self._write, self._source, self._tries, self._notes, told, more))
+        process = processes.Process(target=work, args=(self._write, self._source, self._tries, self._notes, results, more))
         process.start()
-        return process, told
+        return process, results
 
     def killed_at(self, share: float, seconds: float = 0.0) -> None:
-        """Killed so many seconds after it has begun with that share of all batches."""
+        """A try that is killed ``seconds`` after it has begun to send this share of all batches."""
         process, _ = self.attempt(kill=(round(share * COUNT / BATCH), seconds))
         process.join(120)
         assert process.exitcode == -signal.SIGKILL
 
     def finished(self) -> dict[str, Any]:
-        process, told = self.attempt()
-        result: dict[str, Any] = told.get(timeout=120)
+        process, results = self.attempt()
+        result: dict[str, Any] = results.get(timeout=120)
         process.join()
         return result
 
@@ -173,7 +173,7 @@ def test_after_a_kill_at_any_moment_the_retry_leaves_exactly_the_rows(
     assert result["written"] + result["already_there"] == COUNT
     place.assert_holds_exactly(first)
     assert there < COUNT
-    # Only what is certain is passed over.
+    # Only rows that are certainly written are skipped.
     assert result["already_there"] <= there
 
 
@@ -195,10 +195,10 @@ def test_nothing_is_left_in_the_notes_after_success(places: Any, tmp_path: Path)
     task = Task("upsert", place, source_of("file", place, place.room(), tmp_path), notes)
 
     task.killed_at(0.5)
-    noted = json.loads(notes.read_text())
+    notes_of_killed_try = json.loads(notes.read_text())
     task.finished()
 
-    assert len(noted) == 1
+    assert len(notes_of_killed_try) == 1
     assert json.loads(notes.read_text()) == {}
 
 
@@ -227,7 +227,7 @@ def test_while_a_server_is_frozen_nothing_is_lost_or_doubled(
     freezing.start()
 
     try:
-        source = partial(telling_rows, under_way, first, place.key)
+        source = partial(signalling_rows, under_way, first, place.key)
         operator = MilvusInsertOperator(task_id="t", collection_name=place.name, rows=source, batch_rows=BATCH, timeout=90)
         result = operator.execute({})
     finally:
@@ -238,12 +238,12 @@ def test_while_a_server_is_frozen_nothing_is_lost_or_doubled(
     place.assert_holds_exactly(first)
 
 
-def telling_rows(under_way: threading.Event, first: int = 0, key: str = "id") -> Iterator[dict[str, Any]]:
-    """All rows; ``under_way`` is set when a quarter of them was read, which is hardly ahead of what was sent."""
-    for each in rows(first, COUNT, key):
-        if each[key] == first + COUNT // 4:
+def signalling_rows(under_way: threading.Event, first: int = 0, key: str = "id") -> Iterator[dict[str, Any]]:
+    """All rows. ``under_way`` is set when a quarter of them is read; sending is only little behind."""
+    for number, next_row in enumerate(rows(first, COUNT, key)):
+        if number == COUNT // 4:
             under_way.set()
-        yield each
+        yield next_row
 
 
 def freeze(place: Place, seconds: float) -> None:
@@ -274,7 +274,7 @@ def test_a_server_that_is_killed_and_comes_back_has_every_row_once(tmp_path: Pat
         place = build(Milvus("standalone", server.uri, server.process), "keyed")
         connect(server.uri)
         under_way = threading.Event()
-        source = partial(telling_rows, under_way)
+        source = partial(signalling_rows, under_way)
         operator = MilvusInsertOperator(task_id="t", collection_name=place.name, rows=source, batch_rows=BATCH, timeout=120)
 
         with killed_and_started(server.process, under_way):
@@ -288,13 +288,13 @@ def test_a_server_that_is_killed_and_comes_back_has_every_row_once(tmp_path: Pat
         place.assert_holds_exactly(0)
 
 
-def test_what_a_milvus_lite_lost_when_it_was_killed_is_written_by_a_retry(tmp_path: Path, connect: Connect) -> None:
-    """It acknowledges rows that it holds in memory alone, and may lose them or not."""
+def test_a_retry_writes_the_rows_that_milvus_lite_lost_when_it_was_killed(tmp_path: Path, connect: Connect) -> None:
+    """Milvus Lite acknowledges rows that it holds in memory alone, and may lose them."""
     with lite_server(tmp_path) as server:
         place = build(Milvus("lite", server.uri, server.process), "keyed")
         connect(server.uri)
         under_way = threading.Event()
-        source = partial(telling_rows, under_way)
+        source = partial(signalling_rows, under_way)
         operator = MilvusInsertOperator(task_id="t", collection_name=place.name, rows=source, batch_rows=BATCH, timeout=60)
 
         with (

@@ -1,4 +1,4 @@
-"""Rows of every type, checked and encoded here, come back from a server as they were given."""
+"""Rows of every type, checked and encoded by the provider, come back from a server unchanged."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from airflow_provider_milvus.hooks.milvus import MilvusHook
 from airflow_provider_milvus.rows.batches import batches
 from airflow_provider_milvus.rows.check import check
 from airflow_provider_milvus.rows.chunk import Chunk
-from airflow_provider_milvus.schema.model import TYPES, Schema
+from airflow_provider_milvus.schema.model import Schema
+from airflow_provider_milvus.schema.types import DATA_TYPES
 from tests.bad_rows import GOOD, KEY, VECTOR, chunk_of
 from tests.integration.support import Milvus
 
@@ -23,7 +24,7 @@ pytestmark = pytest.mark.newest
 
 
 class Collection:
-    """A collection made by plain pymilvus, loaded and empty."""
+    """A collection created by plain pymilvus, loaded and empty."""
 
     def __init__(self, server: Milvus, schema: dict[str, Any]) -> None:
         self.name = f"forms_{uuid.uuid4().hex[:8]}"
@@ -40,8 +41,8 @@ class Collection:
         for field in schema["fields"]:
             settings = {key: value for key, value in field.items() if key not in ("name", "type", "params")}
             if "element_type" in settings:
-                settings["element_type"] = TYPES[settings["element_type"]]
-            made.add_field(field["name"], TYPES[field["type"]], **settings, **field.get("params", {}))
+                settings["element_type"] = DATA_TYPES[settings["element_type"]].number
+            made.add_field(field["name"], DATA_TYPES[field["type"]].number, **settings, **field.get("params", {}))
             if field["type"].endswith("VECTOR"):
                 index, metric = _INDEXES.get(field["type"], ("FLAT", "L2"))
                 indexes.add_index(field["name"], index_type=index, metric_type="BM25" if schema.get("functions") else metric)
@@ -51,13 +52,13 @@ class Collection:
         client.create_index(self.name, indexes, sync=False)
         client.load_collection(self.name)
 
-    def write(self, chunk: Chunk, *, upsert: bool = False, most_bytes: int = 1 << 20) -> list[int]:
-        """How many rows went with each call."""
+    def write(self, chunk: Chunk, *, upsert: bool = False, max_bytes: int = 1 << 20) -> list[int]:
+        """Write the rows and return the number of rows in each call."""
         done = check(chunk, self.schema, upsert=upsert)
         assert not done.bad
         sizes = []
         with MilvusHook().client() as client:
-            for batch in batches(done, self.schema, most_bytes=most_bytes):
+            for batch in batches(done, self.schema, max_bytes=max_bytes):
                 call = _ask(
                     "Upsert" if upsert else "Insert",
                     collection_name=self.name,
@@ -70,10 +71,10 @@ class Collection:
         return sizes
 
     def rows(self) -> list[dict[str, Any]]:
-        """What the server has, by key."""
+        """The rows on the server, in the order of their keys."""
         with self._server.plain_client() as client:
-            found = client.query(self.name, filter="id >= -100", output_fields=["*"], consistency_level="Strong")
-            return sorted((dict(each) for each in found), key=lambda row: int(row["id"]))
+            rows = client.query(self.name, filter="id >= -100", output_fields=["*"], consistency_level="Strong")
+            return sorted((dict(row) for row in rows), key=lambda row: int(row["id"]))
 
     def drop(self) -> None:
         with self._server.plain_client() as client:
@@ -83,11 +84,11 @@ class Collection:
 _INDEXES = {"BINARY_VECTOR": ("BIN_FLAT", "HAMMING"), "SPARSE_FLOAT_VECTOR": ("SPARSE_INVERTED_INDEX", "IP")}
 
 
-def _function(said: dict[str, Any]) -> Any:
+def _function(definition: dict[str, Any]) -> Any:
     from pymilvus import Function, FunctionType
 
-    inputs, outputs = said["input_field_names"], said["output_field_names"]
-    return Function(said["name"], FunctionType[said["type"]], input_field_names=inputs, output_field_names=outputs)
+    inputs, outputs = definition["input_field_names"], definition["output_field_names"]
+    return Function(definition["name"], FunctionType[definition["type"]], input_field_names=inputs, output_field_names=outputs)
 
 
 def _ask(name: str, **fields: Any) -> Any:
@@ -99,13 +100,13 @@ def collection(request: pytest.FixtureRequest) -> Iterator[Callable[[dict[str, A
     made: list[Collection] = []
 
     def make(schema: dict[str, Any]) -> Collection:
-        server = next(each for each in ("milvus", "standalone", "lite") if each in request.fixturenames)
+        server = next(name for name in ("milvus", "standalone", "lite") if name in request.fixturenames)
         made.append(Collection(request.getfixturevalue(server), schema))
         return made[-1]
 
     yield make
-    for each in made:
-        each.drop()
+    for collection in made:
+        collection.drop()
 
 
 def array_of(name: str, element: str, **more: Any) -> dict[str, Any]:
@@ -125,7 +126,7 @@ SCALARS = {
         {"name": "text", "type": "VARCHAR", "max_length": 8},
         {"name": "json", "type": "JSON"},
         {"name": "filled", "type": "INT64", "default_value": 9},
-        {"name": "said", "type": "VARCHAR", "max_length": 8, "default_value": "none"},
+        {"name": "word", "type": "VARCHAR", "max_length": 8, "default_value": "none"},
         array_of("bools", "BOOL"),
         array_of("bytes", "INT8"),
         array_of("longs", "INT64"),
@@ -148,7 +149,7 @@ LOWEST = {
     "text": "",
     "json": {},
     "filled": -(2**63),
-    "said": "",
+    "word": "",
     "bools": [],
     "bytes": [],
     "longs": [],
@@ -168,7 +169,7 @@ HIGHEST = {
     "text": "é" * 4,
     "json": {"é": [1, 0.5, None, {"deep": True}], "text": 'a"b'},
     "filled": 2**63 - 1,
-    "said": "words",
+    "word": "words",
     "bools": [True, False],
     "bytes": [-128, 127],
     "longs": [2**62, -1],
@@ -184,14 +185,14 @@ def as_float32(row: dict[str, Any]) -> dict[str, Any]:
 
 def test_scalars_arrays_defaults_and_dynamic_values_come_back_as_they_were_given(milvus: Milvus, collection):
     made = collection(SCALARS)
-    unsaid = {key: value for key, value in HIGHEST.items() if key not in ("filled", "said")} | {"id": 7, "said": None}
+    without_defaults = {key: value for key, value in HIGHEST.items() if key not in ("filled", "word")} | {"id": 7, "word": None}
     rows: list[dict[str, Any]] = [
         {**LOWEST, "more": {"a": [1, 2]}},
         {**HIGHEST, "color": "red", "weight": 0.5},
-        unsaid,
+        without_defaults,
     ]
     assert made.write(chunk_of(rows)) == [3]
-    expected = [rows[0], {**unsaid, "filled": 9, "said": "none"}, rows[1]]
+    expected = [rows[0], {**without_defaults, "filled": 9, "word": "none"}, rows[1]]
     assert [as_float32(row) for row in made.rows()] == [as_float32(row) for row in expected]
 
 
@@ -200,14 +201,14 @@ def test_many_batches_of_a_table_hold_the_whole_of_it(milvus: Milvus, collection
     vectors = numpy.random.default_rng(0).standard_normal((1000, 64))
     texts = [f"é{number}" for number in range(1000)]
     chunk = Chunk(range(1, 1001), {"id": numpy.arange(1000, dtype="int32"), "vector": vectors, "text": texts})
-    assert len(made.write(chunk, most_bytes=50_000)) > 3
-    found = made.rows()
-    assert [row["text"] for row in found] == texts
-    assert numpy.array_equal(numpy.array([row["vector"] for row in found], "float32"), vectors.astype("float32"))
+    assert len(made.write(chunk, max_bytes=50_000)) > 3
+    rows = made.rows()
+    assert [row["text"] for row in rows] == texts
+    assert numpy.array_equal(numpy.array([row["vector"] for row in rows], "float32"), vectors.astype("float32"))
 
 
 def test_of_an_upsert_the_last_row_with_a_key_is_what_the_server_has(milvus: Milvus, collection):
-    """Sent as they are, 2.3.5 keeps the first, counts both, and leaves other rows out of the answer to a query."""
+    """Of two rows with one key, 2.3.5 keeps the first, counts both, and leaves other rows out of the answer to a query."""
     made = collection({"fields": [KEY, VECTOR]})
     made.write(chunk_of([{"id": 1, "vector": GOOD}]))
     values = [(1, 1.0), (2, 2.0), (1, 3.0), (3, 4.0), (1, 5.0)]
@@ -224,11 +225,11 @@ def test_binary_vectors_come_back(standalone: Milvus, collection):
 
 @pytest.mark.standalone
 def test_half_precision_vectors_come_back(standalone: Milvus, collection):
-    """One call only: 2.3.5 ends, all of it, when a second one comes before it has put away the first."""
+    """One call only: the whole server 2.3.5 ends when a second call comes before it has stored the first."""
     made = collection({"fields": [KEY, {"name": "x", "type": "FLOAT16_VECTOR", "dim": 2}]})
     given = [[1.0, -2.5], numpy.array([0.1, 65504], "float32"), numpy.array([3, 4], "float16")]
     made.write(chunk_of([{"id": at, "x": value} for at, value in enumerate(given)]))
-    expected = [numpy.array(each, "float16").tobytes() for each in given]
+    expected = [numpy.array(vector, "float16").tobytes() for vector in given]
     assert [bytes(row["x"][0]) for row in made.rows()] == expected
 
 
@@ -240,10 +241,10 @@ def test_sparse_vectors_come_back(lite: Milvus, collection):
 
 
 def test_nulls_come_back_as_none(lite: Milvus, collection):
-    fields = [{**each, "nullable": True} for each in SCALARS["fields"][2:] if "default_value" not in each]  # type: ignore[index]
+    fields = [{**field, "nullable": True} for field in SCALARS["fields"][2:] if "default_value" not in field]  # type: ignore[index]
     made = collection({"fields": [KEY, VECTOR, *fields]})
-    nothing = {each["name"]: None for each in fields}
-    full = {key: value for key, value in HIGHEST.items() if key not in ("filled", "said")}
+    nothing = {field["name"]: None for field in fields}
+    full = {key: value for key, value in HIGHEST.items() if key not in ("filled", "word")}
     rows: list[dict[str, Any]] = [
         {**full, "id": 0},
         {"id": 1, "vector": GOOD, **nothing},
@@ -251,8 +252,8 @@ def test_nulls_come_back_as_none(lite: Milvus, collection):
         {**full, "id": 3},
     ]
     made.write(chunk_of(rows))
-    found = made.rows()
-    assert [as_float32(row) for row in found] == [as_float32({**nothing, **row}) for row in rows]
+    held = made.rows()
+    assert [as_float32(row) for row in held] == [as_float32({**nothing, **row}) for row in rows]
     made.write(chunk_of([{"id": 4, "vector": GOOD}]))  # A call in which all of a field is null.
     assert as_float32(made.rows()[4]) == as_float32({**nothing, "id": 4, "vector": GOOD})
 
@@ -265,7 +266,7 @@ def test_geometries_and_moments_come_back(lite: Milvus, collection):
     assert row["at"].startswith("2026-03-10T00:00:00")
 
 
-def test_what_the_server_computes_is_left_to_it(lite: Milvus, collection):
+def test_a_computed_field_is_left_to_the_server(lite: Milvus, collection):
     text = {"name": "text", "type": "VARCHAR", "max_length": 100, "params": {"enable_analyzer": True}}
     function = {"name": "bm25", "type": "BM25", "input_field_names": ["text"], "output_field_names": ["words"]}
     fields = [KEY, text, {"name": "words", "type": "SPARSE_FLOAT_VECTOR"}]
@@ -273,21 +274,21 @@ def test_what_the_server_computes_is_left_to_it(lite: Milvus, collection):
     made.write(chunk_of([{"id": 0, "text": "red apples"}, {"id": 1, "text": "green pears"}]))
     with lite.plain_client() as client:
         (hits,) = client.search(made.name, data=["pears"], anns_field="words", limit=1)
-    assert [each["id"] for each in hits] == [1]
+    assert [hit["id"] for hit in hits] == [1]
 
 
-def test_keys_are_of_the_server_where_it_makes_them(milvus: Milvus, collection):
+def test_the_server_generates_keys(milvus: Milvus, collection):
     made = collection({"fields": [{**KEY, "auto_id": True}, VECTOR]})
     made.write(chunk_of([{"vector": GOOD}, {"vector": GOOD}]))
     assert len({row["id"] for row in made.rows()}) == 2
 
 
 def test_a_server_takes_a_nan_that_no_filter_finds_again(milvus: Milvus, collection):
-    """Why it is refused here."""
+    """This is why the check refuses NaN."""
     made = collection({"fields": [KEY, VECTOR, {"name": "x", "type": "DOUBLE"}]})
     row = {"id": 0, "vector": GOOD, "x": math.nan}
-    assert [(each.field, each.number) for each in check(chunk_of([row]), made.schema).bad] == [("x", 1)]
+    assert [(row.field, row.number) for row in check(chunk_of([row]), made.schema).bad] == [("x", 1)]
     with milvus.plain_client() as client:
         client.insert(made.name, [row, {**row, "id": 1, "x": 1.0}])
-        found = client.query(made.name, filter="x < 0 or x >= 0", output_fields=["id"], consistency_level="Strong")
-    assert [each["id"] for each in found] == [1]
+        rows = client.query(made.name, filter="x < 0 or x >= 0", output_fields=["id"], consistency_level="Strong")
+    assert [row["id"] for row in rows] == [1]

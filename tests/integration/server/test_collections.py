@@ -52,7 +52,7 @@ RICH: dict[str, Any] = {
 }
 RICH_ARGUMENTS: dict[str, Any] = {
     "schema": RICH,
-    "indexes": [{**FLAT, "index_type": "HNSW", "metric_type": "cosine", "params": {"M": 16, "efConstruction": 64}}],
+    "indexes": [{**FLAT, "index_type": "HNSW", "metric_type": "cosine", "index_params": {"M": 16, "efConstruction": 64}}],
     "properties": {"collection.ttl.seconds": 86400, "mmap.enabled": True},
     "num_shards": 2,
     "num_partitions": 16,
@@ -141,7 +141,7 @@ class TestCreate:
                     "index_type": "HNSW",
                     "metric_type": "COSINE",
                     "index_name": "vector",
-                    "params": {"M": 16, "efConstruction": 64},
+                    "index_params": {"M": 16, "efConstruction": 64},
                 }
             ],
             "indexes_created": ["vector"],
@@ -187,7 +187,7 @@ class TestCreate:
                 "fields": [SCHEMA["fields"][0], {**SCHEMA["fields"][1], "params": {"mmap_enabled": True}}],
                 "enable_dynamic_field": True,
             },
-            indexes=[{**FLAT, "index_type": "IVF_FLAT", "params": {"nlist": 16}}],
+            indexes=[{**FLAT, "index_type": "IVF_FLAT", "index_params": {"nlist": 16}}],
             properties={"mmap.enabled": True},
             consistency_level="Bounded",
             if_exists="check",

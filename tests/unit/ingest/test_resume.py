@@ -1,4 +1,4 @@
-"""Where a retry begins, for all that the try before it may have left."""
+"""Where a retry begins, depending on the progress that the earlier try saved."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from typing import Any
 import pytest
 
 from airflow_provider_milvus.exceptions import MilvusInDoubtError, MilvusSourceError
-from airflow_provider_milvus.ingest.resume import Noted, with_generated_keys, with_keys
+from airflow_provider_milvus.ingest.resume import Progress, start_with_generated_keys, start_with_keys
 from airflow_provider_milvus.rows.check import check
 from airflow_provider_milvus.rows.chunk import MISSING, Chunk
-from airflow_provider_milvus.rows.resumed import fingerprint, without_first
+from airflow_provider_milvus.rows.source import fingerprint
 from airflow_provider_milvus.schema.model import Schema
 
 pytestmark = pytest.mark.newest
 
-NOW = Noted("docs", 7, "", "these files")
-LAST = replace(NOW, acknowledged=120, written=100, unsure=True, before=1000)
+NOW = Progress("docs", 7, "", "these files")
+LAST = replace(NOW, acknowledged=120, written=100, unsure=True, rows_before=1000)
 
 
 class TestWithKeys:
     def test_a_first_try_begins_at_the_first_row(self):
-        start = with_keys(None, NOW, retry=False)
+        start = start_with_keys(None, NOW, retry=False)
 
-        assert (start.after, start.there, start.upsert, start.why) == (0, 0, False, "")
+        assert (start.after, start.already_there, start.upsert, start.reason) == (0, 0, False, "")
 
-    def test_a_retry_goes_on_after_the_last_row_that_is_sure_and_upserts_the_rest(self):
-        start = with_keys(LAST, NOW, retry=True)
+    def test_a_retry_begins_after_the_last_row_that_is_certainly_written_and_upserts_the_rest(self):
+        start = start_with_keys(LAST, NOW, retry=True)
 
         assert (start.after, start.upsert) == (120, True)
 
@@ -39,56 +39,56 @@ class TestWithKeys:
             (replace(LAST, source=None), replace(NOW, source=None)),
             (LAST, replace(NOW, source="other files")),
             (LAST, replace(NOW, source=None)),
-            # Milvus Lite tells no number: the collection may be another one.
-            (replace(LAST, number=0), replace(NOW, number=0)),
+            # Milvus Lite reports no id: the collection may be another one.
+            (replace(LAST, collection_id=0), replace(NOW, collection_id=0)),
         ],
-        ids=["no note", "no files", "other files", "files no more", "no number"],
+        ids=["no progress", "no files", "other files", "files no more", "no id"],
     )
-    def test_what_is_not_sure_is_all_written_again_as_an_upsert(self, last, now):
-        start = with_keys(last, now, retry=True)
+    def test_rows_in_doubt_are_all_written_again_as_an_upsert(self, last, now):
+        start = start_with_keys(last, now, retry=True)
 
-        assert (start.after, start.there, start.upsert) == (0, 0, True)
+        assert (start.after, start.already_there, start.upsert) == (0, 0, True)
 
-    @pytest.mark.parametrize("change", [{"number": 8}, {"partition_name": "p"}, {"collection": "docs_2"}])
+    @pytest.mark.parametrize("change", [{"collection_id": 8}, {"partition_name": "p"}, {"collection": "docs_2"}])
     def test_another_collection_gets_all_rows(self, change):
-        start = with_keys(LAST, replace(NOW, **change), retry=True)
+        start = start_with_keys(LAST, replace(NOW, **change), retry=True)
 
-        assert (start.after, start.there, start.upsert) == (0, 0, False)
+        assert (start.after, start.already_there, start.upsert) == (0, 0, False)
 
 
 class TestGeneratedKeys:
     def test_a_first_try_begins_at_the_first_row(self):
-        assert with_generated_keys(None, NOW, 1000).there == 0
+        assert start_with_generated_keys(None, NOW, 1000).already_there == 0
 
     @pytest.mark.parametrize("more", [0, 1, 40])
-    def test_what_has_arrived_is_counted(self, more):
-        assert with_generated_keys(LAST, NOW, 1000 + 100 + more).there == 100 + more
+    def test_rows_that_have_arrived_are_counted(self, more):
+        assert start_with_generated_keys(LAST, NOW, 1000 + 100 + more).already_there == 100 + more
 
-    def test_what_is_sure_needs_no_count(self):
-        assert with_generated_keys(replace(LAST, unsure=False), NOW, None).there == 100
+    def test_without_doubt_no_count_is_needed(self):
+        assert start_with_generated_keys(replace(LAST, unsure=False), NOW, None).already_there == 100
 
     def test_another_collection_gets_all_rows(self):
-        assert with_generated_keys(LAST, replace(NOW, number=8), 0).there == 0
+        assert start_with_generated_keys(LAST, replace(NOW, collection_id=8), 0).already_there == 0
 
     @pytest.mark.parametrize(
-        ("last", "now", "counted", "reason"),
+        ("last", "now", "rows_now", "reason"),
         [
             (LAST, NOW, None, "cannot be counted"),
-            (replace(LAST, before=None), NOW, 1100, "cannot be counted"),
+            (replace(LAST, rows_before=None), NOW, 1100, "cannot be counted"),
             (LAST, NOW, 1099, "somebody else has deleted some"),
-            (LAST, replace(NOW, source="other files"), 1100, "the source has changed"),
-            (replace(LAST, unsure=False), replace(NOW, source="other files"), 1100, "the source has changed"),
+            (LAST, replace(NOW, source="other files"), 1100, "The source has changed"),
+            (replace(LAST, unsure=False), replace(NOW, source="other files"), 1100, "The source has changed"),
         ],
     )
-    def test_what_cannot_be_told_is_not_guessed(self, last, now, counted, reason):
+    def test_a_doubt_that_counting_does_not_remove_is_an_error(self, last, now, rows_now, reason):
         with pytest.raises(MilvusInDoubtError, match=reason):
-            with_generated_keys(last, now, counted)
+            start_with_generated_keys(last, now, rows_now)
 
 
-def test_a_note_comes_back_as_it_was_and_anything_else_is_none():
-    assert Noted.of(LAST.as_dict()) == LAST
-    assert Noted.of({}) is None
-    assert Noted.of({**LAST.as_dict(), "more": 1}) is None
+def test_progress_is_read_back_from_its_dict_and_from_no_other():
+    assert Progress.of(LAST.as_dict()) == LAST
+    assert Progress.of({}) is None
+    assert Progress.of({**LAST.as_dict(), "more": 1}) is None
 
 
 class TestFingerprint:
@@ -110,8 +110,8 @@ class TestFingerprint:
 
     def test_sees_another_order(self, tmp_path: Path):
         paths = [str(tmp_path / name) for name in ("a.jsonl", "b.jsonl")]
-        for each in paths:
-            Path(each).write_text("")
+        for path in paths:
+            Path(path).write_text("")
 
         assert fingerprint(paths) != fingerprint(paths[::-1])
 
@@ -124,7 +124,7 @@ class TestFingerprint:
             fingerprint(str(tmp_path / "nowhere.jsonl"))
 
 
-def test_rows_that_are_there_are_left_out_of_every_column():
+def test_the_first_rows_are_left_out_of_every_column():
     schema = Schema.of(
         {
             "fields": [
@@ -138,10 +138,10 @@ def test_rows_that_are_there_are_left_out_of_every_column():
     columns = {"id": [5, 6, 7], "text": ["a", None, "c"], "v": [[1.0], [2.0], [3.0]], "more": [MISSING, 1, 2]}
     checked = check(Chunk(range(11, 14), columns), schema)
 
-    left = without_first(checked, 2)
+    left = checked.without_first(2)
 
-    assert list(left.numbers) == [13]
+    assert list(left.row_numbers) == [13]
     assert [list(left.columns["id"].values), list(left.columns["text"].values)] == [[7], ["c"]]
     assert left.columns["text"].valid.tolist() == [True]
-    assert without_first(checked, 0) is checked
-    assert len(without_first(checked, 3)) == 0
+    assert checked.without_first(0) is checked
+    assert len(checked.without_first(3)) == 0

@@ -24,7 +24,7 @@ SCHEMA: dict[str, Any] = {
         {"name": "vector", "type": "FLOAT_VECTOR", "dim": 8},
     ],
 }
-INDEXES = [{"field_name": "vector", "index_type": "HNSW", "metric_type": "COSINE", "params": {"M": 16}}]
+INDEXES = [{"field_name": "vector", "index_type": "HNSW", "metric_type": "COSINE", "index_params": {"M": 16}}]
 YAML = """
 description: from a dict
 fields:
@@ -42,12 +42,12 @@ def create(**arguments: Any) -> MilvusCreateCollectionOperator:
 class TestADefinition:
     @pytest.mark.parametrize("schema", [SCHEMA, json.dumps(SCHEMA), YAML], ids=["dict", "JSON", "YAML"])
     def test_is_the_same_however_it_is_written(self, schema):
-        assert create(schema=schema)._wanted() == create()._wanted()
+        assert create(schema=schema)._requested() == create()._requested()
 
     @pytest.mark.parametrize("indexes", [INDEXES, json.dumps(INDEXES)], ids=["list", "JSON"])
     def test_has_its_indexes_however_they_are_written(self, indexes):
-        (made,) = create(indexes=indexes)._wanted().indexes
-        assert (made.index_type, made.params) == ("HNSW", {"M": 16})
+        (made,) = create(indexes=indexes)._requested().indexes
+        assert (made.index_type, made.index_params) == ("HNSW", {"M": 16})
 
     @pytest.mark.parametrize(("name", "text"), [("docs.yaml", YAML), ("docs.json", json.dumps(SCHEMA))])
     def test_may_be_a_file_beside_the_dag_with_templates_in_it(self, tmp_path: Path, name: str, text: str):
@@ -56,29 +56,29 @@ class TestADefinition:
             task = create(schema=name)
         task.resolve_template_files()
         task.render_template_fields({"params": {"tenant": "acme"}})
-        assert task._wanted().schema.description == "of acme"
-        assert [each.name for each in task._wanted().schema.fields] == ["id", "vector"]
+        assert task._requested().schema.description == "of acme"
+        assert [each.name for each in task._requested().schema.fields] == ["id", "vector"]
 
     def test_is_rendered_to_its_depths(self):
         fields = [SCHEMA["fields"][0], {**SCHEMA["fields"][1], "dim": "{{ params.dim }}"}]
         task = create(schema={"fields": fields}, num_shards="{{ params.shards }}", properties={"owner": "{{ params.owner }}"})
         task.render_template_fields({"params": {"dim": 384, "shards": 4, "owner": "search"}})
-        wanted = task._wanted()
+        wanted = task._requested()
         assert (wanted.schema.fields[1].dim, wanted.num_shards, wanted.properties) == (384, 4, {"owner": "search"})
 
     def test_takes_another_description(self):
-        assert create(description="of tonight")._wanted().schema.description == "of tonight"
-        assert create()._wanted().schema.description == "from a dict"
+        assert create(description="of tonight")._requested().schema.description == "of tonight"
+        assert create()._requested().schema.description == "from a dict"
 
     @pytest.mark.parametrize(
         ("arguments", "said"),
         [
             ({"schema": "{fields: ["}, "schema is neither JSON nor YAML"),
-            ({"schema": "docs"}, "schema must be a dict, not str"),
-            ({"schema": "docs", "description": "of tonight"}, "schema must be a dict, not str"),
-            ({"schema": "fields"}, "schema must be a dict, not str"),
+            ({"schema": "docs"}, "schema must be a dict, or JSON or YAML text of one"),
+            ({"schema": "docs", "description": "of tonight"}, "schema must be a dict, or JSON or YAML text of one"),
+            ({"schema": "fields"}, "schema must be a dict, or JSON or YAML text of one"),
             ({"indexes": "vector"}, "indexes must be a list of dicts, not str"),
-            ({"properties": "[1]"}, "properties must be a dict, not list"),
+            ({"properties": "[1]"}, "properties must be a dict, or JSON or YAML text of one"),
             ({"schema": {**SCHEMA, "dims": 8}}, "schema has no 'dims'"),
         ],
     )

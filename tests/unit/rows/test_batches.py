@@ -1,4 +1,4 @@
-"""Checked rows as the protocol's messages: equal to what pymilvus sends for the same rows, and cut to size."""
+"""Batches hold what pymilvus sends for the same rows, and no more bytes than allowed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from airflow_provider_milvus.client.lazy_pymilvus import import_pymilvus
 from airflow_provider_milvus.rows.batches import batches
 from airflow_provider_milvus.rows.check import check
 from airflow_provider_milvus.rows.chunk import Batch, Chunk
-from airflow_provider_milvus.schema.model import TYPES, Schema
+from airflow_provider_milvus.schema.model import Schema
+from airflow_provider_milvus.schema.types import DATA_TYPES
 from tests.bad_rows import GOOD, KEY, VECTOR, chunk_of
 
 import_pymilvus()
@@ -51,7 +52,10 @@ EACH_TYPE: dict[str, tuple[dict[str, Any], list[Any]]] = {
     "BINARY_VECTOR": ({"type": "BINARY_VECTOR", "dim": 16}, [b"\x01\xff", b"\x00\x00", [1, 2]]),
     "FLOAT16_VECTOR": ({"type": "FLOAT16_VECTOR", "dim": 4}, [numpy.array(GOOD, "float16")] * 2 + [b"\x00\x3c" * 4]),
     "BFLOAT16_VECTOR": ({"type": "BFLOAT16_VECTOR", "dim": 4}, [(BFLOAT16 >> 16).astype("uint16").tobytes()] * 3),
-    "INT8_VECTOR": ({"type": "INT8_VECTOR", "dim": 2}, [numpy.array(each, "int8") for each in ([-128, 127], [0, 1], [2, 3])]),
+    "INT8_VECTOR": (
+        {"type": "INT8_VECTOR", "dim": 2},
+        [numpy.array(vector, "int8") for vector in ([-128, 127], [0, 1], [2, 3])],
+    ),
     "SPARSE_FLOAT_VECTOR": ({"type": "SPARSE_FLOAT_VECTOR"}, [{7: 1.0, 1: 0.5}, [(2**32 - 2, 0.25)], {0: 1.0}]),
 }
 
@@ -69,22 +73,24 @@ def rows_with(schema: dict[str, Any], values: list[Any]) -> list[dict[str, Any]]
 def ours(rows: list[dict[str, Any]], schema: dict[str, Any], *, upsert: bool = False) -> list[Batch]:
     done = check(chunk_of(rows), Schema.of(schema), upsert=upsert)
     assert not done.bad
-    return list(batches(done, Schema.of(schema), most_bytes=PLENTY))
+    return list(batches(done, Schema.of(schema), max_bytes=PLENTY))
 
 
 def pymilvus_fields(schema: dict[str, Any]) -> list[dict[str, Any]]:
-    """The fields as pymilvus knows them after describing a collection."""
+    """The fields as pymilvus has them after it has described a collection."""
     described = []
     for field in schema["fields"]:
         params = {key: field[key] for key in ("dim", "max_length", "max_capacity") if key in field}
         flags = {key: field.get(key, False) for key in ("is_primary", "auto_id", "nullable")}
-        element = {"element_type": TYPES[field["element_type"]]} if "element_type" in field else {}
-        described.append({"name": field["name"], "type": TYPES[field["type"]], "params": params, **flags, **element})
+        element = {"element_type": DATA_TYPES[field["element_type"]].number} if "element_type" in field else {}
+        described.append(
+            {"name": field["name"], "type": DATA_TYPES[field["type"]].number, "params": params, **flags, **element}
+        )
     return described
 
 
 def theirs(rows: list[dict[str, Any]], schema: dict[str, Any], *, upsert: bool = False) -> Any:
-    if int(version("pymilvus").partition(".")[0]) < 3 and any(each["type"] == "TEXT" for each in schema["fields"]):
+    if int(version("pymilvus").partition(".")[0]) < 3 and any(field["type"] == "TEXT" for field in schema["fields"]):
         pytest.skip("pymilvus 2 does not send it")
     make = Prepare.row_upsert_param if upsert else Prepare.row_insert_param
     dynamic = schema.get("enable_dynamic_field", False)
@@ -115,12 +121,12 @@ def test_nulls_of_each_type_are_sent_as_pymilvus_sends_them(name, pattern):
     sent = batch.fields_data[1]
     assert list(sent.valid_data) == [at is not None for at in pattern]
     assert sent.WhichOneof("field") == ("vectors" if name.endswith("VECTOR") else "scalars")
-    if not (name == "SPARSE_FLOAT_VECTOR" and pattern == (None, None)):  # Of this, no two of its versions make the same.
+    if not (name == "SPARSE_FLOAT_VECTOR" and pattern == (None, None)):  # The versions of pymilvus differ here.
         assert request_of(batch).SerializeToString() == theirs(rows, schema).SerializeToString()
 
 
-def test_every_type_of_the_schema_is_tried():
-    assert {each["type"] for each, _ in EACH_TYPE.values()} == set(TYPES)
+def test_every_data_type_is_tested():
+    assert {field["type"] for field, _ in EACH_TYPE.values()} == set(DATA_TYPES)
 
 
 def test_dynamic_values_are_sent_as_pymilvus_sends_them():
@@ -144,15 +150,15 @@ def test_an_upsert_is_sent_as_pymilvus_sends_it(auto_id):
     assert batch.keys == [7, 8]
 
 
-def test_keys_are_plain_and_none_where_the_server_makes_them():
+def test_keys_are_plain_and_none_where_the_server_generates_them():
     text_key = {"name": "id", "type": "VARCHAR", "max_length": 9, "is_primary": True}
     (batch,) = ours([{"id": "a", "vector": GOOD}], {"fields": [text_key, VECTOR]})
     assert batch.keys == ["a"]
     (batch,) = ours([{"vector": GOOD}], {"fields": [{**KEY, "auto_id": True}, VECTOR]})
     assert batch.keys is None
-    assert [each.field_name for each in batch.fields_data] == ["vector"]
+    assert [message.field_name for message in batch.fields_data] == ["vector"]
     numbers = check(Chunk([1], {"id": numpy.array([5]), "vector": [GOOD]}), Schema.of({"fields": [KEY, VECTOR]}))
-    (batch,) = batches(numbers, Schema.of({"fields": [KEY, VECTOR]}), most_bytes=PLENTY)
+    (batch,) = batches(numbers, Schema.of({"fields": [KEY, VECTOR]}), max_bytes=PLENTY)
     assert batch.keys is not None
     assert type(batch.keys[0]) is int
 
@@ -164,31 +170,31 @@ EVERYTHING = {
 
 
 def everything(row: int, present: int) -> dict[str, Any]:
-    """A row of all types; which of them are null depends on ``present``."""
-    values = (each[row % 3] for _, each in EACH_TYPE.values())
+    """A row of all types. The bits of ``present`` decide which of them have a value."""
+    values = (values_of_type[row % 3] for _, values_of_type in EACH_TYPE.values())
     return {"id": row, "more": row, **{f"f{at}": value if present >> at & 1 else None for at, value in enumerate(values)}}
 
 
 @given(st.lists(st.integers(0, 2 ** len(EACH_TYPE) - 1), min_size=1, max_size=12), st.integers(500, 9000))
-def test_batches_hold_all_rows_in_order_and_are_never_larger_than_said(nulls, most_bytes):
+def test_batches_hold_all_rows_in_order_and_are_never_larger_than_allowed(nulls, max_bytes):
     rows = [everything(at, present) for at, present in enumerate(nulls)]
     done = check(chunk_of(rows, first=101), Schema.of(EVERYTHING))
     assert not done.bad
-    made = list(batches(done, Schema.of(EVERYTHING), most_bytes=most_bytes))
-    assert [number for each in made for number in each.numbers] == list(range(101, 101 + len(rows)))
-    assert [key for each in made for key in each.keys or ()] == list(range(len(rows)))
-    for each in made:
-        assert request_of(each).ByteSize() <= each.size + 20  # The request's own name and number of rows.
-        assert each.size <= most_bytes or len(each) == 1
-    (whole,) = batches(done, Schema.of(EVERYTHING), most_bytes=PLENTY)
+    made = list(batches(done, Schema.of(EVERYTHING), max_bytes=max_bytes))
+    assert [number for batch in made for number in batch.row_numbers] == list(range(101, 101 + len(rows)))
+    assert [key for batch in made for key in batch.keys or ()] == list(range(len(rows)))
+    for batch in made:
+        assert request_of(batch).ByteSize() <= batch.size + 20  # The request's own name and number of rows.
+        assert batch.size <= max_bytes or len(batch) == 1
+    (whole,) = batches(done, Schema.of(EVERYTHING), max_bytes=PLENTY)
     assert joined(made) == joined([whole])
 
 
 def joined(made: list[Batch]) -> list[Any]:
-    """Each field's values of all batches, and which rows have one."""
+    """The values of each field in all batches, and which rows have one."""
     fields = []
-    for messages in zip(*(each.fields_data for each in made), strict=True):
-        valid = [there for message in messages for there in message.valid_data]
+    for messages in zip(*(batch.fields_data for batch in made), strict=True):
+        valid = [has_value for message in messages for has_value in message.valid_data]
         fields.append((messages[0].field_name, valid, [value for message in messages for value in values_of(message)]))
     return fields
 
@@ -197,7 +203,7 @@ def values_of(message: Any) -> list[Any]:
     if message.WhichOneof("field") == "scalars":
         kind = message.scalars.WhichOneof("data")
         values = list(getattr(message.scalars, kind).data)
-        return [each.SerializeToString() for each in values] if kind == "array_data" else values
+        return [value.SerializeToString() for value in values] if kind == "array_data" else values
     kind = message.vectors.WhichOneof("data")
     if kind == "sparse_float_vector":
         return list(message.vectors.sparse_float_vector.contents)
@@ -223,7 +229,7 @@ def test_a_text_takes_as_many_bytes_as_it_has_in_utf_8(text):
 
 @pytest.mark.parametrize("name", EACH_TYPE)
 def test_what_a_value_of_each_type_adds_to_a_call_is_known(name):
-    """By how much a message of 200 is longer than one of 100; its lengths themselves grow by some bytes."""
+    """A message of 200 values is longer than one of 100 by 100 values, and by a few bytes for the lengths."""
     field, values = EACH_TYPE[name]
     schema = schema_with(field)
     for value in values:
@@ -236,45 +242,45 @@ def test_what_a_value_of_each_type_adds_to_a_call_is_known(name):
 def test_many_nulls_have_their_size_too():
     schema = {"fields": [KEY, VECTOR, *({"name": f"x{at}", "type": "INT64", "nullable": True} for at in range(10))]}
     made = ours([{"id": at, "vector": GOOD} for at in range(2000)], schema)
-    assert [request_of(each).ByteSize() <= each.size for each in made] == [True]
+    assert [request_of(batch).ByteSize() <= batch.size for batch in made] == [True]
 
 
 def test_as_many_rows_as_fit_go_into_a_batch():
     schema = schema_with({"type": "VARCHAR", "max_length": 1000})
     rows = rows_with(schema, ["x" * 1000] * 100)
     done = check(chunk_of(rows), Schema.of(schema))
-    made = list(batches(done, Schema.of(schema), most_bytes=10_500))
-    assert [len(each) for each in made] == [10] * 10
-    assert all(9_000 < request_of(each).ByteSize() <= 10_500 for each in made)
+    made = list(batches(done, Schema.of(schema), max_bytes=10_500))
+    assert [len(batch) for batch in made] == [10] * 10
+    assert all(9_000 < request_of(batch).ByteSize() <= 10_500 for batch in made)
 
 
 def test_no_rows_make_no_batch():
     schema = Schema.of({"fields": [KEY, VECTOR]})
-    assert list(batches(check(Chunk([], {}), schema), schema, most_bytes=100)) == []
+    assert list(batches(check(Chunk([], {}), schema), schema, max_bytes=100)) == []
 
 
-def test_a_row_that_is_too_large_alone_is_not_lost_unless_it_was_refused():
+def test_a_row_that_is_too_large_for_a_call_is_a_batch_of_its_own_unless_the_check_has_the_limit():
     schema = schema_with({"type": "VARCHAR", "max_length": 60000})
     rows = rows_with(schema, ["x", "x" * 50000, "x"])
     done = check(chunk_of(rows), Schema.of(schema))
-    assert [list(each.numbers) for each in batches(done, Schema.of(schema), most_bytes=20000)] == [[1], [2], [3]]
-    done = check(chunk_of(rows), Schema.of(schema), most_bytes=20000)
-    assert [list(each.numbers) for each in batches(done, Schema.of(schema), most_bytes=20000)] == [[1, 3]]
+    assert [list(batch.row_numbers) for batch in batches(done, Schema.of(schema), max_bytes=20000)] == [[1], [2], [3]]
+    done = check(chunk_of(rows), Schema.of(schema), max_bytes=20000)
+    assert [list(batch.row_numbers) for batch in batches(done, Schema.of(schema), max_bytes=20000)] == [[1, 3]]
 
 
-def test_a_row_that_is_not_refused_fits_into_a_batch():
+def test_a_row_that_the_check_accepts_fits_into_a_batch():
     schema = schema_with({"type": "VARCHAR", "max_length": 60000})
     rows = rows_with(schema, ["x" * 1000])
     (alone,) = ours(rows, schema)
-    assert [len(check(chunk_of(rows), Schema.of(schema), most_bytes=alone.size - less)) for less in (0, 1)] == [1, 0]
+    assert [len(check(chunk_of(rows), Schema.of(schema), max_bytes=alone.size - less)) for less in (0, 1)] == [1, 0]
 
 
 def test_the_numbers_of_a_long_array_arrive_bit_by_bit():
-    """They are copied into the message as one piece: longer than one byte of length tells."""
+    """They are copied into the message as one piece, whose length takes more than one byte."""
     vectors = numpy.random.default_rng(0).standard_normal((300, 40), dtype="float32")
     schema = Schema.of({"fields": [KEY, {**VECTOR, "dim": 40}]})
     (batch,) = batches(
-        check(Chunk(range(1, 301), {"id": numpy.arange(300), "vector": vectors}), schema), schema, most_bytes=PLENTY
+        check(Chunk(range(1, 301), {"id": numpy.arange(300), "vector": vectors}), schema), schema, max_bytes=PLENTY
     )
     sent = schema_pb2.FieldData.FromString(batch.fields_data[1].SerializeToString())
     assert numpy.array(sent.vectors.float_vector.data, "float32").tobytes() == vectors.tobytes()

@@ -1,4 +1,4 @@
-"""Files of rows: Parquet, JSON Lines and CSV, wherever they are, and what is said of those that cannot be read."""
+"""Files of rows: Parquet, JSON Lines and CSV, on any storage, and the errors for files that cannot be read."""
 
 from __future__ import annotations
 
@@ -46,20 +46,20 @@ def read(source: Any, batch_rows: int = 100) -> list[Chunk]:
 
 
 def rows(source: Any, batch_rows: int = 100) -> list[dict[str, Any]]:
-    return [each.row(at) for each in read(source, batch_rows) for at in range(len(each))]
+    return [chunk.row(at) for chunk in read(source, batch_rows) for at in range(len(chunk))]
 
 
 def bad(source: Any) -> list[tuple[int, str | None, str]]:
-    return [(each.number, each.field, each.reason) for chunk in read(source) for each in chunk.bad]
+    return [(row.number, row.field, row.reason) for chunk in read(source) for row in chunk.bad]
 
 
 def ids(source: Any) -> list[int]:
-    return [each["id"] for each in rows(source)]
+    return [row["id"] for row in rows(source)]
 
 
 @pytest.fixture
 def file(tmp_path):
-    """Write a file of that name and content, text or bytes."""
+    """Write a file with this name and content, text or bytes."""
 
     def write(name: str, content: str | bytes) -> str:
         path = tmp_path / name
@@ -72,7 +72,7 @@ def file(tmp_path):
 
 @pytest.fixture
 def memory():
-    """A file system that is no local one, empty at first."""
+    """An empty file system that is not local."""
     fs = fsspec.filesystem("memory")
     fs.store.clear()
     yield fs
@@ -100,10 +100,10 @@ ONE_OF_EACH = {
 @pytest.mark.newest
 @pytest.mark.parametrize("packed", [False, True], ids=["plain", "gz"])
 @pytest.mark.parametrize("name", ONE_OF_EACH)
-def test_a_file_is_read_by_the_end_of_its_name(file, name, packed):
+def test_the_end_of_a_name_says_how_a_file_is_read(file, name, packed):
     content = ONE_OF_EACH[name]
     path = file(f"{name.upper()}.gz" if packed else name, gzip.compress(content) if packed else content)
-    assert [(list(each.numbers), list(each.columns["id"])) for each in read(path, batch_rows=2)] == [
+    assert [(list(chunk.row_numbers), list(chunk.columns["id"])) for chunk in read(path, batch_rows=2)] == [
         ([1, 2], [1, 2]),
         ([3], [3]),
     ]
@@ -129,8 +129,8 @@ def test_a_url_is_read_through_fsspec(memory, name):
     assert ids(f"memory://bucket/{name}*") == [1, 2, 3] * 2
 
 
-def test_a_url_names_the_airflow_connection_it_is_read_with(monkeypatch):
-    """Airflow keeps a file system for each scheme and connection; this one is put in the place of a real S3."""
+def test_a_url_may_name_an_airflow_connection(monkeypatch):
+    """Airflow keeps a file system for each scheme and connection; this one stands in for a real S3."""
     store = importlib.import_module("airflow.sdk.io.store" if find_spec("airflow.sdk") else "airflow.io.store")
 
     class Bucket(MemoryFileSystem):
@@ -149,14 +149,14 @@ def test_a_url_names_the_airflow_connection_it_is_read_with(monkeypatch):
         store._STORE_CACHE.pop("s3-my_s3")
 
 
-def test_a_storage_that_is_not_installed_is_a_matter_of_configuration():
+def test_a_storage_that_is_not_installed_is_a_configuration_error():
     with pytest.raises(MilvusConfigurationError, match=r"^s3://bucket/a.csv cannot be reached: .*s3fs") as caught:
         read("s3://bucket/a.csv")
     assert "secret" not in str(caught.value)
 
 
 @pytest.mark.newest
-def test_a_directory_is_read_in_the_order_of_its_names_without_what_writers_leave_there(file, tmp_path):
+def test_a_directory_is_read_in_the_order_of_names_without_the_files_that_writers_add(file, tmp_path):
     file("b.csv", "id\n3\n")
     file("a.jsonl", '{"id": 1}\n{"id": 2}\n')
     file("_SUCCESS", "")
@@ -164,7 +164,7 @@ def test_a_directory_is_read_in_the_order_of_its_names_without_what_writers_leav
     file(".a.csv.crc", "id\n9\n")
     file("README.md", "what this is")
     chunks = read(tmp_path)
-    assert [(list(each.numbers), each.columns["id"]) for each in chunks] == [([1, 2, 3], [1, 2, 3])]
+    assert [(list(chunk.row_numbers), chunk.columns["id"]) for chunk in chunks] == [([1, 2, 3], [1, 2, 3])]
 
 
 @pytest.mark.newest
@@ -203,7 +203,7 @@ def test_a_function_may_return_paths(file):
 
 
 @pytest.mark.newest
-def test_all_paths_are_looked_for_before_the_first_row(file, tmp_path):
+def test_all_paths_are_looked_up_before_the_first_row(file, tmp_path):
     with pytest.raises(MilvusSourceError, match=f"there is no {tmp_path}/b.csv"):
         next(read_rows([file("a.csv", "id\n1\n"), tmp_path / "b.csv"], SCHEMA, batch_rows=1))
 
@@ -237,7 +237,7 @@ def test_directories_in_a_directory_are_not_left_out_silently(file, tmp_path):
 
 @pytest.mark.newest
 @pytest.mark.parametrize(
-    ("name", "content", "said"),
+    ("name", "content", "message"),
     [
         ("a.parquet", b"PAR1 this is none", "ArrowInvalid"),
         ("a.parquet", b"", "ArrowInvalid"),
@@ -247,14 +247,14 @@ def test_directories_in_a_directory_are_not_left_out_silently(file, tmp_path):
         ("a.csv", "id\n1\n".encode("utf-16"), "UTF-16"),
     ],
 )
-def test_a_damaged_file_is_named_with_what_is_wrong(file, name, content, said):
+def test_a_damaged_file_is_named_with_the_cause(file, name, content, message):
     path = file(name, content)
-    with pytest.raises(MilvusSourceError, match=f"{path} cannot be read: .*{said}"):
+    with pytest.raises(MilvusSourceError, match=f"{path} cannot be read: .*{message}"):
         read(path)
 
 
 @pytest.mark.newest
-def test_a_file_that_breaks_off_tells_how_far_it_was_read(file):
+def test_the_error_for_a_file_that_breaks_off_has_the_last_row_number(file):
     packed = gzip.compress(json.dumps({"id": 1}).encode() + b"\n" + b"{}\n" * 5)
     reading = read_rows([file("a.csv", "id\n1\n2\n"), file("b.jsonl.gz", packed[:-8])], SCHEMA, batch_rows=100)
     with pytest.raises(MilvusSourceError, match=r"b.jsonl.gz cannot be read: EOFError") as caught:
@@ -291,25 +291,25 @@ def test_no_error_shows_the_credentials_of_a_url():
 
 
 @pytest.mark.newest
-def test_a_line_that_is_no_object_is_refused_with_its_row_and_its_line(file):
+def test_a_line_that_is_no_object_is_a_bad_row_with_its_line_number(file):
     lines = [b'{"id": 1}', b"", b"not json", b"  ", b"[1, 2]", b'"text"', b'{"id": 4', b'{"text": "\xff"}', b"", b'{"id": 6}']
     path = file("docs.jsonl", b"\n".join(lines))
     (chunk,) = read(path)
-    assert (list(chunk.numbers), chunk.columns) == ([1, 7], {"id": [1, 6]})
-    reasons = [(each.number, each.reason.partition(":")[0]) for each in chunk.bad]
+    assert (list(chunk.row_numbers), chunk.columns) == ([1, 7], {"id": [1, 6]})
+    reasons = [(row.number, row.reason.partition(":")[0]) for row in chunk.bad]
     assert reasons == [
-        (2, "line 3 of docs.jsonl is no JSON"),
-        (3, "line 5 of docs.jsonl is no JSON object"),
-        (4, "line 6 of docs.jsonl is no JSON object"),
-        (5, "line 7 of docs.jsonl is no JSON"),
+        (2, "line 3 of docs.jsonl is not JSON"),
+        (3, "line 5 of docs.jsonl is not a JSON object"),
+        (4, "line 6 of docs.jsonl is not a JSON object"),
+        (5, "line 7 of docs.jsonl is not JSON"),
         (6, "line 8 of docs.jsonl is not UTF-8 (at byte 10)"),
     ]
-    assert [each.row for each in chunk.bad][:2] == ["not json", "[1, 2]"]
+    assert [row.row for row in chunk.bad][:2] == ["not json", "[1, 2]"]
     assert chunk.bad[4].row == '{"text": "\\xff"}'
 
 
 @pytest.mark.newest
-def test_what_only_looks_like_a_line_end_is_none(file):
+def test_a_unicode_line_separator_does_not_end_a_line(file):
     path = file("docs.jsonl", '\ufeff{"id": 1, "text": "a\u2028b\u0085c"}\n')
     assert rows(path) == [{"id": 1, "text": "a\u2028b\u0085c"}]
 
@@ -323,7 +323,7 @@ def test_nan_is_read_so_that_the_check_can_name_it(file):
 
 @pytest.mark.newest
 def test_json_that_is_nested_without_end_is_a_bad_row(file):
-    assert [each[:2] for each in bad(file("docs.jsonl", "[" * 100_000 + "\n"))] == [(1, None)]
+    assert [problem[:2] for problem in bad(file("docs.jsonl", "[" * 100_000 + "\n"))] == [(1, None)]
 
 
 @pytest.mark.newest
@@ -337,7 +337,7 @@ def test_one_json_document_is_not_taken_for_lines(file, content):
 def test_a_list_among_the_lines_of_a_json_file_is_a_bad_row(file):
     path = file("docs.json", '{"id": 1}\n[2]\n{"id": 3}\n')
     assert ids(path) == [1, 3]
-    assert bad(path) == [(2, None, "line 2 of docs.json is no JSON object")]
+    assert bad(path) == [(2, None, "line 2 of docs.json is not a JSON object")]
 
 
 # CSV
@@ -396,20 +396,20 @@ def test_an_empty_value_is_missing_but_an_empty_text_is_a_text(file):
         ("flag", "yes", None),
     ],
 )
-def test_a_csv_value_is_read_or_refused_with_its_field(file, field, text, value):
+def test_a_csv_value_is_read_or_makes_a_bad_row_with_its_field(file, field, text, value):
     path = file("docs.csv", f'text,{field}\nx,"{text}"\n')
     (chunk,) = read(path)
     if value is not None:
         assert chunk.row(0) == {"text": "x", field: value}
         assert type(chunk.row(0)[field]) is type(value)
         return
-    (refused,) = chunk.bad
-    assert (refused.number, refused.field, refused.row) == (1, field, {"text": "x", field: text})
-    assert refused.reason.startswith("line 2 of docs.csv: ")
+    (bad_row,) = chunk.bad
+    assert (bad_row.number, bad_row.field, bad_row.row) == (1, field, {"text": "x", field: text})
+    assert bad_row.reason.startswith("line 2 of docs.csv: ")
 
 
 @pytest.mark.newest
-def test_csv_lines_that_cannot_be_read_are_refused_with_row_and_line(file):
+def test_csv_lines_that_cannot_be_read_are_bad_rows_with_their_line_numbers(file):
     lines = [
         b"id,text",
         b"1,a",
@@ -426,17 +426,17 @@ def test_csv_lines_that_cannot_be_read_are_refused_with_row_and_line(file):
     ]
     path = file("docs.csv", b"\n".join(lines))
     (chunk,) = read(path)
-    assert (list(chunk.numbers), chunk.columns["id"]) == ([1, 4, 8], [1, 4, 8])
+    assert (list(chunk.row_numbers), chunk.columns["id"]) == ([1, 4, 8], [1, 4, 8])
     assert chunk.columns["text"] == ["a", "d\nd", "ä"]
     assert bad(path) == [
         (2, None, "line 4 of docs.csv has 1 values; the header has 2 names"),
         (3, None, "line 5 of docs.csv has 3 values; the header has 2 names"),
-        (5, None, "line 8 of docs.csv is no CSV: ',' expected after '\"'"),
+        (5, None, "line 8 of docs.csv is not CSV: ',' expected after '\"'"),
         (6, None, "line 9 of docs.csv is not UTF-8"),
         (7, "id", "line 10 of docs.csv: 'seven' is not an integer"),
-        (9, None, "lines 12 to 13 of docs.csv is no CSV: unexpected end of data"),
+        (9, None, "lines 12 to 13 of docs.csv is not CSV: unexpected end of data"),
     ]
-    assert [each.row for each in chunk.bad if each.number in (3, 9)] == ["3,c,more", '9,"never closed\n10,j']
+    assert [row.row for row in chunk.bad if row.number in (3, 9)] == ["3,c,more", '9,"never closed\n10,j']
 
 
 @pytest.mark.newest
@@ -449,10 +449,11 @@ def test_a_long_value_is_read(file):
 
 @pytest.mark.newest
 @pytest.mark.parametrize(
-    ("header", "said"), [("id,,text", "column 2 of docs.csv has no name"), ("id,text,id", "header of docs.csv has 'id' twice")]
+    ("header", "message"),
+    [("id,,text", "column 2 of docs.csv has no name"), ("id,text,id", "header of docs.csv has 'id' twice")],
 )
-def test_a_header_without_sense_is_refused(file, header, said):
-    with pytest.raises(MilvusInvalidArgumentError, match=said):
+def test_a_header_with_a_missing_or_repeated_name_is_refused(file, header, message):
+    with pytest.raises(MilvusInvalidArgumentError, match=message):
         read(file("docs.csv", f"{header}\n1,2,3\n"))
 
 

@@ -74,7 +74,7 @@ ROWS = st.lists(ROW, min_size=1, max_size=7)
 
 
 def plain(name: str, value: Any) -> Any:
-    """A value without what a source has no other way of saying."""
+    """A value without the differences that the form of a source makes."""
     if isinstance(value, np.ndarray | np.generic):
         value = value.tolist()
     if name == "meta" and isinstance(value, str):
@@ -85,19 +85,20 @@ def plain(name: str, value: Any) -> Any:
 
 
 def read(source: Any, batch_rows: int) -> list[dict[str, Any]]:
-    found = []
+    rows = []
     for chunk in read_rows(source, SCHEMA, batch_rows=batch_rows):
         assert not chunk.bad
         assert 0 < len(chunk) <= batch_rows
-        assert list(chunk.numbers) == list(range(len(found) + 1, len(found) + len(chunk) + 1))
-        rows = [dict.fromkeys(ROW_NAMES) | chunk.row(at) for at in range(len(chunk))]
-        found += [{name: plain(name, value) for name, value in row.items()} for row in rows]
-    return found
+        assert list(chunk.row_numbers) == list(range(len(rows) + 1, len(rows) + len(chunk) + 1))
+        for position in range(len(chunk)):
+            row = dict.fromkeys(ROW_NAMES) | chunk.row(position)
+            rows.append({name: plain(name, value) for name, value in row.items()})
+    return rows
 
 
 def arrow(rows: list[dict[str, Any]]) -> pa.Table:
-    texts = [{**each, "meta": None if each["meta"] is None else json.dumps(each["meta"])} for each in rows]
-    return pa.Table.from_pylist([{**each, "words": list(each["words"].items())} for each in texts], ARROW)
+    texts = [{**row, "meta": None if row["meta"] is None else json.dumps(row["meta"])} for row in rows]
+    return pa.Table.from_pylist([{**row, "words": list(row["words"].items())} for row in texts], ARROW)
 
 
 def write_csv(path: Path, rows: list[dict[str, Any]]) -> Path:
@@ -115,9 +116,9 @@ def write_csv(path: Path, rows: list[dict[str, Any]]) -> Path:
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_rows_arrive_equal_from_every_source(tmp_path, rows, batch_rows):
     table = arrow(rows)
-    frame = pd.DataFrame({name: pd.Series([each[name] for each in rows], dtype=object) for name in ROW_NAMES})
+    frame = pd.DataFrame({name: pd.Series([row[name] for row in rows], dtype=object) for name in ROW_NAMES})
     parquet.write_table(table, tmp_path / "rows.parquet", row_group_size=2)
-    (tmp_path / "rows.jsonl").write_text("".join(f"{json.dumps(each, ensure_ascii=False)}\n" for each in rows), "utf-8")
+    (tmp_path / "rows.jsonl").write_text("".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows), "utf-8")
     sources = {
         "list": rows,
         "generator": lambda: iter(rows),

@@ -1,4 +1,4 @@
-"""Rows of any source arrive numbered, in order, whole and as they were."""
+"""Rows of any source are read completely, in order, numbered and unchanged."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def only(source: Any) -> Chunk:
 
 
 def ids(chunks: list[Chunk]) -> list[tuple[list[int], list[int]]]:
-    """The numbers and the ids of each chunk."""
-    return [(list(each.numbers), list(each.columns["id"])) for each in chunks]
+    """The row numbers and the ids of each chunk."""
+    return [(list(chunk.row_numbers), list(chunk.columns["id"])) for chunk in chunks]
 
 
 def table_of(**columns: Any) -> pa.Table:
@@ -89,7 +89,7 @@ TABLE = table_of(id=list(range(5)))
         pd.DataFrame({"id": range(5)}, index=[7, 7, 7, 7, 7]),
         lambda: TABLE,
     ],
-    ids=lambda each: type(each).__name__,
+    ids=lambda source: type(source).__name__,
 )
 def test_every_kind_of_source_comes_in_full_chunks_numbered_from_one(source):
     assert ids(read(source, batch_rows=2)) == [([1, 2], [0, 1]), ([3, 4], [2, 3]), ([5], [4])]
@@ -111,10 +111,10 @@ def test_a_key_that_a_row_lacks_is_missing_and_not_none():
     assert [chunk.row(at) for at in range(3)] == [{"id": 1, "text": None}, {"id": 2, "price": 2.0}, {}]
 
 
-def test_what_is_no_row_is_refused_in_its_place():
+def test_an_item_that_is_no_row_is_a_bad_row_in_its_place():
     (chunk,) = read([{"id": 1}, "text", None, {"id": 4}, 7, [1, 2]])
     assert ids([chunk]) == [([1, 4], [1, 4])]
-    assert [(each.number, each.reason) for each in chunk.bad] == [
+    assert [(row.number, row.reason) for row in chunk.bad] == [
         (2, "is of type str, not a dict"),
         (3, "is of type NoneType, not a dict"),
         (5, "is of type int, not a dict"),
@@ -124,9 +124,9 @@ def test_what_is_no_row_is_refused_in_its_place():
     assert chunk.bad[0].row == "text"
 
 
-def test_refused_rows_fill_a_chunk_too():
-    """So that a source of nothing but bad rows does not pile them up."""
-    assert [len(each.bad) for each in read(iter([None] * 5), batch_rows=2)] == [2, 2, 1]
+def test_bad_rows_fill_a_chunk_too():
+    """A source with many bad rows must not fill the memory."""
+    assert [len(chunk.bad) for chunk in read(iter([None] * 5), batch_rows=2)] == [2, 2, 1]
 
 
 def test_a_generator_may_fill_the_same_dict_again():
@@ -139,7 +139,7 @@ def test_a_generator_may_fill_the_same_dict_again():
     assert ids(read(rows)) == [([1, 2, 3], [0, 1, 2])]
 
 
-def test_nothing_is_read_before_it_is_asked_for_and_no_more_than_a_chunk():
+def test_one_chunk_is_read_at_a_time_and_none_before_it_is_requested():
     given = []
 
     def rows():
@@ -153,7 +153,7 @@ def test_nothing_is_read_before_it_is_asked_for_and_no_more_than_a_chunk():
     assert given == [0, 1, 2]
 
 
-def test_a_source_that_fails_raises_its_own_error_and_tells_how_far_it_came():
+def test_a_source_that_fails_raises_its_own_error_with_the_last_row_number():
     def rows():
         yield from FIVE
         raise KeyError("the database went away")
@@ -166,9 +166,9 @@ def test_a_source_that_fails_raises_its_own_error_and_tells_how_far_it_came():
 
 
 @pytest.mark.parametrize(
-    ("source", "said"),
+    ("source", "message"),
     [
-        (None, "of type NoneType has no rows"),
+        (None, "a value of type NoneType has no rows"),
         (5, "of type int has no rows"),
         (b"rows", "of type bytes has no rows"),
         ({"id": [1, 2]}, "single row; put it into a list"),
@@ -178,15 +178,15 @@ def test_a_source_that_fails_raises_its_own_error_and_tells_how_far_it_came():
         ("", "is no path"),
         ("one\ntwo.csv", "is no path"),
         ("[{'id': 1}]", "render_template_as_native_obj"),
-        (["a.csv", {"id": 1}], "among the paths there is something of type dict"),
+        (["a.csv", {"id": 1}], "the list of paths holds something of type dict"),
         (pd.Series([1, 2]), "of type Series is not a table"),
         (pa.array([1, 2]), "of type Int64Array is not a table"),
         (pd.DataFrame([[1, 2]], columns=["id", "id"]), "two columns named 'id'"),
         (pa.Table.from_arrays([pa.array([1]), pa.array([2])], ["id", "id"]), "two columns named 'id'"),
     ],
 )
-def test_what_is_no_source_is_refused_with_what_it_is(source, said):
-    with pytest.raises(MilvusInvalidArgumentError, match=said):
+def test_a_value_that_is_no_source_is_refused_with_its_type(source, message):
+    with pytest.raises(MilvusInvalidArgumentError, match=message):
         read(source)
 
 
@@ -222,12 +222,12 @@ def fixed(rows: list[Any], dim: int = 2) -> pa.Array:
         pa.array([[9], [1, 2], [3, 4], [5, 6]], pa.list_(pa.float32()))[1:],
         pa.ExtensionArray.from_storage(pa.fixed_shape_tensor(pa.float32(), [2]), fixed([[1, 2], [3, 4], [5, 6]])),
     ],
-    ids=lambda each: str(each.type),
+    ids=lambda array: str(array.type),
 )
 def test_vectors_of_one_length_are_an_array_of_two_dimensions(vectors):
-    found = only(table_of(vector=vectors)).columns["vector"]
-    assert isinstance(found, np.ndarray)
-    assert found.tolist() == [[1, 2], [3, 4], [5, 6]]
+    array = only(table_of(vector=vectors)).columns["vector"]
+    assert isinstance(array, np.ndarray)
+    assert array.tolist() == [[1, 2], [3, 4], [5, 6]]
 
 
 def test_vectors_are_not_copied():
@@ -238,13 +238,13 @@ def test_vectors_are_not_copied():
 
 @pytest.mark.parametrize("kind", [pa.list_(pa.float32()), pa.list_(pa.float32(), 2)], ids=str)
 def test_a_vector_that_is_null_is_none(kind):
-    found = only(table_of(vector=pa.array([None, [1, 2], None, [3, 4]], kind))).columns["vector"]
-    assert [None if each is None else list(each) for each in found] == [None, [1, 2], None, [3, 4]]
+    vectors = only(table_of(vector=pa.array([None, [1, 2], None, [3, 4]], kind))).columns["vector"]
+    assert [None if vector is None else list(vector) for vector in vectors] == [None, [1, 2], None, [3, 4]]
 
 
 def test_vectors_of_different_lengths_stay_apart():
-    found = only(table_of(vector=pa.array([[1.0], [2.0, 3.0], [], [4.0]]))).columns["vector"]
-    assert [each.tolist() for each in found] == [[1], [2, 3], [], [4]]
+    vectors = only(table_of(vector=pa.array([[1.0], [2.0, 3.0], [], [4.0]]))).columns["vector"]
+    assert [vector.tolist() for vector in vectors] == [[1], [2, 3], [], [4]]
 
 
 def test_a_null_within_a_vector_is_none_for_the_check_to_refuse():
@@ -258,7 +258,7 @@ def test_lists_that_are_no_vectors_are_plain_lists():
 
 def test_numbers_are_arrays_and_nulls_make_them_lists():
     chunk = only(table_of(id=[1, 2], price=[1.5, float("nan")], year=[None, 3], flag=[True, False]))
-    assert {name: type(each) for name, each in chunk.columns.items()} == {
+    assert {name: type(column) for name, column in chunk.columns.items()} == {
         "id": np.ndarray,
         "price": np.ndarray,
         "year": list,
@@ -278,9 +278,9 @@ def test_numbers_are_arrays_and_nulls_make_them_lists():
         # A polars Categorical.
         pa.DictionaryArray.from_arrays(pa.array([0, None, 1], pa.uint32()), pa.array(["a", "ä"], pa.string_view())),
     ],
-    ids=lambda each: str(each.type),
+    ids=lambda array: str(array.type),
 )
-def test_text_is_text_however_arrow_keeps_it(texts):
+def test_text_is_text_whatever_arrows_type(texts):
     assert only(table_of(text=texts)).columns["text"] == ["a", None, "ä"]
 
 
@@ -296,7 +296,7 @@ def test_sparse_vectors_are_read_from_the_json_text_that_the_bulk_writer_writes(
     assert chunk.columns["text"] == ['{"3": 0.5}', "", "three"]
 
 
-def test_what_pandas_calls_missing_is_none():
+def test_a_value_that_pandas_calls_missing_is_none():
     frame = pd.DataFrame(
         {
             "text": ["a", None, np.nan],
@@ -314,10 +314,10 @@ def test_what_pandas_calls_missing_is_none():
     assert columns["kind"] == ["x", None, "x"]
 
 
-def test_nan_in_a_number_that_must_be_there_stays_for_the_check_to_name():
-    found = only(pd.DataFrame({"price": [1.5, np.nan]})).columns["price"]
-    assert isinstance(found, np.ndarray)
-    assert np.isnan(found[1])
+def test_nan_in_a_field_that_needs_a_number_stays_for_the_check_to_name():
+    prices = only(pd.DataFrame({"price": [1.5, np.nan]})).columns["price"]
+    assert isinstance(prices, np.ndarray)
+    assert np.isnan(prices[1])
 
 
 def test_the_callers_data_is_as_it_was():
@@ -330,10 +330,10 @@ def test_the_callers_data_is_as_it_was():
     pd.testing.assert_frame_equal(frame, before_frame)
 
 
-# What it is called
+# How a source is described
 
 
-def test_a_query_is_not_run_to_say_what_it_is():
+def test_a_query_is_not_run_to_describe_it():
     class Relation(Streams):
         def __len__(self) -> int:
             raise AssertionError("this runs the query")
@@ -344,7 +344,7 @@ def test_a_query_is_not_run_to_say_what_it_is():
 
 
 @pytest.mark.parametrize(
-    ("source", "said"),
+    ("source", "description"),
     [
         (FIVE, "a list of 5 rows"),
         (TABLE, "a pyarrow Table of 5 rows"),
@@ -366,5 +366,5 @@ def test_a_query_is_not_run_to_say_what_it_is():
         ("s3://bucket/me@home/a.csv", "the CSV file s3://bucket/me@home/a.csv"),
     ],
 )
-def test_a_source_is_called_by_what_it_is_and_never_by_its_secrets(source, said):
-    assert describe_source(source) == said
+def test_a_source_is_described_without_its_secrets(source, description):
+    assert describe_source(source) == description

@@ -1,4 +1,4 @@
-"""A collection as a DAG author writes it: checked, made plain, and in the protocol's form."""
+"""A collection as a DAG author writes it is checked, and encoded for the protocol."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SCHEMA: dict[str, Any] = {
 }
 
 
-def test_the_names_of_consistency_levels_stand_at_milvus_numbers():
+def test_consistency_levels_are_listed_in_the_order_of_their_numbers():
     from pymilvus.grpc_gen import common_pb2
 
     numbers = dict(common_pb2.ConsistencyLevel.items())
@@ -30,7 +30,7 @@ def test_the_names_of_consistency_levels_stand_at_milvus_numbers():
 
 
 class TestDefinition:
-    def test_leaves_to_the_server_what_is_not_said(self):
+    def test_leaves_to_the_server_what_is_not_requested(self):
         made = Definition.of("docs", SCHEMA)
         assert (made.indexes, made.properties, made.num_shards, made.num_partitions, made.consistency_level) == (
             (),
@@ -40,7 +40,7 @@ class TestDefinition:
             None,
         )
 
-    def test_takes_numbers_that_a_template_made_text(self):
+    def test_accepts_numbers_that_a_template_rendered_to_text(self):
         assert Definition.of("docs", SCHEMA, num_shards="2").num_shards == 2
 
     def test_has_properties_as_the_protocol_carries_them(self):
@@ -50,52 +50,59 @@ class TestDefinition:
         assert made.properties == {"collection.ttl.seconds": "3600", "mmap.enabled": "true", "owner": "search"}
 
     @pytest.mark.parametrize(
-        ("arguments", "said"),
+        ("arguments", "message"),
         [
             ({"name": "1docs"}, "collection_name '1docs' is not a Milvus name"),
             ({"schema": {}}, "fields must be a list"),
             ({"indexes": {"field_name": "vector"}}, "indexes must be a list of dicts, not dict"),
             ({"indexes": "vector"}, "indexes must be a list of dicts, not str"),
             ({"indexes": ["vector"]}, r"indexes\[0\] must be a dict, not str"),
-            ({"indexes": [{"field_name": "vektor"}]}, r"indexes\[0\] is of 'vektor', which is no field; there are id, vector"),
+            ({"indexes": [{"field_name": "vektor"}]}, r"indexes\[0\]: there is no field 'vektor'; the fields are id, vector"),
             ({"indexes": [{"field": "vector"}]}, r"indexes\[0\] has no field; it may have field_name"),
             ({"indexes": [{"index_type": "FLAT"}]}, r"indexes\[0\].field_name must be a string"),
-            ({"indexes": [{"field_name": "vector", "params": "nlist=16"}]}, r"indexes\[0\].params must be a dict"),
-            ({"indexes": [{"field_name": "vector"}, {"field_name": "vector"}]}, "indexes: vector stands there twice"),
-            ({"properties": "ttl"}, "properties must be a dict, not str"),
+            ({"indexes": [{"field_name": "vector", "index_params": "nlist=16"}]}, r"indexes\[0\].index_params must be a dict"),
+            (
+                {"indexes": [{"field_name": "vector", "params": {}}]},
+                r"indexes\[0\] has no params; .* Write index_params instead of",
+            ),
+            (
+                {"indexes": [{"field_name": "vector"}, {"field_name": "vector"}]},
+                "indexes: there are two indexes named 'vector'",
+            ),
+            ({"properties": "ttl"}, "properties must be a dict, or JSON or YAML text of one, not 'ttl'"),
             ({"num_shards": 0}, "num_shards must be a whole number from 1 on, not 0"),
             ({"num_shards": True}, "num_shards must be a whole number from 1 on, not True"),
             ({"num_partitions": 16}, "num_partitions is for a schema with a partition key"),
             ({"consistency_level": "strong"}, "consistency_level must be one of 'Strong'"),
         ],
     )
-    def test_refuses_by_name_what_can_never_be(self, arguments, said):
-        with pytest.raises(MilvusInvalidArgumentError, match=f"^{said}"):
+    def test_refuses_what_no_server_can_create_and_names_the_place(self, arguments, message):
+        with pytest.raises(MilvusInvalidArgumentError, match=f"^{message}"):
             Definition.of(**{"name": "docs", "schema": SCHEMA, **arguments})
 
 
 class TestIndex:
-    def test_is_called_after_its_field_and_autoindex_when_nothing_is_said(self):
+    def test_has_the_name_of_its_field_and_the_type_autoindex_by_default(self):
         made = Index.of({"field_name": "vector"})
         assert (made.name, made.index_type) == ("vector", "AUTOINDEX")
         assert made.extra_params == [{"key": "index_type", "value": "AUTOINDEX"}]
 
     def test_is_sent_with_its_parameters_as_one_object(self):
-        made = Index.of({"field_name": "vector", "index_type": "HNSW", "metric_type": "cosine", "params": {"M": 16}})
-        assert {each["key"]: each["value"] for each in made.extra_params} == {
+        made = Index.of({"field_name": "vector", "index_type": "HNSW", "metric_type": "cosine", "index_params": {"M": 16}})
+        assert {pair["key"]: pair["value"] for pair in made.extra_params} == {
             "index_type": "HNSW",
             "metric_type": "COSINE",
             "params": '{"M": 16}',
         }
 
-    @pytest.mark.parametrize("told", [{"params": '{"M": 16}'}, {"M": "16"}, {"M": "16", "params": ""}], ids=str)
-    def test_has_its_parameters_however_a_server_tells_them(self, told):
-        params = [SimpleNamespace(key=key, value=value) for key, value in {"index_type": "HNSW", **told}.items()]
-        found = Index.of_described(SimpleNamespace(field_name="vector", index_name="v", params=params))
-        assert {key: int(value) for key, value in found.params.items()} == {"M": 16}
+    @pytest.mark.parametrize("reported", [{"params": '{"M": 16}'}, {"M": "16"}, {"M": "16", "params": ""}], ids=str)
+    def test_has_its_parameters_however_a_server_reports_them(self, reported):
+        params = [SimpleNamespace(key=key, value=value) for key, value in {"index_type": "HNSW", **reported}.items()]
+        index = Index.of_described(SimpleNamespace(field_name="vector", index_name="v", params=params))
+        assert {key: int(value) for key, value in index.index_params.items()} == {"M": 16}
 
-    def test_survives_the_way_through_xcom(self):
-        made = Index.of({"field_name": "vector", "index_type": "HNSW", "metric_type": "L2", "params": {"M": 16}})
+    def test_can_be_read_back_from_its_dict(self):
+        made = Index.of({"field_name": "vector", "index_type": "HNSW", "metric_type": "L2", "index_params": {"M": 16}})
         assert Index.of(made.as_dict()).extra_params == made.extra_params
 
 
@@ -134,39 +141,39 @@ RICH: dict[str, Any] = {
 }
 
 
-class TestSchemaOnTheWire:
+class TestEncodedSchema:
     def decoded(self, schema: dict[str, Any]) -> Any:
         from pymilvus.grpc_gen import schema_pb2
 
         return schema_pb2.CollectionSchema.FromString(schema_bytes("docs", Schema.of(schema)))
 
-    def test_says_all_that_the_dict_says(self):
-        """As a server that keeps everything would describe it."""
-        found = Schema.of_described(SimpleNamespace(schema=self.decoded(RICH)))
-        assert found == Schema.of(RICH)
+    def test_holds_everything_that_the_dict_holds(self):
+        """Read as the answer of a server that keeps everything."""
+        assert Schema.of_described(SimpleNamespace(schema=self.decoded(RICH))) == Schema.of(RICH)
 
     def test_is_what_pymilvus_would_send(self):
-        """Built with its own classes, and encoded by it."""
+        """The same schema, built and encoded by pymilvus."""
         import numpy
         from pymilvus import DataType, Function, FunctionType, MilvusClient
         from pymilvus.client.prepare import Prepare
 
         schema = MilvusClient.create_schema(enable_dynamic_field=True, description="all there is")
-        for each in RICH["fields"]:
-            said = {key: value for key, value in each.items() if key not in ("name", "type", "params")} | each.get("params", {})
-            if "element_type" in said:
-                said["element_type"] = DataType[said["element_type"]]
-            if each["type"] == "INT8":
-                # pymilvus goes by Python's type, and the server refuses a 64-bit default here.
-                said["default_value"] = numpy.int8(said["default_value"])
-            schema.add_field(each["name"], DataType[each["type"]], **said)
+        for field in RICH["fields"]:
+            arguments = {key: value for key, value in field.items() if key not in ("name", "type", "params")}
+            arguments |= field.get("params", {})
+            if "element_type" in arguments:
+                arguments["element_type"] = DataType[arguments["element_type"]]
+            if field["type"] == "INT8":
+                # pymilvus sends a Python int as 64 bits, which the server refuses as the default of an INT8 field.
+                arguments["default_value"] = numpy.int8(arguments["default_value"])
+            schema.add_field(field["name"], DataType[field["type"]], **arguments)
         (function,) = RICH["functions"]
         named = {key: value for key, value in function.items() if key != "type"}
         schema.add_function(Function(function_type=FunctionType[function["type"]], **named))
         theirs = Prepare.get_schema_from_collection_schema("docs", schema)
         ours = self.decoded(RICH)
         for one, other in zip(ours.fields, theirs.fields, strict=True):
-            # Ours are in another order.
+            # The order of the parameters differs.
             assert sorted(map(str, one.type_params)) == sorted(map(str, other.type_params))
             del one.type_params[:], other.type_params[:]
         assert ours == theirs
@@ -174,7 +181,7 @@ class TestSchemaOnTheWire:
     def test_has_mmap_under_the_name_that_the_server_reads(self):
         schema = {"fields": [SCHEMA["fields"][0], {**SCHEMA["fields"][1], "params": {"mmap_enabled": True}}]}
         (_, vector) = self.decoded(schema).fields
-        assert {each.key: each.value for each in vector.type_params} == {"dim": "8", "mmap.enabled": "true"}
+        assert {param.key: param.value for param in vector.type_params} == {"dim": "8", "mmap.enabled": "true"}
 
     def test_names_the_collection(self):
         assert self.decoded(SCHEMA).name == "docs"
@@ -182,7 +189,7 @@ class TestSchemaOnTheWire:
 
 class TestDefaultValues:
     @pytest.mark.parametrize(
-        ("kind", "value", "said"),
+        ("kind", "value", "message"),
         [
             ({"type": "JSON"}, {"a": 1}, "Milvus has no defaults for fields of type JSON"),
             ({"type": "FLOAT_VECTOR", "dim": 2}, [0.0, 1.0], "Milvus has no defaults for fields of type FLOAT_VECTOR"),
@@ -201,12 +208,12 @@ class TestDefaultValues:
             ({"type": "INT64"}, -(2**63) - 1, "does not fit into INT64"),
         ],
     )
-    def test_that_the_field_cannot_have_are_refused(self, kind, value, said):
+    def test_that_the_field_cannot_have_are_refused(self, kind, value, message):
         schema = {"fields": [*SCHEMA["fields"], {"name": "more", "default_value": value, **kind}]}
-        with pytest.raises(MilvusInvalidArgumentError, match=rf"^fields\[2\] \('more'\)\.default_value.*{said}"):
+        with pytest.raises(MilvusInvalidArgumentError, match=rf"^fields\[2\] \('more'\)\.default_value.*{message}"):
             Schema.of(schema)
 
     @pytest.mark.parametrize(("kind", "value"), [("INT8", -128), ("INT64", 2**63 - 1), ("DOUBLE", 1), ("BOOL", False)])
-    def test_at_the_edge_are_taken(self, kind, value):
+    def test_at_the_limit_are_accepted(self, kind, value):
         schema = {"fields": [*SCHEMA["fields"], {"name": "more", "type": kind, "default_value": value}]}
         assert Schema.of(schema).fields[2].default_value == value

@@ -1,4 +1,4 @@
-"""Schema drift: each difference is named, and nothing is called one that is none."""
+"""Schema drift: each difference is named, and nothing else."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ SETTINGS: dict[str, Any] = {
 
 
 def described(schema: dict[str, Any] = SCHEMA, **more: Any) -> Any:
-    """As a server would that keeps all that it is given."""
+    """The answer of a server that keeps everything that it is given."""
     from pymilvus.grpc_gen import common_pb2, milvus_pb2, schema_pb2
 
     properties = {"collection.ttl.seconds": "3600", "mmap.enabled": "True", "airflow.created_by": "somebody"}
@@ -55,18 +55,18 @@ def described(schema: dict[str, Any] = SCHEMA, **more: Any) -> Any:
 
 
 def changed(**of_field: Any) -> dict[str, Any]:
-    """The schema with some of one field's attributes changed; ``None`` takes one away."""
+    """The schema with attributes of one field changed; ``None`` removes an attribute."""
     schema = copy.deepcopy(SCHEMA)
     ((name, attributes),) = of_field.items()
-    field = next(each for each in schema["fields"] if each["name"] == name)
+    field = next(field for field in schema["fields"] if field["name"] == name)
     field.update(attributes)
     for key in [key for key, value in field.items() if value is None]:
         del field[key]
     return schema
 
 
-def differences(found: Any, schema: dict[str, Any] = SCHEMA, *, lite: bool = False, **settings: Any) -> list[str]:
-    return drift(Definition.of("docs", schema, **{**SETTINGS, **settings}), found, lite=lite)
+def differences(reported: Any, schema: dict[str, Any] = SCHEMA, *, lite: bool = False, **settings: Any) -> list[str]:
+    return drift(Definition.of("docs", schema, **{**SETTINGS, **settings}), reported, lite=lite)
 
 
 class TestNoDrift:
@@ -79,27 +79,29 @@ class TestNoDrift:
     def test_in_descriptions(self):
         assert differences(described({**changed(id={"description": "key"}), "description": "other"})) == []
 
-    def test_in_what_was_not_asked_for(self):
+    def test_in_what_is_not_requested(self):
         plain = Definition.of("docs", SCHEMA)
         assert drift(plain, described(shards_num=7, num_partitions=64, consistency_level=0)) == []
 
     def test_in_properties_that_others_set(self):
         assert differences(described(), properties={"mmap.enabled": True}) == []
 
-    def test_in_what_milvus_lite_never_tells(self):
+    def test_in_what_milvus_lite_never_reports(self):
         forgetful = described(changed(tags={"max_length": 20}), shards_num=1, num_partitions=17, consistency_level=0)
-        for each in forgetful.schema.fields:
-            kept = [pair for pair in each.type_params if pair.key in ("dim", "max_capacity") or each.name in ("tenant", "text")]
+        for field in forgetful.schema.fields:
+            kept = [
+                pair for pair in field.type_params if pair.key in ("dim", "max_capacity") or field.name in ("tenant", "text")
+            ]
             kept = [pair for pair in kept if pair.key != "enable_analyzer"]
-            del each.type_params[:]
-            each.type_params.extend(kept)
+            del field.type_params[:]
+            field.type_params.extend(kept)
         assert differences(forgetful, lite=True) == []
         assert differences(forgetful) != []
 
 
 class TestDriftIsNamed:
     @pytest.mark.parametrize(
-        ("there", "said"),
+        ("reported", "difference"),
         [
             (changed(id={"auto_id": True}), "field 'id': auto_id is True, not False"),
             (changed(tenant={"max_length": 128}), "field 'tenant': max_length is 128, not 64"),
@@ -121,13 +123,13 @@ class TestDriftIsNamed:
             ({**SCHEMA, "fields": SCHEMA["fields"][:4] + SCHEMA["fields"][5:]}, "field 'price' (FLOAT) is missing"),
             (
                 {**SCHEMA, "fields": [*SCHEMA["fields"], {"name": "more", "type": "JSON"}]},
-                "field 'more' (JSON) is there and not asked for",
+                "field 'more' (JSON) exists and is not requested",
             ),
             ({**SCHEMA, "enable_dynamic_field": False}, "enable_dynamic_field is False, not True"),
             ({**SCHEMA, "functions": []}, "function 'bm25' (BM25) is missing"),
             (
                 {**SCHEMA, "functions": [*SCHEMA["functions"], {**SCHEMA["functions"][0], "name": "more"}]},
-                "function 'more' is there and not asked for",
+                "function 'more' exists and is not requested",
             ),
             (
                 {**SCHEMA, "functions": [{**SCHEMA["functions"][0], "params": {"k1": 2}}]},
@@ -138,13 +140,13 @@ class TestDriftIsNamed:
                 "function 'bm25': input_field_names is tenant, not text",
             ),
         ],
-        ids=lambda each: each if isinstance(each, str) else "",
+        ids=lambda value: value if isinstance(value, str) else "",
     )
-    def test_in_the_schema(self, there, said):
-        assert differences(described(there)) == [said]
+    def test_in_the_schema(self, reported, difference):
+        assert differences(described(reported)) == [difference]
 
     @pytest.mark.parametrize(
-        ("there", "said"),
+        ("reported", "difference"),
         [
             ({"shards_num": 1}, "num_shards is 1, not 2"),
             ({"num_partitions": 64}, "num_partitions is 64, not 16"),
@@ -155,12 +157,12 @@ class TestDriftIsNamed:
                 "property: collection.ttl.seconds is not set, not 3600",
             ),
         ],
-        ids=lambda each: each if isinstance(each, str) else "",
+        ids=lambda value: value if isinstance(value, str) else "",
     )
-    def test_in_the_settings(self, there, said):
-        assert differences(described(**there)) == [said]
+    def test_in_the_settings(self, reported, difference):
+        assert differences(described(**reported)) == [difference]
 
-    def test_each_by_itself(self):
+    def test_in_several_places(self):
         there = described({**changed(vector={"dim": 16}), "enable_dynamic_field": False}, shards_num=1)
         assert differences(there) == [
             "field 'vector': dim is 16, not 8",
@@ -168,7 +170,7 @@ class TestDriftIsNamed:
             "num_shards is 1, not 2",
         ]
 
-    def test_on_milvus_lite_in_what_it_tells(self):
+    def test_on_milvus_lite_in_what_it_reports(self):
         assert differences(described(changed(vector={"dim": 16})), lite=True) == ["field 'vector': dim is 16, not 8"]
         assert differences(described(changed(tenant={"max_length": 9})), lite=True) == [
             "field 'tenant': max_length is 9, not 64"
@@ -176,14 +178,14 @@ class TestDriftIsNamed:
 
 
 class TestIndexDrift:
-    WANTED = Index("vector", "HNSW", "COSINE", {"M": 16, "efConstruction": 200})
+    REQUESTED = Index("vector", "HNSW", "COSINE", {"M": 16, "efConstruction": 200})
 
-    def found(self, **told: str) -> Index:
-        params = [SimpleNamespace(key=key, value=value) for key, value in told.items()]
-        return Index.of_described(SimpleNamespace(field_name="vector", index_name="vector", params=params))
+    def reported(self, **params: str) -> Index:
+        pairs = [SimpleNamespace(key=key, value=value) for key, value in params.items()]
+        return Index.of_described(SimpleNamespace(field_name="vector", index_name="vector", params=pairs))
 
     @pytest.mark.parametrize(
-        "told",
+        "params",
         [
             {"params": '{"M": 16, "efConstruction": 200}'},
             {"params": '{"M":"16","efConstruction":"200"}'},
@@ -191,26 +193,28 @@ class TestIndexDrift:
         ],
         ids=str,
     )
-    def test_is_none_however_a_server_tells_it(self, told):
-        assert index_drift(self.WANTED, self.found(index_type="HNSW", metric_type="COSINE", **told)) == []
+    def test_is_none_however_a_server_reports_it(self, params):
+        assert index_drift(self.REQUESTED, self.reported(index_type="HNSW", metric_type="COSINE", **params)) == []
 
-    def test_is_none_in_parameters_that_milvus_lite_has_forgotten(self):
-        there = self.found(index_type="HNSW", metric_type="COSINE")
-        assert index_drift(self.WANTED, there, lite=True) == []
-        assert len(index_drift(self.WANTED, there)) == 2
-        changed = self.found(index_type="HNSW", metric_type="COSINE", params='{"M": 8}')
-        assert index_drift(self.WANTED, changed, lite=True) == ["index 'vector' of field 'vector': params.M is 8, not 16"]
+    def test_is_none_in_parameters_that_milvus_lite_does_not_keep(self):
+        there = self.reported(index_type="HNSW", metric_type="COSINE")
+        assert index_drift(self.REQUESTED, there, lite=True) == []
+        assert len(index_drift(self.REQUESTED, there)) == 2
+        changed = self.reported(index_type="HNSW", metric_type="COSINE", params='{"M": 8}')
+        assert index_drift(self.REQUESTED, changed, lite=True) == [
+            "index 'vector' of field 'vector': index_params.M is 8, not 16"
+        ]
 
-    def test_is_none_in_a_metric_that_was_left_to_the_server(self):
-        assert index_drift(Index("vector", "flat"), self.found(index_type="FLAT", metric_type="L2")) == []
+    def test_is_none_in_a_metric_that_is_left_to_the_server(self):
+        assert index_drift(Index("vector", "flat"), self.reported(index_type="FLAT", metric_type="L2")) == []
 
     def test_names_each_difference(self):
-        there = self.found(index_type="IVF_FLAT", metric_type="L2", params='{"M": 8}')
+        there = self.reported(index_type="IVF_FLAT", metric_type="L2", params='{"M": 8}')
         where = "index 'vector' of field 'vector'"
         assert index_drift(Index("vector", "HNSW", "COSINE", {"M": 16, "efConstruction": 200}, "by_vector"), there) == [
             f"{where}: index_type is IVF_FLAT, not HNSW",
             f"{where}: metric_type is L2, not COSINE",
             f"{where}: index_name is vector, not by_vector",
-            f"{where}: params.M is 8, not 16",
-            f"{where}: params.efConstruction is not set, not 200",
+            f"{where}: index_params.M is 8, not 16",
+            f"{where}: index_params.efConstruction is not set, not 200",
         ]

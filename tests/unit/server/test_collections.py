@@ -242,7 +242,12 @@ class TestCheck:
     def test_knows_several_indexes_of_one_json_field_by_their_names(self, clock, model):
         schema = {"fields": [*SCHEMA["fields"], {"name": "more", "type": "JSON"}]}
         paths = [
-            {"field_name": "more", "index_type": "INVERTED", "index_name": each, "params": {"json_path": f"more['{each}']"}}
+            {
+                "field_name": "more",
+                "index_type": "INVERTED",
+                "index_name": each,
+                "index_params": {"json_path": f"more['{each}']"},
+            }
             for each in ("a", "b")
         ]
         server = model()

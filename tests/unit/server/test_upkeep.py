@@ -254,8 +254,6 @@ class TestAlter:
 @pytest.mark.parametrize(
     ("given", "named"),
     [
-        ({"properties": "{'a': 1}"}, "properties must be a dict"),
-        ({"properties": {"a": None}}, r"properties\['a'\] must be text"),
         ({"properties": {"a": 1}, "drop_properties": ["b", "a"]}, "drop_properties and properties both name a"),
         ({"drop_properties": ["b", 5]}, "drop_properties must be a key"),
         ({"drop_properties": [""]}, "drop_properties must be a key"),
@@ -269,41 +267,6 @@ def test_a_change_that_makes_no_sense_is_named_before_anything_is_asked(given, n
 def test_a_change_of_nothing_is_refused_when_the_dag_is_parsed():
     with pytest.raises(MilvusInvalidArgumentError, match="properties"):
         MilvusAlterCollectionOperator(task_id="t", collection_name="docs", properties={})
-
-
-class TestPropertyText:
-    @pytest.mark.parametrize(
-        ("key", "value", "text"),
-        [
-            ("mmap.enabled", True, "true"),
-            ("mmap.enabled", "False", "false"),
-            ("collection.ttl.seconds", 0, "0"),
-            ("collection.ttl.seconds", " 60 ", "60"),
-            ("x.y", 1.5, "1.5"),
-            ("x.y", False, "false"),
-        ],
-    )
-    def test_is_what_milvus_keeps(self, key, value, text):
-        assert upkeep.property_text(key, value) == text
-
-    @pytest.mark.parametrize(
-        ("key", "value"),
-        [
-            ("mmap.enabled", "yes"),
-            ("mmap.enabled", 1),
-            ("collection.ttl.seconds", -1),
-            ("collection.ttl.seconds", 1.5),
-            ("collection.ttl.seconds", "1h"),
-            ("collection.ttl.seconds", True),
-            ("collection.ttl.seconds", ""),
-            ("x.y", None),
-            ("x.y", {"a": 1}),
-            ("x.y", ""),
-        ],
-    )
-    def test_refuses_what_servers_would_take_and_not_understand(self, key, value):
-        with pytest.raises(MilvusInvalidArgumentError, match=rf"^properties\['{key}'\] must be"):
-            upkeep.property_text(key, value)
 
 
 class TestSnapshot:

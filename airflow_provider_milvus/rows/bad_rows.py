@@ -1,4 +1,4 @@
-"""Where refused rows go: a file of JSON Lines, one for each row, with the reason."""
+"""Where bad rows go: a file of JSON Lines, one line for each row, with the reason."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from airflow_provider_milvus.rows.storage import is_local, is_path, kind_of, sto
 
 log = logging.getLogger(__name__)
 
-SHOWN = 5
-"""How many refused rows are kept for the error's text."""
+QUOTED = 5
+"""How many bad rows an error quotes."""
 
 
-class RefusedRows:
-    """Counts refused rows and writes them to ``path``, local or on object storage; ``None`` only counts.
+class BadRows:
+    """Counts bad rows and writes them to ``path``, local or on object storage; ``None`` only counts.
 
-    A line is ``{"row": 7, "field": "vector", "reason": "...", "data": {...}}``, ``data`` as the source had it: vectors and
-    bytes as lists, what JSON cannot hold as its ``repr``. A file that is there is replaced at the first refused row; nothing is
-    created when none is refused. A local file has each row at once; object storage shows the file when this is closed.
+    A line is ``{"row": 7, "field": "vector", "reason": "...", "data": {...}}``. ``data`` is the row as the source had it:
+    vectors and bytes as lists, what JSON cannot hold as its ``repr``. The first bad row replaces a file that exists; without a
+    bad row no file is created. A local file has each row at once; object storage shows the file when this is closed.
 
-    :raises MilvusInvalidArgumentError: ``path`` does not end in .jsonl, .ndjson or .json, or that and .gz. So a misspelt word
-        is not taken for a path.
+    :raises MilvusInvalidArgumentError: ``path`` does not end in .jsonl, .ndjson or .json, or in one of these and .gz. So a
+        misspelt word is not taken for a path.
     """
 
     def __init__(self, path: Any = None) -> None:
@@ -47,37 +47,37 @@ class RefusedRows:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
-        """Also after an error: what was refused before it is worth knowing."""
+        """Close the file, after an error as well: the bad rows before it are worth keeping."""
         self._open_files.close()
 
     def add(self, rows: Iterable[BadRow]) -> None:
-        """Count and write some more.
+        """Count and write more bad rows.
 
-        :raises OSError: or what else the storage raises; nothing is left out silently.
+        :raises OSError: or what else the storage raises. No bad row is left out silently.
         """
         written = False
         for row in rows:
             self.count += 1
-            if len(self.first) < SHOWN:
+            if len(self.first) < QUOTED:
                 self.first.append(row)
             if self._path is not None:
-                self._opened().write(write_json(_line(row)) + b"\n")
+                self._open().write(write_json(_line(row)) + b"\n")
                 written = True
         if written:
-            self._opened().flush()
+            self._open().flush()
 
     def __str__(self) -> str:
-        """The first few and how many there are, for an error or a log."""
+        """The first few bad rows and the number of the others, for an error or a log."""
         more = self.count - len(self.first)
         return "; ".join(map(str, self.first)) + (f"; and {more} more" if more else "")
 
-    def _opened(self) -> IO[bytes]:
+    def _open(self) -> IO[bytes]:
         if self._file is None:
             fs, path = storage(self._path)
             if is_local(fs):
                 fs.makedirs(fs._parent(path), exist_ok=True)
-            log.info("Refused rows are written to %s", without_secrets(str(self._path)))
-            # Object storage cannot append: opened once, it is sent in parts, and is there when it is closed.
+            log.info("Bad rows are written to %s", without_secrets(str(self._path)))
+            # Object storage cannot append: the file is opened once, sent in parts, and exists when it is closed.
             file = self._open_files.enter_context(fs.open(path, "wb"))
             if path.lower().endswith(".gz"):
                 file = self._open_files.enter_context(gzip.GzipFile(fileobj=file, mode="wb"))
