@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, urlsplit
 
-from airflow_provider_milvus.arguments import check_name
 from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError
+from airflow_provider_milvus.kinds import check_name
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.openlineage.facet import Dataset as OpenLineageDataset

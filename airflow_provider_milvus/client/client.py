@@ -14,7 +14,6 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from airflow_provider_milvus.arguments import check_seconds
 from airflow_provider_milvus.client.errors import explain, obstacle, unreachable
 from airflow_provider_milvus.client.flow import Call, Deadline, Flow, Method, Rest, Rpc, Step, drive, drive_async, steady
 from airflow_provider_milvus.client.lazy_pymilvus import import_pymilvus
@@ -29,6 +28,7 @@ from airflow_provider_milvus.exceptions import (
     MilvusUnavailableError,
     MilvusUnsupportedError,
 )
+from airflow_provider_milvus.kinds import check_seconds
 
 if TYPE_CHECKING:
     from pymilvus import AsyncMilvusClient, MilvusClient

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseHook
 
-from airflow_provider_milvus.arguments import check_name, check_seconds
 from airflow_provider_milvus.exceptions import MilvusConfigurationError, MilvusError
+from airflow_provider_milvus.kinds import check_name, check_seconds
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection

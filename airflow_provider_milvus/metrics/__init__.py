@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from urllib.parse import unquote, urlsplit
 
-from airflow_provider_milvus.arguments import check_seconds
 from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError
+from airflow_provider_milvus.kinds import check_seconds
 from airflow_provider_milvus.metrics.endpoints import Endpoints
 from airflow_provider_milvus.metrics.prometheus import Prometheus
 from airflow_provider_milvus.metrics.source import Address, Attempts, Counted, Held, MetricsSource

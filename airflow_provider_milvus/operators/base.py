@@ -11,18 +11,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.providers.common.compat.sdk import AssetAlias, BaseOperator, XComArg, conf
 
-from airflow_provider_milvus.arguments import (
-    Argument,
-    HasArguments,
-    OptionalArgument,
-    check_flag,
-    check_name,
-    check_seconds,
-    check_text,
-    is_nothing,
-    refers,
-)
+from airflow_provider_milvus.arguments import Argument, HasArguments, OptionalArgument, refers
 from airflow_provider_milvus.hooks.milvus import MilvusHook
+from airflow_provider_milvus.kinds import check_flag, check_name, check_seconds, check_text, is_nothing
 from airflow_provider_milvus.triggers.milvus import BACKSTOP, MilvusConditionTrigger
 
 try:

@@ -9,17 +9,9 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_milvus.arguments import (
-    Argument,
-    OptionalArgument,
-    check_files,
-    check_flag,
-    check_mapping,
-    check_name,
-    check_text,
-    read_files,
-)
+from airflow_provider_milvus.arguments import Argument, OptionalArgument
 from airflow_provider_milvus.exceptions import MilvusImportError
+from airflow_provider_milvus.kinds import check_files, check_flag, check_mapping, check_name, check_text, read_files
 from airflow_provider_milvus.operators.base import MilvusWriteOperator, WatchedOperator, result
 from airflow_provider_milvus.operators.run_notes import RetryNotes
 from airflow_provider_milvus.triggers.milvus import outcome, resumed_with

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_milvus.arguments import (
-    Argument,
-    OptionalArgument,
+from airflow_provider_milvus.arguments import Argument, OptionalArgument
+from airflow_provider_milvus.exceptions import MilvusCheckError, MilvusInvalidArgumentError
+from airflow_provider_milvus.kinds import (
     check_filter,
     check_mapping,
     check_name,
@@ -25,7 +25,6 @@ from airflow_provider_milvus.arguments import (
     take_any,
     whole_number,
 )
-from airflow_provider_milvus.exceptions import MilvusCheckError, MilvusInvalidArgumentError
 from airflow_provider_milvus.operators.base import HOUR, MilvusOperator, known
 
 if TYPE_CHECKING:

@@ -7,17 +7,9 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_milvus.arguments import (
-    Argument,
-    OptionalArgument,
-    check_flag,
-    check_name,
-    check_text,
-    one_of,
-    take_any,
-    whole_number,
-)
+from airflow_provider_milvus.arguments import Argument, OptionalArgument
 from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError
+from airflow_provider_milvus.kinds import check_flag, check_name, check_text, one_of, take_any, whole_number
 from airflow_provider_milvus.operators.base import MilvusWriteOperator, result
 from airflow_provider_milvus.operators.run_notes import RetryNotes
 

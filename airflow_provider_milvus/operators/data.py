@@ -12,9 +12,8 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_milvus.arguments import (
-    Argument,
-    OptionalArgument,
+from airflow_provider_milvus.arguments import Argument, OptionalArgument
+from airflow_provider_milvus.kinds import (
     check_filter,
     check_flag,
     check_keys,

@@ -9,15 +9,8 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_milvus.arguments import (
-    Argument,
-    OptionalArgument,
-    check_flag,
-    check_mapping,
-    check_name,
-    check_text,
-    one_of,
-)
+from airflow_provider_milvus.arguments import Argument, OptionalArgument
+from airflow_provider_milvus.kinds import check_flag, check_mapping, check_name, check_text, one_of
 from airflow_provider_milvus.operators.base import MilvusOperator, WatchedOperator, known, result
 from airflow_provider_milvus.operators.run_notes import RetryNotes
 from airflow_provider_milvus.triggers.milvus import outcome, resumed_with

@@ -9,14 +9,9 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_milvus.arguments import (
-    Argument,
-    OptionalArgument,
-    check_flag,
-    check_keys_of_properties,
-    check_name,
-)
+from airflow_provider_milvus.arguments import Argument, OptionalArgument
 from airflow_provider_milvus.exceptions import MilvusRefusedError
+from airflow_provider_milvus.kinds import check_flag, check_keys_of_properties, check_name
 from airflow_provider_milvus.operators.base import MilvusOperator, MilvusWriteOperator, WatchedOperator, result
 from airflow_provider_milvus.triggers.milvus import outcome, resumed_with
 

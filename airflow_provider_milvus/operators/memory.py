@@ -9,21 +9,14 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_milvus.arguments import (
-    Argument,
-    OptionalArgument,
-    check_flag,
-    check_name,
-    check_names,
-    one_of,
-    whole_number,
-)
+from airflow_provider_milvus.arguments import Argument, OptionalArgument
 from airflow_provider_milvus.exceptions import (
     MilvusError,
     MilvusLoadStalledError,
     MilvusTimeoutError,
     MilvusUnavailableError,
 )
+from airflow_provider_milvus.kinds import check_flag, check_name, check_names, one_of, whole_number
 from airflow_provider_milvus.operators.base import MilvusOperator, WatchedOperator, known, result
 from airflow_provider_milvus.triggers.milvus import outcome, resumed_with
 

@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_milvus.arguments import OptionalArgument, check_databases
+from airflow_provider_milvus.arguments import OptionalArgument
+from airflow_provider_milvus.kinds import check_databases
 from airflow_provider_milvus.operators.base import MilvusOperator
 from airflow_provider_milvus.operators.reclaim import in_scope
 

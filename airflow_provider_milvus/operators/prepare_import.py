@@ -10,16 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_milvus.arguments import (
-    Argument,
-    OptionalArgument,
-    check_name,
-    check_on_bad_row,
-    check_text,
-    one_of,
-    take_any,
-    whole_number,
-)
+from airflow_provider_milvus.arguments import Argument, OptionalArgument
+from airflow_provider_milvus.kinds import check_name, check_on_bad_row, check_text, one_of, take_any, whole_number
 from airflow_provider_milvus.operators.base import MilvusOperator, given, kept
 
 if TYPE_CHECKING:

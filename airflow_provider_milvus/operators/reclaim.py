@@ -8,9 +8,9 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_milvus.arguments import (
-    Argument,
-    OptionalArgument,
+from airflow_provider_milvus.arguments import Argument, OptionalArgument
+from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError, MilvusReclaimError, MilvusUnsupportedError
+from airflow_provider_milvus.kinds import (
     Share,
     check_age,
     check_databases,
@@ -24,7 +24,6 @@ from airflow_provider_milvus.arguments import (
     take_any,
     whole_number,
 )
-from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError, MilvusReclaimError, MilvusUnsupportedError
 from airflow_provider_milvus.operators.base import HOUR, MilvusOperator
 from airflow_provider_milvus.operators.run_notes import RunNotes
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_milvus.arguments import (
-    Argument,
-    OptionalArgument,
+from airflow_provider_milvus.arguments import Argument, OptionalArgument
+from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError, MilvusRestoreError
+from airflow_provider_milvus.kinds import (
     check_name,
     check_patterns,
     check_percent,
@@ -19,7 +19,6 @@ from airflow_provider_milvus.arguments import (
     take_any,
     whole_number,
 )
-from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError, MilvusRestoreError
 from airflow_provider_milvus.operators.base import HOUR, MilvusOperator
 
 if TYPE_CHECKING:

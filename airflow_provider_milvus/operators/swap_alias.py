@@ -9,14 +9,8 @@ import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_milvus.arguments import (
-    Argument,
-    OptionalArgument,
-    check_flag,
-    check_name,
-    check_seconds,
-    one_of,
-)
+from airflow_provider_milvus.arguments import Argument, OptionalArgument
+from airflow_provider_milvus.kinds import check_flag, check_name, check_seconds, one_of
 from airflow_provider_milvus.operators.base import MilvusWriteOperator, WatchedOperator, result
 from airflow_provider_milvus.operators.run_notes import RetryNotes
 from airflow_provider_milvus.triggers.milvus import outcome, resumed_with

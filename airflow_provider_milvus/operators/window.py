@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_milvus.arguments import Argument, check_name, check_seconds
+from airflow_provider_milvus.arguments import Argument
 from airflow_provider_milvus.exceptions import MilvusError, MilvusInvalidArgumentError
 from airflow_provider_milvus.hooks.milvus import MilvusHook
+from airflow_provider_milvus.kinds import check_name, check_seconds
 from airflow_provider_milvus.operators.base import HOUR, MilvusOperator, known
 from airflow_provider_milvus.operators.memory import UNDO_TIMEOUT, MilvusLoadCollectionOperator
 from airflow_provider_milvus.triggers.milvus import resumed_with

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from airflow_provider_milvus.arguments import check_name, check_one_of, check_whole_number
 from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError
+from airflow_provider_milvus.kinds import check_name, check_one_of, check_whole_number
 from airflow_provider_milvus.schema.model import Schema
 from airflow_provider_milvus.schema.reading import read_properties, read_schema, read_text
 

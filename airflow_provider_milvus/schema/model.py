@@ -17,8 +17,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from airflow_provider_milvus.arguments import check_name, check_whole_number
 from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError
+from airflow_provider_milvus.kinds import check_name, check_whole_number
 from airflow_provider_milvus.schema.types import (
     DATA_TYPES,
     DENSE_VECTORS,

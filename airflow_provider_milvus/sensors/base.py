@@ -12,16 +12,10 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
-from airflow_provider_milvus.arguments import (
-    Argument,
-    HasArguments,
-    OptionalArgument,
-    check_flag,
-    check_name,
-    check_text,
-)
+from airflow_provider_milvus.arguments import Argument, HasArguments, OptionalArgument
 from airflow_provider_milvus.exceptions import MilvusError, MilvusTimeoutError, MilvusUnavailableError
 from airflow_provider_milvus.hooks.milvus import MilvusHook
+from airflow_provider_milvus.kinds import check_flag, check_name, check_text
 from airflow_provider_milvus.triggers.milvus import BACKSTOP, MilvusConditionTrigger, outcome
 
 if TYPE_CHECKING:

@@ -8,9 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowSensorTimeout
 
-from airflow_provider_milvus.arguments import (
-    Argument,
-    OptionalArgument,
+from airflow_provider_milvus.arguments import Argument, OptionalArgument
+from airflow_provider_milvus.exceptions import (
+    MilvusMetricsError,
+    MilvusTimeoutError,
+    MilvusUnavailableError,
+)
+from airflow_provider_milvus.hooks.milvus import MilvusHook
+from airflow_provider_milvus.kinds import (
     check_filter,
     check_flag,
     check_job_ids,
@@ -20,12 +25,6 @@ from airflow_provider_milvus.arguments import (
     one_of,
     whole_number,
 )
-from airflow_provider_milvus.exceptions import (
-    MilvusMetricsError,
-    MilvusTimeoutError,
-    MilvusUnavailableError,
-)
-from airflow_provider_milvus.hooks.milvus import MilvusHook
 from airflow_provider_milvus.sensors.base import MilvusConditionSensor as MilvusConditionSensor
 
 if TYPE_CHECKING:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import TriggerEvent
 
-from airflow_provider_milvus.arguments import check_names, check_seconds, check_whole_number
 from airflow_provider_milvus.exceptions import (
     MilvusError,
     MilvusMetricsError,
@@ -23,6 +22,7 @@ from airflow_provider_milvus.exceptions import (
     error_of_kind,
 )
 from airflow_provider_milvus.hooks.milvus import MilvusHook
+from airflow_provider_milvus.kinds import check_names, check_seconds, check_whole_number
 
 try:
     from airflow.triggers.base import BaseEventTrigger
