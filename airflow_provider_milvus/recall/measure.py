@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from airflow_provider_milvus.client.flow import Flow, Report, Rpc
+from airflow_provider_milvus.client.protocol import from_pairs, to_pairs
 from airflow_provider_milvus.client.reads import describe, real_name, row_count
 from airflow_provider_milvus.conditions import described_indexes
 from airflow_provider_milvus.exceptions import (
@@ -145,7 +146,7 @@ def _subject(collection_name: str, vector_field: str | None) -> Flow[_Subject]:
     indexes = yield from described_indexes(collection, field.name)
     if not indexes:
         raise MilvusIndexNotFoundError(f"Field {field.name!r} of collection {collection!r} has no index: create one first.")
-    metric = next((each.value.upper() for each in indexes[0].params if each.key == "metric_type"), "")
+    metric = from_pairs(indexes[0].params).get("metric_type", "").upper()
     if metric not in METRICS:
         raise MilvusUnsupportedError(
             f"The index of {field.name!r} of {collection!r} has the metric {metric!r}; "
@@ -206,7 +207,7 @@ def _page(subject: _Subject, filter: str, limit: int, *, with_vectors: bool) -> 
             "collection_name": subject.collection,
             "expr": filter,
             "output_fields": fields,
-            "query_params": _pairs(settings),
+            "query_params": to_pairs(settings),
             # The count was strong: what it saw is there. A strong one for each page costs 0.3 s of waiting on 2.3.5.
             "consistency_level": "Bounded",
             "use_default_consistency": False,
@@ -255,7 +256,7 @@ def _search(subject: _Subject, vector: bytes, limit: int, search_params: dict[st
             "dsl_type": "BoolExprV1",
             "placeholder_group": vectors.placeholder(vector, subject.vector.type),
             "nq": 1,
-            "search_params": _pairs(settings),
+            "search_params": to_pairs(settings),
             # As those search who name no consistency level.
             "use_default_consistency": True,
         },
@@ -279,7 +280,3 @@ def _truth(
 
     yield from _walk(subject, take, with_vectors=True)
     return truth
-
-
-def _pairs(settings: Mapping[str, Any]) -> list[dict[str, str]]:
-    return [{"key": key, "value": str(value)} for key, value in settings.items()]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_milvus.client.flow import Flow
-from airflow_provider_milvus.client.reads import describe
+from airflow_provider_milvus.client.reads import describe, real_name
 from airflow_provider_milvus.conditions import load_states
 from airflow_provider_milvus.exceptions import MilvusCollectionNotFoundError
 
@@ -85,7 +85,7 @@ class Demand:
 
     def _see(self, name: str, seen: dict[str, tuple[float, str]]) -> Flow[None]:
         described = yield from describe(name)
-        labels = {name, described.schema.name, *described.aliases}
+        labels = {name, real_name(described), *described.aliases}
         grown = sum(count for label, count in self._grown.items() if label in labels)
         if grown or name in self._told:
             ((state, _),) = yield from load_states(name)

@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_milvus.client.flow import Deadline
+from airflow_provider_milvus.client.protocol import from_pairs
 from airflow_provider_milvus.exceptions import (
     MilvusBeingLoadedError,
     MilvusError,
@@ -143,7 +144,7 @@ class Releases:
             entry,
             collection_id=int(described.collectionID) or None,
             aliases=list(described.aliases),
-            properties={each.key: each.value for each in described.properties},
+            properties=from_pairs(described.properties),
             keep_aliased=self._keep_aliased,
             now=time.time(),
         )

@@ -12,16 +12,12 @@ from typing import Any
 
 from airflow_provider_milvus.arguments import name as checked_name
 from airflow_provider_milvus.arguments import one_of, whole_number
+from airflow_provider_milvus.client.protocol import from_pairs, to_pairs, to_text
 from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError
 from airflow_provider_milvus.schema.model import Schema
 
 CONSISTENCY_LEVELS = ("Strong", "Session", "Bounded", "Eventually")
 """Milvus's ``ConsistencyLevel``, by number."""
-
-
-def text(value: Any) -> str:
-    """A parameter as the protocol carries it: text as it stands, anything else as JSON."""
-    return value if isinstance(value, str) else json.dumps(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +56,7 @@ class Index:
     @staticmethod
     def of_described(described: Any) -> Index:
         """An index in a server's answer to DescribeIndex."""
-        said = {each.key: each.value for each in described.params}
+        said = from_pairs(described.params)
         kind, metric = said.pop("index_type", ""), said.pop("metric_type", "")
         return Index(str(described.field_name), kind, metric, _flat(said), str(described.index_name))
 
@@ -75,7 +71,7 @@ class Index:
         said = {"index_type": self.index_type, "metric_type": self.metric_type}
         if self.params:
             said["params"] = json.dumps(self.params)
-        return [{"key": key, "value": value} for key, value in said.items() if value]
+        return to_pairs({key: value for key, value in said.items() if value})
 
     def as_dict(self) -> dict[str, Any]:
         said: dict[str, Any] = {"field_name": self.field_name, "index_type": self.index_type, "metric_type": self.metric_type}
@@ -142,7 +138,7 @@ def _indexes(said: Any) -> tuple[Index, ...]:
 def _properties(said: Any) -> dict[str, str]:
     if said is not None and not isinstance(said, Mapping):
         raise MilvusInvalidArgumentError(f"properties must be a dict, not {type(said).__name__}.")
-    return {str(key): text(value) for key, value in (said or {}).items()}
+    return {str(key): to_text(value) for key, value in (said or {}).items()}
 
 
 def _count(argument: str, said: Any) -> int | None:

@@ -10,7 +10,8 @@ import struct
 from collections.abc import Iterator
 from typing import Any
 
-from airflow_provider_milvus.schema.definition import CONSISTENCY_LEVELS, Definition, Index, text
+from airflow_provider_milvus.client.protocol import from_pairs, to_text
+from airflow_provider_milvus.schema.definition import CONSISTENCY_LEVELS, Definition, Index
 from airflow_provider_milvus.schema.model import Field, Function, Schema
 
 _FIELD = ("type", "dim", "max_capacity", "element_type", "is_primary", "auto_id", "is_partition_key", "nullable")
@@ -81,7 +82,7 @@ def _function(wanted: Function, found: Function) -> Iterator[str]:
 
 
 def _settings(wanted: Definition, described: Any, lite: bool) -> Iterator[str]:
-    told = {each.key: each.value for each in described.properties}
+    told = from_pairs(described.properties)
     yield from _unequal("property", [(key, _text(value), _text(told.get(key))) for key, value in wanted.properties.items()])
     if lite:
         return
@@ -111,7 +112,7 @@ def _text(value: Any) -> str | None:
     """As text; pymilvus writes a truth value now as ``true`` and now as ``True``."""
     if value is None:
         return None
-    said = text(value)
+    said = to_text(value)
     return said.lower() if said.lower() in ("true", "false") else said
 
 

@@ -19,6 +19,7 @@ from typing import Any
 
 from airflow_provider_milvus.arguments import name as checked_name
 from airflow_provider_milvus.arguments import whole_number
+from airflow_provider_milvus.client.protocol import from_pairs
 from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError
 
 TYPES: dict[str, int] = {
@@ -250,7 +251,7 @@ def _check_whole(schema: Schema) -> None:
 
 
 def _field_of(found: Any) -> Field:
-    params: dict[str, Any] = {each.key: each.value for each in found.type_params}
+    params: dict[str, Any] = from_pairs(found.type_params)
     sizes = {key: int(params.pop(key)) if params.get(key) else None for key in ("dim", "max_length", "max_capacity")}
     kind = NAMES.get(int(found.data_type), str(found.data_type))
     default = found.default_value.WhichOneof("data") if found.HasField("default_value") else None
@@ -277,7 +278,7 @@ def _function_of(found: Any) -> Function:
         names.get(int(found.type), str(found.type)),
         tuple(found.input_field_names),
         tuple(found.output_field_names),
-        {each.key: each.value for each in found.params},
+        from_pairs(found.params),
     )
 
 

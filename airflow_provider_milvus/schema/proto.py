@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow_provider_milvus.schema.definition import text
+from airflow_provider_milvus.client.protocol import to_pairs
 from airflow_provider_milvus.schema.model import FUNCTIONS, TYPES, Field, Schema
 
 _DEFAULTS = {
@@ -35,7 +35,7 @@ def schema_bytes(name: str, schema: Schema) -> bytes:
             type=FUNCTIONS[each.type],
             input_field_names=each.input_field_names,
             output_field_names=each.output_field_names,
-            params=_pairs(each.params),
+            params=_parameters(each.params),
         )
     return bytes(made.SerializeToString())
 
@@ -55,13 +55,13 @@ def _field(field: Field, computed: bool) -> Any:
         is_clustering_key=field.is_clustering_key,
         is_function_output=computed,
         nullable=field.nullable,
-        type_params=_pairs({key: value for key, value in sizes.items() if value is not None} | field.params),
+        type_params=_parameters({key: value for key, value in sizes.items() if value is not None} | field.params),
     )
     if field.default_value is not None:
         setattr(made.default_value, _DEFAULTS.get(field.type, "string_data"), field.default_value)
     return made
 
 
-def _pairs(params: dict[str, Any]) -> list[dict[str, str]]:
+def _parameters(params: dict[str, Any]) -> list[dict[str, str]]:
     # pymilvus's word for it is not the server's.
-    return [{"key": "mmap.enabled" if key == "mmap_enabled" else key, "value": text(value)} for key, value in params.items()]
+    return to_pairs({"mmap.enabled" if key == "mmap_enabled" else key: value for key, value in params.items()})

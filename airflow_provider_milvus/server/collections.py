@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_provider_milvus.client.flow import Flow, Pause, Report, Rpc, in_time
+from airflow_provider_milvus.client.protocol import from_pairs, to_pairs
 from airflow_provider_milvus.client.reads import aliases_of, describe, find, is_lite
 from airflow_provider_milvus.exceptions import (
     MilvusCollectionNotFoundError,
@@ -115,14 +116,13 @@ def _settle(wanted: Definition, found: Any, if_exists: str, created_by: str, lit
 
 def _make(wanted: Definition, created_by: str) -> Flow[Any]:
     """Send it, and return what is there then: this one, or somebody else's who was faster."""
-    properties = {**wanted.properties, CREATED_BY: created_by}
     request = {
         "collection_name": wanted.name,
         "schema": schema_bytes(wanted.name, wanted.schema),
         "shards_num": wanted.num_shards,
         "num_partitions": wanted.num_partitions,
         "consistency_level": CONSISTENCY_LEVELS.index(wanted.consistency_level or "Bounded"),
-        "properties": [{"key": key, "value": value} for key, value in properties.items()],
+        "properties": to_pairs({**wanted.properties, CREATED_BY: created_by}),
     }
     try:
         yield Rpc("CreateCollection", {key: value for key, value in request.items() if value is not None})
@@ -228,4 +228,4 @@ def _check_not_aliased(name: str, allow_aliased: bool) -> Flow[None]:
 
 
 def _maker(described: Any) -> str:
-    return next((str(each.value) for each in described.properties if each.key == CREATED_BY), "")
+    return from_pairs(described.properties).get(CREATED_BY, "")

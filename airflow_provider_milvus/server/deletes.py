@@ -10,7 +10,6 @@ from airflow_provider_milvus.client.flow import Rpc
 from airflow_provider_milvus.client.reads import is_lite, row_count
 from airflow_provider_milvus.exceptions import (
     MilvusInvalidArgumentError,
-    MilvusNotLoadedError,
     MilvusRefusedError,
     MilvusServerError,
     MilvusUnsupportedError,
@@ -36,7 +35,7 @@ def by_ids(collection_name: str, partition_name: str, ids: Sequence[Any], *, rep
     deleted: int | None = 0
     for some in _parts(keys):
         expression = f"{target.schema.primary.name} in {literal(some)}"
-        matching = yield from _matching(target, expression)
+        matching = yield from writes.count(target, expression)
         yield from writes.delete(target, expression)
         if matching is None or deleted is None:
             deleted = None
@@ -81,13 +80,6 @@ def _target(collection_name: str, partition_name: str) -> Flow[Target]:
             "Nothing was deleted."
         )
     return target
-
-
-def _matching(target: Target, expression: str) -> Flow[int | None]:
-    try:
-        return (yield from row_count(target.collection, expression, target.partitions))
-    except MilvusNotLoadedError:
-        return None
 
 
 def _check_gone(target: Target, expression: str) -> Flow[None]:

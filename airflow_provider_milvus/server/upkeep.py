@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from airflow_provider_milvus.client.flow import Deadline, Flow, Pause, Report, Rpc
-from airflow_provider_milvus.client.reads import aliases_of, describe, find, is_lite, real_name, row_count
+from airflow_provider_milvus.client.protocol import from_pairs, to_pairs
+from airflow_provider_milvus.client.reads import aliases_of, describe, find, is_lite, real_name, row_count_if_loaded
 from airflow_provider_milvus.conditions import Compacted, Flushed, SnapshotRestored, Verdict, plans_of, wait_for
 from airflow_provider_milvus.exceptions import (
     MilvusCollectionNotFoundError,
     MilvusInvalidArgumentError,
-    MilvusNotLoadedError,
     MilvusRefusedError,
     MilvusServerError,
     MilvusTimeoutError,
@@ -85,13 +85,13 @@ def truncate(name: str, *, allow_aliased: bool, report: Report) -> Flow[tuple[in
             f"Collection {name!r} has the alias {', '.join(map(repr, aliases))}: emptying it would leave nothing to find for "
             "whoever searches through it. Swap the alias first, or set allow_aliased=True."
         )
-    before = yield from _counted(name)
+    before = yield from row_count_if_loaded(name)
     # Once: a second one would also delete what was written after the first.
     yield Rpc("TruncateCollection", {"collection_name": name}, SUBMIT_TIMEOUT, repeatable=False)
     report(f"Every row of {name!r} was deleted" + (f": {before}." if before is not None else "."))
     after = before
     try:
-        while after := (yield from _counted(name)):
+        while after := (yield from row_count_if_loaded(name)):
             yield Pause(POLL)
     except MilvusTimeoutError as error:
         raise MilvusTimeoutError(
@@ -99,13 +99,6 @@ def truncate(name: str, *, allow_aliased: bool, report: Report) -> Flow[tuple[in
             "or somebody writes to it."
         ) from None
     return before, after
-
-
-def _counted(name: str) -> Flow[int | None]:
-    try:
-        return (yield from row_count(name))
-    except MilvusNotLoadedError:
-        return None
 
 
 def create_snapshot(
@@ -206,7 +199,7 @@ def alter(name: str, properties: Mapping[str, str], drop: Sequence[str], *, allo
     :raises MilvusServerError: the server refuses, or took the change and does not show it.
     """
     described = yield from describe(name)
-    collection, before = real_name(described), _properties(described)
+    collection, before = real_name(described), from_pairs(described.properties)
     if collection != name and not allow_alias:
         raise MilvusRefusedError(
             f"{name!r} is an alias of {collection!r}: name the collection itself, or set allow_alias=True."
@@ -217,14 +210,13 @@ def alter(name: str, properties: Mapping[str, str], drop: Sequence[str], *, allo
     if removed:
         yield from _remove(collection, removed)
     if changed:
-        pairs = [{"key": key, "value": value} for key, value in changed.items()]
-        yield Rpc("AlterCollection", {"collection_name": collection, "properties": pairs})
+        yield Rpc("AlterCollection", {"collection_name": collection, "properties": to_pairs(changed)})
     if not removed and not changed:
         report(f"The properties of {collection!r} are so already.")
         return Altered(collection, before, before)
     waited = 0.0
     while True:
-        after = _properties((yield from describe(collection)))
+        after = from_pairs((yield from describe(collection)).properties)
         if all(after.get(key) == value for key, value in changed.items()) and not set(removed) & set(after):
             return Altered(collection, before, after)
         if waited >= SEEN_WITHIN:
@@ -243,10 +235,6 @@ def _remove(collection: str, keys: list[str]) -> Flow[None]:
             f"This server cannot remove properties, so {collection!r} keeps {', '.join(keys)} and nothing was changed: set "
             f"them to other values instead. {error}"
         ) from None
-
-
-def _properties(described: Any) -> dict[str, str]:
-    return {str(each.key): str(each.value) for each in described.properties}
 
 
 def property_text(key: str, value: Any) -> str:

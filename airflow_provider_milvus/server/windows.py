@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from airflow_provider_milvus.client.flow import Deadline, Flow, Report, Rpc
+from airflow_provider_milvus.client.protocol import from_pairs, to_pairs
 from airflow_provider_milvus.client.reads import describe, real_name
 from airflow_provider_milvus.conditions import load_states
 from airflow_provider_milvus.exceptions import (
@@ -36,7 +37,7 @@ class Closed:
 
 
 def marks_on(described: Any) -> dict[str, Mark]:
-    return marks_of({each.key: each.value for each in described.properties})
+    return marks_of(from_pairs(described.properties))
 
 
 def open_window(
@@ -145,7 +146,7 @@ def _write(collection: str, window: str, before: Marks, after: Marks) -> Flow[bo
     """Set the property of ``window``, and those in which the two differ; false where the server keeps none."""
     old, new = properties_of(before), properties_of(after)
     changed = {property_of(window)} | {key for key in old.keys() | new.keys() if old.get(key) != new.get(key)}
-    properties = [{"key": key, "value": new.get(key, "")} for key in sorted(changed)]
+    properties = to_pairs({key: new.get(key, "") for key in sorted(changed)})
     try:
         yield Rpc("AlterCollection", {"collection_name": collection, "properties": properties})
     except MilvusUnsupportedError:

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_milvus.client.flow import Flow, Pause, Rpc
-from airflow_provider_milvus.client.reads import describe, real_name, row_count
+from airflow_provider_milvus.client.reads import describe, real_name, row_count_if_loaded
 from airflow_provider_milvus.exceptions import (
     MilvusInDoubtError,
-    MilvusNotLoadedError,
     MilvusPartitionNotFoundError,
     MilvusServerError,
     MilvusTimeoutError,
@@ -128,12 +127,9 @@ def settle(target: Target) -> Flow[None]:
     yield Pause(SETTLE)
 
 
-def count(target: Target) -> Flow[int | None]:
-    """How many rows there are in what is written to; ``None`` where that cannot be counted, since it is not in memory."""
-    try:
-        return (yield from row_count(target.collection, partition_names=target.partitions))
-    except MilvusNotLoadedError:
-        return None
+def count(target: Target, expression: str = "") -> Flow[int | None]:
+    """The rows of the target, or those that match ``expression``; ``None`` where they are not in memory."""
+    return (yield from row_count_if_loaded(target.collection, expression, target.partitions))
 
 
 def delete(target: Target, expression: str) -> Flow[int]:
