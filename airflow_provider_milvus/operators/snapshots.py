@@ -1,6 +1,6 @@
 """Operators for snapshots: a collection as it was at a moment, kept by the server. Milvus 3 and pymilvus 3 have them.
 
-What they do is in ``server/upkeep.py``, imported when a task runs.
+What they do is in ``server/snapshots.py``, imported when a task runs.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class MilvusCreateSnapshotOperator(MilvusOperator):
         self.if_exists = one_of("if_exists", if_exists, ("fail", "skip"))
 
     def execute(self, context: Context) -> dict[str, Any]:
-        from airflow_provider_milvus.server import upkeep
+        from airflow_provider_milvus.server import snapshots
 
         collection, snapshot = name("collection_name", self.collection_name), name("snapshot_name", self.snapshot_name)
         taking, notes = {"snapshot": snapshot, "of": collection}, RetryNotes(context)
@@ -67,7 +67,7 @@ class MilvusCreateSnapshotOperator(MilvusOperator):
         began, hook = time.time(), self.hook()
         with hook.client() as client:
             deadline = hook.deadline()
-            flow = upkeep.create_snapshot(
+            flow = snapshots.create_snapshot(
                 collection,
                 snapshot,
                 deadline,
@@ -117,7 +117,7 @@ class MilvusRestoreSnapshotOperator(WatchedOperator, MilvusWriteOperator):
         self.target_collection_name = target_collection_name
 
     def execute(self, context: Context) -> dict[str, Any]:
-        from airflow_provider_milvus.server import upkeep
+        from airflow_provider_milvus.server import snapshots
 
         collection, snapshot = name("collection_name", self.collection_name), name("snapshot_name", self.snapshot_name)
         target = name("target_collection_name", self.target_collection_name)
@@ -127,7 +127,7 @@ class MilvusRestoreSnapshotOperator(WatchedOperator, MilvusWriteOperator):
         with hook.client() as client:
             deadline = hook.deadline()
             condition = client.run(
-                upkeep.submit_restore(
+                snapshots.submit_restore(
                     snapshot,
                     collection,
                     target,

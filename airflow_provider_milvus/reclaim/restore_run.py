@@ -10,52 +10,14 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from airflow_provider_milvus.client import reads
-from airflow_provider_milvus.client.flow import Deadline, Flow, Report
-from airflow_provider_milvus.conditions import load_states, wait_for
-from airflow_provider_milvus.exceptions import (
-    MilvusCollectionNotFoundError,
-    MilvusError,
-    MilvusUnavailableError,
-)
+from airflow_provider_milvus.client.flow import Deadline
+from airflow_provider_milvus.exceptions import MilvusError, MilvusUnavailableError
 from airflow_provider_milvus.reclaim.restore import Restored, Wanted
-from airflow_provider_milvus.server.load_release import submit_load
+from airflow_provider_milvus.server.load_release import load, state_of
 from airflow_provider_milvus.wording import human
 
 if TYPE_CHECKING:
     from airflow_provider_milvus.client.client import AsyncBoundedClient
-
-
-def state_of(collection_name: str) -> Flow[str]:
-    """Its load state; ``NotExist`` too where the name has become an alias of something else.
-
-    :raises MilvusDatabaseNotFoundError: the database is what is missing.
-    """
-    try:
-        described = yield from reads.describe(collection_name)
-    except MilvusCollectionNotFoundError:
-        return "NotExist"
-    if reads.real_name(described) != collection_name:
-        return "NotExist"
-    ((state, _),) = yield from load_states(collection_name)
-    return state
-
-
-def load(
-    collection_name: str, deadline: Deadline, *, poll_interval: float, stall_timeout: float | None, report: Report
-) -> Flow[str]:
-    """Submit a load, or join one that is under way, and return when the server says Loaded."""
-    submitted = yield from submit_load(collection_name, report=report)
-    if submitted.state == "Loaded":
-        return submitted.state
-    seen = yield from wait_for(
-        submitted.condition,
-        deadline,
-        poll_interval=poll_interval,
-        eager=True,
-        stall_timeout=stall_timeout,
-        report=report,
-    )
-    return seen.state
 
 
 class Restores:

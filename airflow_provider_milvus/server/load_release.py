@@ -12,7 +12,7 @@ from typing import Any
 
 from airflow_provider_milvus.client.flow import Deadline, Flow, Pause, Report, Rpc
 from airflow_provider_milvus.client.reads import describe, is_lite, real_name
-from airflow_provider_milvus.conditions import LoadFinished, LoadState, Observation, Refreshed, load_states
+from airflow_provider_milvus.conditions import LoadFinished, LoadState, Observation, Refreshed, load_states, wait_for
 from airflow_provider_milvus.exceptions import (
     MilvusBeingLoadedError,
     MilvusCollectionNotFoundError,
@@ -185,6 +185,24 @@ def submit_load(
     return Submitted(condition, before, seen.state, name if collection != name else None)
 
 
+def load(
+    collection_name: str, deadline: Deadline, *, poll_interval: float, stall_timeout: float | None, report: Report
+) -> Flow[str]:
+    """Submit a load, or join one that is under way, and return when the server says Loaded."""
+    submitted = yield from submit_load(collection_name, report=report)
+    if submitted.state == "Loaded":
+        return submitted.state
+    seen = yield from wait_for(
+        submitted.condition,
+        deadline,
+        poll_interval=poll_interval,
+        eager=True,
+        stall_timeout=stall_timeout,
+        report=report,
+    )
+    return seen.state
+
+
 def submit_refresh(name: str) -> Flow[Refreshed]:
     """Ask a loaded collection to take in segments that came after its load, such as a bulk import's.
 
@@ -203,3 +221,18 @@ def submit_refresh(name: str) -> Flow[Refreshed]:
         raise MilvusRefusedError(f"Collection {collection!r} is {state}; only a loaded collection can be refreshed.")
     yield Rpc("LoadCollection", {"collection_name": collection, "refresh": True})
     return Refreshed(collection)
+
+
+def state_of(collection_name: str) -> Flow[str]:
+    """Its load state; ``NotExist`` too where the name has become an alias of something else.
+
+    :raises MilvusDatabaseNotFoundError: the database is what is missing.
+    """
+    try:
+        described = yield from describe(collection_name)
+    except MilvusCollectionNotFoundError:
+        return "NotExist"
+    if real_name(described) != collection_name:
+        return "NotExist"
+    ((state, _),) = yield from load_states(collection_name)
+    return state

@@ -1,4 +1,4 @@
-"""What keeps a collection in order, as flows: flush, compact, truncate, snapshots, and its properties.
+"""What keeps a collection in order, as flows: flush, compact, truncate, and change its properties.
 
 Long work is submitted here and then watched as a condition. The operators in ``operators/maintenance.py`` are thin coats
 around these.
@@ -6,21 +6,20 @@ around these.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_provider_milvus.client.flow import Deadline, Flow, Pause, Report, Rpc
+from airflow_provider_milvus.client.flow import Flow, Pause, Report, Rpc
 from airflow_provider_milvus.client.protocol import from_pairs, to_pairs
 from airflow_provider_milvus.client.reads import aliases_of, describe, find, is_lite, real_name, row_count_if_loaded
-from airflow_provider_milvus.conditions import Compacted, Flushed, SnapshotRestored, Verdict, plans_of, wait_for
+from airflow_provider_milvus.conditions import Compacted, Flushed, plans_of
 from airflow_provider_milvus.exceptions import (
     MilvusCollectionNotFoundError,
     MilvusInvalidArgumentError,
     MilvusRefusedError,
     MilvusServerError,
     MilvusTimeoutError,
-    MilvusUnavailableError,
     MilvusUnsupportedError,
 )
 
@@ -99,96 +98,6 @@ def truncate(name: str, *, allow_aliased: bool, report: Report) -> Flow[tuple[in
             "or somebody writes to it."
         ) from None
     return before, after
-
-
-def create_snapshot(
-    name: str,
-    snapshot_name: str,
-    deadline: Deadline,
-    *,
-    description: str = "",
-    protect_seconds: int = 0,
-    flush: bool = True,
-    skip_if_exists: bool = False,
-    noting: Callable[[], object] = lambda: None,
-    report: Report,
-) -> Flow[tuple[Any, bool]]:
-    """Take a snapshot of a collection; what the server tells of it, and whether it was taken just now.
-
-    ``noting`` is called just before it is sent.
-
-    :raises MilvusRefusedError: the collection has one of that name, unless ``skip_if_exists``.
-    :raises MilvusUnsupportedError: this server, or this pymilvus, knows no snapshots. Nothing was changed.
-    """
-    collection = real_name((yield from describe(name)))
-    subject = {"name": snapshot_name, "collection_name": collection}
-    if (yield from _has_snapshot(subject)):
-        if not skip_if_exists:
-            raise MilvusRefusedError(f"Collection {collection!r} has a snapshot {snapshot_name!r}. Take another name.")
-        report(f"Collection {collection!r} has the snapshot {snapshot_name!r}.")
-        return (yield Rpc("DescribeSnapshot", subject)), False
-    if flush:
-        # A snapshot holds what is on storage.
-        yield from wait_for((yield from submit_flush(collection)), deadline, poll_interval=POLL, eager=True, report=report)
-    noting()
-    more = {"description": description, "compaction_protection_seconds": protect_seconds}
-    try:
-        yield Rpc("CreateSnapshot", {**subject, **more}, SUBMIT_TIMEOUT, repeatable=False)
-    except (MilvusTimeoutError, MilvusUnavailableError):
-        if not (yield from _has_snapshot(subject)):
-            raise
-    return (yield Rpc("DescribeSnapshot", subject)), True
-
-
-def _has_snapshot(subject: Mapping[str, str]) -> Flow[bool]:
-    answer = yield Rpc("ListSnapshots", {"collection_name": subject["collection_name"]})
-    return subject["name"] in answer.snapshots
-
-
-def submit_restore(
-    snapshot_name: str,
-    name: str,
-    target: str,
-    *,
-    database: str,
-    earlier_job: int | None = None,
-    noting: Callable[[int], object] = lambda job_id: None,
-    report: Report,
-) -> Flow[SnapshotRestored]:
-    """Ask for a snapshot to be restored into a new collection of the same database; what to wait for.
-
-    ``earlier_job`` is what an earlier try asked for: unless it has failed it is watched, and nothing is sent. ``noting`` is
-    told the job's id.
-
-    :raises MilvusRefusedError: there is a collection, or an alias, called ``target``.
-    :raises MilvusUnsupportedError: this server, or this pymilvus, knows no snapshots. Nothing was changed.
-    """
-    if earlier_job is not None:
-        earlier = SnapshotRestored(earlier_job, target)
-        if (yield from earlier.look()).verdict is not Verdict.NEVER:
-            report(f"An earlier try asked for restore {earlier_job}: watching it.")
-            return earlier
-    collection = real_name((yield from describe(name)))
-    if (yield from _exists(target)):
-        raise MilvusRefusedError(f"There is a collection or an alias {target!r}: a snapshot is restored into a new one.")
-    request = {
-        "name": snapshot_name,
-        "collection_name": collection,
-        "target_db_name": database,
-        "target_collection_name": target,
-    }
-    answer = yield Rpc("RestoreSnapshot", request, SUBMIT_TIMEOUT, repeatable=False)
-    noting(int(answer.job_id))
-    report(f"Restore {answer.job_id} of {snapshot_name!r} into {target!r} submitted.")
-    return SnapshotRestored(int(answer.job_id), target)
-
-
-def _exists(name: str) -> Flow[bool]:
-    try:
-        yield from describe(name)
-    except MilvusCollectionNotFoundError:
-        return False
-    return True
 
 
 def alter(name: str, properties: Mapping[str, str], drop: Sequence[str], *, allow_alias: bool, report: Report) -> Flow[Altered]:
