@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from airflow_provider_milvus.client.flow import Deadline, Flow
     from airflow_provider_milvus.hooks.milvus import MilvusHook
     from airflow_provider_milvus.rows.chunk import BadRow
-    from airflow_provider_milvus.server.writes import Target
+    from airflow_provider_milvus.server.writes import WriteTarget
 
 T = TypeVar("T")
 
@@ -61,7 +61,7 @@ class IngestRun:
         path = None if wanted.on_bad_row in ("fail", "skip") else wanted.on_bad_row
         self._refused = RefusedRows(path)
 
-    async def carry_out(self) -> tuple[Target, Counts]:
+    async def carry_out(self) -> tuple[WriteTarget, Counts]:
         """Returns when the server has acknowledged each row.
 
         :raises MilvusBadRowsError: with ``on_bad_row="fail"``; the rows before that chunk are written.
@@ -102,10 +102,10 @@ class IngestRun:
             self._report(f"Refused: {self._refused}.")
         return target, counts
 
-    async def _start(self, client: AsyncBoundedClient, target: Target, deadline: Deadline) -> tuple[Start, Noted]:
+    async def _start(self, client: AsyncBoundedClient, target: WriteTarget, deadline: Deadline) -> tuple[Start, Noted]:
         """Where to begin, and what there is to note, but for how far it has come."""
         source = await asyncio.to_thread(fingerprint, self._wanted.rows)
-        now = Noted(target.collection, target.number, target.partition_name, source)
+        now = Noted(target.collection, target.collection_id, target.partition_name, source)
         last = Noted.of(self._earlier.noted)
         if self._earlier.retry:
             await self._look(client, writes.settle(target), deadline)
@@ -141,7 +141,7 @@ class IngestRun:
             )
 
 
-def _check_survived(target: Target, counts: Counts) -> Flow[None]:
+def _check_survived(target: WriteTarget, counts: Counts) -> Flow[None]:
     version = yield Rpc("GetVersion")
     if is_lite(version):
         raise MilvusServerError(

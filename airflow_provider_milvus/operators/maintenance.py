@@ -157,7 +157,7 @@ class MilvusTruncateCollectionOperator(MilvusWriteOperator):
                 f"confirm is {self.confirm!r} and not {collection!r}: every row would be deleted. Nothing was changed."
             )
         with hook.client() as client:
-            emptying = upkeep.truncate(collection, allow_aliased=self.allow_aliased, report=self.log.info)
+            emptying = upkeep.truncate(collection, truncate_aliased=self.allow_aliased, report=self.log.info)
             before, after = client.run(emptying, hook.deadline())
         self.wrote(context, hook, collection, rows_deleted=before, truncated=True)
         return result(hook, collection, began, rows_before=before, rows=after)
@@ -211,7 +211,7 @@ class MilvusAlterCollectionOperator(MilvusOperator):
         collection, properties = name("collection_name", self.collection_name), self.properties or {}
         if not isinstance(properties, Mapping):
             raise MilvusInvalidArgumentError(f"properties must be a dict, not {properties!r}.")
-        wanted = {str(key): upkeep.property_text(key, value) for key, value in properties.items()}
+        wanted = {str(key): upkeep.check_property(key, value) for key, value in properties.items()}
         removed = _keys(self.drop_properties)
         if both := sorted(wanted.keys() & set(removed)):
             raise MilvusInvalidArgumentError(f"drop_properties and properties both name {', '.join(both)}.")

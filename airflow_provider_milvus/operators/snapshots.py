@@ -75,7 +75,7 @@ class MilvusCreateSnapshotOperator(MilvusOperator):
                 protect_seconds=self.protect_seconds,
                 flush=self.flush,
                 skip_if_exists=self.if_exists == "skip" or begun,
-                noting=lambda: notes.write(taking),
+                before_sending=lambda: notes.write(taking),
                 report=self.log.info,
             )
             taken, created = client.run(flow, deadline)
@@ -133,7 +133,7 @@ class MilvusRestoreSnapshotOperator(WatchedOperator, MilvusWriteOperator):
                     target,
                     database=hook.settings.database,
                     earlier_job=noted.get("job_id") if restoring.items() <= noted.items() else None,
-                    noting=lambda job_id: notes.write({**restoring, "job_id": job_id}),
+                    on_submitted=lambda job_id: notes.write({**restoring, "job_id": job_id}),
                     report=self.log.info,
                 ),
                 deadline,

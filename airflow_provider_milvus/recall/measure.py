@@ -31,7 +31,7 @@ from airflow_provider_milvus.exceptions import (
 from airflow_provider_milvus.recall import vectors
 from airflow_provider_milvus.recall.truth import METRICS, Truth, percentiles
 from airflow_provider_milvus.schema.model import DENSE_VECTORS, Field, Schema
-from airflow_provider_milvus.server.filters import literal
+from airflow_provider_milvus.server.filters import to_literal
 
 PAGE_BYTES = 8 * 2**20
 PAGE_ROWS = 10_000
@@ -173,7 +173,7 @@ def _drawn(subject: _Subject, total: int, sample: int, chance: random.Random) ->
     for first in range(0, len(keys), subject.rows_a_page):
         some = keys[first : first + subject.rows_a_page]
         while some:
-            filter = f"{subject.key.name} in {literal(some)}"
+            filter = f"{subject.key.name} in {to_literal(some)}"
             page, held = yield from _page(subject, filter, len(some), with_vectors=True)
             drawn += [_Query(key, vector.tobytes(), key) for key, vector in zip(page, held, strict=True)]
             some = [key for key in some if page and key > page[-1]]
@@ -195,7 +195,7 @@ def _walk(subject: _Subject, take: Callable[[Sequence[Key], Any], None], *, with
             )
         take(keys, held)
         last = keys[-1]
-        filter = f"{subject.key.name} > {literal(last)}"
+        filter = f"{subject.key.name} > {to_literal(last)}"
 
 
 def _page(subject: _Subject, filter: str, limit: int, *, with_vectors: bool) -> Flow[tuple[list[Any], Any]]:

@@ -21,30 +21,32 @@ def create_snapshot(
     protect_seconds: int = 0,
     flush: bool = True,
     skip_if_exists: bool = False,
-    noting: Callable[[], object] = lambda: None,
+    before_sending: Callable[[], object] = lambda: None,
     report: Report,
 ) -> Flow[tuple[Any, bool]]:
-    """Take a snapshot of a collection; what the server tells of it, and whether it was taken just now.
+    """Take a snapshot of a collection; return the server's description of it, and whether it was taken just now.
 
-    ``noting`` is called just before it is sent.
+    ``before_sending`` is called just before the request is sent.
 
-    :raises MilvusRefusedError: the collection has one of that name, unless ``skip_if_exists``.
-    :raises MilvusUnsupportedError: this server, or this pymilvus, knows no snapshots. Nothing was changed.
+    :raises MilvusRefusedError: the collection has a snapshot of that name, unless ``skip_if_exists``.
+    :raises MilvusUnsupportedError: this server, or this pymilvus, has no snapshots. Nothing was changed.
     """
     collection = real_name((yield from describe(name)))
     subject = {"name": snapshot_name, "collection_name": collection}
     if (yield from _has_snapshot(subject)):
         if not skip_if_exists:
-            raise MilvusRefusedError(f"Collection {collection!r} has a snapshot {snapshot_name!r}. Take another name.")
-        report(f"Collection {collection!r} has the snapshot {snapshot_name!r}.")
+            raise MilvusRefusedError(
+                f"The snapshot was not taken: collection {collection!r} has a snapshot {snapshot_name!r}. Choose another name."
+            )
+        report(f"Collection {collection!r} has the snapshot {snapshot_name!r} already.")
         return (yield Rpc("DescribeSnapshot", subject)), False
     if flush:
-        # A snapshot holds what is on storage.
+        # A snapshot holds only what is on storage.
         yield from wait_for((yield from submit_flush(collection)), deadline, poll_interval=POLL, eager=True, report=report)
-    noting()
-    more = {"description": description, "compaction_protection_seconds": protect_seconds}
+    before_sending()
+    options = {"description": description, "compaction_protection_seconds": protect_seconds}
     try:
-        yield Rpc("CreateSnapshot", {**subject, **more}, SUBMIT_TIMEOUT, repeatable=False)
+        yield Rpc("CreateSnapshot", {**subject, **options}, SUBMIT_TIMEOUT, repeatable=False)
     except (MilvusTimeoutError, MilvusUnavailableError):
         if not (yield from _has_snapshot(subject)):
             raise
@@ -63,25 +65,28 @@ def submit_restore(
     *,
     database: str,
     earlier_job: int | None = None,
-    noting: Callable[[int], object] = lambda job_id: None,
+    on_submitted: Callable[[int], object] = lambda job_id: None,
     report: Report,
 ) -> Flow[SnapshotRestored]:
-    """Ask for a snapshot to be restored into a new collection of the same database; what to wait for.
+    """Request that a snapshot is restored into a new collection of the same database; return the condition to wait for.
 
-    ``earlier_job`` is what an earlier try asked for: unless it has failed it is watched, and nothing is sent. ``noting`` is
-    told the job's id.
+    ``earlier_job`` is the job of an earlier try: unless it has failed it is watched, and nothing is sent. ``on_submitted`` is
+    called with the id of a new job.
 
-    :raises MilvusRefusedError: there is a collection, or an alias, called ``target``.
-    :raises MilvusUnsupportedError: this server, or this pymilvus, knows no snapshots. Nothing was changed.
+    :raises MilvusRefusedError: a collection, or an alias, has the name ``target``. Nothing was changed.
+    :raises MilvusUnsupportedError: this server, or this pymilvus, has no snapshots. Nothing was changed.
     """
     if earlier_job is not None:
         earlier = SnapshotRestored(earlier_job, target)
         if (yield from earlier.look()).verdict is not Verdict.NEVER:
-            report(f"An earlier try asked for restore {earlier_job}: watching it.")
+            report(f"An earlier try submitted restore {earlier_job}: watching it.")
             return earlier
     collection = real_name((yield from describe(name)))
     if (yield from CollectionExists(target).look()).verdict is Verdict.MET:
-        raise MilvusRefusedError(f"There is a collection or an alias {target!r}: a snapshot is restored into a new one.")
+        raise MilvusRefusedError(
+            f"Snapshot {snapshot_name!r} was not restored: a collection or an alias has the name {target!r}. "
+            "Choose a name for a new collection."
+        )
     request = {
         "name": snapshot_name,
         "collection_name": collection,
@@ -89,6 +94,6 @@ def submit_restore(
         "target_collection_name": target,
     }
     answer = yield Rpc("RestoreSnapshot", request, SUBMIT_TIMEOUT, repeatable=False)
-    noting(int(answer.job_id))
-    report(f"Restore {answer.job_id} of {snapshot_name!r} into {target!r} submitted.")
+    on_submitted(int(answer.job_id))
+    report(f"Restore {answer.job_id} of {snapshot_name!r} into {target!r} was submitted.")
     return SnapshotRestored(int(answer.job_id), target)

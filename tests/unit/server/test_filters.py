@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError
-from airflow_provider_milvus.server.filters import literal, render
+from airflow_provider_milvus.server.filters import render, to_literal
 
 pytestmark = pytest.mark.newest
 
@@ -56,7 +56,7 @@ class Language(StrEnum):
     ],
 )
 def test_a_value_becomes_its_literal(value, written):
-    assert literal(value) == written
+    assert to_literal(value) == written
 
 
 @pytest.mark.parametrize(

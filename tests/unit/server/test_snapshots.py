@@ -62,7 +62,7 @@ class TestSnapshot:
 
 
 def restored(clock: Clock, job_state: int, earlier_job: int | None) -> tuple[Any, Server, list[int]]:
-    noted: list[int] = []
+    job_ids: list[int] = []
     answers: dict[str, Any] = {
         "GetRestoreSnapshotState": SimpleNamespace(info=SimpleNamespace(state=job_state, progress=40, reason="")),
         "DescribeCollection": lambda call: (
@@ -73,21 +73,21 @@ def restored(clock: Clock, job_state: int, earlier_job: int | None) -> tuple[Any
     }
     server = Server(**answers)
     flow = snapshots.submit_restore(
-        "s1", "docs", "new", database="default", earlier_job=earlier_job, noting=noted.append, report=lambda words: None
+        "s1", "docs", "new", database="default", earlier_job=earlier_job, on_submitted=job_ids.append, report=lambda words: None
     )
-    return play(flow, server, clock), server, noted
+    return play(flow, server, clock), server, job_ids
 
 
 @pytest.mark.parametrize("job_state", [1, 2, 3])
 def test_a_retry_watches_the_restore_of_the_earlier_try(clock: Clock, job_state):
-    condition, server, noted = restored(clock, job_state, earlier_job=5)
-    assert (condition, noted) == (SnapshotRestored(5, "new"), [])
+    condition, server, job_ids = restored(clock, job_state, earlier_job=5)
+    assert (condition, job_ids) == (SnapshotRestored(5, "new"), [])
     assert "RestoreSnapshot" not in server.calls
 
 
 def test_a_retry_after_a_restore_that_failed_asks_anew_and_notes_it(clock: Clock):
-    condition, server, noted = restored(clock, 4, earlier_job=5)
-    assert (condition, noted) == (SnapshotRestored(8, "new"), [8])
+    condition, server, job_ids = restored(clock, 4, earlier_job=5)
+    assert (condition, job_ids) == (SnapshotRestored(8, "new"), [8])
     assert len(server.sent("RestoreSnapshot")) == 1
 
 

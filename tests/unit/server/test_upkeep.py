@@ -141,7 +141,7 @@ class TestCompaction:
 class TestTruncate:
     HELD = partitions("_default")
 
-    def emptied(self, clock: Clock, *, allow_aliased: bool = False, **answers: Any) -> tuple[Any, Server]:
+    def emptied(self, clock: Clock, *, truncate_aliased: bool = False, **answers: Any) -> tuple[Any, Server]:
         aliases = SimpleNamespace(aliases=answers.pop("aliases", []))
         server = Server(
             **{
@@ -153,7 +153,9 @@ class TestTruncate:
             }
         )
         try:
-            return play(upkeep.truncate("docs", allow_aliased=allow_aliased, report=ignore), server, clock, Deadline(5)), server
+            return play(
+                upkeep.truncate("docs", truncate_aliased=truncate_aliased, report=ignore), server, clock, Deadline(5)
+            ), server
         except Exception as error:
             return error, server
 
@@ -186,7 +188,7 @@ class TestTruncate:
         assert "TruncateCollection" not in server.calls
 
     def test_an_aliased_one_is_emptied_when_told_so(self, clock: Clock):
-        rows, _ = self.emptied(clock, aliases=["live"], allow_aliased=True, Query=[counted(9), counted(0)])
+        rows, _ = self.emptied(clock, aliases=["live"], truncate_aliased=True, Query=[counted(9), counted(0)])
         assert rows == (9, 0)
 
     def test_an_alias_is_no_name_for_it(self, clock: Clock):
@@ -202,9 +204,9 @@ class TestAlter:
     def test_sends_what_differs_and_nothing_else(self, clock: Clock):
         before, after = described(a_b="1", c_d="2"), described(a_b="1", c_d="3")
         server = Server(DescribeCollection=[before, after], AlterCollection=SimpleNamespace())
-        found = self.altered(clock, server, {"a.b": "1", "c.d": "3"}, drop=("e.f",))
+        result = self.altered(clock, server, {"a.b": "1", "c.d": "3"}, drop=("e.f",))
         assert server.sent("AlterCollection") == [{"collection_name": "docs", "properties": [{"key": "c.d", "value": "3"}]}]
-        assert (found.before["c.d"], found.after["c.d"]) == ("2", "3")
+        assert (result.before["c.d"], result.after["c.d"]) == ("2", "3")
 
     def test_sends_nothing_when_all_is_so_already(self, clock: Clock):
         server = Server(DescribeCollection=described(a_b="1"))
@@ -223,7 +225,7 @@ class TestAlter:
         )
         server = Server(DescribeCollection=described(a_b="1"), AlterCollection=refusal)
         with pytest.raises(
-            MilvusUnsupportedError, match=r"cannot remove properties, so 'docs' keeps a\.b and nothing was changed"
+            MilvusUnsupportedError, match=r"'docs' was not altered: this server cannot remove properties, so it keeps a\.b"
         ):
             self.altered(clock, server, {"c.d": "2"}, drop=("a.b",))
         assert len(server.sent("AlterCollection")) == 1
@@ -240,12 +242,12 @@ class TestAlter:
     @pytest.mark.parametrize("drop", [(), ("c.d",)])
     def test_a_change_that_never_shows_is_no_success(self, clock: Clock, drop):
         server = Server(DescribeCollection=described(c_d="1"), AlterCollection=SimpleNamespace())
-        with pytest.raises(MilvusServerError, match="took the change of 'docs' and does not show it"):
+        with pytest.raises(MilvusServerError, match="took the change of collection 'docs' and does not show it"):
             self.altered(clock, server, {} if drop else {"a.b": "1"}, drop=drop)
 
     def test_an_alias_is_refused_unless_told(self, clock: Clock):
         server = Server(DescribeCollection=described("docs_v2", a_b="1"))
-        with pytest.raises(MilvusRefusedError, match="'docs' is an alias of 'docs_v2'"):
+        with pytest.raises(MilvusRefusedError, match="'docs_v2' was not altered: 'docs' is an alias of it"):
             self.altered(clock, server, {"a.b": "1"})
         assert self.altered(clock, server, {"a.b": "1"}, allow_alias=True).collection == "docs_v2"
 
@@ -283,7 +285,7 @@ class TestPropertyText:
         ],
     )
     def test_is_what_milvus_keeps(self, key, value, text):
-        assert upkeep.property_text(key, value) == text
+        assert upkeep.check_property(key, value) == text
 
     @pytest.mark.parametrize(
         ("key", "value"),
@@ -302,4 +304,4 @@ class TestPropertyText:
     )
     def test_refuses_what_servers_would_take_and_not_understand(self, key, value):
         with pytest.raises(MilvusInvalidArgumentError, match=rf"^properties\['{key}'\] must be"):
-            upkeep.property_text(key, value)
+            upkeep.check_property(key, value)
