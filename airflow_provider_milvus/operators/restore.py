@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_milvus.hooks.milvus import MilvusHook
-    from airflow_provider_milvus.reclaim.restore import Restored, Wanted
+    from airflow_provider_milvus.reclaim.restore import ReloadEntry, ReloadReport
 
 
 class MilvusRestoreLoadOperator(MilvusOperator):
@@ -87,11 +87,11 @@ class MilvusRestoreLoadOperator(MilvusOperator):
         self.stall_timeout = optional_seconds("stall_timeout", stall_timeout)
 
     def execute(self, context: Context) -> dict[str, Any]:
-        from airflow_provider_milvus.reclaim.restore import Restored, by_priority
+        from airflow_provider_milvus.reclaim.restore import ReloadReport, by_priority
 
         first = reclaim_rules.patterns("first", self.first)
         wanted = by_priority(self._wanted(context), first)
-        outcome = Restored()
+        outcome = ReloadReport()
         if wanted:
             hook = self.hook()
             # The connection is fetched here, before there is an event loop that this would block.
@@ -110,15 +110,15 @@ class MilvusRestoreLoadOperator(MilvusOperator):
             )
         return result
 
-    async def _restore(self, hook: MilvusHook, wanted: list[Wanted], outcome: Restored) -> None:
-        from airflow_provider_milvus.reclaim.restore_run import Restores
+    async def _restore(self, hook: MilvusHook, wanted: list[ReloadEntry], outcome: ReloadReport) -> None:
+        from airflow_provider_milvus.reclaim.restore_run import Reloads
 
         async with hook.async_client() as client:
-            restores = Restores(
+            restores = Reloads(
                 client,
                 hook.deadline(),
                 outcome,
-                within=self.load_timeout,
+                load_timeout=self.load_timeout,
                 poll_interval=self.poll_interval,
                 stall_timeout=self.stall_timeout,
                 max_memory_percent=self.max_memory_percent,
@@ -127,8 +127,8 @@ class MilvusRestoreLoadOperator(MilvusOperator):
             )
             await restores.carry_out(wanted, self.max_parallel)
 
-    def _wanted(self, context: Context) -> list[Wanted]:
-        from airflow_provider_milvus.reclaim.restore import restore_set
+    def _wanted(self, context: Context) -> list[ReloadEntry]:
+        from airflow_provider_milvus.reclaim.restore import read_restore_set
 
         source, given = "restore_set", self.restore_set
         by_run = [each for each in (self.reclaim_dag_id, self.reclaim_task_id) if each not in (None, "")]
@@ -141,7 +141,7 @@ class MilvusRestoreLoadOperator(MilvusOperator):
             source = f"What task {self.reclaim_task_id!r} of DAG {self.reclaim_dag_id!r} returned in its last successful run"
             given = _returned(context, str(self.reclaim_dag_id), str(self.reclaim_task_id))
         try:
-            wanted = restore_set(given)
+            wanted = read_restore_set(given)
         except ValueError as error:
             raise MilvusInvalidArgumentError(f"{source} is no restore set: {error}. Nothing was loaded.") from None
         for each in wanted:
