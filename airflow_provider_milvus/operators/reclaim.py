@@ -193,7 +193,10 @@ class MilvusReclaimMemoryOperator(MilvusOperator):
 
     def _warn(self, policy: Policy, seen: ServerState, outcome: ReclaimReport) -> None:
         where = f"in {', '.join(map(repr, seen.databases))}"
-        nothing = [f"The pattern {each!r} matches no collection {where}." for each in policy.unmatched(seen.collections)]
+        nothing = [
+            f"{argument}: the pattern {pattern!r} matches no collection {where}."
+            for argument, pattern in policy.unmatched(seen.collections)
+        ]
         in_scope = [each.collection for each in seen.collections if policy.in_scope(each.collection)]
         if policy.older_than is not None and in_scope and not any(map(policy.date_of, in_scope)):
             nothing.append(f"No name that may go {where} holds a date written as {self.date_format!r}.")

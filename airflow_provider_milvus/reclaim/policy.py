@@ -133,10 +133,11 @@ class Policy:
             going, staying = self._fit(collections, going, staying, room)
         return sorted(going, key=_coldest_first) + sorted(staying, key=lambda decision: decision.subject.key)
 
-    def unmatched(self, collections: Iterable[CollectionState]) -> list[str]:
-        """The patterns that match no collection's name, probably by mistake."""
+    def unmatched(self, collections: Iterable[CollectionState]) -> list[tuple[str, str]]:
+        """The patterns that match no collection's name, probably by mistake: the operator's argument, and the pattern."""
         names = {collection.collection for collection in collections}
-        return [pattern for pattern in self.patterns if not any(fnmatchcase(name, pattern) for name in names)]
+        given = [("collections", pattern) for pattern in self.patterns] + [("exclude", pattern) for pattern in self.exclude]
+        return [(argument, pattern) for argument, pattern in given if not any(fnmatchcase(name, pattern) for name in names)]
 
     def _at_most(self, going: list[Decision]) -> tuple[list[Decision], list[Decision]]:
         if self.max_releases is None:

@@ -350,7 +350,21 @@ def test_pattern_that_matches_nothing_is_a_warning(scripted: ScriptedMilvus, log
 
     reclaim(collections=["evnts_*"])
 
-    assert "'evnts_*' matches no collection" in log_text()
+    assert "collections: the pattern 'evnts_*' matches no collection" in log_text()
+
+
+def test_exclude_pattern_that_matches_nothing_is_a_warning_or_an_error(
+    scripted: ScriptedMilvus, log_text: Callable[[], str]
+) -> None:
+    scripted.add("events_20260101", LOADED)
+    arguments = {"collections": ["events_*"], "exclude": ["evnts_keep"]}
+
+    with pytest.raises(MilvusInvalidArgumentError, match="exclude: the pattern 'evnts_keep' matches no collection"):
+        reclaim(**arguments, fail_if_nothing_matches=True)
+    assert scripted.received("ReleaseCollection") == []
+    result = reclaim(**arguments)
+
+    assert result["warnings"] == ["exclude: the pattern 'evnts_keep' matches no collection in 'default'."]
 
 
 def test_arguments_are_templated(scripted: ScriptedMilvus) -> None:

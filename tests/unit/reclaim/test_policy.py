@@ -203,7 +203,15 @@ class TestPatterns:
 
     def test_that_match_nothing_are_named(self):
         rules = policy(patterns=("events_*", "evnets_*", "docs"))
-        assert rules.unmatched([collection("events_1"), collection("docs", "NotLoad")]) == ["evnets_*"]
+        assert rules.unmatched([collection("events_1"), collection("docs", "NotLoad")]) == [("collections", "evnets_*")]
+
+    def test_that_exclude_nothing_are_named_too(self):
+        rules = policy(older_than=WEEK, exclude=("dosc", "docs", "evnets_*"))
+        subjects = [collection("events_1"), collection("docs", "NotLoad")]
+        assert rules.unmatched(subjects) == [("exclude", "dosc"), ("exclude", "evnets_*")]
+
+    def test_that_exclude_what_no_other_pattern_names_match_it(self):
+        assert policy(patterns=("events_*",), exclude=("docs",)).unmatched([collection("events_1"), collection("docs")]) == []
 
     def test_excluded_wins_over_matched(self):
         decision = decide("events_keep", patterns=("events_*",), exclude=("tmp_*", "*_keep"))
