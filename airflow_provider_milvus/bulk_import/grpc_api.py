@@ -22,6 +22,7 @@ from airflow_provider_milvus.bulk_import.job import (
 )
 from airflow_provider_milvus.client.flow import Flow, Rpc
 from airflow_provider_milvus.exceptions import MilvusServerError
+from airflow_provider_milvus.schema.pairs import from_pairs, to_pairs
 
 _STATES = {0: PENDING, 1: FAILED, 2: IMPORTING, 5: IMPORTING, 6: COMPLETED, 7: FAILED, 8: IMPORTING}
 """Milvus's ``ImportState``. Persisted (5) and Flushed (8) are on the way to Completed."""
@@ -37,7 +38,7 @@ class GrpcImports(ImportApi):
             "collection_name": target.collection_name,
             "partition_name": target.partition_name,
             "files": group,
-            "options": [{"key": key, "value": value} for key, value in target.options.items()],
+            "options": to_pairs(target.options),
         }
         answer = yield Rpc("Import", fields, repeat_after_timeout=False, repeatable=False)
         if len(answer.tasks) != 1:
@@ -57,7 +58,7 @@ class GrpcImports(ImportApi):
 
 
 def _job(task: Any) -> Job:
-    told = {each.key: each.value for each in task.infos}
+    told = from_pairs(task.infos)
     state = _STATES.get(int(task.state), IMPORTING)
     rows = int(task.row_count) if state == COMPLETED else None
     reason = told.get("failed_reason", "")

@@ -22,6 +22,7 @@ from airflow_provider_milvus.exceptions import (
     MilvusServerError,
     MilvusUnsupportedError,
 )
+from airflow_provider_milvus.schema.pairs import from_pairs
 from airflow_provider_milvus.schema.types import DATA_TYPES, NAMES
 
 _TEXT = 256
@@ -145,7 +146,7 @@ def details(collection_name: str) -> Flow[Details]:
     answer = yield from describe(collection_name)
     return Details(
         tuple(answer.aliases),
-        {each.key: each.value for each in answer.properties},
+        from_pairs(answer.properties),
         sum(_field_bytes(each) for each in answer.schema.fields),
     )
 
@@ -153,8 +154,7 @@ def details(collection_name: str) -> Flow[Details]:
 def rows(collection_name: str) -> Flow[int | None]:
     """Rows that are flushed; ``None`` for 0, which Milvus also says of rows that are only not flushed yet."""
     answer = yield Rpc("GetCollectionStatistics", {"collection_name": collection_name})
-    counts = {each.key: each.value for each in answer.stats}
-    return int(counts.get("row_count", 0)) or None
+    return int(from_pairs(answer.stats).get("row_count", 0)) or None
 
 
 def replicas(collection_name: str) -> Flow[tuple[int | None, tuple[str, ...]]]:
@@ -193,7 +193,7 @@ def _moment(milliseconds: int) -> datetime | None:
 
 
 def _field_bytes(described: Any) -> int:
-    parameters = {each.key: each.value for each in described.type_params}
+    parameters = from_pairs(described.type_params)
     kind = NAMES.get(int(described.data_type))
     if kind and (bits := DATA_TYPES[kind].bits):
         return int(parameters.get("dim", 1)) * bits // 8
@@ -223,6 +223,14 @@ def row_count(collection_name: str, filter: str = "", partition_names: Sequence[
     except MilvusNotLoadedError as error:
         raise MilvusNotLoadedError(f"{_not_loaded(collection)} {error}") from None
     return int(answer.fields_data[0].scalars.long_data.data[0])
+
+
+def row_count_if_loaded(collection_name: str, filter: str = "", partition_names: Sequence[str] = ()) -> Flow[int | None]:
+    """As :func:`row_count`; ``None`` where the rows cannot be counted, because they are not in memory."""
+    try:
+        return (yield from row_count(collection_name, filter, partition_names))
+    except MilvusNotLoadedError:
+        return None
 
 
 def _count(collection: str, filter: str, partition_names: Sequence[str]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from airflow_provider_milvus.client.flow import Deadline, Flow
     from airflow_provider_milvus.hooks.milvus import MilvusHook
     from airflow_provider_milvus.rows.chunk import BadRow
-    from airflow_provider_milvus.server.writes import Target
+    from airflow_provider_milvus.server.writes import WriteTarget
 
 T = TypeVar("T")
 
@@ -61,7 +61,7 @@ class IngestRun:
         self._report = report
         self._bad_rows = BadRows(None if request.on_bad_row in ("fail", "skip") else request.on_bad_row)
 
-    async def carry_out(self) -> tuple[Target, Counts]:
+    async def carry_out(self) -> tuple[WriteTarget, Counts]:
         """Return when the server has acknowledged every row.
 
         :raises MilvusBadRowsError: with ``on_bad_row="fail"``. The chunks before the one with the bad row are written.
@@ -102,10 +102,10 @@ class IngestRun:
             self._report(f"Bad rows: {self._bad_rows}.")
         return target, counts
 
-    async def _find_start(self, client: AsyncBoundedClient, target: Target, deadline: Deadline) -> tuple[Start, Progress]:
+    async def _find_start(self, client: AsyncBoundedClient, target: WriteTarget, deadline: Deadline) -> tuple[Start, Progress]:
         """Where to begin, and the progress to save, without how far this try has come."""
         source = await asyncio.to_thread(fingerprint, self._request.rows)
-        progress = Progress(target.collection, target.number, target.partition_name, source)
+        progress = Progress(target.collection, target.collection_id, target.partition_name, source)
         saved = Progress.of(self._earlier.progress)
         if self._earlier.retry:
             await self._ask(client, writes.settle(target), deadline)
@@ -142,7 +142,7 @@ class IngestRun:
             )
 
 
-def _check_survived(target: Target, counts: Counts) -> Flow[None]:
+def _check_survived(target: WriteTarget, counts: Counts) -> Flow[None]:
     version = yield Rpc("GetVersion")
     if is_lite(version):
         raise MilvusServerError(

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from airflow_provider_milvus.client.client import AsyncBoundedClient
     from airflow_provider_milvus.client.flow import Deadline, Flow
     from airflow_provider_milvus.rows.chunk import BadRow, Batch, Chunk
-    from airflow_provider_milvus.server.writes import Target
+    from airflow_provider_milvus.server.writes import WriteTarget
 
 REPORT_EVERY = 10.0
 """Seconds between two lines in the log."""
@@ -73,7 +73,7 @@ class Counts:
 
 def encode(
     chunks: Iterable[Chunk],
-    target: Target,
+    target: WriteTarget,
     counts: Counts,
     *,
     upsert: bool,
@@ -127,7 +127,7 @@ class Sending:
     def __init__(
         self,
         client: AsyncBoundedClient,
-        target: Target,
+        target: WriteTarget,
         deadline: Deadline,
         counts: Counts,
         *,

@@ -118,7 +118,7 @@ class MilvusCreateCollectionOperator(MilvusWriteOperator):
                     requested,
                     if_exists=self.if_exists,
                     created_by=_made_by(context, notes),
-                    allow_aliased=self.drop_aliased,
+                    drop_aliased=self.drop_aliased,
                     report=self.log.info,
                 ),
                 hook.deadline(),
@@ -171,9 +171,9 @@ class MilvusDropCollectionOperator(MilvusWriteOperator):
             dropped = client.run(
                 collections.drop(
                     wanted,
-                    allow_aliased=self.drop_aliased,
+                    drop_aliased=self.drop_aliased,
                     skip_if_missing=self.if_missing == "skip" or begun,
-                    noting=lambda: notes.write({"dropping": wanted}),
+                    before_sending=lambda: notes.write({"dropping": wanted}),
                     report=self.log.info,
                 ),
                 hook.deadline(),

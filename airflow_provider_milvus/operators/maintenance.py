@@ -151,7 +151,7 @@ class MilvusTruncateCollectionOperator(MilvusWriteOperator):
                 f"confirm is {self.confirm!r} and not {collection!r}: every row would be deleted. Nothing was changed."
             )
         with hook.client() as client:
-            emptying = upkeep.truncate(collection, allow_aliased=self.truncate_aliased, report=self.log.info)
+            emptying = upkeep.truncate(collection, truncate_aliased=self.truncate_aliased, report=self.log.info)
             before, after = client.run(emptying, hook.deadline())
         self.wrote(context, hook, collection, rows_deleted=before, truncated=True)
         return result(hook, collection, began, rows_before=before, rows=after)

@@ -30,10 +30,10 @@ from airflow_provider_milvus.operators.run_notes import RunNotes
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_milvus.reclaim.plan import Planned
+    from airflow_provider_milvus.reclaim.plan import PlannedRelease
     from airflow_provider_milvus.reclaim.policy import Policy
-    from airflow_provider_milvus.reclaim.report import Outcome
-    from airflow_provider_milvus.reclaim.run import Seen
+    from airflow_provider_milvus.reclaim.report import ReclaimReport
+    from airflow_provider_milvus.reclaim.run import ServerState
 
 RULES = ("older_than", "idle_for", "loaded_for", "memory_budget", "min_idle")
 COLDEST_NEEDS = timedelta(hours=1)
@@ -183,7 +183,7 @@ class MilvusReclaimMemoryOperator(MilvusOperator):
                 if run.notes:
                     notes.write({**noted, **run.notes})
             else:
-                before = run.count_in(noted.get("plan") if noted.get("run_id") == notes.run_id else None, outcome)
+                before = run.count_earlier(noted.get("plan") if noted.get("run_id") == notes.run_id else None, outcome)
                 gone = {each.key for each in before}
                 plan = [each for each in plan if each.key not in gone]
                 # Before the first release: what a killed try leaves for its retry to report.
@@ -192,7 +192,7 @@ class MilvusReclaimMemoryOperator(MilvusOperator):
                 run.carry_out(plan, outcome, self.release_timeout or hook.settings.timeout, self.keep_aliased)
         return self._report(context, outcome)
 
-    def _report(self, context: Context, outcome: Outcome) -> dict[str, object]:
+    def _report(self, context: Context, outcome: ReclaimReport) -> dict[str, object]:
         from airflow.providers.common.compat.sdk import Stats
 
         for warning in outcome.warnings:
@@ -215,9 +215,12 @@ class MilvusReclaimMemoryOperator(MilvusOperator):
             )
         return result
 
-    def _warn(self, policy: Policy, seen: Seen, outcome: Outcome) -> None:
+    def _warn(self, policy: Policy, seen: ServerState, outcome: ReclaimReport) -> None:
         where = f"in {', '.join(map(repr, seen.databases))}"
-        nothing = [f"The pattern {each!r} matches no collection {where}." for each in policy.unmatched(seen.collections)]
+        nothing = [
+            f"{argument}: the pattern {pattern!r} matches no collection {where}."
+            for argument, pattern in policy.unmatched(seen.collections)
+        ]
         in_scope = [each.collection for each in seen.collections if policy.in_scope(each.collection)]
         if policy.older_than is not None and in_scope and not any(map(policy.date_of, in_scope)):
             nothing.append(f"No name that may go {where} holds a date written as {self.date_format!r}.")
@@ -225,7 +228,7 @@ class MilvusReclaimMemoryOperator(MilvusOperator):
             raise MilvusInvalidArgumentError(" ".join(nothing))
         outcome.warnings += nothing
 
-    def _with_budget(self, policy: Policy, seen: Seen) -> Policy:
+    def _with_budget(self, policy: Policy, seen: ServerState) -> Policy:
         asked = self.memory_budget
         if not isinstance(asked, Share):
             return policy
@@ -245,13 +248,13 @@ class MilvusReclaimMemoryOperator(MilvusOperator):
             )
         return sorted(needed | set(GRADES)) if metrics_url and (needed or policy.budget is not None) else []
 
-    def _approved(self) -> list[Planned] | None:
-        from airflow_provider_milvus.reclaim.plan import plan_from
+    def _approved(self) -> list[PlannedRelease] | None:
+        from airflow_provider_milvus.reclaim.plan import read_plan
 
         if self.plan is None:
             return None
         try:
-            return plan_from(self.plan)
+            return read_plan(self.plan)
         except ValueError as error:
             raise MilvusInvalidArgumentError(
                 f"plan is not what a dry run returned under 'plan': {error}. "

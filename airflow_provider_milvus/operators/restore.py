@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_milvus.hooks.milvus import MilvusHook
-    from airflow_provider_milvus.reclaim.restore import Restored, Wanted
+    from airflow_provider_milvus.reclaim.restore import ReloadEntry, ReloadReport
 
 
 class MilvusRestoreLoadOperator(MilvusOperator):
@@ -103,11 +103,11 @@ class MilvusRestoreLoadOperator(MilvusOperator):
             raise self.wrong("Give either restore_set, or reclaim_dag_id and reclaim_task_id.")
 
     def execute(self, context: Context) -> dict[str, Any]:
-        from airflow_provider_milvus.reclaim.restore import Restored, by_priority
+        from airflow_provider_milvus.reclaim.restore import ReloadReport, by_priority
 
         hook = self.hook()
         wanted = by_priority(self._wanted(context), self.first or ())
-        outcome = Restored()
+        outcome = ReloadReport()
         if wanted:
             # The connection is fetched here, before there is an event loop that this would block.
             self.log.info("Restoring %d collections. %s.", len(wanted), hook.settings.where)
@@ -125,15 +125,15 @@ class MilvusRestoreLoadOperator(MilvusOperator):
             )
         return result
 
-    async def _restore(self, hook: MilvusHook, wanted: list[Wanted], outcome: Restored) -> None:
-        from airflow_provider_milvus.reclaim.restore_run import Restores
+    async def _restore(self, hook: MilvusHook, wanted: list[ReloadEntry], outcome: ReloadReport) -> None:
+        from airflow_provider_milvus.reclaim.restore_run import Reloads
 
         async with hook.async_client() as client:
-            restores = Restores(
+            restores = Reloads(
                 client,
                 hook.deadline(),
                 outcome,
-                within=self.load_timeout,
+                load_timeout=self.load_timeout,
                 poll_interval=self.poll_interval,
                 stall_timeout=self.stall_timeout,
                 max_memory_percent=self.max_memory_percent,
@@ -142,15 +142,15 @@ class MilvusRestoreLoadOperator(MilvusOperator):
             )
             await restores.carry_out(wanted, self.max_parallel)
 
-    def _wanted(self, context: Context) -> list[Wanted]:
-        from airflow_provider_milvus.reclaim.restore import restore_set
+    def _wanted(self, context: Context) -> list[ReloadEntry]:
+        from airflow_provider_milvus.reclaim.restore import read_restore_set
 
         source, given = "restore_set", self.restore_set
         if given is None:
             source = f"What task {self.reclaim_task_id!r} of DAG {self.reclaim_dag_id!r} returned in its last successful run"
             given = _returned(context, str(self.reclaim_dag_id), str(self.reclaim_task_id))
         try:
-            wanted = restore_set(given)
+            wanted = read_restore_set(given)
         except ValueError as error:
             raise MilvusInvalidArgumentError(f"{source} is no restore set: {error}. Nothing was loaded.") from None
         for each in wanted:

@@ -1,6 +1,6 @@
 """Operators for snapshots: a collection as it was at a moment, kept by the server. Milvus 3 and pymilvus 3 have them.
 
-What they do is in ``server/upkeep.py``, imported when a task runs.
+What they do is in ``server/snapshots.py``, imported when a task runs.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class MilvusCreateSnapshotOperator(MilvusOperator):
         self.if_exists = if_exists
 
     def execute(self, context: Context) -> dict[str, Any]:
-        from airflow_provider_milvus.server import upkeep
+        from airflow_provider_milvus.server import snapshots
 
         collection, snapshot = self.collection_name, self.snapshot_name
         taking, notes = {"snapshot": snapshot, "of": collection}, RetryNotes(context)
@@ -75,7 +75,7 @@ class MilvusCreateSnapshotOperator(MilvusOperator):
         began, hook = time.time(), self.hook()
         with hook.client() as client:
             deadline = hook.deadline()
-            flow = upkeep.create_snapshot(
+            flow = snapshots.create_snapshot(
                 collection,
                 snapshot,
                 deadline,
@@ -83,7 +83,7 @@ class MilvusCreateSnapshotOperator(MilvusOperator):
                 protect_seconds=self.protect_seconds,
                 flush=self.flush,
                 skip_if_exists=self.if_exists == "skip" or begun,
-                noting=lambda: notes.write(taking),
+                before_sending=lambda: notes.write(taking),
                 report=self.log.info,
             )
             taken, created = client.run(flow, deadline)
@@ -126,7 +126,7 @@ class MilvusRestoreSnapshotOperator(WatchedOperator, MilvusWriteOperator):
         self.target_collection_name = target_collection_name
 
     def execute(self, context: Context) -> dict[str, Any]:
-        from airflow_provider_milvus.server import upkeep
+        from airflow_provider_milvus.server import snapshots
 
         collection, snapshot = self.collection_name, self.snapshot_name
         target = self.target_collection_name
@@ -136,13 +136,13 @@ class MilvusRestoreSnapshotOperator(WatchedOperator, MilvusWriteOperator):
         with hook.client() as client:
             deadline = hook.deadline()
             condition = client.run(
-                upkeep.submit_restore(
+                snapshots.submit_restore(
                     snapshot,
                     collection,
                     target,
                     database=hook.settings.database,
                     earlier_job=noted.get("job_id") if restoring.items() <= noted.items() else None,
-                    noting=lambda job_id: notes.write({**restoring, "job_id": job_id}),
+                    on_submitted=lambda job_id: notes.write({**restoring, "job_id": job_id}),
                     report=self.log.info,
                 ),
                 deadline,

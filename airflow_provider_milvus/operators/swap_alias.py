@@ -91,7 +91,7 @@ class MilvusSwapAliasOperator(WatchedOperator, MilvusWriteOperator):
                     target,
                     expected_old=self.expected_old,
                     require_loaded=self.require_loaded,
-                    noting=lambda old: notes.write({"swapping": [alias, target], "old": old, "at": time.time()}),
+                    before_sending=lambda old: notes.write({"swapping": [alias, target], "old": old, "at": time.time()}),
                     report=self.log.info,
                 ),
                 hook.deadline(),
@@ -125,8 +125,10 @@ class MilvusSwapAliasOperator(WatchedOperator, MilvusWriteOperator):
         if old is not None:
             with hook.client() as client:
                 deadline = hook.deadline()
-                fate = client.run(aliases.retire(self.alias, target, old, self.then, deadline, report=self.log.info), deadline)
-            more |= {"old_is": fate.fate, **({"reason": fate.reason} if fate.reason else {})}
+                retired = client.run(
+                    aliases.retire(self.alias, target, old, self.then, deadline, report=self.log.info), deadline
+                )
+            more |= {"old_is": retired.outcome, **({"reason": retired.reason} if retired.reason else {})}
         if submitted["changed"]:
             self.wrote(context, hook, self.alias, from_collections=[each for each in (target, old) if each], points_to=target)
         RetryNotes(context).forget()

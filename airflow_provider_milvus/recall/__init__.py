@@ -1,6 +1,6 @@
-"""How much of the truth an index finds, and how fast: searches beside brute force over every vector.
+"""The recall and latency of a vector index: searches compared with brute force over every vector.
 
-``measure.py`` asks the server, ``vectors.py`` turns the protocol's vectors into NumPy's, ``truth.py`` computes.
+``measure.py`` asks the server, ``vectors.py`` converts between the protocol's vectors and NumPy's, ``truth.py`` computes.
 """
 
 from __future__ import annotations

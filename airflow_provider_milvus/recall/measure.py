@@ -1,12 +1,12 @@
-"""Ask a collection for its nearest neighbours, and for every vector that it holds, as a flow.
+"""Measuring recall, as a flow.
 
-1. Count the rows, and walk over the keys to draw queries among them; read the vectors of those.
-2. Search for each, one by one, with the clock running.
-3. Walk over every vector, and compute who the nearest neighbours really are.
+1. Count the rows, walk over the keys to sample some rows, and read their vectors: they are the queries.
+2. Search for the queries, one by one, and take the time.
+3. Walk over every vector, and compute the true nearest neighbours.
 
-A walk goes by primary key, ``key > last`` with a limit; servers answer with the smallest keys first. At any time one page is
-held, of a few megabytes. The collection may change meanwhile: rows that come or go between 1 and 3 make the result wrong by as
-much as they are among the neighbours.
+A walk reads pages in the order of the primary key, with the filter ``key > last`` and a limit: servers answer with the smallest
+keys. One page of a few megabytes is in memory at a time. Rows that are written or deleted between 1 and 3 make the result wrong
+by their share of the neighbours.
 """
 
 from __future__ import annotations
@@ -30,22 +30,23 @@ from airflow_provider_milvus.exceptions import (
 from airflow_provider_milvus.recall import vectors
 from airflow_provider_milvus.recall.truth import METRICS, Truth, percentiles
 from airflow_provider_milvus.schema.model import Field, Schema
+from airflow_provider_milvus.schema.pairs import from_pairs, to_pairs
 from airflow_provider_milvus.schema.types import DENSE_VECTORS
-from airflow_provider_milvus.server.filters import literal
+from airflow_provider_milvus.server.filters import to_literal
 
 PAGE_BYTES = 8 * 2**20
 PAGE_ROWS = 10_000
-"""A server gives at most 16,384 in one answer."""
+"""A server answers with at most 16,384 rows."""
 PAGE_TIMEOUT = 60.0
 WORST = 5
-"""Queries to name that found the least."""
+"""How many of the queries with the lowest recall are named."""
 
 Key = int | str
 
 
 @dataclass(frozen=True, slots=True)
 class Recall:
-    """What was measured. ``worst`` are the keys of the queries that found the least; ``queries[n]`` for one that was given."""
+    """A measurement. ``worst`` names the queries with the lowest recall: by key, or as ``queries[n]`` in the argument."""
 
     collection: str
     vector_field: str
@@ -70,12 +71,14 @@ class _Subject:
         return self.vector.dim or 0
 
     @property
-    def rows_a_page(self) -> int:
+    def page_rows(self) -> int:
         return max(1, min(PAGE_ROWS, PAGE_BYTES // vectors.bytes_of_one(self.vector.type, self.dim)))
 
 
 @dataclass(frozen=True, slots=True)
 class _Query:
+    """``key`` is the row that the vector was read from; ``None``: it is one of the argument ``queries``."""
+
     key: Key | None
     vector: bytes
     name: Key
@@ -92,113 +95,114 @@ def measure(
     seed: int | None = None,
     report: Report = lambda words: None,
 ) -> Flow[Recall]:
-    """Recall@k of searches with ``search_params``, against brute force, and how long they took.
+    """Measure recall@k of searches with ``search_params`` against brute force, and their latency.
 
-    ``sample`` stored vectors are drawn at random, the same ones for the same ``seed`` and rows; ``queries`` are searched for
-    as well. It reads, and leaves the server as it is.
+    The queries are ``sample`` stored vectors and ``queries``. The stored ones are drawn at random: the same ones for the same
+    ``seed`` and rows. It only reads.
 
-    :raises MilvusNotLoadedError: the collection is not in memory, or not all of it.
-    :raises MilvusUnsupportedError: its vectors or their metric are none that brute force is written for.
+    :raises MilvusNotLoadedError: the collection, or a part of it, is not in memory.
+    :raises MilvusUnsupportedError: there is no brute force for the type or the metric of its vectors.
     :raises MilvusInvalidArgumentError: there is no such vector field, nothing to search for, or nothing to find.
     """
-    subject = yield from _subject(collection_name, vector_field)
-    total = yield from row_count(subject.collection)
-    given = vectors.written(queries, subject.vector.type, subject.dim) if queries else []
-    wanted = [_Query(None, vector, f"queries[{at}]") for at, vector in enumerate(given)]
-    wanted += yield from _drawn(subject, total, sample, random.Random(seed))
-    if not wanted:
-        raise MilvusInvalidArgumentError(f"Collection {subject.collection!r} has {total} rows: there is nothing to search for.")
-    report(f"Searching {subject.collection!r} for {len(wanted)} vectors, one by one.")
-    found, seconds = yield from _searches(subject, wanted, k, dict(search_params or {}))
-    report(f"Comparing with each of the {total} vectors.")
-    truth = yield from _truth(subject, wanted, found, k, total, report)
-    shares = [(share, query.name) for share, query in zip(truth.recalls(), wanted, strict=True) if share is not None]
-    if not shares:
-        raise MilvusInvalidArgumentError(f"Collection {subject.collection!r} has {total} rows: there is nothing to find.")
+    subject = yield from _find_subject(collection_name, vector_field)
+    collection = subject.collection
+    total = yield from row_count(collection)
+    encoded = vectors.encode_queries(queries, subject.vector.type, subject.dim) if queries else []
+    searched = [_Query(None, vector, f"queries[{position}]") for position, vector in enumerate(encoded)]
+    searched += yield from _sample_rows(subject, total, sample, random.Random(seed))
+    nothing = f"The recall of collection {collection!r} was not measured: with {total} rows there is nothing to"
+    if not searched:
+        raise MilvusInvalidArgumentError(f"{nothing} search for.")
+    report(f"Searching collection {collection!r} for {len(searched)} vectors, one by one.")
+    answers, seconds = yield from _search_all(subject, searched, k, dict(search_params or {}))
+    report(f"Comparing with all {total} vectors of collection {collection!r}.")
+    truth = yield from _compute_truth(subject, searched, answers, k, total, report)
+    recalls = [(recall, query.name) for recall, query in zip(truth.recalls(), searched, strict=True) if recall is not None]
+    if not recalls:
+        raise MilvusInvalidArgumentError(f"{nothing} find.")
     if truth.rows != total:
-        report(f"{subject.collection!r} had {total} rows at first and {truth.rows} later: it changed while it was checked.")
-    least = sorted((each for each in shares if each[0] < 1), key=lambda each: each[0])
+        report(f"Collection {collection!r} changed while it was measured: it had {total} rows at first, {truth.rows} later.")
+    worst = sorted(((recall, name) for recall, name in recalls if recall < 1), key=lambda pair: pair[0])
     return Recall(
-        subject.collection,
+        collection,
         subject.vector.name,
         subject.metric,
-        round(sum(share for share, _ in shares) / len(shares), 4),
+        round(sum(recall for recall, _ in recalls) / len(recalls), 4),
         k,
-        len(shares),
+        len(recalls),
         truth.rows,
         percentiles(seconds),
-        [name for _, name in least[:WORST]],
+        [name for _, name in worst[:WORST]],
     )
 
 
-def _subject(collection_name: str, vector_field: str | None) -> Flow[_Subject]:
+def _find_subject(collection_name: str, vector_field: str | None) -> Flow[_Subject]:
     described = yield from describe(collection_name)
     schema, collection = Schema.of_described(described), real_name(described)
-    candidates = [each for each in schema.fields if each.is_vector]
-    names = ", ".join(repr(each.name) for each in candidates)
-    chosen = [each for each in candidates if vector_field in (None, each.name)]
+    candidates = [field for field in schema.fields if field.is_vector]
+    names = ", ".join(repr(field.name) for field in candidates)
+    chosen = [field for field in candidates if vector_field in (None, field.name)]
     if len(chosen) != 1:
         raise MilvusInvalidArgumentError(f"vector_field {vector_field!r}: collection {collection!r} has {names}. Name one.")
     (field,) = chosen
+    failure = f"The recall of field {field.name!r} of collection {collection!r} was not measured:"
     if field.type not in DENSE_VECTORS or field.nullable:
         what = "may be null" if field.nullable else f"is a {field.type}"
-        raise MilvusUnsupportedError(f"Field {field.name!r} of {collection!r} {what}: its recall cannot be measured here.")
+        raise MilvusUnsupportedError(f"{failure} it {what}, and there is no brute force for that.")
     indexes = yield from described_indexes(collection, field.name)
     if not indexes:
-        raise MilvusIndexNotFoundError(f"Field {field.name!r} of collection {collection!r} has no index: create one first.")
-    metric = next((each.value.upper() for each in indexes[0].params if each.key == "metric_type"), "")
+        raise MilvusIndexNotFoundError(f"{failure} it has no index. Create one first.")
+    metric = from_pairs(indexes[0].params).get("metric_type", "").upper()
     if metric not in METRICS:
-        raise MilvusUnsupportedError(
-            f"The index of {field.name!r} of {collection!r} has the metric {metric!r}; "
-            f"recall is measured for {', '.join(METRICS)}."
-        )
+        raise MilvusUnsupportedError(f"{failure} its metric is {metric!r}, and there is brute force for {', '.join(METRICS)}.")
     return _Subject(collection, schema.primary, field, metric)
 
 
-def _drawn(subject: _Subject, total: int, sample: int, chance: random.Random) -> Flow[list[_Query]]:
-    """Some of the rows, by their place in the order of the keys, with their vectors."""
+def _sample_rows(subject: _Subject, total: int, sample: int, chance: random.Random) -> Flow[list[_Query]]:
+    """Draw rows by their place in the order of the keys, and read their vectors."""
     places = sorted(chance.sample(range(total), min(sample, total)))
     keys: list[Any] = []
-    seen = 0
+    passed = 0
 
     def pick(page: Sequence[Key], _: Any) -> None:
-        nonlocal seen
-        while len(keys) < len(places) and places[len(keys)] < seen + len(page):
-            keys.append(page[places[len(keys)] - seen])
-        seen += len(page)
+        nonlocal passed
+        while len(keys) < len(places) and places[len(keys)] < passed + len(page):
+            keys.append(page[places[len(keys)] - passed])
+        passed += len(page)
 
     if places:
         yield from _walk(subject, pick, with_vectors=False)
-    drawn: list[_Query] = []
-    for first in range(0, len(keys), subject.rows_a_page):
-        some = keys[first : first + subject.rows_a_page]
-        while some:
-            filter = f"{subject.key.name} in {literal(some)}"
-            page, held = yield from _page(subject, filter, len(some), with_vectors=True)
-            drawn += [_Query(key, vector.tobytes(), key) for key, vector in zip(page, held, strict=True)]
-            some = [key for key in some if page and key > page[-1]]
-    return drawn
+    rows: list[_Query] = []
+    for first in range(0, len(keys), subject.page_rows):
+        unread = keys[first : first + subject.page_rows]
+        while unread:
+            filter = f"{subject.key.name} in {to_literal(unread)}"
+            page, page_vectors = yield from _read_page(subject, filter, len(unread), with_vectors=True)
+            rows += [_Query(key, vector.tobytes(), key) for key, vector in zip(page, page_vectors, strict=True)]
+            unread = [key for key in unread if page and key > page[-1]]
+    return rows
 
 
 def _walk(subject: _Subject, take: Callable[[Sequence[Key], Any], None], *, with_vectors: bool) -> Flow[None]:
-    """Hand every row to ``take``, page by page: keys, and bytes of vectors."""
-    limit = subject.rows_a_page if with_vectors else PAGE_ROWS
+    """Call ``take`` with the keys of every row and the bytes of their vectors, page by page."""
+    limit = subject.page_rows if with_vectors else PAGE_ROWS
     filter, last = "", None
     while True:
-        keys, held = yield from _page(subject, filter, limit, with_vectors=with_vectors)
+        keys, page_vectors = yield from _read_page(subject, filter, limit, with_vectors=with_vectors)
         if not keys:
             return
-        # A server that did not begin with the smallest keys would leave rows out, or never come to an end.
+        # If a server does not answer with the smallest keys, the walk leaves out rows, or never ends.
         if keys != sorted(set(keys)) or (last is not None and keys[0] <= last):
             raise MilvusServerError(
-                f"The server gave rows of {subject.collection!r} out of order, after {last!r}: it cannot be read by its keys."
+                f"Collection {subject.collection!r} cannot be read by its keys: the server answers out of order, after "
+                f"{last!r}."
             )
-        take(keys, held)
+        take(keys, page_vectors)
         last = keys[-1]
-        filter = f"{subject.key.name} > {literal(last)}"
+        filter = f"{subject.key.name} > {to_literal(last)}"
 
 
-def _page(subject: _Subject, filter: str, limit: int, *, with_vectors: bool) -> Flow[tuple[list[Any], Any]]:
+def _read_page(subject: _Subject, filter: str, limit: int, *, with_vectors: bool) -> Flow[tuple[list[Any], Any]]:
     fields = [subject.key.name, *([subject.vector.name] if with_vectors else [])]
     settings = {"limit": limit, "iterator": "True", "reduce_stop_for_best": "True"}
     answer = yield Rpc(
@@ -207,14 +211,14 @@ def _page(subject: _Subject, filter: str, limit: int, *, with_vectors: bool) -> 
             "collection_name": subject.collection,
             "expr": filter,
             "output_fields": fields,
-            "query_params": _pairs(settings),
-            # The count was strong: what it saw is there. A strong one for each page costs 0.3 s of waiting on 2.3.5.
+            "query_params": to_pairs(settings),
+            # The count was strong, so its rows are there. On 2.3.5 a strong query waits 0.3 s, for every page.
             "consistency_level": "Bounded",
             "use_default_consistency": False,
         },
         PAGE_TIMEOUT,
     )
-    by_name = {each.field_name: each for each in answer.fields_data}
+    by_name = {field.field_name: field for field in answer.fields_data}
     if subject.key.name not in by_name:
         return [], []
     scalars = by_name[subject.key.name].scalars
@@ -224,21 +228,21 @@ def _page(subject: _Subject, filter: str, limit: int, *, with_vectors: bool) -> 
     return keys, vectors.as_bytes(by_name[subject.vector.name], subject.vector.type, subject.dim)
 
 
-def _searches(
+def _search_all(
     subject: _Subject, queries: Sequence[_Query], k: int, search_params: dict[str, Any]
 ) -> Flow[tuple[list[list[Key]], list[float]]]:
-    """What each query found, and how many seconds it took: from here to the server and back, attempts that failed included."""
-    found: list[list[Key]] = []
+    """The keys in the answer to each query, and its seconds: from here to the server and back, with attempts that failed."""
+    answers: list[list[Key]] = []
     seconds: list[float] = []
     for query in queries:
-        # One more: a row that is searched for finds itself.
+        # One more than k: a search for a stored vector finds its own row.
         call = _search(subject, query.vector, k if query.key is None else k + 1, search_params)
         began = time.perf_counter()
         answer = yield call
         seconds.append(time.perf_counter() - began)
         ids = answer.results.ids
-        found.append(list(ids.str_id.data if subject.key.type == "VARCHAR" else ids.int_id.data))
-    return found, seconds
+        answers.append(list(ids.str_id.data if subject.key.type == "VARCHAR" else ids.int_id.data))
+    return answers, seconds
 
 
 def _search(subject: _Subject, vector: bytes, limit: int, search_params: dict[str, Any]) -> Rpc:
@@ -256,31 +260,27 @@ def _search(subject: _Subject, vector: bytes, limit: int, search_params: dict[st
             "dsl_type": "BoolExprV1",
             "placeholder_group": vectors.placeholder(vector, subject.vector.type),
             "nq": 1,
-            "search_params": _pairs(settings),
-            # As those search who name no consistency level.
+            "search_params": to_pairs(settings),
+            # As a search without a consistency level does.
             "use_default_consistency": True,
         },
     )
 
 
-def _truth(
-    subject: _Subject, queries: Sequence[_Query], found: Sequence[Sequence[Key]], k: int, total: int, report: Report
+def _compute_truth(
+    subject: _Subject, queries: Sequence[_Query], answers: Sequence[Sequence[Key]], k: int, total: int, report: Report
 ) -> Flow[Truth]:
     kind = subject.vector.type
-    searched = vectors.as_numbers(vectors.stacked([each.vector for each in queries]), kind)
-    truth = Truth(searched, [each.key for each in queries], found, metric=subject.metric, k=k)
-    told = time.monotonic()
+    searched = vectors.as_numbers(vectors.stack([query.vector for query in queries]), kind)
+    truth = Truth(searched, [query.key for query in queries], answers, metric=subject.metric, k=k)
+    reported = time.monotonic()
 
-    def take(keys: Sequence[Key], held: Any) -> None:
-        nonlocal told
-        truth.add(keys, vectors.as_numbers(held, kind))
-        if time.monotonic() - told >= 10:
-            told = time.monotonic()
+    def take(keys: Sequence[Key], page_vectors: Any) -> None:
+        nonlocal reported
+        truth.add(keys, vectors.as_numbers(page_vectors, kind))
+        if time.monotonic() - reported >= 10:
+            reported = time.monotonic()
             report(f"Compared with {truth.rows} of {total} vectors.")
 
     yield from _walk(subject, take, with_vectors=True)
     return truth
-
-
-def _pairs(settings: Mapping[str, Any]) -> list[dict[str, str]]:
-    return [{"key": key, "value": str(value)} for key, value in settings.items()]

@@ -1,4 +1,4 @@
-"""The true nearest neighbours, by brute force over pages of vectors, and what share of them a search found."""
+"""The true nearest neighbours, by brute force over pages of vectors, and the share of them that a search found."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ if TYPE_CHECKING:
     Numbers = np.ndarray[Any, Any]
 
 METRICS = ("L2", "IP", "COSINE", "HAMMING", "JACCARD")
-"""Those that brute force is written for."""
+"""The metrics that brute force is written for."""
 
 ROUNDING = 1e-5
-"""A server computes with 32 bits, this with 64: what is so much farther than the k-th neighbour, in proportion, is a tie."""
+"""The relative difference up to which two distances are equal: servers compute with 32 bits, this with 64."""
 
 
 class Truth:
-    """Given every vector of a collection, page by page; holds ``k`` distances for each query and nothing else.
+    """Gets every vector of a collection, page by page, and keeps ``k`` distances for each query.
 
-    ``own`` is the key of a query that is itself a row, which is no neighbour of its own; ``found`` are the keys that its search
-    answered. Whether a found row is one of the ``k`` nearest is decided by its distance, computed here and not taken from the
-    search: a row as near as the k-th is right, whichever of several equals the search has picked.
+    ``own`` are the queries' keys if they are rows themselves: a row is not its own neighbour. ``answers`` are the keys that
+    their searches found. An answer is right if its distance, computed here, is at most that of the k-th nearest row: of several
+    rows at the same distance a search may find any.
     """
 
     def __init__(
-        self, queries: Numbers, own: Sequence[int | str | None], found: Sequence[Sequence[int | str]], *, metric: str, k: int
+        self, queries: Numbers, own: Sequence[int | str | None], answers: Sequence[Sequence[int | str]], *, metric: str, k: int
     ) -> None:
         import numpy as np
 
@@ -34,34 +34,34 @@ class Truth:
         self._queries, self._metric, self._k = queries, metric, k
         self._squares = (queries * queries).sum(axis=1)
         self._own = own
-        self._found = [
-            list(dict.fromkeys(key for key in keys if key != mine))[:k] for keys, mine in zip(found, own, strict=True)
+        self._answers = [
+            list(dict.fromkeys(key for key in keys if key != mine))[:k] for keys, mine in zip(answers, own, strict=True)
         ]
         self._nearest = np.full((len(queries), k), np.inf)
-        self._distances: list[dict[int | str, float]] = [{} for _ in found]
+        self._distances: list[dict[int | str, float]] = [{} for _ in answers]
 
     def add(self, keys: Sequence[int | str], vectors: Numbers) -> None:
-        """Some more rows of the collection, each of which is given once."""
+        """Take in some rows of the collection; every row must come once."""
         import numpy as np
 
         self.rows += len(keys)
-        distances = self._away(vectors)
-        at = {key: position for position, key in enumerate(keys)}
-        for query, (mine, found) in enumerate(zip(self._own, self._found, strict=True)):
-            if mine in at:
-                distances[query, at[mine]] = np.inf
-            for key in found:
-                if key in at:
-                    self._distances[query][key] = float(distances[query, at[key]])
+        distances = self._distances_to(vectors)
+        position = {key: number for number, key in enumerate(keys)}
+        for query, (mine, answers) in enumerate(zip(self._own, self._answers, strict=True)):
+            if mine in position:
+                distances[query, position[mine]] = np.inf
+            for key in answers:
+                if key in position:
+                    self._distances[query][key] = float(distances[query, position[key]])
         candidates = np.concatenate([self._nearest, distances], axis=1)
         self._nearest = np.partition(candidates, self._k - 1, axis=1)[:, : self._k]
 
     def recalls(self) -> list[float | None]:
-        """For each query the share of its ``k`` nearest that the search found; ``None`` where there is no other row at all."""
+        """For each query the share of its ``k`` nearest rows that the search found; ``None`` if there is no other row."""
         import numpy as np
 
         shares: list[float | None] = []
-        for query, found in enumerate(self._distances):
+        for query, distances in enumerate(self._distances):
             nearest = self._nearest[query][np.isfinite(self._nearest[query])]
             if not len(nearest):
                 shares.append(None)
@@ -69,11 +69,11 @@ class Truth:
             farthest = float(nearest.max())
             scale = float(self._squares[query]) if self._metric in ("L2", "IP") else 1.0
             limit = farthest + ROUNDING * (scale + abs(farthest))
-            shares.append(min(1.0, sum(each <= limit for each in found.values()) / len(nearest)))
+            shares.append(min(1.0, sum(distance <= limit for distance in distances.values()) / len(nearest)))
         return shares
 
-    def _away(self, vectors: Numbers) -> Numbers:
-        """How far each vector is from each query, by the metric of the index: the smaller, the nearer."""
+    def _distances_to(self, vectors: Numbers) -> Numbers:
+        """The distance of every vector from every query, by the index's metric: the smaller, the nearer."""
         import numpy as np
 
         inner: Numbers = self._queries @ vectors.T
@@ -89,14 +89,14 @@ class Truth:
             union = both - inner
             shared: Numbers = np.divide(inner, union, out=np.ones_like(inner), where=union > 0)
             return 1 - shared
-        # Of bits it is the Hamming distance.
+        # For bits this is the Hamming distance.
         squared: Numbers = both - 2 * inner
         return squared
 
 
 def percentiles(seconds: Sequence[float]) -> dict[str, float]:
-    """In milliseconds."""
+    """Percentiles of some durations, in milliseconds."""
     import numpy as np
 
-    found = np.percentile(np.asarray(seconds) * 1000, (50, 95, 99))
-    return {name: round(float(value), 2) for name, value in zip(("p50_ms", "p95_ms", "p99_ms"), found, strict=True)}
+    values = np.percentile(np.asarray(seconds) * 1000, (50, 95, 99))
+    return {name: round(float(value), 2) for name, value in zip(("p50_ms", "p95_ms", "p99_ms"), values, strict=True)}

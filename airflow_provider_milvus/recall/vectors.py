@@ -1,4 +1,4 @@
-"""Dense vectors as the protocol carries them, as bytes, and as numbers to compute with."""
+"""Dense vectors in the protocol's messages, as bytes, and as numbers to compute with."""
 
 from __future__ import annotations
 
@@ -20,40 +20,40 @@ def bytes_of_one(kind: str, dim: int) -> int:
 
 
 def as_bytes(field: Any, kind: str, dim: int) -> np.ndarray[Any, Any]:
-    """The vectors of a ``FieldData`` message: one row of bytes for each."""
+    """The vectors of a ``FieldData`` message, one row of bytes for each vector."""
     import numpy as np
 
     if kind == "FLOAT_VECTOR":
-        # Packed floats are the end of the encoded message; taking them from there is many times faster than one by one.
-        found = field.vectors.float_vector
-        encoded = found.SerializeToString()
-        held = encoded[len(encoded) - 4 * len(found.data) :]
+        # The floats stand packed at the end of the encoded message: many times faster than reading them one by one.
+        floats = field.vectors.float_vector
+        encoded = floats.SerializeToString()
+        data = encoded[len(encoded) - 4 * len(floats.data) :]
     else:
-        held = getattr(field.vectors, kind.lower())
-    return np.frombuffer(held, np.uint8).reshape(-1, bytes_of_one(kind, dim))
+        data = getattr(field.vectors, kind.lower())
+    return np.frombuffer(data, np.uint8).reshape(-1, bytes_of_one(kind, dim))
 
 
-def stacked(vectors: Sequence[bytes]) -> np.ndarray[Any, Any]:
-    """Some vectors, one row of bytes for each."""
+def stack(vectors: Sequence[bytes]) -> np.ndarray[Any, Any]:
+    """Several vectors as one array, one row of bytes for each vector."""
     import numpy as np
 
     return np.frombuffer(b"".join(vectors), np.uint8).reshape(len(vectors), -1)
 
 
 def as_numbers(vectors: np.ndarray[Any, Any], kind: str) -> np.ndarray[Any, Any]:
-    """Rows of bytes as rows of numbers; a binary vector becomes one 0 or 1 for each bit."""
+    """Rows of bytes as rows of numbers. A bit of a binary vector becomes 0 or 1."""
     import numpy as np
 
     if kind == "BINARY_VECTOR":
         return np.unpackbits(vectors, axis=1).astype(np.float64)
     if kind == "BFLOAT16_VECTOR":
-        # The upper half of a float32.
+        # A bfloat16 is the upper half of a float32.
         return (vectors.view("<u2").astype("<u4") << 16).view("<f4").astype(np.float64)
     return vectors.view(DATA_TYPES[kind].numpy).astype(np.float64)
 
 
-def written(queries: Sequence[Sequence[float]], kind: str, dim: int) -> list[bytes]:
-    """Vectors that a DAG author wrote as numbers.
+def encode_queries(queries: Sequence[Sequence[float]], kind: str, dim: int) -> list[bytes]:
+    """Encode vectors that a DAG author wrote as numbers.
 
     :raises MilvusInvalidArgumentError: they do not fit the field.
     """
@@ -62,23 +62,23 @@ def written(queries: Sequence[Sequence[float]], kind: str, dim: int) -> list[byt
     if kind not in _WRITABLE:
         raise MilvusInvalidArgumentError(f"queries: a {kind} cannot be given as numbers; leave queries out.")
     encoded = []
-    for at, each in enumerate(queries):
+    for position, query in enumerate(queries):
         try:
-            numbers = np.asarray(each, dtype=np.float64)
+            numbers = np.asarray(query, dtype=np.float64)
         except (TypeError, ValueError):
-            raise MilvusInvalidArgumentError(f"queries[{at}] is no list of numbers.") from None
+            raise MilvusInvalidArgumentError(f"queries[{position}] is not a list of numbers.") from None
         if numbers.shape != (dim,) or not np.isfinite(numbers).all():
-            raise MilvusInvalidArgumentError(f"queries[{at}] must be {dim} finite numbers.")
+            raise MilvusInvalidArgumentError(f"queries[{position}] must be {dim} finite numbers.")
         with np.errstate(over="ignore", invalid="ignore"):
-            kept = numbers.astype(DATA_TYPES[kind].numpy)
-        if not np.allclose(kept.astype(np.float64), numbers, rtol=1e-2, atol=1e-3):
-            raise MilvusInvalidArgumentError(f"queries[{at}] has numbers that a {kind} cannot hold.")
-        encoded.append(kept.tobytes())
+            stored = numbers.astype(DATA_TYPES[kind].numpy)
+        if not np.allclose(stored.astype(np.float64), numbers, rtol=1e-2, atol=1e-3):
+            raise MilvusInvalidArgumentError(f"queries[{position}] has numbers that a {kind} cannot hold.")
+        encoded.append(stored.tobytes())
     return encoded
 
 
 def placeholder(vector: bytes, kind: str) -> bytes:
-    """One vector as a search request wants it. The protocol's numbers for placeholders are those of the types."""
+    """One vector in a search request. Placeholder types have the same numbers as data types."""
     from pymilvus.grpc_gen import common_pb2
 
     value = common_pb2.PlaceholderValue(tag="$0", type=DATA_TYPES[kind].number, values=[vector])

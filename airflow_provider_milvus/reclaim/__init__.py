@@ -1,4 +1,6 @@
-"""What to release and why: plain data in, plain data out. No Airflow and no pymilvus in here.
+"""Which collections to release, and how: the memory reclaim, and the reload of what it released.
 
-``inventory`` is what is there, ``policy`` what may go and what must stay, ``report`` how the outcome reads.
+Plain data, without Airflow, client or server: ``policy``, ``plan``, ``usage``, ``inventory``, ``report``, ``memory_report``,
+``pace``, ``restore`` and ``loaded_since``. The others ask a server: ``survey``, ``in_use``, ``releases``, ``run``,
+``restore_run`` and ``demand``.
 """

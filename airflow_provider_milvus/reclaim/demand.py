@@ -1,13 +1,13 @@
-"""Which collection is wanted back: searches arrive for it while it is not in memory."""
+"""Demand for a collection that is not in memory: searches and queries that arrive for it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_milvus.client.flow import Flow
-from airflow_provider_milvus.client.reads import describe
+from airflow_provider_milvus.client.reads import describe, real_name
 from airflow_provider_milvus.conditions import load_states
 from airflow_provider_milvus.exceptions import MilvusCollectionNotFoundError
 
@@ -16,89 +16,86 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """``attempts``: how many searches and queries came since it was last seen in memory, or since the watch began."""
+class DemandedCollection:
+    """``attempts`` counts the searches and queries since the collection was last seen in memory, or since the watch began."""
 
     collection: str
     database: str
     attempts: int
 
     def as_dict(self) -> dict[str, Any]:
-        return {"collection": self.collection, "database": self.database, "attempts": self.attempts}
+        return asdict(self)
 
 
+@dataclass(slots=True)
 class Demand:
-    """Told of the counters again and again, it looks at the server and says which collection has come to be wanted.
+    """Compares the proxies' counters from look to look, and reports the collections that are in demand.
 
-    What was counted before the first time is not. A collection is told once, and again only after it was seen Loaded.
+    Attempts from before the first count do not matter. A collection is reported once, and again only after it was seen Loaded.
+    ``report_missing`` gets a sentence about a collection that does not exist; without it, that is an error.
     """
 
-    def __init__(
-        self,
-        collection_names: Sequence[str],
-        database: str,
-        *,
-        min_attempts: int = 1,
-        skip_missing: Callable[[str], object] | None = None,
-    ) -> None:
-        """``skip_missing`` is told, in words, of a collection that does not exist; without it, that is an error."""
-        self._names = list(collection_names)
-        self._database = database
-        self._min_attempts = min_attempts
-        self._skip_missing = skip_missing
-        self._last: Attempts | None = None
-        self._grown: dict[str, float] = {}
-        self._wanted: dict[str, float] = {}
-        self._told: set[str] = set()
+    names: Sequence[str]
+    database: str
+    min_attempts: int = 1
+    report_missing: Callable[[str], object] | None = None
+    _last: Attempts | None = field(init=False, default=None)
+    _new: dict[str, float] = field(init=False, default_factory=dict)
+    """New attempts since the last look, by label: the name or alias that was searched."""
+    _pending: dict[str, float] = field(init=False, default_factory=dict)
+    """Attempts on collections that are not in memory, fewer than ``min_attempts`` so far."""
+    _reported: set[str] = field(init=False, default_factory=set)
 
     def check(self) -> Flow[None]:
         """:raises MilvusCollectionNotFoundError, MilvusDatabaseNotFoundError: there is nothing to wait for."""
-        for name in self._names:
+        for name in self.names:
             yield from describe(name)
 
     def count(self, attempts: Attempts) -> None:
+        """Take in the counters as they are now."""
         if self._last is None:
             self._last = dict(attempts)
         for key, value in attempts.items():
             _, database, label = key
             before = self._last.get(key, 0)
             # A proxy that was restarted counts from 0.
-            grown = value - before if value >= before else value
-            if grown and database in (None, self._database):
-                self._grown[label] = self._grown.get(label, 0) + grown
-        # A proxy that is out of sight for a moment has not forgotten.
+            new = value - before if value >= before else value
+            if new and database in (None, self.database):
+                self._new[label] = self._new.get(label, 0) + new
+        # Updated, not replaced: a proxy that cannot be read for a moment goes on from its old counters.
         self._last.update(attempts)
 
-    def look(self) -> Flow[list[Wanted]]:
-        """Which collections have come to be wanted. After an error what was counted is still there for the next look."""
-        seen: dict[str, tuple[float, str]] = {}
-        for name in self._names:
-            if self._grown or name in self._told:
+    def look(self) -> Flow[list[DemandedCollection]]:
+        """The collections that have come into demand. After an error the next look has the same attempts again."""
+        looks: dict[str, tuple[float, str]] = {}
+        for name in self.names:
+            if self._new or name in self._reported:
                 try:
-                    yield from self._see(name, seen)
+                    yield from self._look_at(name, looks)
                 except MilvusCollectionNotFoundError as error:
-                    if self._skip_missing is None:
+                    if self.report_missing is None:
                         raise
-                    self._skip_missing(str(error))
-        self._grown = {}
-        return [wanted for name, (grown, state) in seen.items() if (wanted := self._judge(name, grown, state)) is not None]
+                    self.report_missing(str(error))
+        self._new = {}
+        judged = [self._judge(name, new, state) for name, (new, state) in looks.items()]
+        return [collection for collection in judged if collection is not None]
 
-    def _see(self, name: str, seen: dict[str, tuple[float, str]]) -> Flow[None]:
+    def _look_at(self, name: str, looks: dict[str, tuple[float, str]]) -> Flow[None]:
         described = yield from describe(name)
-        labels = {name, described.schema.name, *described.aliases}
-        grown = sum(count for label, count in self._grown.items() if label in labels)
-        if grown or name in self._told:
+        labels = {name, real_name(described), *described.aliases}
+        new = sum(count for label, count in self._new.items() if label in labels)
+        if new or name in self._reported:
             ((state, _),) = yield from load_states(name)
-            seen[name] = (grown, state)
+            looks[name] = (new, state)
 
-    def _judge(self, name: str, grown: float, state: str) -> Wanted | None:
+    def _judge(self, name: str, new: float, state: str) -> DemandedCollection | None:
         if state == "Loaded":
-            self._told.discard(name)
-        if state != "NotLoad" or name in self._told:
-            self._wanted.pop(name, None)
+            self._reported.discard(name)
+        if state != "NotLoad" or name in self._reported:
+            self._pending.pop(name, None)
             return None
-        attempts = self._wanted[name] = self._wanted.get(name, 0) + grown
-        if attempts < self._min_attempts:
+        attempts = self._pending[name] = self._pending.get(name, 0) + new
+        if attempts < self.min_attempts:
             return None
-        self._told.add(name)
-        return Wanted(name, self._database, int(self._wanted.pop(name)))
+        self._reported.add(name)
+        return DemandedCollection(name, self.database, int(self._pending.pop(name)))

@@ -1,11 +1,11 @@
-"""Who uses what: asked of the metrics for a plan, and once more just before each release."""
+"""Whether collections are in use: asked of the metrics for a plan, and once more just before a release."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +15,10 @@ from airflow_provider_milvus.reclaim.usage import Usage, usage_of
 
 if TYPE_CHECKING:
     from airflow_provider_milvus.metrics import Attempts, MetricsSource
-    from airflow_provider_milvus.reclaim.plan import Planned
+    from airflow_provider_milvus.reclaim.plan import PlannedRelease
 
 FRESH = 2.0
-"""Seconds for which a reading of the counters serves the releases that follow it."""
+"""Seconds for which one reading of the counters serves the releases that follow."""
 
 
 async def with_usage(
@@ -30,57 +30,59 @@ async def with_usage(
     names: Mapping[str, Iterable[str]],
     kept: Mapping[str, Any] | None = None,
 ) -> tuple[list[CollectionState], dict[str, Any]]:
-    """The collections with what is certain of their use, and what the next run needs to know.
+    """The collections with what is certain of their use, and what the next run needs as ``kept``.
 
-    :param proxies: how many the server says it has.
-    :param names: all collections of *all* databases: counters that name no database cannot tell two of one name apart.
+    :param proxies: the number of proxies that the server reports.
+    :param names: all collections of *all* databases: counters that name no database cannot tell two of the same name apart.
     :raises MilvusMetricsError: nothing is known.
     """
     counted = await metrics.usage(spans, proxies=proxies, kept=kept)
-    known = Counter(name for each in names.values() for name in set(each))
-    known.update(alias for each in collections for alias in each.aliases)
-    shared = {name for name, count in known.items() if count > 1}
+    places = Counter(name for in_database in names.values() for name in set(in_database))
+    places.update(alias for collection in collections for alias in collection.aliases)
+    shared = {name for name, count in places.items() if count > 1}
     now = datetime.now(UTC)
 
-    def usage(each: CollectionState) -> Usage:
-        own = {each.collection, *each.aliases}
-        return usage_of(database=each.database, names=own, created=each.created, spans=counted.spans, shared=shared, now=now)
+    def usage(state: CollectionState) -> Usage:
+        own = {state.collection, *state.aliases}
+        return usage_of(database=state.database, names=own, created=state.created, spans=counted.spans, shared=shared, now=now)
 
-    return [replace(each, usage=usage(each)) for each in collections], counted.keep
-
-
-def unknown(collections: Iterable[CollectionState]) -> list[CollectionState]:
-    return [replace(each, usage=Usage(None, "unknown: the metrics cannot be used")) for each in collections]
+    return [replace(collection, usage=usage(collection)) for collection in collections], counted.keep
 
 
-def attempts_of(subject: CollectionState | Planned, attempts: Attempts) -> float:
-    """How often a collection was asked for, by any proxy and any of its names."""
+def with_unknown_usage(collections: Iterable[CollectionState]) -> list[CollectionState]:
+    unknown = Usage(None, "unknown: the metrics cannot be used")
+    return [replace(collection, usage=unknown) for collection in collections]
+
+
+def count_attempts(subject: CollectionState | PlannedRelease, attempts: Attempts) -> float:
+    """How often a collection was searched or queried, through any proxy and under any of its names."""
     names = {subject.collection, *subject.aliases}
     return sum(
         count for (_, database, name), count in attempts.items() if name in names and database in (None, subject.database)
     )
 
 
-class SincePlanned:
-    """Whether somebody has asked for a planned collection since; a counter that went back counts as well."""
+@dataclass(slots=True)
+class UseSincePlanned:
+    """Tells whether a collection was searched or queried since its release was planned. A counter that went back counts too."""
 
-    def __init__(self, metrics: MetricsSource) -> None:
-        self._metrics = metrics
-        self._read = float("-inf")
-        self._attempts: Attempts = {}
-        self._why: str | None = None
+    metrics: MetricsSource
+    _read: float = field(init=False, default=float("-inf"))
+    _attempts: Attempts = field(init=False, default_factory=dict)
+    _problem: str | None = field(init=False, default=None)
 
-    async def __call__(self, entry: Planned) -> str | None:
+    async def __call__(self, entry: PlannedRelease) -> str | None:
+        """Why the collection has to stay in memory, or ``None``."""
         if entry.attempts is None:
             return None
         if time.monotonic() - self._read > FRESH:
             try:
-                self._attempts, self._why = await self._metrics.attempts(), None
+                self._attempts, self._problem = await self.metrics.attempts(), None
             except MilvusMetricsError as error:
-                self._why = str(error)
+                self._problem = str(error)
             self._read = time.monotonic()
-        if self._why is not None:
-            return f"whether it was used since it was planned is not known: {self._why}"
-        if attempts_of(entry, self._attempts) != entry.attempts:
+        if self._problem is not None:
+            return f"whether it was used since it was planned is not known: {self._problem}"
+        if count_attempts(entry, self._attempts) != entry.attempts:
             return "searched or queried since it was planned"
         return None

@@ -1,4 +1,4 @@
-"""What is there: the collections of a server as it listed them at one moment, and what each costs in memory."""
+"""The collections of a server at one moment, and what each of them costs in memory."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ NOT_ASKED = Usage(None, "unknown: not asked")
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Bytes in memory over all replicas, and where the figure comes from. What is not known is ``None``, never 0.
+    """Bytes in memory over all replicas; an unknown size is ``None``, never 0.
 
-    ``measured`` by the query nodes, or ``estimated`` from schema, rows and replicas, without what an index adds.
+    ``source``: ``measured`` by the query nodes, ``estimated`` from schema, rows and replicas without the index, or ``unknown``.
     """
 
     bytes: int | None = None
@@ -26,8 +26,11 @@ class Memory:
 
 @dataclass(frozen=True, slots=True)
 class CollectionState:
-    """One collection. ``windows`` is how many open windows need it, ``loaded_for`` how long it has been seen loaded, from run
-    to run."""
+    """One collection.
+
+    ``partitions`` are how many partitions are in memory, and how many there are. ``windows`` is the number of open windows that
+    need the collection. ``loaded_for`` is how long runs have seen it loaded.
+    """
 
     database: str
     collection: str
@@ -51,13 +54,13 @@ class CollectionState:
 
     @property
     def in_memory(self) -> bool:
-        """Loaded, or on its way there."""
+        """Loaded, or being loaded."""
         return self.state in ("Loaded", "Loading")
 
 
 @dataclass(frozen=True, slots=True)
 class Total:
-    """Bytes of several collections together: the sum of what is known, where it comes from, and how many are not in it."""
+    """Bytes of several collections together: the sum of the known sizes, their source, and the number of unknown sizes."""
 
     bytes: int
     source: str
@@ -71,22 +74,22 @@ class Total:
 
 
 def total(collections: Iterable[CollectionState]) -> Total:
-    memories = [each.memory for each in collections]
-    sources = {each.source for each in memories if each.bytes is not None}
-    known = sum(each.bytes or 0 for each in memories)
-    unknown = sum(each.bytes is None for each in memories)
+    memories = [collection.memory for collection in collections]
+    sources = {memory.source for memory in memories if memory.bytes is not None}
+    known = sum(memory.bytes or 0 for memory in memories)
+    unknown = sum(memory.bytes is None for memory in memories)
     source = "partly estimated" if len(sources) > 1 else next(iter(sources), UNKNOWN if memories else MEASURED)
     return Total(known, source, unknown)
 
 
-def state_of(percent: int | None) -> str:
-    """The load state that a listing's percentage stands for; ``None`` is not listed."""
+def state_from_percent(percent: int | None) -> str:
+    """The load state that a listing's load percentage stands for; ``None``: the collection is not listed as loaded."""
     if percent is None:
         return "NotLoad"
     return "Loaded" if percent >= 100 else "Loading"
 
 
-def estimated(row_bytes: int, rows: int | None, replicas: int | None) -> Memory:
+def estimate_memory(row_bytes: int, rows: int | None, replicas: int | None) -> Memory:
     if not rows or not row_bytes:
         return Memory()
     return Memory(row_bytes * rows * (replicas or 1), ESTIMATED)

@@ -1,4 +1,4 @@
-"""Since when each collection has been seen loaded, carried from run to run. What a run did not see, it does not claim."""
+"""Since when each collection has been seen loaded, carried from run to run."""
 
 from __future__ import annotations
 
@@ -10,23 +10,24 @@ from typing import Any
 from airflow_provider_milvus.reclaim.inventory import CollectionState
 
 
-def seen_loaded(
+def with_loaded_for(
     before: Any, collections: Sequence[CollectionState], now: float
 ) -> tuple[list[CollectionState], dict[str, float]]:
-    """The collections with ``loaded_for``, and what to hand to the next run in place of ``before``.
+    """The collections with ``loaded_for``, and what the next run needs as ``before``. ``now`` is in seconds since the epoch.
 
-    Both are by the collection's number, so one that was dropped and made anew begins anew; so does one that a run saw out of
-    memory. A release and a load between two runs go unnoticed. ``now`` is in seconds since the epoch.
+    Time is kept by the collection's id, and starts anew when a run sees the collection out of memory, or dropped and created
+    again. A release and a load between two runs are not noticed.
     """
     known = before if isinstance(before, dict) else {}
-    since = {str(each.collection_id): now for each in collections if each.state == "Loaded" and each.collection_id}
-    for number in since:
-        earlier = known.get(number)
-        if isinstance(earlier, float) and 0 < earlier < now:
-            since[number] = earlier
+    since: dict[str, float] = {}
+    for collection in collections:
+        if collection.state == "Loaded" and collection.collection_id:
+            collection_id = str(collection.collection_id)
+            first = known.get(collection_id)
+            since[collection_id] = first if isinstance(first, float) and 0 < first < now else now
 
-    def stamped(each: CollectionState) -> CollectionState:
-        first = since.get(str(each.collection_id))
-        return each if first is None else replace(each, loaded_for=timedelta(seconds=now - first))
+    def add_time(state: CollectionState) -> CollectionState:
+        first = since.get(str(state.collection_id))
+        return state if first is None else replace(state, loaded_for=timedelta(seconds=now - first))
 
-    return [stamped(each) for each in collections], since
+    return [add_time(collection) for collection in collections], since

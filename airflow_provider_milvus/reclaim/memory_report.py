@@ -1,4 +1,4 @@
-"""How what is in memory reads: a result for XCom, a table for the log, the same as Markdown, and one line."""
+"""The report on what is in memory: a result for XCom, a table for the log, the same in Markdown, and one sentence."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ MOST_ROWS = 200
 
 @dataclass(slots=True)
 class MemoryReport:
-    """The collections of a server. ``capacity`` is the query nodes' memory in bytes, where the server tells it."""
+    """The collections of a server. ``capacity`` is the query nodes' memory in bytes, where the server reports it."""
 
     collections: Sequence[CollectionState]
     capacity: int | None = None
     warnings: list[str] = field(default_factory=list)
 
     def as_result(self) -> dict[str, object]:
-        """JSON-safe and bounded, for XCom: the biggest 200, and totals over all."""
+        """JSON-safe and bounded, for XCom: the 200 biggest collections, and totals over all."""
         loaded = self._loaded
         known = total(loaded)
         return {
-            "collections": [_described(each) for each in loaded[:MOST_ROWS]],
+            "collections": [_entry(collection) for collection in loaded[:MOST_ROWS]],
             "totals": {
                 "collections": len(self.collections),
                 "loaded": len(loaded),
@@ -48,8 +48,8 @@ class MemoryReport:
     @property
     def _loaded(self) -> list[CollectionState]:
         """Biggest first; those of unknown size last."""
-        loaded = [each for each in self.collections if each.in_memory]
-        return sorted(loaded, key=lambda each: (-(each.memory.bytes if each.memory.bytes is not None else -1), each.key))
+        loaded = [collection for collection in self.collections if collection.in_memory]
+        return sorted(loaded, key=lambda state: (-(state.memory.bytes if state.memory.bytes is not None else -1), state.key))
 
     def _table(self, style: str) -> str:
         from tabulate import tabulate
@@ -58,32 +58,32 @@ class MemoryReport:
         headers = ("database", "collection", "state", "memory", "source", "rows", "partitions", "replicas", "aliases")
         rows = [
             (
-                *each.key,
-                each.state,
-                human(each.memory.bytes) if each.memory.bytes is not None else "",
-                each.memory.source,
-                f"{each.rows:,}" if each.rows is not None else "",
-                "{} of {}".format(*each.partitions) if each.partitions else "",
-                each.replicas if each.replicas is not None else "",
-                ", ".join(each.aliases),
+                *collection.key,
+                collection.state,
+                human(collection.memory.bytes) if collection.memory.bytes is not None else "",
+                collection.memory.source,
+                f"{collection.rows:,}" if collection.rows is not None else "",
+                "{} of {}".format(*collection.partitions) if collection.partitions else "",
+                collection.replicas if collection.replicas is not None else "",
+                ", ".join(collection.aliases),
             )
-            for each in loaded[:MOST_ROWS]
+            for collection in loaded[:MOST_ROWS]
         ]
         table = tabulate(rows, headers=headers, tablefmt=style, disable_numparse=True)
         return table + (f"\n… and {len(loaded) - MOST_ROWS} more" if len(loaded) > MOST_ROWS else "")
 
 
-def _described(each: CollectionState) -> dict[str, object]:
+def _entry(collection: CollectionState) -> dict[str, object]:
     return {
-        "database": each.database,
-        "collection": each.collection,
-        "state": each.state,
-        "bytes": each.memory.bytes,
-        "bytes_source": each.memory.source,
-        "rows": each.rows,
-        "partitions_loaded": each.partitions[0] if each.partitions else None,
-        "partitions": each.partitions[1] if each.partitions else None,
-        "replicas": each.replicas,
-        "resource_groups": list(each.resource_groups),
-        "aliases": list(each.aliases),
+        "database": collection.database,
+        "collection": collection.collection,
+        "state": collection.state,
+        "bytes": collection.memory.bytes,
+        "bytes_source": collection.memory.source,
+        "rows": collection.rows,
+        "partitions_loaded": collection.partitions[0] if collection.partitions else None,
+        "partitions": collection.partitions[1] if collection.partitions else None,
+        "replicas": collection.replicas,
+        "resource_groups": list(collection.resource_groups),
+        "aliases": list(collection.aliases),
     }

@@ -1,4 +1,4 @@
-"""What a run means to release: a list that can be shown, approved, kept for a retry, and held against what is there later."""
+"""The releases that a run plans: a list to show, approve and keep for a retry, and to compare with the server later."""
 
 from __future__ import annotations
 
@@ -7,16 +7,15 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from airflow_provider_milvus.reclaim.inventory import CollectionState, Memory
-from airflow_provider_milvus.reclaim.policy import PROPERTY, Decision
-from airflow_provider_milvus.server.window_marks import marks_of, open_windows
+from airflow_provider_milvus.reclaim.policy import RECLAIM_PROPERTY, Decision
 
 
 @dataclass(frozen=True, slots=True)
-class Planned:
-    """One release that is meant to happen. Plain values: it travels as JSON.
+class PlannedRelease:
+    """One planned release, in plain values: it travels as JSON.
 
-    ``attempts`` is how often the collection had been searched or queried, where the run asks for that: whoever comes since
-    keeps it in memory.
+    ``attempts`` is how often the collection had been searched or queried, where the run asks for that. If the number changes,
+    the collection stays in memory.
     """
 
     database: str
@@ -27,6 +26,13 @@ class Planned:
     source: str = "unknown"
     aliases: tuple[str, ...] = ()
     attempts: float | None = None
+
+    @staticmethod
+    def of(decision: Decision, attempts: float | None) -> PlannedRelease:
+        subject, memory = decision.subject, decision.subject.memory
+        return PlannedRelease(
+            *subject.key, subject.collection_id, decision.reason, memory.bytes, memory.source, subject.aliases, attempts
+        )
 
     def __str__(self) -> str:
         return f"{self.database}.{self.collection}"
@@ -47,75 +53,70 @@ class Planned:
         return {key: value for key, value in values.items() if value not in (None, [])}
 
 
-def planned(decision: Decision, attempts: float | None) -> Planned:
-    subject = decision.subject
-    return Planned(
-        subject.database,
-        subject.collection,
-        subject.collection_id,
-        decision.reason,
-        subject.memory.bytes,
-        subject.memory.source,
-        subject.aliases,
-        attempts,
-    )
+def read_plan(entries: Any) -> list[PlannedRelease]:
+    """Read a plan that was written as JSON. Of several entries for one collection, as after several tries, the last counts.
 
-
-def plan_from(entries: Any) -> list[Planned]:
-    """Read a plan back. What stands in it more than once, as after several tries of one run, counts as it stands last.
-
-    :raises ValueError: it is none.
+    :raises ValueError: it is not a plan.
     """
-    if not isinstance(entries, list) or not all(isinstance(each, Mapping) for each in entries):
+    if not isinstance(entries, list) or not all(isinstance(entry, Mapping) for entry in entries):
         raise ValueError("it is not a list of planned releases")
-    known = {each.name for each in fields(Planned)}
-    try:
-        given = [{key: each[key] for key in known & each.keys()} for each in entries]
-        # Milvus Lite tells no numbers, and what is not known is left out.
-        read = [Planned(**{"collection_id": None, **each, "aliases": tuple(each.get("aliases", ()))}) for each in given]
-    except TypeError as error:
-        raise ValueError(f"an entry lacks something: {error}") from None
-    if not all(isinstance(name, str) and name for each in read for name in each.key):
+    known = {field.name for field in fields(PlannedRelease)}
+    plan = []
+    for entry in entries:
+        values = {key: entry[key] for key in known & entry.keys()}
+        try:
+            # An entry leaves out what is not known, such as the id on Milvus Lite.
+            planned = PlannedRelease(**{"collection_id": None, **values, "aliases": tuple(values.get("aliases", ()))})
+        except TypeError as error:
+            raise ValueError(f"an entry lacks something: {error}") from None
+        _check_types(planned)
+        plan.append(planned)
+    return list({planned.key: planned for planned in plan}.values())
+
+
+def _check_types(planned: PlannedRelease) -> None:
+    if not all(isinstance(name, str) and name for name in planned.key):
         raise ValueError("an entry names no collection")
-    for each in read:
-        texts, numbers = (each.reason, each.source, *each.aliases), (each.collection_id, each.bytes, each.attempts)
-        if not all(isinstance(text, str) for text in texts):
-            raise ValueError(f"the entry of {each.collection!r} has something else where text belongs")
-        if not all(number is None or isinstance(number, (int, float)) for number in numbers):
-            raise ValueError(f"the entry of {each.collection!r} has something else where a number belongs")
-    return list({each.key: each for each in read}.values())
+    texts, numbers = (
+        (planned.reason, planned.source, *planned.aliases),
+        (planned.collection_id, planned.bytes, planned.attempts),
+    )
+    if not all(isinstance(text, str) for text in texts):
+        raise ValueError(f"the entry of {planned.collection!r} has something else where text belongs")
+    if not all(number is None or isinstance(number, (int, float)) for number in numbers):
+        raise ValueError(f"the entry of {planned.collection!r} has something else where a number belongs")
 
 
-def since_planned(
-    entry: Planned,
+def reason_to_keep(
+    entry: PlannedRelease,
     *,
     collection_id: int | None,
     aliases: Collection[str],
     properties: Mapping[str, str],
+    windows: int,
     keep_aliased: bool,
-    now: float,
 ) -> str | None:
-    """Why a planned release must not happen any more, going by what the server says of the collection now.
+    """Why a planned release must not happen any more, by the state of the collection now; ``None``: it may happen.
 
-    ``now`` is in seconds since the epoch.
+    ``windows`` is the number of open windows that need the collection.
     """
     if entry.collection_id is not None and collection_id is not None and entry.collection_id != collection_id:
-        return "it was dropped and made anew"
+        return "it was dropped and created again"
     added = sorted(set(aliases) - set(entry.aliases))
     if added or (keep_aliased and aliases):
         return f"it has the alias {', '.join(added or sorted(aliases))}"
-    if properties.get(PROPERTY, "").strip():
-        return f"its property {PROPERTY} says {properties[PROPERTY].strip()!r}"
-    if open_windows(marks_of(properties), now):
+    if value := properties.get(RECLAIM_PROPERTY, "").strip():
+        return f"its property {RECLAIM_PROPERTY} is {value!r}"
+    if windows:
         return "a window (milvus_loaded) needs it"
     return None
 
 
-def released_before(entries: Iterable[Planned], now: Mapping[tuple[str, str], CollectionState]) -> list[Planned]:
-    """What an earlier try of the same run planned and is out of memory since."""
-    found = []
+def released_before(entries: Iterable[PlannedRelease], now: Mapping[tuple[str, str], CollectionState]) -> list[PlannedRelease]:
+    """The entries that an earlier try of the same run planned and that are out of memory ``now``."""
+    released = []
     for entry in entries:
-        seen = now.get(entry.key)
-        if seen is not None and seen.state == "NotLoad" and entry.collection_id in (None, seen.collection_id):
-            found.append(entry)
-    return found
+        state = now.get(entry.key)
+        if state is not None and state.state == "NotLoad" and entry.collection_id in (None, state.collection_id):
+            released.append(entry)
+    return released

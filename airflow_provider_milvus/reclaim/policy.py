@@ -1,4 +1,4 @@
-"""What may go, what must stay, and in which order; each decision with its reason in words. Stay always wins."""
+"""Which collections to release, which to keep, and in which order; each decision has its reason. A rule to keep always wins."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ _DIRECTIVES = {
     "%b": r"[A-Za-z]{3}",
     "%%": "%",
 }
+"""The ``strptime`` directives of a date format, and what their text looks like."""
 
-
-PROPERTY = "airflow.reclaim"
-"""The collection property by which an owner says ``never``."""
+RECLAIM_PROPERTY = "airflow.reclaim"
+"""The collection property with which an owner keeps a collection in memory, usually ``never``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Release a collection or keep it, and why. ``day`` is the date in its name, where it has one.
+    """Whether to release a collection, and why. ``day`` is the date in its name, if there is one.
 
-    ``for_budget`` tells that nothing but the budget asks for the release.
+    ``for_budget``: the collection is kept so far, but may be released to meet the budget.
     """
 
     subject: CollectionState
@@ -45,28 +45,28 @@ class Decision:
 class DateInName:
     """Finds the date in a collection's name, written in a ``strptime`` format such as ``%Y%m%d``.
 
-    A name with several dates counts as its youngest; digits around a date make it no date.
+    Of several dates the latest counts. Digits directly before or behind a date make it another number.
 
-    :raises ValueError: the format has a directive that no date can be told by, or none for the day.
+    :raises ValueError: the format has a directive that is not a date's, or lacks a year, or a month or day of the year.
     """
 
     def __init__(self, date_format: str, zone: tzinfo) -> None:
         self._format = date_format
         self._zone = zone
-        self._pattern = re.compile(rf"(?<!\d)(?=({_as_regex(date_format)})(?!\d))")
+        self._pattern = re.compile(rf"(?<!\d)(?=({_to_regex(date_format)})(?!\d))")
 
     def __call__(self, name: str) -> datetime | None:
-        found = [moment for text in self._pattern.findall(name) if (moment := self._parsed(text)) is not None]
-        return max(found, default=None)
+        dates = [date for text in self._pattern.findall(name) if (date := self._parse(text)) is not None]
+        return max(dates, default=None)
 
-    def _parsed(self, text: str) -> datetime | None:
+    def _parse(self, text: str) -> datetime | None:
         try:
             return datetime.strptime(text, self._format).replace(tzinfo=self._zone)
         except ValueError:
             return None
 
 
-def _as_regex(date_format: str) -> str:
+def _to_regex(date_format: str) -> str:
     parts = re.findall(r"%.|[^%]+|%$", date_format)
     unknown = [part for part in parts if part.startswith("%") and part not in _DIRECTIVES]
     if unknown:
@@ -79,20 +79,21 @@ def _as_regex(date_format: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Rules of one reclaim run.
+    """The rules of one reclaim run.
 
-    ``patterns`` and ``exclude`` say which collections the run is about. Of those, one goes when *any* of the rules for going
-    asks for it (all of them go when there is no such rule), and when *none* of the rules for staying keeps it.
+    ``patterns`` and ``exclude`` are the scope of the run. A collection in scope is released when *no* rule to keep it applies,
+    and *any* rule to release it does: ``older_than``, ``idle_for``, ``loaded_for`` or ``budget``. Without a rule to release,
+    all collections in scope are released.
 
-    :param patterns: names that may go, with ``*`` and ``?``; empty: any name, which then needs a rule for going.
-    :param exclude: names that stay.
-    :param older_than: goes when older than this, by the date in its name, from the start of that day to ``now``.
-    :param idle_for: goes when certainly neither searched nor queried for so long.
-    :param loaded_for: goes when seen loaded for so long.
-    :param budget: bytes that what is loaded may take: the coldest go until it fits.
-    :param min_idle: stays unless certainly idle for so long.
-    :param keep_aliased: stays while an alias points to it.
-    :param max_releases: at most so many go; the coldest first.
+    :param patterns: names in scope, with ``*`` and ``?``; empty: every name, which needs a rule to release.
+    :param exclude: names out of scope.
+    :param older_than: release what is older, by the date in its name, from the start of that day to ``now``.
+    :param idle_for: release what was certainly neither searched nor queried for this time.
+    :param loaded_for: release what was seen loaded for this time.
+    :param budget: bytes that all loaded collections together may take: the coldest are released until they fit.
+    :param min_idle: keep what was not certainly idle for this time.
+    :param keep_aliased: keep what an alias points to.
+    :param max_releases: the greatest number of releases; the coldest come first.
     """
 
     patterns: tuple[str, ...]
@@ -109,71 +110,73 @@ class Policy:
 
     def __post_init__(self) -> None:
         if not (self.patterns or self._has_rules or self.budget is not None):
-            raise ValueError("nothing says what may go; a reclaim run never means everything")
+            raise ValueError("no rule says what to release, and a reclaim run never releases everything")
 
     @property
     def _has_rules(self) -> bool:
-        return any(each is not None for each in (self.older_than, self.idle_for, self.loaded_for))
+        return any(rule is not None for rule in (self.older_than, self.idle_for, self.loaded_for))
 
     def in_scope(self, name: str) -> bool:
         """Whether the run may release a collection of this name at all."""
         return self._out_of_scope(name) is None
 
     def decide(self, collections: Sequence[CollectionState]) -> list[Decision]:
-        """A decision for each collection: first what goes, in the order it goes, then what stays, by name.
+        """A decision for each collection: first the releases, in their order, then what is kept, by name.
 
-        The same collections, in whatever order, get the same decisions.
+        The order of ``collections`` makes no difference.
         """
-        decided = sorted((self._decide(each) for each in collections), key=_coldest_first)
-        going, beyond = self._at_most([each for each in decided if each.release])
-        staying = [each for each in decided if not each.release] + beyond
+        decisions = sorted((self._decide(collection) for collection in collections), key=_coldest_first)
+        going, beyond = self._at_most([decision for decision in decisions if decision.release])
+        staying = [decision for decision in decisions if not decision.release] + beyond
         if self.budget is not None:
             room = None if self.max_releases is None else self.max_releases - len(going)
             going, staying = self._fit(collections, going, staying, room)
-        return sorted(going, key=_coldest_first) + sorted(staying, key=lambda each: each.subject.key)
+        return sorted(going, key=_coldest_first) + sorted(staying, key=lambda decision: decision.subject.key)
 
-    def unmatched(self, collections: Iterable[CollectionState]) -> list[str]:
-        """Patterns that no collection's name matches: probably a slip of the pen."""
-        known = {each.collection for each in collections}
-        return [each for each in self.patterns if not any(fnmatchcase(name, each) for name in known)]
+    def unmatched(self, collections: Iterable[CollectionState]) -> list[tuple[str, str]]:
+        """The patterns that match no collection's name, probably by mistake: the operator's argument, and the pattern."""
+        names = {collection.collection for collection in collections}
+        given = [("collections", pattern) for pattern in self.patterns] + [("exclude", pattern) for pattern in self.exclude]
+        return [(argument, pattern) for argument, pattern in given if not any(fnmatchcase(name, pattern) for name in names)]
 
     def _at_most(self, going: list[Decision]) -> tuple[list[Decision], list[Decision]]:
         if self.max_releases is None:
             return going, []
         beyond = [
-            replace(each, release=False, reason=f"beyond max_releases ({self.max_releases}): {each.reason}")
-            for each in going[self.max_releases :]
+            replace(decision, release=False, reason=f"beyond max_releases ({self.max_releases}): {decision.reason}")
+            for decision in going[self.max_releases :]
         ]
         return going[: self.max_releases], beyond
 
     def _fit(
         self, collections: Sequence[CollectionState], going: list[Decision], staying: list[Decision], room: int | None
     ) -> tuple[list[Decision], list[Decision]]:
-        """Take the coldest of what only the budget asks for, until the rest fits into it."""
+        """Release the coldest collections that are ``for_budget`` until the rest fits; ``room`` is the number that may go."""
         assert self.budget is not None
-        loaded = [each for each in collections if each.in_memory]
+        loaded = [collection for collection in collections if collection.in_memory]
         about = "about " if total(loaded).source != MEASURED else ""
-        left = sum(each.memory.bytes or 0 for each in loaded)
-        left -= sum(each.subject.memory.bytes or 0 for each in going)
-        taken, kept = list(going), []
-        for each in staying:
-            size = each.subject.memory.bytes
-            if not each.for_budget:
-                kept.append(each)
+        left = sum(collection.memory.bytes or 0 for collection in loaded)
+        left -= sum(decision.subject.memory.bytes or 0 for decision in going)
+        released, kept = list(going), []
+        for decision in staying:
+            size = decision.subject.memory.bytes
+            if not decision.for_budget:
+                kept.append(decision)
             elif left <= self.budget:
-                kept.append(replace(each, reason=f"what is loaded fits into {human(self.budget)}"))
+                kept.append(replace(decision, reason=f"what is loaded fits into {human(self.budget)}"))
             elif not size:
                 known = "unknown" if size is None else "0"
-                kept.append(replace(each, reason=f"its size is {known}, so it would not count towards the budget"))
-            elif room is not None and len(taken) - len(going) >= room:
-                kept.append(replace(each, reason=f"beyond max_releases ({self.max_releases})"))
+                kept.append(replace(decision, reason=f"its size is {known}, so it would not count towards the budget"))
+            elif room is not None and len(released) - len(going) >= room:
+                kept.append(replace(decision, reason=f"beyond max_releases ({self.max_releases})"))
             else:
-                words = (
-                    f"{about}{human(left)} is loaded, {human(self.budget)} is allowed; the coldest left: {self._warmth(each)}"
+                reason = (
+                    f"{about}{human(left)} is loaded, {human(self.budget)} is allowed; "
+                    f"the coldest left: {self._warmth(decision)}"
                 )
-                taken.append(replace(each, release=True, reason=words))
+                released.append(replace(decision, release=True, reason=reason))
                 left -= size
-        return taken, kept
+        return released, kept
 
     def _warmth(self, decision: Decision) -> str:
         subject = decision.subject
@@ -181,38 +184,37 @@ class Policy:
             return subject.usage.reason
         if decision.day is not None:
             return f"dated {decision.day:%Y-%m-%d}"
-        return f"made {subject.created:%Y-%m-%d}" if subject.created else "of unknown age"
+        return f"created {subject.created:%Y-%m-%d}" if subject.created else "of unknown age"
 
     def _decide(self, subject: CollectionState) -> Decision:
         day = self.date_of(subject.collection)
-        stay = self._stays(subject)
-        if stay is not None:
-            return Decision(subject, False, stay, day)
-        rules = [self._by_age(day), self._by_use(subject), self._by_time_loaded(subject)]
-        asked = [words for goes, words in filter(None, rules) if goes]
-        if asked or (not self._has_rules and self.budget is None):
-            return Decision(subject, True, ", ".join([*self._matched(subject), *asked]), day)
-        refused = ", ".join(words for goes, words in filter(None, rules) if not goes)
-        return Decision(subject, False, refused, day, for_budget=self.budget is not None)
+        keep = self._reason_to_keep(subject)
+        if keep is not None:
+            return Decision(subject, False, keep, day)
+        rules = [rule for rule in (self._by_age(day), self._by_use(subject), self._by_time_loaded(subject)) if rule is not None]
+        applying = [reason for applies, reason in rules if applies]
+        if applying or (not self._has_rules and self.budget is None):
+            return Decision(subject, True, ", ".join([*self._matched(subject), *applying]), day)
+        others = ", ".join(reason for applies, reason in rules if not applies)
+        return Decision(subject, False, others, day, for_budget=self.budget is not None)
 
     def _out_of_scope(self, name: str) -> str | None:
-        if self.patterns and not any(fnmatchcase(name, each) for each in self.patterns):
+        if self.patterns and not any(fnmatchcase(name, pattern) for pattern in self.patterns):
             return "matches no pattern"
-        excluded = next((each for each in self.exclude if fnmatchcase(name, each)), None)
-        return f"excluded by {excluded!r}" if excluded is not None else None
+        excluding = next((pattern for pattern in self.exclude if fnmatchcase(name, pattern)), None)
+        return f"excluded by {excluding!r}" if excluding is not None else None
 
-    def _stays(self, subject: CollectionState) -> str | None:
-        stays = self._out_of_scope(subject.collection)
-        if stays is not None:
-            return stays
+    def _reason_to_keep(self, subject: CollectionState) -> str | None:
+        out_of_scope = self._out_of_scope(subject.collection)
+        if out_of_scope is not None:
+            return out_of_scope
         if subject.state == "Loading":
             return "being loaded just now"
         if subject.state != "Loaded":
             return "not in memory"
-        said = subject.properties.get(PROPERTY, "").strip()
-        if said:
-            # Whatever else stands there was written by somebody who meant something by it.
-            return f"its property {PROPERTY} says {said!r}"
+        if value := subject.properties.get(RECLAIM_PROPERTY, "").strip():
+            # Any value keeps it: whoever set another value than "never" had a reason too.
+            return f"its property {RECLAIM_PROPERTY} is {value!r}"
         if subject.windows:
             return "a window (milvus_loaded) needs it"
         if self.keep_aliased and subject.aliases:
@@ -226,7 +228,7 @@ class Policy:
             return None
         if day is None:
             return False, "no date in its name"
-        # Between two moments of one zone Python counts the hours on the wall, not those that passed.
+        # In UTC, since Python ignores changes of the clock when it subtracts two times of the same zone.
         age = self.now.astimezone(UTC) - day
         if age < timedelta(0):
             return False, f"dated {in_words(-age)} ahead"
@@ -242,22 +244,21 @@ class Policy:
     def _by_time_loaded(self, subject: CollectionState) -> tuple[bool, str] | None:
         if self.loaded_for is None:
             return None
-        seen = subject.loaded_for or timedelta(0)
-        goes = seen >= self.loaded_for
-        return goes, f"seen loaded for {in_words(seen)}, {'at least' if goes else 'not yet'} {in_words(self.loaded_for)}"
+        time = subject.loaded_for or timedelta(0)
+        applies = time >= self.loaded_for
+        return applies, f"seen loaded for {in_words(time)}, {'at least' if applies else 'not yet'} {in_words(self.loaded_for)}"
 
     def _matched(self, subject: CollectionState) -> list[str]:
-        matched = next((each for each in self.patterns if fnmatchcase(subject.collection, each)), None)
-        return [f"matches {matched!r}"] if matched is not None else []
+        return [f"matches {pattern!r}" for pattern in self.patterns if fnmatchcase(subject.collection, pattern)][:1]
 
 
 def _coldest_first(decision: Decision) -> tuple[float, float, str, str]:
-    """The longest idle first, those whose use is unknown last; then the oldest, by the date in the name or else its making."""
+    """The longest idle first, unknown use last; of equals the oldest first, by the date in the name or else by its creation."""
     subject = decision.subject
     idle = subject.usage.idle_for.total_seconds() if subject.usage.idle_for is not None else -1.0
-    made = decision.day or subject.created
-    return -idle, made.timestamp() if made else float("inf"), *subject.key
+    created = decision.day or subject.created
+    return -idle, created.timestamp() if created else float("inf"), *subject.key
 
 
-def _at_least(seen: timedelta | None, asked: timedelta) -> bool:
-    return seen is not None and seen >= asked
+def _at_least(idle: timedelta | None, needed: timedelta) -> bool:
+    return idle is not None and idle >= needed

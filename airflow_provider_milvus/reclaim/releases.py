@@ -1,6 +1,7 @@
-"""Carry out many releases: at the server's own pace, each looked at once more just before, each seen on the server after.
+"""Carrying out many releases, at the pace that the server keeps up with.
 
-One failure stops no other, but a server that is gone is not asked for the rest.
+Each collection is looked at once more just before its release, and seen on the server after it. A failure does not stop the
+others, but after the server is out of reach no other release is tried.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -22,68 +23,57 @@ from airflow_provider_milvus.exceptions import (
     MilvusUnavailableError,
 )
 from airflow_provider_milvus.reclaim.pace import Pace
-from airflow_provider_milvus.reclaim.plan import Planned, since_planned
+from airflow_provider_milvus.reclaim.plan import PlannedRelease, reason_to_keep
+from airflow_provider_milvus.schema.pairs import from_pairs
 from airflow_provider_milvus.server import load_release
+from airflow_provider_milvus.server.window_marks import marks_of, open_windows
 
 if TYPE_CHECKING:
     from airflow_provider_milvus.client.client import AsyncBoundedClient
 
 
-class Fate(StrEnum):
+class Outcome(StrEnum):
     RELEASED = "released"
     KEPT = "kept"
     FAILED = "failed"
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
-    """What became of one planned release; ``state`` is what the server said last."""
+class EndedRelease:
+    """A planned release after it has ended; ``state`` is the load state that the server reported last."""
 
-    entry: Planned
-    fate: Fate
+    entry: PlannedRelease
+    outcome: Outcome
     state: str
     reason: str
 
 
-InUse = Callable[[Planned], Awaitable[str | None]]
-"""Asked just before a release: why somebody needs the collection, or ``None``."""
+InUse = Callable[[PlannedRelease], Awaitable[str | None]]
+"""Called just before a release: returns why somebody needs the collection, or ``None``."""
 
 
-async def nobody_asked(entry: Planned) -> str | None:
-    return None
-
-
+@dataclass(slots=True)
 class Releases:
-    """One run's releases, within ``deadline``.
+    """The releases of one run, within ``deadline``.
 
-    :param within: seconds for one release.
-    :param done: told of each as it ends, in the order they end.
+    :param release_timeout: seconds for one release.
+    :param on_end: called with each release when it has ended, in the order in which they end.
     """
 
-    def __init__(
-        self,
-        client: AsyncBoundedClient,
-        deadline: Deadline,
-        *,
-        within: float,
-        keep_aliased: bool,
-        in_use: InUse = nobody_asked,
-        done: Callable[[Done], object],
-        report: Callable[[str], object],
-    ) -> None:
-        self._client = client
-        self._deadline = deadline
-        self._within = within
-        self._keep_aliased = keep_aliased
-        self._in_use = in_use
-        self._done = done
-        self._report = report
-        self._pace = Pace(time.monotonic())
-        self._lost: str | None = None
+    client: AsyncBoundedClient
+    deadline: Deadline
+    release_timeout: float
+    keep_aliased: bool
+    on_end: Callable[[EndedRelease], object]
+    report: Callable[[str], object]
+    in_use: InUse | None = None
+    _pace: Pace = field(init=False, default_factory=lambda: Pace(time.monotonic()))
+    _stopped: str | None = field(init=False, default=None)
+    """Why no other release is tried."""
 
-    async def carry_out(self, entries: Sequence[Planned]) -> None:
-        """In this order, some at a time. Returns when each has met its fate."""
-        under_way: set[asyncio.Task[Done]] = set()
+    async def carry_out(self, entries: Sequence[PlannedRelease]) -> None:
+        """Begin the releases in this order, some at a time. Returns when all have ended."""
+        under_way: set[asyncio.Task[EndedRelease]] = set()
         for entry in entries:
             while len(under_way) >= self._pace.width:
                 under_way = await self._next_of(under_way)
@@ -91,59 +81,60 @@ class Releases:
         while under_way:
             under_way = await self._next_of(under_way)
 
-    async def _next_of(self, under_way: set[asyncio.Task[Done]]) -> set[asyncio.Task[Done]]:
+    async def _next_of(self, under_way: set[asyncio.Task[EndedRelease]]) -> set[asyncio.Task[EndedRelease]]:
         ended, left = await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
-        for each in ended:
-            self._done(each.result())
+        for task in ended:
+            self.on_end(task.result())
         return left
 
-    async def _one(self, entry: Planned) -> Done:
-        if self._lost is None and self._deadline.remaining <= 0:
-            self._lost = "the run's timeout is used up"
-        if self._lost is not None:
-            return Done(entry, Fate.FAILED, "Loaded", f"not tried: {self._lost}")
+    async def _one(self, entry: PlannedRelease) -> EndedRelease:
+        if self._stopped is None and self.deadline.remaining <= 0:
+            self._stopped = "the run's timeout is used up"
+        if self._stopped is not None:
+            return EndedRelease(entry, Outcome.FAILED, "Loaded", f"not tried: {self._stopped}")
         try:
-            wanted = await self._in_use(entry)
-            if wanted is not None:
-                return Done(entry, Fate.KEPT, "Loaded", wanted)
+            in_use = await self.in_use(entry) if self.in_use is not None else None
+            if in_use is not None:
+                return EndedRelease(entry, Outcome.KEPT, "Loaded", in_use)
             return await self._release(entry)
         except MilvusRefusedError as changed:
             state = "Loading" if isinstance(changed, MilvusBeingLoadedError) else "Loaded"
-            return Done(entry, Fate.KEPT, state, f"changed since it was planned: {changed}")
+            return EndedRelease(entry, Outcome.KEPT, state, f"changed since it was planned: {changed}")
         except MilvusError as error:
-            self._report(f"Could not release {entry.collection!r}: {error}")
+            self.report(f"The release of collection {entry.collection!r} failed: {error}")
             if isinstance(error, MilvusUnavailableError):
-                self._lost = "the server is unavailable"
+                self._stopped = "the server is unavailable"
             elif isinstance(error, (MilvusTimeoutError, MilvusRateLimitError)):
                 self._pace.late(time.monotonic())
-            return Done(entry, Fate.FAILED, "unknown", str(error))
+            return EndedRelease(entry, Outcome.FAILED, "unknown", str(error))
 
-    async def _release(self, entry: Planned) -> Done:
-        allowed = self._deadline.at_most(self._within)
-        change = await self._client.run(
+    async def _release(self, entry: PlannedRelease) -> EndedRelease:
+        deadline = self.deadline.at_most(self.release_timeout)
+        change = await self.client.run(
             load_release.release(
                 entry.collection,
-                allowed,
+                deadline,
                 skip_if_missing=True,
-                unless=lambda described: self._against(entry, described),
-                report=self._report,
+                unless=lambda described: self._reason_to_keep(entry, described),
+                report=self.report,
             ),
-            allowed,
+            deadline,
             database=entry.database,
         )
         if change.state == "NotExist":
-            return Done(entry, Fate.KEPT, "NotExist", "dropped since it was planned")
+            return EndedRelease(entry, Outcome.KEPT, "NotExist", "dropped since it was planned")
         if change.previous_state == "NotLoad":
-            return Done(entry, Fate.KEPT, "NotLoad", "released by somebody else since it was planned")
+            return EndedRelease(entry, Outcome.KEPT, "NotLoad", "released by somebody else since it was planned")
         self._pace.done(time.monotonic())
-        return Done(entry, Fate.RELEASED, change.state, entry.reason)
+        return EndedRelease(entry, Outcome.RELEASED, change.state, entry.reason)
 
-    def _against(self, entry: Planned, described: Any) -> str | None:
-        return since_planned(
+    def _reason_to_keep(self, entry: PlannedRelease, described: Any) -> str | None:
+        properties = from_pairs(described.properties)
+        return reason_to_keep(
             entry,
             collection_id=int(described.collectionID) or None,
             aliases=list(described.aliases),
-            properties={each.key: each.value for each in described.properties},
-            keep_aliased=self._keep_aliased,
-            now=time.time(),
+            properties=properties,
+            windows=len(open_windows(marks_of(properties), time.time())),
+            keep_aliased=self.keep_aliased,
         )

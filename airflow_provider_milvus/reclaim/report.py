@@ -1,4 +1,4 @@
-"""How the outcome of a reclaim run reads: a result for XCom, a table for the log, the same as Markdown, and one line."""
+"""The report of a reclaim run: a result for XCom, a table for the log, the same in Markdown, and one sentence."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_provider_milvus.reclaim.inventory import CollectionState, Total, total
-from airflow_provider_milvus.reclaim.plan import Planned
+from airflow_provider_milvus.reclaim.plan import PlannedRelease
 from airflow_provider_milvus.wording import human
 
 Entry = dict[str, Any]
 
 MOST_ENTRIES = 200
-"""Of each kind in a result, and rows of a table: five thousand collections must not burst an XCom."""
+"""In each list of a result, and rows in a table: five thousand collections must fit into an XCom."""
 
 
 @dataclass(slots=True)
-class Outcome:
-    """What became of every collection. ``planned`` is filled by a dry run only, which releases nothing.
+class ReclaimReport:
+    """The outcome for every collection. Only a dry run has ``planned`` releases, and it releases nothing.
 
-    ``loaded`` is what was in memory before, ``budget`` the bytes that were allowed, ``warnings`` what a reader should know.
+    ``loaded`` are the collections that were in memory before, ``budget`` are the bytes that they may take.
     """
 
     dry_run: bool = False
-    planned: list[Planned] = field(default_factory=list)
+    planned: list[PlannedRelease] = field(default_factory=list)
     released: list[Entry] = field(default_factory=list)
     kept: list[Entry] = field(default_factory=list)
     failed: list[Entry] = field(default_factory=list)
@@ -37,14 +37,14 @@ class Outcome:
     def as_result(self) -> dict[str, object]:
         """JSON-safe and bounded, for XCom.
 
-        Each list has its first 200 entries; ``omitted`` counts the rest. ``restore`` names, complete and in order, all that was
-        released, and a dry run's ``plan`` all that would be.
+        Each list has its first 200 entries; ``omitted`` counts the rest. ``restore`` names everything that was released, and a
+        dry run's ``plan`` everything that would be released, in order.
         """
         lists = {"released": self.released, "kept": self.kept, "failed": self.failed}
         if self.dry_run:
             lists["planned"] = self._planned_entries
-        result: dict[str, object] = {what: entries[:MOST_ENTRIES] for what, entries in lists.items()}
-        omitted = {what: len(each) - MOST_ENTRIES for what, each in lists.items() if len(each) > MOST_ENTRIES}
+        result: dict[str, object] = {key: entries[:MOST_ENTRIES] for key, entries in lists.items()}
+        omitted = {key: len(entries) - MOST_ENTRIES for key, entries in lists.items() if len(entries) > MOST_ENTRIES}
         result |= {
             "restore": _names(self.released),
             "totals": self.totals(),
@@ -55,56 +55,55 @@ class Outcome:
         if omitted:
             result["omitted"] = omitted
         if self.dry_run:
-            result |= {"dry_run": True, "plan": [each.as_dict() for each in self.planned]}
+            result |= {"dry_run": True, "plan": [planned.as_dict() for planned in self.planned]}
         return result
 
     def totals(self) -> dict[str, object]:
-        """Counts and bytes. Bytes are the collections' own, before and after; never a process's."""
-        before, gone = self._before, self._gone
+        """Counts, and bytes of the collections themselves, never of a process."""
+        before, released = self._size_before, self._size_released
         return {
             "released": len(self.released),
             "kept": len(self.kept),
             "failed": len(self.failed),
             "loaded_before": len(self.loaded),
             "bytes_before": before.bytes if before.source != "unknown" else None,
-            "bytes_after": before.bytes - gone.bytes if before.source != "unknown" else None,
-            "bytes_reclaimed": gone.bytes if gone.source != "unknown" else None,
-            "bytes_source": gone.source,
+            "bytes_after": before.bytes - released.bytes if before.source != "unknown" else None,
+            "bytes_reclaimed": released.bytes if released.source != "unknown" else None,
+            "bytes_source": released.source,
             "unknown_sizes": before.unknown,
             "budget": self.budget,
         }
 
     def as_table(self) -> str:
-        """Aligned, for a log: what happened to which collection, and why."""
+        """An aligned table for the log: what happened to each collection, and why."""
         return _table(self._rows, "simple")
 
     def as_markdown(self) -> str:
-        """The same for a page or a message, below its one line and the warnings."""
-        warnings = "".join(f"- {_plain(each)}\n" for each in self.warnings)
-        return "\n".join(filter(None, [f"{self.as_sentence()}\n", warnings, _table(self._rows, "github", _plain)]))
+        """The sentence, the warnings and the table, for a page or a message."""
+        warnings = "".join(f"- {_escape(warning)}\n" for warning in self.warnings)
+        return "\n".join(filter(None, [f"{self.as_sentence()}\n", warnings, _table(self._rows, "github", _escape)]))
 
     def as_sentence(self) -> str:
-        """One line, fit for a notification."""
+        """One sentence, for a notification."""
         counts = f"{len(self.kept)} kept, {len(self.failed)} failed"
-        before = f"{_counted(self.loaded, self._before)} were in memory"
+        before = f"{_count(self.loaded, self._size_before)} were in memory"
         if self.dry_run:
-            what = total(each.subject for each in self.planned)
-            return f"Dry run: {_counted(self.planned, what)} would be released, {counts}; {before}. Nothing was changed."
-        return f"{_counted(self.released, self._gone)} released, {counts}; {before}."
+            size = total(planned.subject for planned in self.planned)
+            return f"Dry run: {_count(self.planned, size)} would be released, {counts}; {before}. Nothing was changed."
+        return f"{_count(self.released, self._size_released)} released, {counts}; {before}."
 
     @property
-    def _before(self) -> Total:
+    def _size_before(self) -> Total:
         return total(self.loaded)
 
     @property
-    def _gone(self) -> Total:
-        names = {(each["database"], each["collection"]) for each in self.released}
-        known = [each for each in self.loaded if each.key in names]
-        return total(known)
+    def _size_released(self) -> Total:
+        names = {(entry["database"], entry["collection"]) for entry in self.released}
+        return total(collection for collection in self.loaded if collection.key in names)
 
     @property
     def _planned_entries(self) -> list[Entry]:
-        return [entry(each.subject, each.reason) for each in self.planned]
+        return [make_entry(planned.subject, planned.reason) for planned in self.planned]
 
     @property
     def _rows(self) -> list[tuple[str, Entry]]:
@@ -112,12 +111,12 @@ class Outcome:
             ("would release", self._planned_entries),
             ("released", self.released),
             ("FAILED", self.failed),
-            ("kept", sorted(self.kept, key=lambda each: each["state"] == "NotLoad")),
+            ("kept", sorted(self.kept, key=lambda entry: entry["state"] == "NotLoad")),
         )
-        return [(what, each) for what, entries in kinds for each in entries]
+        return [(kind, entry) for kind, entries in kinds for entry in entries]
 
 
-def entry(subject: CollectionState, reason: str, state: str | None = None) -> Entry:
+def make_entry(subject: CollectionState, reason: str, state: str | None = None) -> Entry:
     memory = subject.memory
     return {
         "database": subject.database,
@@ -129,38 +128,38 @@ def entry(subject: CollectionState, reason: str, state: str | None = None) -> En
     }
 
 
-def _counted(what: Sequence[object], size: Total) -> str:
-    return f"{len(what)} ({size})" if what and size.source != "unknown" else str(len(what))
+def _count(collections: Sequence[object], size: Total) -> str:
+    return f"{len(collections)} ({size})" if collections and size.source != "unknown" else str(len(collections))
 
 
 def _names(entries: Iterable[Entry]) -> dict[str, list[str]]:
     names: dict[str, list[str]] = {}
-    for each in entries:
-        names.setdefault(each["database"], []).append(each["collection"])
+    for entry in entries:
+        names.setdefault(entry["database"], []).append(entry["collection"])
     return names
 
 
-def _plain(text: str) -> str:
-    """Text that Markdown shows as it is, in one cell of a table: ``*`` in a pattern is no emphasis."""
+def _escape(text: str) -> str:
+    """Text for one cell of a table that Markdown shows as it is, such as the ``*`` of a pattern."""
     return re.sub(r"[\\`*\[\]<>|]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])", r"\\\g<0>", " ".join(text.split()))
 
 
-def _table(rows: list[tuple[str, Entry]], style: str, shown_as: Callable[[str], str] = str) -> str:
+def _table(rows: list[tuple[str, Entry]], style: str, escape: Callable[[str], str] = str) -> str:
     from tabulate import tabulate
 
-    several = len({each["database"] for _, each in rows}) > 1
+    several = len({entry["database"] for _, entry in rows}) > 1
     cells = [
-        (what, *([each["database"]] if several else []), each["collection"], each["state"], _size(each), each["reason"])
-        for what, each in rows[:MOST_ENTRIES]
+        (kind, *([entry["database"]] if several else []), entry["collection"], entry["state"], _size(entry), entry["reason"])
+        for kind, entry in rows[:MOST_ENTRIES]
     ]
-    shown = [[shown_as(cell) for cell in row] for row in cells]
+    escaped = [[escape(cell) for cell in row] for row in cells]
     headers = ("", *(["database"] if several else []), "collection", "state now", "memory", "why")
-    table = tabulate(shown, headers=headers, tablefmt=style, disable_numparse=True)
-    rest = Counter(what for what, _ in rows[MOST_ENTRIES:])
-    return table + "".join(f"\n… and {count} more {what}" for what, count in rest.items())
+    table = tabulate(escaped, headers=headers, tablefmt=style, disable_numparse=True)
+    rest = Counter(kind for kind, _ in rows[MOST_ENTRIES:])
+    return table + "".join(f"\n… and {count} more {kind}" for kind, count in rest.items())
 
 
-def _size(described: Entry) -> str:
-    if described["bytes"] is None:
+def _size(entry: Entry) -> str:
+    if entry["bytes"] is None:
         return ""
-    return f"{'' if described['bytes_source'] == 'measured' else '~'}{human(described['bytes'])}"
+    return f"{'' if entry['bytes_source'] == 'measured' else '~'}{human(entry['bytes'])}"

@@ -1,9 +1,9 @@
-"""What to bring back into memory, in which order, and how the outcome reads."""
+"""A restore set: the collections that a reclaim run released and that are to be reloaded, in order; and the reload's report."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -13,21 +13,22 @@ MOST_ROWS = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """One collection to load. ``bytes`` is what it had in memory, where that is known."""
+class ReloadEntry:
+    """One collection to reload. ``bytes`` is its size in memory before its release, where that is known."""
 
     database: str
     collection: str
     bytes: int | None = None
 
-    def entry(self, state: str, reason: str) -> Entry:
+    def ended(self, state: str, reason: str) -> Entry:
+        """The entry for the report."""
         return {"database": self.database, "collection": self.collection, "state": state, "reason": reason}
 
 
-def restore_set(result: Any) -> list[Wanted]:
-    """What a reclaim run released, by the value that it returned: what went last, and so is the hottest, comes first.
+def read_restore_set(result: Any) -> list[ReloadEntry]:
+    """The collections that a reclaim run released, from its result. The last released, and so the hottest, comes first.
 
-    :raises ValueError: it is no such value, or a dry run's.
+    :raises ValueError: it is not such a result, or it is a dry run's.
     """
     if isinstance(result, str) and result.lstrip().startswith("{"):
         raise ValueError("it is a dict that became text; set render_template_as_native_obj=True on the DAG")
@@ -35,18 +36,18 @@ def restore_set(result: Any) -> list[Wanted]:
         raise ValueError(f"it is {type(result).__name__} and not the dict that a reclaim run returns")  # noqa: TRY004
     if result.get("dry_run"):
         raise ValueError("it comes from a dry run, which released nothing")
-    named = result.get("restore")
-    if not isinstance(named, Mapping) or not all(map(_is_names, named.values())):
+    names_by_database = result.get("restore")
+    if not isinstance(names_by_database, Mapping) or not all(map(_is_names, names_by_database.values())):
         raise ValueError('it lacks "restore", the names of what was released by database')
-    told = result.get("released")
-    released = [each for each in told if isinstance(each, Mapping)] if isinstance(told, list) else []
-    size = {(each.get("database"), each.get("collection")): _bytes(each.get("bytes")) for each in released}
-    # Each database's list is in order, and the entries are so across databases; but only the first of them are kept.
-    rank = {key: position for position, key in enumerate(size)}
-    keys = [(str(database), each) for database, names in named.items() for each in dict.fromkeys(names)]
+    released = result.get("released")
+    entries = [entry for entry in released if isinstance(entry, Mapping)] if isinstance(released, list) else []
+    sizes = {(entry.get("database"), entry.get("collection")): _bytes(entry.get("bytes")) for entry in entries}
+    # The names are in order within a database, the entries across all databases; but a result has only the first entries.
+    rank = {key: position for position, key in enumerate(sizes)}
+    keys = [(str(database), name) for database, names in names_by_database.items() for name in dict.fromkeys(names)]
     if keys and rank.keys() >= set(keys):
         keys.sort(key=rank.__getitem__)
-    return [Wanted(database, collection, size.get((database, collection))) for database, collection in reversed(keys)]
+    return [ReloadEntry(database, collection, sizes.get((database, collection))) for database, collection in reversed(keys)]
 
 
 def _bytes(value: Any) -> int | None:
@@ -54,21 +55,21 @@ def _bytes(value: Any) -> int | None:
 
 
 def _is_names(value: Any) -> bool:
-    return isinstance(value, Sequence) and not isinstance(value, str) and all(isinstance(each, str) and each for each in value)
+    return isinstance(value, Sequence) and not isinstance(value, str) and all(isinstance(name, str) and name for name in value)
 
 
-def by_priority(wanted: Sequence[Wanted], first: Sequence[str]) -> list[Wanted]:
-    """In the order of the patterns in ``first``; what matches none of them comes last. Otherwise as it was."""
+def by_priority(entries: Sequence[ReloadEntry], first: Sequence[str]) -> list[ReloadEntry]:
+    """In the order of the patterns in ``first``; entries that match no pattern come last. Equals keep their order."""
 
-    def priority(each: Wanted) -> int:
-        return next((place for place, pattern in enumerate(first) if fnmatchcase(each.collection, pattern)), len(first))
+    def priority(entry: ReloadEntry) -> int:
+        return next((place for place, pattern in enumerate(first) if fnmatchcase(entry.collection, pattern)), len(first))
 
-    return sorted(wanted, key=priority)
+    return sorted(entries, key=priority)
 
 
 @dataclass(slots=True)
-class Restored:
-    """What became of every collection of a restore set."""
+class ReloadReport:
+    """The outcome for every collection of a restore set."""
 
     loaded: list[Entry] = field(default_factory=list)
     already: list[Entry] = field(default_factory=list)
@@ -76,25 +77,24 @@ class Restored:
     failed: list[Entry] = field(default_factory=list)
 
     def as_result(self) -> dict[str, list[Entry]]:
-        """JSON-safe, for XCom; complete, for a restore set is."""
-        return {"loaded": self.loaded, "already": self.already, "skipped": self.skipped, "failed": self.failed}
+        """JSON-safe and complete, for XCom."""
+        return asdict(self)
 
     def as_table(self) -> str:
-        """Aligned, for a log: what happened to which collection, and why."""
+        """An aligned table for the log: what happened to each collection, and why."""
         from tabulate import tabulate
 
         kinds = (("FAILED", self.failed), ("loaded", self.loaded), ("skipped", self.skipped), ("in memory", self.already))
         rows = [
-            (what, each["database"], each["collection"], each["state"], each["reason"])
-            for what, entries in kinds
-            for each in entries
+            (kind, entry["database"], entry["collection"], entry["state"], entry["reason"])
+            for kind, entries in kinds
+            for entry in entries
         ]
         headers = ("", "database", "collection", "state now", "why")
         table = tabulate(rows[:MOST_ROWS], headers=headers, tablefmt="simple", disable_numparse=True)
         return table + (f"\n… and {len(rows) - MOST_ROWS} more" if len(rows) > MOST_ROWS else "")
 
     def as_sentence(self) -> str:
-        """One line."""
         return (
             f"{len(self.loaded)} loaded, {len(self.already)} in memory already, {len(self.skipped)} skipped, "
             f"{len(self.failed)} failed."

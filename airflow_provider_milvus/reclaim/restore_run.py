@@ -1,181 +1,135 @@
-"""Carry out many loads: some at a time, each with head-room for it before and seen on the server after.
+"""Reloading many collections, some at a time.
 
-One failure stops no other, but a server that is gone, or full, is not asked for the rest.
+Before each load there has to be room for it in memory, and after it the collection is seen Loaded. A failure does not stop the
+others, but after the server is out of reach, or full, no other load is tried.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from airflow_provider_milvus.client import reads
-from airflow_provider_milvus.client.flow import Deadline, Flow, Report
-from airflow_provider_milvus.conditions import load_states, wait_for
-from airflow_provider_milvus.exceptions import (
-    MilvusCollectionNotFoundError,
-    MilvusError,
-    MilvusUnavailableError,
-)
-from airflow_provider_milvus.reclaim.restore import Restored, Wanted
-from airflow_provider_milvus.server.load_release import submit_load
+from airflow_provider_milvus.client.flow import Deadline
+from airflow_provider_milvus.exceptions import MilvusError, MilvusUnavailableError
+from airflow_provider_milvus.reclaim.restore import ReloadEntry, ReloadReport
+from airflow_provider_milvus.server.load_release import load, state_of
 from airflow_provider_milvus.wording import human
 
 if TYPE_CHECKING:
     from airflow_provider_milvus.client.client import AsyncBoundedClient
 
 
-def state_of(collection_name: str) -> Flow[str]:
-    """Its load state; ``NotExist`` too where the name has become an alias of something else.
+@dataclass(slots=True)
+class Reloads:
+    """The loads of one run, within ``deadline``. Each outcome is put into ``outcomes`` when the load ends.
 
-    :raises MilvusDatabaseNotFoundError: the database is what is missing.
-    """
-    try:
-        described = yield from reads.describe(collection_name)
-    except MilvusCollectionNotFoundError:
-        return "NotExist"
-    if reads.real_name(described) != collection_name:
-        return "NotExist"
-    ((state, _),) = yield from load_states(collection_name)
-    return state
-
-
-def load(
-    collection_name: str, deadline: Deadline, *, poll_interval: float, stall_timeout: float | None, report: Report
-) -> Flow[str]:
-    """Submit a load, or join one that is under way, and return when the server says Loaded."""
-    submitted = yield from submit_load(collection_name, report=report)
-    if submitted.state == "Loaded":
-        return submitted.state
-    seen = yield from wait_for(
-        submitted.condition,
-        deadline,
-        poll_interval=poll_interval,
-        eager=True,
-        stall_timeout=stall_timeout,
-        report=report,
-    )
-    return seen.state
-
-
-class Restores:
-    """One run's loads, within ``deadline``. What becomes of each is put into ``outcome`` as it ends.
-
-    :param within: seconds for one load.
-    :param max_memory_percent: load only while the query nodes use no more than so much of their memory, what is to come
-        counted in where its size is known.
+    :param load_timeout: seconds for one load.
+    :param max_memory_percent: load only while the query nodes use at most this share of their memory. Loads that are under way
+        count, where the collection's size is known.
     """
 
-    def __init__(
-        self,
-        client: AsyncBoundedClient,
-        deadline: Deadline,
-        outcome: Restored,
-        *,
-        within: float,
-        poll_interval: float = 2.0,
-        stall_timeout: float | None = None,
-        max_memory_percent: float | None = None,
-        skip_missing: bool = False,
-        report: Callable[[str], object],
-    ) -> None:
-        self._client = client
-        self._deadline = deadline
-        self._outcome = outcome
-        self._within = within
-        self._poll_interval = poll_interval
-        self._stall_timeout = stall_timeout
-        self._limit = max_memory_percent
-        self._skip_missing = skip_missing
-        self._report = report
-        self._turn = asyncio.Lock()
-        self._under_way = 0
-        self._full: str | None = None
-        self._lost: str | None = None
+    client: AsyncBoundedClient
+    deadline: Deadline
+    outcomes: ReloadReport
+    load_timeout: float
+    report: Callable[[str], object]
+    poll_interval: float = 2.0
+    stall_timeout: float | None = None
+    max_memory_percent: float | None = None
+    skip_missing: bool = False
+    _turn: asyncio.Lock = field(init=False, default_factory=asyncio.Lock)
+    _under_way: int = field(init=False, default=0)
+    """Bytes of the loads that are under way."""
+    _full: str | None = field(init=False, default=None)
+    _stopped: str | None = field(init=False, default=None)
+    """Why no other load is tried."""
 
-    async def carry_out(self, wanted: Sequence[Wanted], max_parallel: int) -> None:
-        """In this order. Returns when each has met its fate."""
-        queue = iter(wanted)
+    async def carry_out(self, entries: Sequence[ReloadEntry], max_parallel: int) -> None:
+        """Begin the loads in this order. Returns when all have ended."""
+        queue = iter(entries)
 
         async def work() -> None:
             while True:
-                # One at a time, so that who comes first gets the room.
+                # One at a time, so that the first in the order gets the room.
                 async with self._turn:
-                    each = next(queue, None)
-                    if each is None:
+                    entry = next(queue, None)
+                    if entry is None:
                         return
-                    within = self._deadline.at_most(self._within)
-                    admitted = await self._admit(each, within)
+                    deadline = self.deadline.at_most(self.load_timeout)
+                    admitted = await self._admit(entry, deadline)
                 if admitted:
-                    await self._load(each, within)
+                    await self._load(entry, deadline)
 
         async with asyncio.TaskGroup() as group:
-            for _ in range(min(max_parallel, len(wanted))):
+            for _ in range(min(max_parallel, len(entries))):
                 group.create_task(work())
 
-    async def _admit(self, wanted: Wanted, within: Deadline) -> bool:
-        """Whether it has to be loaded and may be; if so, the room for it is kept."""
-        outcome = self._outcome
-        if self._lost is None and self._deadline.remaining <= 0:
-            self._lost = "the run's timeout is used up"
-        if self._lost is not None:
-            outcome.failed.append(wanted.entry("unknown", f"not tried: {self._lost}"))
+    async def _admit(self, entry: ReloadEntry, deadline: Deadline) -> bool:
+        """Whether the collection has to be loaded and there is room for it; if so, the room is kept."""
+        outcomes = self.outcomes
+        if self._stopped is None and self.deadline.remaining <= 0:
+            self._stopped = "the run's timeout is used up"
+        if self._stopped is not None:
+            outcomes.failed.append(entry.ended("unknown", f"not tried: {self._stopped}"))
             return False
         try:
-            state = await self._client.run(state_of(wanted.collection), within, database=wanted.database)
+            state = await self.client.run(state_of(entry.collection), deadline, database=entry.database)
             if state == "NotExist":
-                missing = outcome.skipped if self._skip_missing else outcome.failed
-                missing.append(wanted.entry(state, "it does not exist any more"))
+                missing = outcomes.skipped if self.skip_missing else outcomes.failed
+                missing.append(entry.ended(state, "it does not exist any more"))
                 return False
             if state == "Loaded":
-                outcome.already.append(wanted.entry(state, "in memory already"))
+                outcomes.already.append(entry.ended(state, "in memory already"))
                 return False
-            if self._limit is not None and self._full is None:
-                self._full = self._no_room(await self._client.run(reads.nodes(), within), wanted.bytes or 0)
+            if self.max_memory_percent is not None and self._full is None:
+                self._full = self._no_room(await self.client.run(reads.nodes(), deadline), entry.bytes or 0)
         except MilvusError as error:
-            self._failed(wanted, error)
+            self._fail(entry, error)
             return False
         if self._full is not None:
-            outcome.failed.append(wanted.entry(state, self._full))
+            outcomes.failed.append(entry.ended(state, self._full))
             return False
-        self._under_way += wanted.bytes or 0
+        self._under_way += entry.bytes or 0
         return True
 
-    async def _load(self, wanted: Wanted, within: Deadline) -> None:
+    async def _load(self, entry: ReloadEntry, deadline: Deadline) -> None:
         flow = load(
-            wanted.collection,
-            within,
-            poll_interval=self._poll_interval,
-            stall_timeout=self._stall_timeout,
-            report=self._report,
+            entry.collection,
+            deadline,
+            poll_interval=self.poll_interval,
+            stall_timeout=self.stall_timeout,
+            report=self.report,
         )
         try:
-            state = await self._client.run(flow, within, database=wanted.database)
+            state = await self.client.run(flow, deadline, database=entry.database)
         except MilvusError as error:
-            self._failed(wanted, error)
+            self._fail(entry, error)
         else:
-            self._outcome.loaded.append(wanted.entry(state, "loaded again"))
+            self.outcomes.loaded.append(entry.ended(state, "loaded again"))
         finally:
-            self._under_way -= wanted.bytes or 0
+            self._under_way -= entry.bytes or 0
 
-    def _failed(self, wanted: Wanted, error: MilvusError) -> None:
-        self._report(f"Could not load {wanted.collection!r}: {error}")
+    def _fail(self, entry: ReloadEntry, error: MilvusError) -> None:
+        self.report(f"The load of collection {entry.collection!r} failed: {error}")
         if isinstance(error, MilvusUnavailableError):
-            self._lost = "the server is unavailable"
-        self._outcome.failed.append(wanted.entry("unknown", str(error)))
+            self._stopped = "the server is unavailable"
+        self.outcomes.failed.append(entry.ended("unknown", str(error)))
 
     def _no_room(self, nodes: reads.Nodes, size: int) -> str | None:
-        """Why there is no room, now and for the rest of the run."""
+        """Why there is no room, for this load and for the rest of the run; ``None``: there is."""
         if nodes.memory is None or nodes.memory_used is None:
-            self._report("The server does not tell its query nodes' memory: loading without a look at the head-room.")
-            self._limit = None
+            self.report("Collections are loaded without a check for room: the server does not report its query nodes' memory.")
+            self.max_memory_percent = None
             return None
-        assert self._limit is not None
+        assert self.max_memory_percent is not None
         coming = self._under_way + size
-        if (nodes.memory_used + coming) * 100 <= self._limit * nodes.memory:
+        if (nodes.memory_used + coming) * 100 <= self.max_memory_percent * nodes.memory:
             return None
         more = f", {human(coming)} would come" if coming else ""
         return (
             f"no head-room: the query nodes use {human(nodes.memory_used)} of {human(nodes.memory)}{more}, "
-            f"and max_memory_percent is {self._limit:g}"
+            f"and max_memory_percent is {self.max_memory_percent:g}"
         )

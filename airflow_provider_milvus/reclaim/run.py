@@ -1,4 +1,4 @@
-"""One run of the reclaim: look, decide, release. No Airflow in here; the operator gives the rules and tells the outcome."""
+"""One reclaim run: look, decide, release. The operator gives the rules and publishes the report."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_milvus.exceptions import MilvusError
-from airflow_provider_milvus.reclaim.in_use import SincePlanned, attempts_of, unknown, with_usage
+from airflow_provider_milvus.reclaim.in_use import UseSincePlanned, count_attempts, with_unknown_usage, with_usage
 from airflow_provider_milvus.reclaim.inventory import MEASURED, total
-from airflow_provider_milvus.reclaim.loaded_since import seen_loaded
-from airflow_provider_milvus.reclaim.plan import Planned, plan_from, planned, released_before
-from airflow_provider_milvus.reclaim.releases import Done, Fate, Releases
-from airflow_provider_milvus.reclaim.report import Outcome, entry
+from airflow_provider_milvus.reclaim.loaded_since import with_loaded_for
+from airflow_provider_milvus.reclaim.plan import PlannedRelease, read_plan, released_before
+from airflow_provider_milvus.reclaim.releases import EndedRelease, Outcome, Releases
+from airflow_provider_milvus.reclaim.report import ReclaimReport, make_entry
 from airflow_provider_milvus.reclaim.survey import Surveyor
 from airflow_provider_milvus.wording import human
 
@@ -31,18 +31,18 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """What a look found. ``attempts`` is there when rules ask for use and it is known; ``doubts`` are warnings."""
+class ServerState:
+    """A server as a run sees it. ``attempts`` are its counters: ``None`` if they are unknown, or if no rule needs them."""
 
     databases: list[str]
     collections: list[CollectionState]
     nodes: Nodes
     attempts: Attempts | None
-    doubts: list[str]
+    warnings: list[str]
 
 
 class ReclaimRun:
-    """Uses ``runner``'s event loop, and between its steps none, so that Airflow can be asked in between.
+    """Uses ``runner``'s event loop inside its methods only, so that the operator can ask Airflow in between.
 
     ``notes`` is what the next run needs to know.
     """
@@ -66,33 +66,33 @@ class ReclaimRun:
         self._runner.run(self._opened.aclose())
 
     def look(
-        self, databases: Sequence[str] | None, policy: Policy, spans: Sequence[timedelta], noted: Mapping[str, Any]
-    ) -> Seen:
-        """Read all there is to decide on; ``databases`` ``None`` is all of them.
+        self, databases: Sequence[str] | None, policy: Policy, spans: Sequence[timedelta], last_notes: Mapping[str, Any]
+    ) -> ServerState:
+        """Read everything that ``policy`` needs. ``databases`` ``None`` means all; ``last_notes`` are those of the last run.
 
-        :raises MilvusError: the server does not list its collections. Metrics that cannot be read are a doubt, no error.
+        :raises MilvusError: the server does not list its collections. Metrics that cannot be read are only a warning.
         """
-        return self._runner.run(self._look(databases, policy, spans, noted))
+        return self._runner.run(self._look(databases, policy, spans, last_notes))
 
     async def _look(
-        self, databases: Sequence[str] | None, policy: Policy, spans: Sequence[timedelta], noted: Mapping[str, Any]
-    ) -> Seen:
-        # The hour is for the releases: a server that does not even list its collections is reported much sooner.
-        within = self._deadline.at_most(self._hook.settings.timeout)
-        surveyor = Surveyor(self._client, within, estimate=policy.budget is not None, wanted=policy.in_scope)
-        looked_at = list(databases) if databases is not None else await surveyor.databases()
-        survey = await surveyor.look(looked_at, self._metrics)
+        self, databases: Sequence[str] | None, policy: Policy, spans: Sequence[timedelta], last_notes: Mapping[str, Any]
+    ) -> ServerState:
+        # The connection's timeout: the run's own is for the releases, and a server that does not answer is reported sooner.
+        deadline = self._deadline.at_most(self._hook.settings.timeout)
+        surveyor = Surveyor(self._client, deadline, estimate=policy.budget is not None, needs_details=policy.in_scope)
+        surveyed = list(databases) if databases is not None else await surveyor.databases()
+        survey = await surveyor.look(surveyed, self._metrics)
         collections, attempts = survey.collections, None
-        if spans and "counters" in noted:
-            # What was known stays known over a night without metrics.
-            self.notes["counters"] = noted["counters"]
-        doubts = [f"The metrics are not used: {survey.doubt}."] if survey.doubt else []
-        if spans and survey.doubt:
-            collections = unknown(collections)
+        if spans and "counters" in last_notes:
+            # Counters stay known over a night without metrics.
+            self.notes["counters"] = last_notes["counters"]
+        warnings = [f"The metrics are not used: {survey.metrics_problem}."] if survey.metrics_problem else []
+        if spans and survey.metrics_problem:
+            collections = with_unknown_usage(collections)
         elif spans and self._metrics is not None:
             try:
                 names = await surveyor.names(await surveyor.databases())
-                # Before the counters are judged: what comes after this moment is noticed when a release is due.
+                # Read before the usage, so that every search from now on is noticed when a release is due.
                 attempts = await self._metrics.attempts()
                 collections, self.notes["counters"] = await with_usage(
                     collections,
@@ -100,90 +100,91 @@ class ReclaimRun:
                     spans,
                     proxies=survey.nodes.proxies,
                     names=names,
-                    kept=noted.get("counters"),
+                    kept=last_notes.get("counters"),
                 )
             except MilvusError as error:
-                collections, attempts = unknown(collections), None
-                doubts.append(f"Nothing is known of use: {error}")
+                collections, attempts = with_unknown_usage(collections), None
+                warnings.append(f"The use of collections is not known: {error}")
         if policy.loaded_for is not None:
-            collections, self.notes["loaded"] = seen_loaded(noted.get("loaded"), collections, time.time())
-        return Seen(looked_at, collections, survey.nodes, attempts, doubts)
+            collections, self.notes["loaded"] = with_loaded_for(last_notes.get("loaded"), collections, time.time())
+        return ServerState(surveyed, collections, survey.nodes, attempts, warnings)
 
-    def look_again(self, approved: Sequence[Planned]) -> Outcome:
-        """What is in memory in the databases of a plan."""
-        names = {each.collection for each in approved}
-        databases = sorted({each.database for each in approved})
-        within = self._deadline.at_most(self._hook.settings.timeout)
-        surveyor = Surveyor(self._client, within, wanted=lambda name: name in names)
+    def look_again(self, approved: Sequence[PlannedRelease]) -> ReclaimReport:
+        """A report with the collections that are in memory now in the databases of an approved plan."""
+        names = {entry.collection for entry in approved}
+        databases = sorted({entry.database for entry in approved})
+        deadline = self._deadline.at_most(self._hook.settings.timeout)
+        surveyor = Surveyor(self._client, deadline, needs_details=lambda name: name in names)
         survey = self._runner.run(surveyor.look(databases, self._metrics))
-        self._now = {each.key: each for each in survey.collections}
-        sizes = {each.key: each.subject.memory for each in approved}
-        loaded = [each for each in survey.collections if each.in_memory]
-        # What nobody measures now has the size that the plan was approved with.
-        return Outcome(
-            loaded=[
-                replace(each, memory=sizes.get(each.key, each.memory)) if each.memory.bytes is None else each for each in loaded
-            ]
-        )
+        self._now = {collection.key: collection for collection in survey.collections}
+        planned_sizes = {entry.key: entry.subject.memory for entry in approved}
 
-    def decide(self, policy: Policy, seen: Seen) -> tuple[Outcome, list[Planned]]:
-        self._now = {each.key: each for each in seen.collections}
-        outcome = Outcome(
-            loaded=[each for each in seen.collections if each.in_memory], budget=policy.budget, warnings=list(seen.doubts)
-        )
+        def with_size(state: CollectionState) -> CollectionState:
+            """A collection that is not measured now has the size that it had in the plan."""
+            return replace(state, memory=planned_sizes.get(state.key, state.memory)) if state.memory.bytes is None else state
+
+        return ReclaimReport(loaded=[with_size(collection) for collection in survey.collections if collection.in_memory])
+
+    def decide(self, policy: Policy, server: ServerState) -> tuple[ReclaimReport, list[PlannedRelease]]:
+        """A report with the collections to keep, and the releases to carry out, in order."""
+        self._now = {collection.key: collection for collection in server.collections}
+        loaded = [collection for collection in server.collections if collection.in_memory]
+        report = ReclaimReport(loaded=loaded, budget=policy.budget, warnings=list(server.warnings))
         plan = []
-        for each in policy.decide(seen.collections):
-            if each.release:
-                attempts = None if seen.attempts is None else attempts_of(each.subject, seen.attempts)
-                plan.append(planned(each, attempts))
+        for decision in policy.decide(server.collections):
+            if decision.release:
+                attempts = None if server.attempts is None else count_attempts(decision.subject, server.attempts)
+                plan.append(PlannedRelease.of(decision, attempts))
             else:
-                outcome.kept.append(entry(each.subject, each.reason))
-        before = total(outcome.loaded)
-        left = before.bytes - total(each.subject for each in plan).bytes
+                report.kept.append(make_entry(decision.subject, decision.reason))
+        before = total(loaded)
+        left = before.bytes - total(entry.subject for entry in plan).bytes
         about = "about " if before.source != MEASURED else ""
         if policy.budget is not None and left > policy.budget:
-            outcome.warnings.append(
+            report.warnings.append(
                 f"The budget is not met: {about}{human(left)} stays, {human(policy.budget)} is allowed, "
-                "and nothing else may go."
+                "and nothing else may be released."
             )
-        return outcome, plan
+        return report, plan
 
-    def count_in(self, earlier: Any, outcome: Outcome) -> list[Planned]:
-        """Add to ``outcome``, and return, what an earlier try of this run released, by the plan that it noted."""
+    def count_earlier(self, earlier_plan: Any, report: ReclaimReport) -> list[PlannedRelease]:
+        """Add to ``report``, and return, what an earlier try of this run released, by the plan in its notes."""
         try:
-            before = released_before(plan_from(earlier or []), self._now)
+            released = released_before(read_plan(earlier_plan or []), self._now)
         except ValueError as error:
-            outcome.warnings.append(f"What an earlier try noted cannot be read: {error}.")
+            report.warnings.append(f"The plan of an earlier try cannot be read, so its releases are not reported: {error}.")
             return []
-        keys = {each.key for each in before}
-        outcome.kept = [each for each in outcome.kept if (each["database"], each["collection"]) not in keys]
-        outcome.loaded = [*outcome.loaded, *(each.subject for each in before)]
-        outcome.released += [entry(each.subject, f"{each.reason} (released by an earlier try)", "NotLoad") for each in before]
-        return before
+        keys = {entry.key for entry in released}
+        report.kept = [entry for entry in report.kept if (entry["database"], entry["collection"]) not in keys]
+        report.loaded = [*report.loaded, *(entry.subject for entry in released)]
+        report.released += [
+            make_entry(entry.subject, f"{entry.reason} (released by an earlier try)", "NotLoad") for entry in released
+        ]
+        return released
 
-    def carry_out(self, plan: Sequence[Planned], outcome: Outcome, within: float, keep_aliased: bool) -> None:
-        """Release what is planned and put the fate of each into ``outcome``."""
+    def carry_out(
+        self, plan: Sequence[PlannedRelease], report: ReclaimReport, release_timeout: float, keep_aliased: bool
+    ) -> None:
+        """Carry out the planned releases and put each outcome into ``report``."""
         count = itertools.count(1)
-        in_use = SincePlanned(self._metrics) if self._metrics is not None else None
-        fates = {Fate.RELEASED: outcome.released, Fate.KEPT: outcome.kept, Fate.FAILED: outcome.failed}
+        lists = {Outcome.RELEASED: report.released, Outcome.KEPT: report.kept, Outcome.FAILED: report.failed}
 
-        def done(ended: Done) -> None:
-            fates[ended.fate].append(entry(ended.entry.subject, ended.reason, ended.state))
-            so_far = next(count)
-            # A run that is killed leaves these lines.
-            self._report(f"{so_far} of {len(plan)}: {ended.entry} {ended.fate}, {ended.reason}")
+        def on_end(ended: EndedRelease) -> None:
+            lists[ended.outcome].append(make_entry(ended.entry.subject, ended.reason, ended.state))
+            # One line each: they are what is left of a run that is killed.
+            self._report(f"{next(count)} of {len(plan)}: {ended.entry} {ended.outcome}, {ended.reason}")
 
         releases = Releases(
             self._client,
             self._deadline,
-            within=within,
+            release_timeout=release_timeout,
             keep_aliased=keep_aliased,
-            done=done,
+            on_end=on_end,
             report=self._report,
-            **({"in_use": in_use} if in_use is not None else {}),
+            in_use=UseSincePlanned(self._metrics) if self._metrics is not None else None,
         )
         self._runner.run(releases.carry_out(plan))
-        # They end in the order the server likes; the coldest comes first for whoever reads it or loads it again.
-        place = {each.key: number for number, each in enumerate(plan)}
-        for entries in (outcome.released, outcome.failed):
-            entries.sort(key=lambda each: place.get((each["database"], each["collection"]), -1))
+        # Releases end in any order; in the report, and for a reload, the coldest comes first.
+        place = {entry.key: position for position, entry in enumerate(plan)}
+        for entries in (report.released, report.failed):
+            entries.sort(key=lambda entry: place.get((entry["database"], entry["collection"]), -1))

@@ -1,7 +1,7 @@
-"""Look over a server: every collection of the asked databases, and what each costs in memory.
+"""A survey of a server: every collection of some databases, and what each of them costs in memory.
 
-Asked over one channel, many calls at once. The number of calls grows with the databases and with what is loaded, never with
-what is not.
+Many calls are under way at once, over one channel. Their number grows with the databases and with the loaded collections, not
+with the others.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from airflow_provider_milvus.client import reads
 from airflow_provider_milvus.client.reads import Details, Listed, Nodes
 from airflow_provider_milvus.exceptions import MilvusCollectionNotFoundError, MilvusMetricsError
-from airflow_provider_milvus.reclaim.inventory import MEASURED, CollectionState, Memory, estimated, state_of
+from airflow_provider_milvus.reclaim.inventory import MEASURED, CollectionState, Memory, estimate_memory, state_from_percent
 from airflow_provider_milvus.server.window_marks import marks_of, open_windows
 
 if TYPE_CHECKING:
@@ -31,37 +31,30 @@ AT_ONCE = 16
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What was found. ``doubt`` says why the metrics are not believed; then nothing was measured by them."""
+    """``metrics_problem`` says why the metrics are not used, if so; then no size is measured."""
 
     collections: list[CollectionState]
     nodes: Nodes
-    doubt: str | None = None
+    metrics_problem: str | None = None
 
 
+@dataclass(slots=True)
 class Surveyor:
-    """Asks one server, within ``deadline``.
+    """Surveys one server, within ``deadline``.
 
-    :param thorough: ask for rows, replicas and partitions of what is loaded too, four calls for each.
-    :param estimate: do so where the metrics do not tell a collection's size.
-    :param wanted: which loaded collections are worth a call of their own; the others are listed without their properties.
+    :param thorough: ask for the rows, replicas and partitions of every loaded collection too, with four calls each.
+    :param estimate: do so where the metrics do not have a collection's size.
+    :param needs_details: whether a loaded collection of this name is worth a call of its own; the others are listed without
+        their properties.
     """
 
-    def __init__(
-        self,
-        client: AsyncBoundedClient,
-        deadline: Deadline,
-        *,
-        thorough: bool = False,
-        estimate: bool = False,
-        wanted: Callable[[str], bool] = lambda name: True,
-    ) -> None:
-        self._client = client
-        self._deadline = deadline
-        self._thorough = thorough
-        self._estimate = estimate
-        self._measured: Mapping[int, Held] = {}
-        self._wanted = wanted
-        self._room = asyncio.Semaphore(AT_ONCE)
+    client: AsyncBoundedClient
+    deadline: Deadline
+    thorough: bool = False
+    estimate: bool = False
+    needs_details: Callable[[str], bool] = lambda name: True
+    _measured: Mapping[int, Held] = field(init=False, default_factory=dict)
+    _room: asyncio.Semaphore = field(init=False, default_factory=lambda: asyncio.Semaphore(AT_ONCE))
 
     async def databases(self) -> list[str]:
         """Every database of the server."""
@@ -69,29 +62,31 @@ class Surveyor:
 
     async def names(self, databases: Iterable[str]) -> dict[str, list[str]]:
         """The collections of each database, by name."""
-        listed = {each: self._ask(reads.collections(), each) for each in databases}
-        found = await asyncio.gather(*listed.values())
-        return {database: [each.name for each in named] for database, named in zip(listed, found, strict=True)}
+        calls = {database: self._ask(reads.collections(), database) for database in databases}
+        listings = await asyncio.gather(*calls.values())
+        return {database: [listed.name for listed in listing] for database, listing in zip(calls, listings, strict=True)}
 
     async def look(self, databases: Sequence[str], metrics: MetricsSource | None = None) -> Survey:
-        """:raises MilvusError: a database cannot be listed; a part of the truth is not passed for the whole."""
-        nodes, (held, doubt) = await asyncio.gather(self._ask(reads.nodes()), _held(metrics))
+        """:raises MilvusError: a database cannot be listed. A survey is complete, or fails."""
+        nodes, (held, problem) = await asyncio.gather(self._ask(reads.nodes()), _held(metrics))
         self._measured = held or {}
-        found = await asyncio.gather(*(self._look_at(each) for each in databases))
-        collections = [each for database in found for each in database]
-        if held is not None and doubt is None:
-            doubt = _not_ours(collections, held)
-        if held is not None and doubt is None:
-            collections = [_measured(each, held) for each in collections]
-        return Survey(collections, nodes, doubt)
+        by_database = await asyncio.gather(*(self._look_at(database) for database in databases))
+        collections = [collection for in_database in by_database for collection in in_database]
+        if held is not None and problem is None:
+            problem = _check_same_server(collections, held)
+        if held is not None and problem is None:
+            collections = [_with_measured_size(collection, held) for collection in collections]
+        return Survey(collections, nodes, problem)
 
     async def _look_at(self, database: str) -> list[CollectionState]:
-        listed, loaded, aliases = await asyncio.gather(
+        listing, loaded, aliases = await asyncio.gather(
             self._ask(reads.collections(), database),
             self._ask(reads.loaded(), database),
             self._ask(reads.aliases(), database),
         )
-        return await asyncio.gather(*(self._describe(database, each, loaded, aliases.get(each.name, [])) for each in listed))
+        return await asyncio.gather(
+            *(self._describe(database, listed, loaded, aliases.get(listed.name, [])) for listed in listing)
+        )
 
     async def _describe(
         self, database: str, listed: Listed, loaded: Mapping[str, int], aliases: Iterable[str]
@@ -99,13 +94,13 @@ class Surveyor:
         state = CollectionState(
             database,
             listed.name,
-            state_of(loaded.get(listed.name)),
+            state_from_percent(loaded.get(listed.name)),
             tuple(sorted(aliases)),
             collection_id=listed.collection_id,
             created=listed.created,
         )
-        guess = self._estimate and listed.collection_id not in self._measured
-        if not state.in_memory or not (self._wanted(listed.name) or guess):
+        estimate = self.estimate and listed.collection_id not in self._measured
+        if not state.in_memory or not (self.needs_details(listed.name) or estimate):
             return state
         try:
             details: Details = await self._ask(reads.details(listed.name), database)
@@ -118,9 +113,9 @@ class Surveyor:
             properties=dict(details.properties),
             windows=len(open_windows(marks_of(details.properties), time.time())),
         )
-        return await self._in_full(state, details) if self._thorough or guess else state
+        return await self._with_rows(state, details) if self.thorough or estimate else state
 
-    async def _in_full(self, state: CollectionState, details: Details) -> CollectionState:
+    async def _with_rows(self, state: CollectionState, details: Details) -> CollectionState:
         name, database = state.collection, state.database
         rows, (replicas, groups), partitions = await asyncio.gather(
             self._ask(reads.rows(name), database),
@@ -133,15 +128,16 @@ class Surveyor:
             replicas=replicas,
             resource_groups=groups,
             partitions=partitions,
-            memory=estimated(details.row_bytes, rows, replicas),
+            memory=estimate_memory(details.row_bytes, rows, replicas),
         )
 
     async def _ask(self, flow: Flow[T], database: str | None = None) -> T:
         async with self._room:
-            return await self._client.run(flow, self._deadline, database=database)
+            return await self.client.run(flow, self.deadline, database=database)
 
 
 async def _held(metrics: MetricsSource | None) -> tuple[dict[int, Held] | None, str | None]:
+    """What the query nodes hold, by collection id, or why the metrics do not have it; both ``None`` without metrics."""
     if metrics is None:
         return None, None
     try:
@@ -150,17 +146,17 @@ async def _held(metrics: MetricsSource | None) -> tuple[dict[int, Held] | None, 
         return None, str(error).removesuffix(".")
 
 
-def _not_ours(collections: Iterable[CollectionState], held: Mapping[int, Held]) -> str | None:
-    """Numbers of collections are never given twice, so metrics that know none of them are of another server."""
-    loaded = {each.collection_id for each in collections if each.state == "Loaded"}
+def _check_same_server(collections: Iterable[CollectionState], held: Mapping[int, Held]) -> str | None:
+    """Why the metrics are another server's, if they are: ids are never used twice, so its own metrics know its collections."""
+    loaded = {collection.collection_id for collection in collections if collection.state == "Loaded"}
     if loaded and not loaded & held.keys():
-        return "the metrics know none of the loaded collections: they are of another server, or of no query node of this one"
+        return "they know none of the loaded collections, so they are of another server, or do not include its query nodes"
     return None
 
 
-def _measured(state: CollectionState, held: Mapping[int, Held]) -> CollectionState:
-    found = held.get(state.collection_id or 0)
-    if found is None or not state.in_memory:
+def _with_measured_size(state: CollectionState, held: Mapping[int, Held]) -> CollectionState:
+    size = held.get(state.collection_id or 0)
+    if size is None or not state.in_memory:
         return state
-    rows = state.rows or found.rows // (state.replicas or 1)
-    return replace(state, rows=rows, memory=Memory(found.bytes, MEASURED))
+    rows = state.rows or size.rows // (state.replicas or 1)
+    return replace(state, rows=rows, memory=Memory(size.bytes, MEASURED))

@@ -13,15 +13,11 @@ from typing import Any
 from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError
 from airflow_provider_milvus.kinds import check_name, check_one_of, check_whole_number
 from airflow_provider_milvus.schema.model import Schema
+from airflow_provider_milvus.schema.pairs import from_pairs, to_pairs
 from airflow_provider_milvus.schema.reading import read_properties, read_schema, read_text
 
 CONSISTENCY_LEVELS = ("Strong", "Session", "Bounded", "Eventually")
 """The position of a name is its number in Milvus's ``ConsistencyLevel``."""
-
-
-def to_text(value: Any) -> str:
-    """A parameter as the protocol carries it: text stays as it is, any other value becomes JSON."""
-    return value if isinstance(value, str) else json.dumps(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +57,7 @@ class Index:
     @staticmethod
     def of_described(described: Any) -> Index:
         """An index in a server's answer to DescribeIndex."""
-        params = {param.key: param.value for param in described.params}
+        params = from_pairs(described.params)
         kind, metric = params.pop("index_type", ""), params.pop("metric_type", "")
         return Index(str(described.field_name), kind, metric, _flatten(params), str(described.index_name))
 
@@ -76,7 +72,7 @@ class Index:
         params = {"index_type": self.index_type, "metric_type": self.metric_type}
         if self.index_params:
             params["params"] = json.dumps(self.index_params)
-        return [{"key": key, "value": value} for key, value in params.items() if value]
+        return to_pairs({key: value for key, value in params.items() if value})
 
     def as_dict(self) -> dict[str, Any]:
         """The index as a DAG author writes it, without what is empty."""

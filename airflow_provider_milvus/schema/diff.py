@@ -11,8 +11,9 @@ import struct
 from collections.abc import Iterator
 from typing import Any
 
-from airflow_provider_milvus.schema.definition import CONSISTENCY_LEVELS, Definition, Index, to_text
+from airflow_provider_milvus.schema.definition import CONSISTENCY_LEVELS, Definition, Index
 from airflow_provider_milvus.schema.model import Field, Function, Schema
+from airflow_provider_milvus.schema.pairs import from_pairs, to_text
 
 _FIELD_ATTRIBUTES = ("type", "dim", "max_capacity", "element_type", "is_primary", "auto_id", "is_partition_key", "nullable")
 _FUNCTION_ATTRIBUTES = ("type", "input_field_names", "output_field_names")
@@ -87,7 +88,7 @@ def _compare_functions(requested: Function, reported: Function) -> Iterator[str]
 
 
 def _compare_settings(requested: Definition, described: Any, lite: bool) -> Iterator[str]:
-    properties = {pair.key: pair.value for pair in described.properties}
+    properties = from_pairs(described.properties)
     pairs = [(key, _to_text(value), _to_text(properties.get(key))) for key, value in requested.properties.items()]
     yield from _differences("property", pairs)
     if lite:

@@ -19,6 +19,7 @@ from typing import Any
 
 from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError
 from airflow_provider_milvus.kinds import check_name, check_whole_number
+from airflow_provider_milvus.schema.pairs import from_pairs
 from airflow_provider_milvus.schema.types import (
     DATA_TYPES,
     DENSE_VECTORS,
@@ -203,7 +204,7 @@ def _check_whole(schema: Schema) -> None:
 
 
 def _field_of_described(described: Any) -> Field:
-    params: dict[str, Any] = {param.key: param.value for param in described.type_params}
+    params: dict[str, Any] = from_pairs(described.type_params)
     sizes = {key: int(params.pop(key)) if params.get(key) else None for key in ("dim", "max_length", "max_capacity")}
     kind = NAMES.get(int(described.data_type), str(described.data_type))
     default = described.default_value.WhichOneof("data") if described.HasField("default_value") else None
@@ -230,7 +231,7 @@ def _function_of_described(described: Any) -> Function:
         names.get(int(described.type), str(described.type)),
         tuple(described.input_field_names),
         tuple(described.output_field_names),
-        {param.key: param.value for param in described.params},
+        from_pairs(described.params),
     )
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow_provider_milvus.schema.definition import to_text
 from airflow_provider_milvus.schema.model import FUNCTIONS, Field, Schema
+from airflow_provider_milvus.schema.pairs import to_pairs
 from airflow_provider_milvus.schema.types import DATA_TYPES
 
 
@@ -25,7 +25,7 @@ def schema_bytes(name: str, schema: Schema) -> bytes:
             type=FUNCTIONS[function.type],
             input_field_names=function.input_field_names,
             output_field_names=function.output_field_names,
-            params=_pairs(function.params),
+            params=_parameters(function.params),
         )
     return bytes(message.SerializeToString())
 
@@ -45,7 +45,7 @@ def _field_message(field: Field, computed: bool) -> Any:
         is_clustering_key=field.is_clustering_key,
         is_function_output=computed,
         nullable=field.nullable,
-        type_params=_pairs({key: value for key, value in sizes.items() if value is not None} | field.params),
+        type_params=_parameters({key: value for key, value in sizes.items() if value is not None} | field.params),
     )
     if field.default_value is not None:
         is_text = isinstance(field.default_value, str)
@@ -54,6 +54,6 @@ def _field_message(field: Field, computed: bool) -> Any:
     return message
 
 
-def _pairs(params: dict[str, Any]) -> list[dict[str, str]]:
+def _parameters(params: dict[str, Any]) -> list[dict[str, str]]:
     # The server reads mmap.enabled where pymilvus's users write mmap_enabled.
-    return [{"key": "mmap.enabled" if key == "mmap_enabled" else key, "value": to_text(value)} for key, value in params.items()]
+    return to_pairs({"mmap.enabled" if key == "mmap_enabled" else key: value for key, value in params.items()})

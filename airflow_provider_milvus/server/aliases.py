@@ -1,4 +1,4 @@
-"""Moving an alias from one collection to another while searches go on, and what becomes of the old one, as flows."""
+"""Moving an alias from one collection to another while searches go on, and retiring the old collection, as flows."""
 
 from __future__ import annotations
 
@@ -15,35 +15,36 @@ from airflow_provider_milvus.exceptions import (
     MilvusRefusedError,
     MilvusServerError,
 )
-from airflow_provider_milvus.server import load_release
 from airflow_provider_milvus.server.collections import drop
-
-POLL = 0.2
+from airflow_provider_milvus.server.indexes import POLL
+from airflow_provider_milvus.server.load_release import release
 
 
 @dataclass(frozen=True, slots=True)
 class Swapped:
-    """``old`` is where the alias pointed before; ``None`` when it was new, or when nothing was ``changed``."""
+    """``old`` is the collection that the alias pointed to before: ``None`` for a new alias, or if nothing was ``changed``."""
 
     old: str | None
     changed: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Old:
-    """What became of the old collection: ``kept``, ``released``, ``dropped`` or ``gone``, and why, where it differs from what
-    was asked for."""
+class Retired:
+    """The old collection's end: ``outcome`` is ``kept``, ``released``, ``dropped`` or ``gone``.
 
-    fate: str
+    ``reason`` says why that is not what was requested.
+    """
+
+    outcome: str
     reason: str | None = None
 
 
 def target_of(alias: str) -> Flow[str | None]:
-    """The collection that an alias points to; ``None`` when there is no such alias."""
+    """The collection that an alias points to; ``None`` when the alias does not exist."""
     try:
         answer = yield Rpc("DescribeAlias", {"alias": alias})
     except (MilvusAliasNotFoundError, MilvusCollectionNotFoundError):
-        # The second is what Milvus Lite says.
+        # Milvus Lite answers with the second error.
         return None
     return str(answer.collection)
 
@@ -54,91 +55,97 @@ def swap(
     *,
     expected_old: str | None = None,
     require_loaded: bool = True,
-    noting: Callable[[str | None], object] = lambda old: None,
+    before_sending: Callable[[str | None], object] = lambda old: None,
     report: Report,
 ) -> Flow[Swapped]:
-    """Point an alias to a collection, in one step for whoever searches through it, and see it on the server.
+    """Point an alias to a collection, in one step for whoever searches through it; return when the server shows it.
 
-    ``noting`` is told the old collection just before the change is sent.
+    ``before_sending`` is called with the old collection just before the change is sent.
 
     :raises MilvusCollectionNotFoundError: the collection does not exist.
-    :raises MilvusRefusedError: the collection is not in memory, or is an alias itself; the alias is a collection's name, or
-        points elsewhere than ``expected_old``. Nothing was changed.
+    :raises MilvusRefusedError: the collection is not in memory, or its name is an alias; the alias is the name of a collection,
+        or points to another collection than ``expected_old``. Nothing was changed.
     """
     if (yield from find(collection_name)) is None:
-        raise MilvusCollectionNotFoundError(f"There is no collection {collection_name!r}. Check the name and the database.")
+        raise MilvusCollectionNotFoundError(
+            f"Alias {alias!r} was not moved: there is no collection {collection_name!r}. Check the name and the database."
+        )
     old = yield from target_of(alias)
     if old == collection_name:
-        report(f"Alias {alias!r} points to {collection_name!r} already.")
+        report(f"Alias {alias!r} points to collection {collection_name!r} already.")
         return Swapped(None, False)
     if old is None:
         yield from _check_free(alias)
     if expected_old is not None and old != expected_old:
         points = f"points to {old!r}" if old else "does not exist"
-        raise MilvusRefusedError(f"Alias {alias!r} {points}, not to {expected_old!r} as expected_old says. It was left alone.")
+        raise MilvusRefusedError(
+            f"Alias {alias!r} was not moved: it {points}, but expected_old is {expected_old!r}. "
+            "Find out who moved it, or correct expected_old."
+        )
     if require_loaded:
         yield from _check_loaded(alias, collection_name)
-    noting(old)
+    before_sending(old)
     try:
         yield Rpc("CreateAlias" if old is None else "AlterAlias", {"collection_name": collection_name, "alias": alias})
     except MilvusServerError:
-        # A call that was repeated after its answer got lost meets what it has made.
+        # A call that is repeated because its answer was lost meets its own result.
         if (yield from target_of(alias)) != collection_name:
             raise
-    yield from in_time(_points_to(alias, collection_name), f"Alias {alias!r} was changed and not seen at {collection_name!r}")
-    report(f"Alias {alias!r} points to {collection_name!r}; before, {f'to {old!r}' if old else 'there was none'}.")
+    yield from in_time(_see_target(alias, collection_name), f"Alias {alias!r} was moved, but not seen at {collection_name!r}")
+    report(f"Alias {alias!r} points to {collection_name!r}; before, it {f'pointed to {old!r}' if old else 'did not exist'}.")
     return Swapped(old, True)
 
 
-def _points_to(alias: str, collection_name: str) -> Flow[None]:
+def _see_target(alias: str, collection_name: str) -> Flow[None]:
     while (yield from target_of(alias)) != collection_name:
         yield Pause(POLL)
 
 
 def _check_free(alias: str) -> Flow[None]:
     try:
-        taken = yield from find(alias)
+        collection = yield from find(alias)
     except MilvusRefusedError:
-        return  # It has become an alias this moment; the server decides.
-    if taken is not None:
-        raise MilvusRefusedError(f"{alias!r} is the name of a collection, so it cannot be an alias.")
+        return  # Somebody has created the alias just now; the server decides.
+    if collection is not None:
+        raise MilvusRefusedError(f"Alias {alias!r} was not created: it is the name of a collection. Choose another alias.")
 
 
 def _check_loaded(alias: str, collection_name: str) -> Flow[None]:
     ((state, _),) = yield from load_states(collection_name)
     if state != "Loaded":
         raise MilvusRefusedError(
-            f"Collection {collection_name!r} is {state}: every search through {alias!r} would fail. Load it first, or set "
-            "require_loaded=False. The alias was left alone."
+            f"Alias {alias!r} was not moved: collection {collection_name!r} is {state}, so every search through the alias "
+            "would fail. Load the collection first, or set require_loaded=False."
         )
 
 
-def retire(alias: str, collection_name: str, old: str, then: str, deadline: Deadline, *, report: Report) -> Flow[Old]:
-    """Release or drop what an alias pointed to before, if nobody needs it; looked at just before.
+def retire(alias: str, collection_name: str, old: str, then: str, deadline: Deadline, *, report: Report) -> Flow[Retired]:
+    """Keep, release or drop (``then``) the collection that the alias pointed to before.
 
-    :raises MilvusAliasMovedError: the alias does not point to ``collection_name`` any more. Nothing is done to ``old``.
+    It is looked at just before, and kept if another alias points to it or if it is being loaded.
+
+    :raises MilvusAliasMovedError: the alias does not point to ``collection_name`` any more. Nothing was done to ``old``.
     """
-    points_to = yield from target_of(alias)
-    if points_to != collection_name:
+    target = yield from target_of(alias)
+    if target != collection_name:
         raise MilvusAliasMovedError(
-            f"Alias {alias!r} was pointed to {collection_name!r} by this task and does not point there any more "
-            f"({f'to {points_to!r}' if points_to else 'it is gone'}): somebody has changed it since. {old!r} was left as it is."
+            f"Collection {old!r} was left as it is: this task pointed alias {alias!r} to {collection_name!r}, and somebody has "
+            f"moved the alias since: {f'it points to {target!r}' if target else 'it is gone'}."
         )
     if then == "keep":
-        return Old("kept")
+        return Retired("kept")
     if (yield from find(old)) is None:
-        return Old("gone", f"{old!r} does not exist any more")
+        return Retired("gone", f"{old!r} does not exist any more")
     if others := (yield from aliases_of(old)):
-        reason = f"{old!r} has the alias {', '.join(map(repr, others))}"
-        report(f"{old!r} is kept: it has another alias.")
-        return Old("kept", reason)
+        report(f"Collection {old!r} is kept: it has another alias.")
+        return Retired("kept", f"{old!r} has the alias {', '.join(map(repr, others))}")
     try:
         if then == "drop":
             yield from drop(old, report=report)
-            return Old("dropped")
-        yield from load_release.release(old, deadline, report=report)
-        return Old("released")
+            return Retired("dropped")
+        yield from release(old, deadline, report=report)
+        return Retired("released")
     except MilvusRefusedError as refused:
-        # It was given an alias this moment, or is being loaded: somebody needs it.
+        # Somebody has given it an alias just now, or is loading it, and so needs it.
         report(str(refused))
-        return Old("kept", str(refused))
+        return Retired("kept", str(refused))

@@ -1,13 +1,13 @@
-"""Making and dropping collections, as flows.
+"""Creating and dropping collections, as flows.
 
-Success is what the server shows afterwards. A collection is made with a property that says by whom, so that a retry knows what
-an earlier try of its own left half done, and nothing is ever taken for a task's own that is not.
+Success is what the server shows afterwards. A collection is created with a property that says by whom. So a retry recognizes
+what an earlier try of its own left half done, and a task never takes somebody else's collection for its own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from airflow_provider_milvus.client.flow import Flow, Pause, Report, Rpc, in_time
@@ -24,22 +24,23 @@ from airflow_provider_milvus.exceptions import (
 )
 from airflow_provider_milvus.schema.definition import CONSISTENCY_LEVELS, Definition, Index
 from airflow_provider_milvus.schema.diff import drift
+from airflow_provider_milvus.schema.pairs import from_pairs, to_pairs
 from airflow_provider_milvus.schema.proto import schema_bytes
-from airflow_provider_milvus.server.indexes import compare, create_index, indexes_of, indexes_seen
+from airflow_provider_milvus.server.indexes import POLL, compare, create_index, indexes_of, see_indexes
 
 CREATED_BY = "airflow.created_by"
-"""The property that names the task and the run which made a collection."""
+"""The property that names the task and the run which created a collection."""
 
 TRIAL = "airflow_trial_of_"
-"""What the name of a collection begins with that only tries whether the server takes a definition; it lives for a moment."""
+"""The beginning of the name of a trial collection: it lives for a moment and tells whether the server takes a definition."""
 
-POLL = 0.2
-AGAIN = 5.0
+GONE_WITHIN = 5.0
+"""Seconds that a server may still show a collection after it has answered the drop."""
 
 
 @dataclass(frozen=True, slots=True)
 class Created:
-    """What became of a collection that was asked for; ``indexes`` are those that the server has."""
+    """What was done for a requested collection; ``indexes`` are all indexes that it has on the server."""
 
     created: bool
     replaced: bool = False
@@ -56,176 +57,178 @@ class Dropped:
 
 
 def create(
-    wanted: Definition, *, if_exists: str, created_by: str, allow_aliased: bool = False, report: Report
+    definition: Definition, *, if_exists: str, created_by: str, drop_aliased: bool = False, report: Report
 ) -> Flow[Created]:
-    """Make a collection and its indexes, or deal with the one that is there.
+    """Create a collection and its indexes; a collection that exists is treated as ``if_exists`` says.
 
-    ``created_by`` names the task and its run: what the same run has made before is completed, not refused.
+    ``created_by`` names the task and its run: a collection that the same run created before is completed, not refused.
 
-    :raises MilvusRefusedError: it exists (``"fail"``), or is aliased (``"replace"`` without ``allow_aliased``).
-    :raises MilvusSchemaDriftError: it exists and differs (``"check"``, or what the same run has made).
-    :raises MilvusUnsupportedError: the server does not keep what was asked for. Nothing is left of the attempt.
+    :raises MilvusRefusedError: it exists (``"fail"``), or has an alias (``"replace"`` without ``drop_aliased``).
+    :raises MilvusSchemaDriftError: it exists and differs (``"check"``, or when the same run created it).
+    :raises MilvusUnsupportedError: the server does not keep all that was requested. Nothing is left of the attempt.
     """
-    version = yield Rpc("GetVersion")
-    lite = is_lite(version)
-    found = yield from find(wanted.name)
+    name = definition.name
+    lite = is_lite((yield Rpc("GetVersion")))
+    described = yield from find(name)
     replaced = False
-    if found is not None and if_exists == "replace":
-        yield from _check_not_aliased(wanted.name, allow_aliased)
-        yield from _try_out(wanted, lite, created_by, report)
-        yield from drop(wanted.name, allow_aliased=allow_aliased, report=report)
-        found, replaced = None, True
-    if found is None:
-        found = yield from _make(wanted, created_by)
-        if _maker(found) == created_by:
-            yield from _complete_or_remove(wanted, found, lite, report)
-            indexes = yield from indexes_of(wanted.name)
-            return Created(True, replaced, indexes, [each.name for each in wanted.indexes])
-    return (yield from _settle(wanted, found, if_exists, created_by, lite, report))
+    if described is not None and if_exists == "replace":
+        yield from _check_not_aliased(name, drop_aliased)
+        yield from _try_out(definition, lite, created_by, report)
+        yield from drop(name, drop_aliased=drop_aliased, report=report)
+        described, replaced = None, True
+    if described is None:
+        described = yield from _send(definition, created_by)
+        if _creator_of(described) == created_by:
+            yield from _complete_or_remove(definition, described, lite, report)
+            indexes = yield from indexes_of(name)
+            return Created(True, replaced, indexes, [index.name for index in definition.indexes])
+    return (yield from _treat_existing(definition, described, if_exists, created_by, lite, report))
 
 
-def _settle(wanted: Definition, found: Any, if_exists: str, created_by: str, lite: bool, report: Report) -> Flow[Created]:
-    """Deal with a collection that is there."""
-    own = _maker(found) == created_by
+def _treat_existing(
+    definition: Definition, described: Any, if_exists: str, created_by: str, lite: bool, report: Report
+) -> Flow[Created]:
+    name, creator = definition.name, _creator_of(described)
+    own = creator == created_by
     if own:
-        report(f"Collection {wanted.name!r} was made by an earlier try of this task: completing it.")
+        report(f"Collection {name!r} was created by an earlier try of this task: completing it.")
     elif if_exists == "skip":
-        report(f"Collection {wanted.name!r} exists: it is left as it is.")
-        return Created(False, indexes=(yield from indexes_of(wanted.name)))
+        report(f"Collection {name!r} exists: it is left as it is.")
+        return Created(False, indexes=(yield from indexes_of(name)))
     elif if_exists != "check":
-        by = f" It was made by {_maker(found)}." if _maker(found) else ""
+        by = f", created by {creator}" if creator else ""
         raise MilvusRefusedError(
-            f"Collection {wanted.name!r} exists.{by} Set if_exists to 'skip', 'check' or 'replace', or choose another name."
+            f"Collection {name!r} was not created: it exists{by}. "
+            "Set if_exists to 'skip', 'check' or 'replace', or choose another name."
         )
-    there = yield from indexes_of(wanted.name)
-    missing, differences = compare(wanted, there, lite=lite)
-    differences = [*drift(wanted, found, lite=lite), *differences]
+    existing = yield from indexes_of(name)
+    missing, differences = compare(definition, existing, lite=lite)
+    differences = [*drift(definition, described, lite=lite), *differences]
     if differences:
         raise MilvusSchemaDriftError(
-            f"Collection {wanted.name!r} is not what is asked for: {'; '.join(differences)}. Nothing was changed. "
-            "Make a new collection and swap its alias, or use if_exists='replace'."
+            f"Collection {name!r} was left as it is: it differs from what is requested: {'; '.join(differences)}. "
+            "Create a new collection and move the alias to it, or set if_exists='replace'."
         )
-    for each in missing:
-        report(f"Collection {wanted.name!r} has no index {each.name!r}: creating it.")
-        yield from create_index(wanted.name, each)
+    for index in missing:
+        report(f"Collection {name!r} has no index {index.name!r}: creating it.")
+        yield from create_index(name, index)
     if missing:
-        there = yield from indexes_seen(wanted, lite=lite)
-    return Created(own, indexes=there, indexes_created=[each.name for each in missing])
+        existing = yield from see_indexes(definition, lite=lite)
+    return Created(own, indexes=existing, indexes_created=[index.name for index in missing])
 
 
-def _make(wanted: Definition, created_by: str) -> Flow[Any]:
-    """Send it, and return what is there then: this one, or somebody else's who was faster."""
-    properties = {**wanted.properties, CREATED_BY: created_by}
+def _send(definition: Definition, created_by: str) -> Flow[Any]:
+    """Send the definition; return the description of the collection that exists then, which may be somebody else's."""
     request = {
-        "collection_name": wanted.name,
-        "schema": schema_bytes(wanted.name, wanted.schema),
-        "shards_num": wanted.num_shards,
-        "num_partitions": wanted.num_partitions,
-        "consistency_level": CONSISTENCY_LEVELS.index(wanted.consistency_level or "Bounded"),
-        "properties": [{"key": key, "value": value} for key, value in properties.items()],
+        "collection_name": definition.name,
+        "schema": schema_bytes(definition.name, definition.schema),
+        "shards_num": definition.num_shards,
+        "num_partitions": definition.num_partitions,
+        "consistency_level": CONSISTENCY_LEVELS.index(definition.consistency_level or "Bounded"),
+        "properties": to_pairs({**definition.properties, CREATED_BY: created_by}),
     }
     try:
         yield Rpc("CreateCollection", {key: value for key, value in request.items() if value is not None})
     except MilvusServerError:
-        # A call that was repeated after its answer got lost meets what it has made.
-        found = yield from find(wanted.name)
-        if found is None:
+        # A call that is repeated because its answer was lost meets its own result.
+        described = yield from find(definition.name)
+        if described is None:
             raise
-        return found
-    return (yield from describe(wanted.name))
+        return described
+    return (yield from describe(definition.name))
 
 
-def _complete_or_remove(wanted: Definition, found: Any, lite: bool, report: Report) -> Flow[None]:
-    """Give a collection that was made this moment its indexes; a server that refuses gets rid of it again."""
+def _complete_or_remove(definition: Definition, described: Any, lite: bool, report: Report) -> Flow[None]:
+    """Create the indexes of a collection that was created just now; drop it again if the server refuses for good."""
     try:
-        if differences := drift(wanted, found, lite=lite):
+        if differences := drift(definition, described, lite=lite):
             raise MilvusUnsupportedError(
-                f"This server took the definition of {wanted.name!r} and did not keep it: {'; '.join(differences)}. "
-                "Its version does not know them; the collection was dropped again."
+                f"Collection {definition.name!r} was created and dropped again: this server's version did not keep "
+                f"all of its definition: {'; '.join(differences)}."
             )
-        for each in wanted.indexes:
-            yield from create_index(wanted.name, each)
-        yield from indexes_seen(wanted, lite=lite)
+        for index in definition.indexes:
+            yield from create_index(definition.name, index)
+        yield from see_indexes(definition, lite=lite)
     except MilvusError as error:
         if not error.try_again:
-            report(f"Dropping {wanted.name!r} again, which was made this moment: {error}")
-            yield from drop(wanted.name, report=report)
+            report(f"Dropping collection {definition.name!r} again, which was created just now: {error}")
+            yield from drop(definition.name, report=report)
         raise
 
 
-def _try_out(wanted: Definition, lite: bool, created_by: str, report: Report) -> Flow[None]:
-    """Whether the server takes the definition, before anything is dropped for it."""
-    from dataclasses import replace
-
-    trial = replace(wanted, name=f"{TRIAL}{wanted.name}"[:255])
-    left = yield from find(trial.name)
-    if left is not None:
-        yield from _drop_trial(trial.name, left, report)
-    made = yield from _make(trial, f"{TRIAL}{created_by}")
-    yield from _complete_or_remove(trial, made, lite, report)
+def _try_out(definition: Definition, lite: bool, created_by: str, report: Report) -> Flow[None]:
+    """Make sure that the server takes the definition before anything is dropped for it."""
+    trial = replace(definition, name=f"{TRIAL}{definition.name}"[:255])
+    leftover = yield from find(trial.name)
+    if leftover is not None:
+        yield from _drop_trial(trial.name, leftover, report)
+    described = yield from _send(trial, f"{TRIAL}{created_by}")
+    yield from _complete_or_remove(trial, described, lite, report)
     yield from _drop_trial(trial.name, (yield from describe(trial.name)), report)
 
 
-def _drop_trial(name: str, found: Any, report: Report) -> Flow[None]:
-    if not _maker(found).startswith(TRIAL):
-        raise MilvusRefusedError(f"Collection {name!r} stands where a trial of the new definition would be made. Rename it.")
+def _drop_trial(name: str, described: Any, report: Report) -> Flow[None]:
+    if not _creator_of(described).startswith(TRIAL):
+        raise MilvusRefusedError(
+            f"Nothing was replaced: the new definition is tried out as collection {name!r} first, and somebody else has "
+            "created a collection of that name. Rename it."
+        )
     yield from drop(name, report=report)
 
 
 def drop(
     name: str,
     *,
-    allow_aliased: bool = False,
+    drop_aliased: bool = False,
     skip_if_missing: bool = False,
-    noting: Callable[[], object] = lambda: None,
+    before_sending: Callable[[], object] = lambda: None,
     report: Report,
 ) -> Flow[Dropped]:
     """Drop a collection, loaded or not, and return when the server does not have it any more.
 
-    ``noting`` is called just before the drop is sent.
+    ``before_sending`` is called just before the drop is sent.
 
-    :raises MilvusCollectionNotFoundError: there is none, unless ``skip_if_missing``.
-    :raises MilvusRefusedError: the name is an alias, or the collection has one, without ``allow_aliased``.
+    :raises MilvusCollectionNotFoundError: it does not exist, unless ``skip_if_missing``.
+    :raises MilvusRefusedError: the name is an alias, or the collection has an alias, without ``drop_aliased``.
     """
-    first = found = yield from find(name)
-    if found is None:
+    first: Any = yield from find(name)
+    if first is None:
         if not skip_if_missing:
-            raise MilvusCollectionNotFoundError(f"There is no collection {name!r} to drop. Check the name and the database.")
+            raise MilvusCollectionNotFoundError(
+                f"Collection {name!r} was not dropped: it does not exist. Check the name and the database."
+            )
         report(f"Collection {name!r} does not exist: nothing to drop.")
         return Dropped(name, False)
-    noting()
-    while found is not None and _same(first, found):
-        yield from _check_not_aliased(name, allow_aliased)
+    before_sending()
+    described = first
+    while described is not None and first.collectionID == described.collectionID:
+        yield from _check_not_aliased(name, drop_aliased)
         try:
             yield Rpc("DropCollection", {"collection_name": name}, repeatable=False)
         except (MilvusTimeoutError, MilvusUnavailableError) as error:
-            report(f"No answer to the drop of {name!r}, looking whether it is there: {error}")
-        found = yield from in_time(_gone(name, first), f"The drop of {name!r} was sent, and the server still has it")
+            report(f"The drop of collection {name!r} was not answered, so it is looked for: {error}")
+        described = yield from in_time(_left(name, first), f"The drop of {name!r} was sent, and the server still has it")
     return Dropped(name, True)
 
 
-def _gone(name: str, first: Any) -> Flow[Any | None]:
-    """What is there of that name after a drop; a server that answers first and drops then gets a moment."""
+def _left(name: str, first: Any) -> Flow[Any | None]:
+    """The description of the collection that has this name after a drop; some servers answer first and drop then."""
     waited = 0.0
     while True:
-        found = yield from find(name)
-        if found is None or not _same(first, found) or waited >= AGAIN:
-            return found
+        described = yield from find(name)
+        if described is None or first.collectionID != described.collectionID or waited >= GONE_WITHIN:
+            return described
         yield Pause(POLL)
         waited += POLL
 
 
-def _same(first: Any, found: Any) -> bool:
-    return bool(first.collectionID == found.collectionID)
-
-
-def _check_not_aliased(name: str, allow_aliased: bool) -> Flow[None]:
-    if not allow_aliased and (aliases := (yield from aliases_of(name))):
+def _check_not_aliased(name: str, drop_aliased: bool) -> Flow[None]:
+    if not drop_aliased and (aliases := (yield from aliases_of(name))):
         raise MilvusRefusedError(
-            f"Collection {name!r} has the alias {', '.join(map(repr, aliases))}: dropping it would "
-            "take the alias along and fail whoever searches through it. Swap the alias first, or set allow_aliased=True."
+            f"Collection {name!r} was not dropped: it has the alias {', '.join(map(repr, aliases))}, which would go with it, "
+            "and every search through the alias would fail. Move the alias first, or set drop_aliased=True."
         )
 
 
-def _maker(described: Any) -> str:
-    return next((str(each.value) for each in described.properties if each.key == CREATED_BY), "")
+def _creator_of(described: Any) -> str:
+    return from_pairs(described.properties).get(CREATED_BY, "")

@@ -1,4 +1,4 @@
-"""Making and dropping indexes, as flows; success is what the server shows afterwards."""
+"""Creating and dropping indexes, as flows; success is what the server shows afterwards."""
 
 from __future__ import annotations
 
@@ -20,48 +20,51 @@ from airflow_provider_milvus.schema.definition import Definition, Index
 from airflow_provider_milvus.schema.diff import index_drift
 
 POLL = 0.2
+"""Seconds between two looks for a change that the server has answered."""
 
 
 def submit_index(
     name: str,
-    wanted: Index,
+    requested: Index,
     *,
     if_exists: str,
     own: bool = False,
-    noting: Callable[[], object] = lambda: None,
+    before_sending: Callable[[], object] = lambda: None,
     report: Report,
 ) -> Flow[tuple[IndexBuilt, bool]]:
-    """Ask for an index; what to wait for, and whether it was created just now.
+    """Request an index; return the condition to wait for, and whether the index was created just now.
 
-    ``own`` says that an earlier try of this task may have asked for it; ``noting`` is called just before it is sent.
+    ``own`` says that an earlier try of this task may have requested it. ``before_sending`` is called just before it is sent.
 
-    :raises MilvusRefusedError: the field has one (``"fail"``).
-    :raises MilvusSchemaDriftError: the field has one that differs (``"check"``).
+    :raises MilvusRefusedError: the field has an index (``"fail"``). Nothing was changed.
+    :raises MilvusSchemaDriftError: the field has an index that differs (``"check"``). Nothing was changed.
     """
     described = yield from describe(name)
-    collection = real_name(described)
-    fields = [each.name for each in described.schema.fields]
-    if wanted.field_name not in fields and not described.schema.enable_dynamic_field:
+    collection, field_name = real_name(described), requested.field_name
+    fields = [field.name for field in described.schema.fields]
+    if field_name not in fields and not described.schema.enable_dynamic_field:
         raise MilvusInvalidArgumentError(
-            f"Collection {collection!r} has no field {wanted.field_name!r}; it has {', '.join(fields)}."
+            f"The index was not created: collection {collection!r} has no field {field_name!r}; it has {', '.join(fields)}."
         )
-    there = [Index.of_described(each) for each in (yield from described_indexes(collection, wanted.field_name))]
-    found = _counterpart(wanted, there)
-    if found is not None:
-        version = yield Rpc("GetVersion")
-        differences = index_drift(wanted, found, lite=is_lite(version))
+    descriptions = yield from described_indexes(collection, field_name)
+    existing = _counterpart(requested, [Index.of_described(description) for description in descriptions])
+    if existing is not None:
+        differences = index_drift(requested, existing, lite=is_lite((yield Rpc("GetVersion"))))
         if if_exists == "fail" and (differences or not own):
             raise MilvusRefusedError(
-                f"Field {wanted.field_name!r} of {collection!r} has the index {found.name!r} ({found.index_type}). "
-                "Set if_exists to 'skip' or 'check', or drop it first."
+                f"The index was not created: field {field_name!r} of collection {collection!r} has the index "
+                f"{existing.name!r} ({existing.index_type}). Set if_exists to 'skip' or 'check', or drop it first."
             )
         if if_exists == "check" and differences:
-            raise MilvusSchemaDriftError(f"In {collection!r} {'; '.join(differences)}. Nothing was changed.")
-        report(f"Field {wanted.field_name!r} of {collection!r} has the index {found.name!r}.")
-        return IndexBuilt(collection, found.field_name, found.name), False
-    noting()
-    yield from create_index(collection, wanted)
-    return IndexBuilt(collection, wanted.field_name, wanted.name), True
+            raise MilvusSchemaDriftError(
+                f"Collection {collection!r} was left as it is: its index differs from what is requested: "
+                f"{'; '.join(differences)}. Drop the index first, or request it as it is."
+            )
+        report(f"Field {field_name!r} of collection {collection!r} has the index {existing.name!r} already.")
+        return IndexBuilt(collection, existing.field_name, existing.name), False
+    before_sending()
+    yield from create_index(collection, requested)
+    return IndexBuilt(collection, field_name, requested.name), True
 
 
 def drop_index(
@@ -70,91 +73,105 @@ def drop_index(
     field_name: str = "",
     index_name: str = "",
     skip_if_missing: bool = False,
-    noting: Callable[[str], object] = lambda found: None,
+    before_sending: Callable[[str], object] = lambda index: None,
     report: Report,
 ) -> Flow[list[str]]:
-    """Drop a field's index, or the one of that name; return what was dropped when the server does not have it any more.
+    """Drop a field's index, or the index of that name; return what was dropped when the server does not have it any more.
 
-    ``noting`` is told its name just before the drop is sent.
+    ``before_sending`` is called with the index's name just before the drop is sent.
 
-    :raises MilvusRefusedError: the collection is in memory, the name is an alias, or the field has several indexes.
-    :raises MilvusIndexNotFoundError: there is none, unless ``skip_if_missing``.
+    :raises MilvusRefusedError: the collection is in memory, ``name`` is an alias, or the field has several indexes.
+    :raises MilvusIndexNotFoundError: there is no such index, unless ``skip_if_missing``.
     """
     if (yield from find(name)) is None:
-        raise MilvusCollectionNotFoundError(f"There is no collection {name!r}. Check the name and the database.")
-    found = [str(each.index_name) for each in (yield from described_indexes(name, field_name, index_name))]
-    asked = repr(index_name) if index_name else f"of field {field_name!r}"
-    if not found:
+        raise MilvusCollectionNotFoundError(
+            f"The index was not dropped: there is no collection {name!r}. Check the name and the database."
+        )
+    descriptions = yield from described_indexes(name, field_name, index_name)
+    names = [str(description.index_name) for description in descriptions]
+    which = repr(index_name) if index_name else f"of field {field_name!r}"
+    if not names:
         if not skip_if_missing:
-            raise MilvusIndexNotFoundError(f"Collection {name!r} has no index {asked}.")
-        report(f"Collection {name!r} has no index {asked}: nothing to drop.")
+            raise MilvusIndexNotFoundError(f"The index was not dropped: collection {name!r} has no index {which}.")
+        report(f"Collection {name!r} has no index {which}: nothing to drop.")
         return []
-    if len(found) > 1:
-        raise MilvusRefusedError(f"Field {field_name!r} of {name!r} has {', '.join(found)}: say which with index_name.")
+    index = names[0]
+    if len(names) > 1:
+        raise MilvusRefusedError(
+            f"The index was not dropped: field {field_name!r} of collection {name!r} has {', '.join(names)}. "
+            "Name one with index_name."
+        )
     ((state, _),) = yield from load_states(name)
     if state != "NotLoad":
         raise MilvusRefusedError(
-            f"Collection {name!r} is {state}: Milvus drops no index of a collection in memory. Release it first."
+            f"Index {index!r} was not dropped: collection {name!r} is {state}, and Milvus drops no index of a collection in "
+            "memory. Release it first."
         )
-    noting(found[0])
-    yield Rpc("DropIndex", {"collection_name": name, "index_name": found[0]})
-    yield from in_time(
-        _index_gone(name, found[0]), f"The drop of index {found[0]!r} of {name!r} was sent, and the server still has it"
-    )
-    return found
+    before_sending(index)
+    yield Rpc("DropIndex", {"collection_name": name, "index_name": index})
+    yield from in_time(_see_no_index(name, index), f"The drop of index {index!r} of {name!r} was sent, and it is still there")
+    return names
 
 
-def _index_gone(collection: str, index: str) -> Flow[None]:
+def _see_no_index(collection: str, index: str) -> Flow[None]:
     while (yield from described_indexes(collection, index_name=index)):
         yield Pause(POLL)
 
 
 def create_index(collection: str, index: Index) -> Flow[None]:
+    """Send an index; return when the server has answered. It need not be built then."""
     request = {"collection_name": collection, "field_name": index.field_name, "index_name": index.name}
     try:
         yield Rpc("CreateIndex", {**request, "extra_params": index.extra_params})
     except MilvusServerError:
-        # A call that was repeated after its answer got lost meets what it has made.
-        there = yield from described_indexes(collection, index.field_name, index.name)
-        if not there or index_drift(index, Index.of_described(there[0])):
+        # A call that is repeated because its answer was lost meets its own result.
+        descriptions = yield from described_indexes(collection, index.field_name, index.name)
+        if not descriptions or index_drift(index, Index.of_described(descriptions[0])):
             raise
 
 
 def indexes_of(collection: str) -> Flow[list[Index]]:
-    return [Index.of_described(each) for each in (yield from described_indexes(collection))]
+    """All indexes that a collection has on the server."""
+    descriptions = yield from described_indexes(collection)
+    return [Index.of_described(description) for description in descriptions]
 
 
-def indexes_seen(wanted: Definition, *, lite: bool) -> Flow[list[Index]]:
-    """Return when the server shows all that were asked for."""
-    return (yield from in_time(_indexes_seen(wanted, lite), f"Not every index of {wanted.name!r} was seen on the server"))
+def see_indexes(definition: Definition, *, lite: bool) -> Flow[list[Index]]:
+    """Return all indexes of the collection when the server shows every one that was requested.
+
+    :raises MilvusUnsupportedError: the server shows an index that differs from the requested one.
+    """
+    return (
+        yield from in_time(_see_indexes(definition, lite), f"Not every index of {definition.name!r} was seen on the server")
+    )
 
 
-def _indexes_seen(wanted: Definition, lite: bool) -> Flow[list[Index]]:
+def _see_indexes(definition: Definition, lite: bool) -> Flow[list[Index]]:
     while True:
-        there = yield from indexes_of(wanted.name)
-        missing, differences = compare(wanted, there, lite=lite)
+        existing = yield from indexes_of(definition.name)
+        missing, differences = compare(definition, existing, lite=lite)
         if differences:
-            raise MilvusUnsupportedError(f"This server made other indexes than asked for: {'; '.join(differences)}.")
+            raise MilvusUnsupportedError(f"{definition.name!r} got other indexes than requested: {'; '.join(differences)}.")
         if not missing:
-            return there
+            return existing
         yield Pause(POLL)
 
 
-def compare(wanted: Definition, there: list[Index], *, lite: bool) -> tuple[list[Index], list[str]]:
-    """The indexes that are missing, and how others differ."""
+def compare(definition: Definition, existing: list[Index], *, lite: bool) -> tuple[list[Index], list[str]]:
+    """The requested indexes that are missing, and how the existing ones differ from what is requested."""
     missing, differences = [], []
-    for each in wanted.indexes:
-        found = _counterpart(each, there)
-        if found is None:
-            missing.append(each)
+    for requested in definition.indexes:
+        counterpart = _counterpart(requested, existing)
+        if counterpart is None:
+            missing.append(requested)
         else:
-            differences += index_drift(each, found, lite=lite)
+            differences += index_drift(requested, counterpart, lite=lite)
     return missing, differences
 
 
-def _counterpart(wanted: Index, there: list[Index]) -> Index | None:
-    """The index of that name, or else the field's own: Milvus allows one, but for paths into a JSON field."""
-    same_field = [each for each in there if each.field_name == wanted.field_name]
-    named = [each for each in same_field if each.name == wanted.name]
-    only = [each for each in same_field if not {"json_path"} & (each.index_params.keys() | wanted.index_params.keys())]
-    return next(iter(named + only), None)
+def _counterpart(requested: Index, existing: list[Index]) -> Index | None:
+    """The index of that name, or else the field's own: Milvus allows a field one index, except for paths into a JSON field."""
+    same_field = [index for index in existing if index.field_name == requested.field_name]
+    same_name = [index for index in same_field if index.name == requested.name]
+    no_path = [index for index in same_field if "json_path" not in index.index_params.keys() | requested.index_params.keys()]
+    return next(iter(same_name + no_path), None)

@@ -1,4 +1,4 @@
-"""The marks that open windows leave on a collection, in its properties: who needs it in memory, and until when."""
+"""The marks that open windows leave in a collection's properties: who needs it in memory, and until when."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-PROPERTY = "airflow.loaded_by."
+MARK_PROPERTY = "airflow.loaded_by."
+"""The beginning of the properties' names; a number follows."""
 SLOTS = 16
-"""Properties that a collection can get; Milvus 2.3 has no way to remove one. Two windows share one only by chance."""
+"""Properties for marks on one collection: Milvus 2.3 cannot remove a property. Two windows share one only by chance."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A window that has not closed. ``until`` is when others stop to reckon with it, in seconds since the epoch.
+    """A window that has not closed. It counts until ``until``, in seconds since the epoch.
 
-    ``loaded`` says that the collection is in memory because a window loaded it; ``aliases`` are those it had then. A window
-    that is ``closing`` needs the collection no more.
+    ``loaded`` says that the collection is in memory because a window loaded it; ``aliases`` are the aliases it had then. A
+    window that is ``closing`` does not need the collection any more.
     """
 
     until: float
@@ -32,34 +33,35 @@ Marks = Mapping[str, Mark]
 
 
 def marks_of(properties: Mapping[str, str]) -> dict[str, Mark]:
-    """All marks among a collection's properties."""
+    """All marks in a collection's properties. A mark that cannot be read counts for ever."""
     marks: dict[str, Mark] = {}
     for key, value in properties.items():
-        if not key.startswith(PROPERTY) or not value:
+        if not key.startswith(MARK_PROPERTY) or not value:
             continue
         try:
             for window, mark in json.loads(value).items():
                 aliases = tuple(map(str, mark["aliases"]))
                 marks[window] = Mark(float(mark["until"]), mark["loaded"] is True, aliases, mark["closing"] is True)
         except (ValueError, TypeError, KeyError, AttributeError):
-            # Somebody means something by it.
+            # Somebody who needs the collection may have written it.
             marks[f"{key}, which cannot be read"] = Mark(float("inf"), False)
     return marks
 
 
 def open_windows(marks: Marks, now: float) -> dict[str, Mark]:
-    """Those that need the collection in memory."""
+    """The marks of windows that need the collection in memory."""
     return {window: mark for window, mark in marks.items() if mark.until > now and not mark.closing}
 
 
 def properties_of(marks: Marks) -> dict[str, str]:
-    """The properties that hold these marks; an empty one is not among them."""
+    """The properties that hold these marks, without empty ones."""
     properties: dict[str, dict[str, Any]] = {}
     for window, mark in sorted(marks.items()):
         if mark.until != float("inf"):
             properties.setdefault(property_of(window), {})[window] = asdict(mark)
-    return {key: json.dumps(windows) for key, windows in properties.items()}
+    return {key: json.dumps(marks_by_window) for key, marks_by_window in properties.items()}
 
 
 def property_of(window: str) -> str:
-    return f"{PROPERTY}{zlib.crc32(window.encode()) % SLOTS}"
+    """The name of the property that holds a window's mark."""
+    return f"{MARK_PROPERTY}{zlib.crc32(window.encode()) % SLOTS}"

@@ -1,14 +1,14 @@
-"""A window: the time in which some tasks need a collection in memory, and how windows see one another.
+"""Opening and closing a window, as flows. A window is the time in which some tasks need a collection in memory.
 
-Each open window leaves a mark on the collection, in a property of its own or nearly so: AlterCollection sets the properties
-that it names and leaves the others alone, so windows that open at the same moment do not overwrite each other. The last one
-to close releases what windows loaded. Nothing here can be done in one step with a look, so every race is decided for memory:
-a collection that two windows need stays, or is loaded again.
+An open window leaves a mark on the collection, in one of a few properties. AlterCollection leaves the properties alone that it
+does not name, so windows that open at the same moment do not overwrite each other. The last window to close releases what
+windows loaded. Milvus cannot look and change in one step, so every race is decided for memory: a collection that another window
+needs stays in memory, or is loaded again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,13 +21,14 @@ from airflow_provider_milvus.exceptions import (
     MilvusRefusedError,
     MilvusUnsupportedError,
 )
+from airflow_provider_milvus.schema.pairs import from_pairs, to_pairs
 from airflow_provider_milvus.server.load_release import Submitted, release, submit_load
 from airflow_provider_milvus.server.window_marks import Mark, Marks, marks_of, open_windows, properties_of, property_of
 
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """What became of the collection when a window closed, and why it was not released if it was not."""
+    """The collection after a window has closed. ``reason`` says why it was released, or why not."""
 
     collection: str
     state: str
@@ -35,39 +36,39 @@ class Closed:
     reason: str
 
 
-def marks_on(described: Any) -> dict[str, Mark]:
-    return marks_of({each.key: each.value for each in described.properties})
+def _marks_on(described: Any) -> dict[str, Mark]:
+    return marks_of(from_pairs(described.properties))
 
 
 def open_window(
     name: str, window: str, *, now: float, at_most: float, options: Mapping[str, Any], report: Report
 ) -> Flow[Submitted]:
-    """Leave the mark of ``window``, and submit the load.
+    """Leave the mark of ``window``, and submit the load. The mark counts for ``at_most`` seconds from ``now``.
 
-    :raises MilvusCollectionNotFoundError: it does not exist. Nothing was changed.
-    :raises MilvusError: as of a load. The mark stays: close the window.
+    :raises MilvusCollectionNotFoundError: the collection does not exist. Nothing was changed.
+    :raises MilvusError: the load was not submitted, as in :func:`submit_load`. The mark stays, so close the window.
     """
     described = yield from describe(name)
     collection = real_name(described)
-    marks = marks_on(described)
+    marks = _marks_on(described)
     ((state, _),) = yield from load_states(collection)
     by_window = state == "NotLoad" or _any_loaded(marks, now)
     mark = Mark(now + at_most, by_window, tuple(sorted(described.aliases)))
-    # What is not in memory now was released since, whoever loaded it.
+    # A collection that is not in memory was released, so the marks of windows that have ended mean nothing any more.
     others = open_windows(marks, now) if state == "NotLoad" else marks
     can_be_marked = yield from _write(collection, window, marks, {**others, window: mark})
     if not can_be_marked:
-        report("This server keeps no collection properties: other windows of this collection cannot be seen.")
+        report(f"Windows on collection {collection!r} cannot see one another: this server keeps no collection properties.")
     try:
         submitted = yield from submit_load(collection, options=options, report=report)
     except MilvusLoadFailedError:
         if state == "NotLoad":
             raise
-        # It was in memory a moment ago: the window that released it then will not do so again.
+        # It was in memory a moment ago: a window has released it since, and does not do so twice.
         submitted = yield from submit_load(collection, options=options, report=report)
     if can_be_marked:
-        # Others may have loaded it, or written over the mark, since the first look.
-        marks = marks_on((yield from describe(collection)))
+        # Another window may have loaded it, or overwritten the mark, since the first look.
+        marks = _marks_on((yield from describe(collection)))
         inherited = (by_window and state != "NotLoad") or _any_loaded({**marks, window: Mark(0, False)}, now)
         settled = replace(mark, loaded=submitted.previous_state == "NotLoad" or inherited)
         if marks.get(window) != settled:
@@ -85,10 +86,10 @@ def close_window(
     force: bool = False,
     report: Report,
 ) -> Flow[Closed]:
-    """Take the mark of ``window`` away; release the collection if windows loaded it, and no other needs it.
+    """Remove the mark of ``window``; release the collection if a window loaded it and no other window needs it.
 
-    It can be repeated: the mark goes last. ``previous_state`` decides where the server keeps no marks. With ``force``, a load
-    that is still under way is released as well.
+    It can be repeated, since the mark is removed last. Where the server keeps no marks, the collection is released if its
+    ``previous_state``, before the window, was NotLoad. With ``force`` it is released even while it is being loaded.
     """
     try:
         described = yield from describe(name)
@@ -96,56 +97,56 @@ def close_window(
         return Closed(name, "NotExist", False, "it does not exist any more")
     if real_name(described) != name:
         return Closed(name, "NotExist", False, f"it does not exist any more; an alias of {real_name(described)!r} has its name")
-    marks = marks_on(described)
-    closing = {each: replace(mark, closing=mark.closing or each == window) for each, mark in marks.items()}
+    marks = _marks_on(described)
+    closing = {key: replace(mark, closing=mark.closing or key == window) for key, mark in marks.items()}
     can_be_marked = yield from _write(name, window, marks, closing)
 
-    def against(described: Any) -> str | None:
+    def reason_to_stay(described: Any) -> str | None:
         if not can_be_marked:
             return None if previous_state == "NotLoad" else f"it was {previous_state} before this window"
-        return _against(described, window, now)
+        return _reason_to_stay(described, window, now)
 
     try:
-        change = yield from release(name, deadline, skip_if_missing=True, unless=against, force=force, report=report)
+        change = yield from release(name, deadline, skip_if_missing=True, unless=reason_to_stay, force=force, report=report)
     except MilvusRefusedError as refused:
         yield from _remove(name, window)
         ((state, _),) = yield from load_states(name)
         return Closed(name, state, False, str(refused))
     if change.state == "NotExist":
         return Closed(name, change.state, False, "it does not exist any more")
-    marks = marks_on((yield from describe(name)))
+    marks = _marks_on((yield from describe(name)))
     if others := set(open_windows(marks, now)) - {window}:
-        # Opened between the last look and the release: it may have seen the collection in memory still.
+        # It opened between the last look and the release, so it may rely on the memory that is gone now.
         submitted = yield from submit_load(name, report=report)
         yield from _remove(name, window)
-        return Closed(name, submitted.state, False, f"another window opened just now, so it is loaded again: {_listed(others)}")
-    # Nothing is in memory: what the marks of windows that never closed say is over.
+        return Closed(name, submitted.state, False, f"another window opened just now, so it is loaded again: {_words(others)}")
+    # The collection is not in memory, so the marks of windows that never closed mean nothing any more.
     yield from _write(name, window, marks, {})
     if change.previous_state == "NotLoad":
         return Closed(name, change.state, False, "somebody had released it before")
     return Closed(name, change.state, True, "no other window needs it")
 
 
-def _against(described: Any, window: str, now: float) -> str | None:
-    """Why a closing window must leave the collection in memory."""
-    marks = marks_on(described)
+def _reason_to_stay(described: Any, window: str, now: float) -> str | None:
+    """Why a closing window must leave the collection in memory; ``None``: it may release it."""
+    marks = _marks_on(described)
     own = marks.pop(window, None)
     if own is None:
-        return "this window's mark is gone, so it was released, or dropped and made anew, since the window opened"
+        return "this window's mark is gone: the collection was released, or dropped and created again, since the window opened"
     if others := open_windows(marks, now):
-        return f"another window needs it: {_listed(others)}"
+        return f"another window needs it: {_words(others)}"
     if not own.loaded:
         return "it was in memory before this window"
     if added := sorted(set(described.aliases) - set(own.aliases)):
-        return f"it has got the alias {', '.join(added)} since"
+        return f"it was given the alias {', '.join(added)} since"
     return None
 
 
 def _write(collection: str, window: str, before: Marks, after: Marks) -> Flow[bool]:
-    """Set the property of ``window``, and those in which the two differ; false where the server keeps none."""
+    """Set the property of ``window``, and those that differ; return false where the server keeps no properties."""
     old, new = properties_of(before), properties_of(after)
     changed = {property_of(window)} | {key for key in old.keys() | new.keys() if old.get(key) != new.get(key)}
-    properties = [{"key": key, "value": new.get(key, "")} for key in sorted(changed)]
+    properties = to_pairs({key: new.get(key, "") for key in sorted(changed)})
     try:
         yield Rpc("AlterCollection", {"collection_name": collection, "properties": properties})
     except MilvusUnsupportedError:
@@ -154,15 +155,15 @@ def _write(collection: str, window: str, before: Marks, after: Marks) -> Flow[bo
 
 
 def _remove(collection: str, window: str) -> Flow[None]:
-    marks = marks_on((yield from describe(collection)))
+    marks = _marks_on((yield from describe(collection)))
     if window in marks:
-        yield from _write(collection, window, marks, {each: mark for each, mark in marks.items() if each != window})
+        yield from _write(collection, window, marks, {key: mark for key, mark in marks.items() if key != window})
 
 
 def _any_loaded(marks: Marks, now: float) -> bool:
-    """A window that closes and finds another one open leaves the release to it."""
+    """Whether a window loaded the collection. A closing window counts: it leaves the release to a window that is open."""
     return any(mark.loaded and mark.until > now for mark in marks.values())
 
 
-def _listed(windows: Any) -> str:
+def _words(windows: Iterable[str]) -> str:
     return ", ".join(sorted(windows))

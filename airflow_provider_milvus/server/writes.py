@@ -1,8 +1,8 @@
-"""What changes a collection's rows: insert, upsert and delete, as flows that write each row once.
+"""Changing a collection's rows: insert, upsert and delete, as flows that write each row once.
 
-An upsert or a delete may be sent again: the second does what the first did. An insert may not, since Milvus keeps rows of the
-same key side by side. When an insert's fate is unknown, rows that bring their key are sent again as an upsert, and where the
-server makes the keys, counting tells whether they have arrived.
+An upsert or a delete may be sent twice: the second does what the first did. An insert may not, since Milvus keeps rows with the
+same key side by side. When an insert is not answered, rows that have their key are sent again as an upsert. Where the server
+generates the keys, counting the rows tells whether they have arrived.
 """
 
 from __future__ import annotations
@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_milvus.client.flow import Flow, Pause, Rpc
-from airflow_provider_milvus.client.reads import describe, real_name, row_count
+from airflow_provider_milvus.client.reads import describe, real_name, row_count_if_loaded
 from airflow_provider_milvus.exceptions import (
     MilvusInDoubtError,
-    MilvusNotLoadedError,
     MilvusPartitionNotFoundError,
     MilvusServerError,
     MilvusTimeoutError,
@@ -30,19 +29,19 @@ if TYPE_CHECKING:
 WRITE_ATTEMPT = 60.0
 """Seconds that one attempt to write may take."""
 SETTLE = 2.0
-"""Seconds between the first sign of life after an attempt was lost and what is done about it. A server that was frozen works
-off what lay in its sockets; the lost attempt must not come after the one that is to mend it."""
+"""Seconds between the first answer after a lost attempt and the next attempt. A server that was frozen first does what is in
+its sockets, and the lost attempt must not arrive after the next one."""
 
-_UNKNOWN_FATE = (MilvusUnavailableError, MilvusTimeoutError)
+_UNANSWERED = (MilvusUnavailableError, MilvusTimeoutError)
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
-    """The collection that is written to. ``number`` is the server's id of it, 0 where it tells none (Milvus Lite)."""
+class WriteTarget:
+    """The collection that is written to. ``collection_id`` is 0 where the server reports none (Milvus Lite)."""
 
     collection: str
     schema: Schema
-    number: int = 0
+    collection_id: int = 0
     alias: str | None = None
     partition_name: str = ""
 
@@ -54,15 +53,15 @@ class Target:
     def partitions(self) -> list[str]:
         return [self.partition_name] if self.partition_name else []
 
-    def fields(self, **more: Any) -> dict[str, Any]:
-        """Of a request that writes."""
-        return {"collection_name": self.collection, "partition_name": self.partition_name, **more}
+    def fields(self, **fields: Any) -> dict[str, Any]:
+        """The fields of a request that writes: ``fields``, and where to."""
+        return {"collection_name": self.collection, "partition_name": self.partition_name, **fields}
 
 
-def find_target(name: str, partition_name: str = "") -> Flow[Target]:
-    """The collection behind a name or an alias, and what its rows look like.
+def find_target(name: str, partition_name: str = "") -> Flow[WriteTarget]:
+    """The collection that has a name or an alias, and its schema.
 
-    :raises MilvusCollectionNotFoundError, MilvusPartitionNotFoundError, MilvusDatabaseNotFoundError: which it is.
+    :raises MilvusCollectionNotFoundError, MilvusPartitionNotFoundError, MilvusDatabaseNotFoundError: it does not exist.
     """
     described = yield from describe(name)
     collection = real_name(described)
@@ -70,9 +69,10 @@ def find_target(name: str, partition_name: str = "") -> Flow[Target]:
         partitions = (yield Rpc("ShowPartitions", {"collection_name": collection})).partition_names
         if partition_name not in partitions:
             raise MilvusPartitionNotFoundError(
-                f"Collection {collection!r} has no partition {partition_name!r}; it has {', '.join(sorted(partitions))}."
+                f"Nothing was changed: collection {collection!r} has no partition {partition_name!r}; "
+                f"it has {', '.join(sorted(partitions))}."
             )
-    return Target(
+    return WriteTarget(
         collection,
         Schema.of_described(described),
         int(described.collectionID),
@@ -81,96 +81,97 @@ def find_target(name: str, partition_name: str = "") -> Flow[Target]:
     )
 
 
-def upsert(target: Target, batch: Batch) -> Flow[None]:
-    """Write rows in place of those with the same keys.
+def upsert(target: WriteTarget, batch: Batch) -> Flow[None]:
+    """Write rows; they replace rows with the same keys.
 
-    :raises MilvusServerError: the server says that it took fewer rows than it was sent.
+    :raises MilvusServerError: the server reports that it took fewer rows. Those are in the collection.
     """
     answer = yield Rpc("Upsert", _rows(target, batch), WRITE_ATTEMPT)
     _check_counts(target, answer, int(answer.upsert_cnt), batch)
 
 
-def insert(target: Target, batch: Batch, report: Report) -> Flow[None]:
-    """Add rows that bring their own keys; in doubt they are upserted."""
+def insert(target: WriteTarget, batch: Batch, report: Report) -> Flow[None]:
+    """Add rows that have their keys. An insert that is not answered is sent again as an upsert."""
     try:
         answer = yield Rpc("Insert", _rows(target, batch), WRITE_ATTEMPT, repeatable=False)
-    except _UNKNOWN_FATE as error:
-        report(f"Rows {_span(batch)} may or may not have arrived, so they are sent again as an upsert: {error}")
+    except _UNANSWERED as error:
+        report(f"The insert of rows {_range(batch)} was not answered, so they are sent again as an upsert: {error}")
         yield from settle(target)
         yield from upsert(target, batch)
     else:
         _check_counts(target, answer, int(answer.insert_cnt), batch)
 
 
-def insert_generated(target: Target, batch: Batch, before: int | None, report: Report) -> Flow[None]:
-    """Add rows whose keys the server makes. ``before`` is how many rows there were; ``None``: they cannot be counted.
+def insert_generated(target: WriteTarget, batch: Batch, before: int | None, report: Report) -> Flow[None]:
+    """Add rows whose keys the server generates. ``before`` is the number of rows so far; ``None``: they cannot be counted.
 
-    Nobody else may write to the collection meanwhile, or the count tells nothing when it is needed.
+    Nobody else may write to the collection meanwhile, or counting cannot tell whether the rows have arrived.
 
-    :raises MilvusInDoubtError: whether the rows have arrived cannot be told.
+    :raises MilvusInDoubtError: it is unknown whether the rows have arrived.
     """
     while True:
         try:
             answer = yield Rpc("Insert", _rows(target, batch), WRITE_ATTEMPT, repeatable=False)
-        except _UNKNOWN_FATE as error:
+        except _UNANSWERED as error:
             if (yield from _arrived(target, batch, before, error)):
-                report(f"No answer to rows {_span(batch)}, but counting says that they have arrived: {error}")
+                report(f"The insert of rows {_range(batch)} was not answered, but counting shows that they arrived: {error}")
                 return
-            report(f"Counting says that rows {_span(batch)} have not arrived; they are sent again: {error}")
+            report(f"Counting shows that rows {_range(batch)} did not arrive, so they are sent again: {error}")
         else:
             _check_counts(target, answer, int(answer.insert_cnt), batch)
             return
 
 
-def settle(target: Target) -> Flow[None]:
-    """Wait until the server answers again, and a moment more."""
+def settle(target: WriteTarget) -> Flow[None]:
+    """Wait until the server answers again, and then ``SETTLE`` seconds."""
     yield from describe(target.collection)
     yield Pause(SETTLE)
 
 
-def count(target: Target) -> Flow[int | None]:
-    """How many rows there are in what is written to; ``None`` where that cannot be counted, since it is not in memory."""
-    try:
-        return (yield from row_count(target.collection, partition_names=target.partitions))
-    except MilvusNotLoadedError:
-        return None
+def count(target: WriteTarget, expression: str = "") -> Flow[int | None]:
+    """The rows of the target, or those that match ``expression``; ``None`` where they are not in memory."""
+    return (yield from row_count_if_loaded(target.collection, expression, target.partitions))
 
 
-def delete(target: Target, expression: str) -> Flow[int]:
-    """Delete what ``expression`` matches. Returns the server's own count, which for a list of keys is the list's length.
+def delete(target: WriteTarget, expression: str) -> Flow[int]:
+    """Delete the rows that match ``expression``. Returns the server's count, which for a list of keys is its length.
 
-    :raises MilvusNotLoadedError: it is more than a list of keys, and the collection is not in memory.
+    :raises MilvusNotLoadedError: the expression is not a list of keys, and the collection is not in memory.
     """
     answer = yield Rpc("Delete", target.fields(expr=expression), WRITE_ATTEMPT)
     return int(answer.delete_cnt)
 
 
-def _rows(target: Target, batch: Batch) -> dict[str, Any]:
+def _rows(target: WriteTarget, batch: Batch) -> dict[str, Any]:
     return target.fields(fields_data=batch.fields_data, num_rows=len(batch))
 
 
-def _check_counts(target: Target, answer: Any, taken: int, batch: Batch) -> None:
+def _check_counts(target: WriteTarget, answer: Any, taken: int, batch: Batch) -> None:
     refused: Sequence[int] = answer.err_index
     if taken == len(batch) and not refused:
         return
-    which = ", ".join(str(batch.row_numbers[at]) for at in refused[:10] if at < len(batch))
+    which = ", ".join(str(batch.row_numbers[position]) for position in refused[:10] if position < len(batch))
     raise MilvusServerError(
-        f"Collection {target.collection!r}: the server took {taken} of {len(batch)} rows ({_span(batch)} of the source)"
+        f"Collection {target.collection!r} did not get all rows: the server took {taken} of {len(batch)} rows "
+        f"({_range(batch)} of the source)"
         + (f" and refused {which}." if which else ".")
-        + " What it took is in the collection."
+        + " The rows that it took are in the collection."
     )
 
 
-def _arrived(target: Target, batch: Batch, before: int | None, error: Exception) -> Flow[bool]:
-    doubt = f"Whether rows {_span(batch)} have arrived in {target.collection!r} is unknown: the server makes its keys"
+def _arrived(target: WriteTarget, batch: Batch, before: int | None, error: Exception) -> Flow[bool]:
+    doubt = (
+        f"It is unknown whether rows {_range(batch)} are in collection {target.collection!r}: the insert was not answered. It "
+        "was not sent again, since the server generates the keys and might add the rows twice."
+    )
     if before is None:
-        raise MilvusInDoubtError(f"{doubt}, and its rows could not be counted, since it was not loaded. {error}")
+        raise MilvusInDoubtError(f"{doubt} The rows could not be counted, since the collection was not loaded. {error}")
     yield from settle(target)
     now = yield from count(target)
     if now not in (before, before + len(batch)):
-        raise MilvusInDoubtError(f"{doubt}, and it has {now} rows, where {before} and {len(batch)} new ones were. {error}")
+        raise MilvusInDoubtError(f"{doubt} The collection has {now} rows instead of {before} or {before + len(batch)}. {error}")
     return now != before
 
 
-def _span(batch: Batch) -> str:
+def _range(batch: Batch) -> str:
     return f"{batch.row_numbers[0]} to {batch.row_numbers[-1]}"

@@ -32,7 +32,7 @@ except ImportError:  # Airflow 2 has no AssetWatcher.
 if TYPE_CHECKING:
     from airflow_provider_milvus.client.client import AsyncBoundedClient
     from airflow_provider_milvus.metrics import MetricsSource
-    from airflow_provider_milvus.reclaim.demand import Demand, Wanted
+    from airflow_provider_milvus.reclaim.demand import Demand, DemandedCollection
 
 
 LAST_LOOK = 5.0
@@ -105,7 +105,7 @@ class MilvusDemandTrigger(BaseEventTrigger):
                 self.log.error("Cannot watch for demand, will begin anew: %s", error)
             await asyncio.sleep(self.poll_interval)
 
-    async def _watch(self) -> AsyncGenerator[Wanted]:
+    async def _watch(self) -> AsyncGenerator[DemandedCollection]:
         from airflow_provider_milvus.reclaim.demand import Demand
 
         hook, trouble = MilvusHook(self.milvus_conn_id, self.database), ""
@@ -115,7 +115,7 @@ class MilvusDemandTrigger(BaseEventTrigger):
                 self.collections,
                 hook.settings.database,
                 min_attempts=self.min_attempts,
-                skip_missing=self.log.warning if self.end is None else None,
+                report_missing=self.log.warning if self.end is None else None,
             )
             while True:
                 try:
@@ -134,7 +134,9 @@ class MilvusDemandTrigger(BaseEventTrigger):
                     )
                 await asyncio.sleep(min(self.poll_interval, self._left))
 
-    async def _look(self, client: AsyncBoundedClient, metrics: MetricsSource, demand: Demand, hook: MilvusHook) -> list[Wanted]:
+    async def _look(
+        self, client: AsyncBoundedClient, metrics: MetricsSource, demand: Demand, hook: MilvusHook
+    ) -> list[DemandedCollection]:
         demand.count(await metrics.attempts())
         deadline = hook.deadline().at_most(max(self._left, LAST_LOOK))
         return await client.run(demand.look(), deadline)

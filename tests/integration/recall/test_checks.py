@@ -37,16 +37,16 @@ ROWS = 5000
 
 def count(collection: str, **arguments: Any) -> dict[str, Any]:
     task = MilvusRowCountCheckOperator(task_id="count", collection_name=collection, **arguments)
-    found: dict[str, Any] = task.execute({})
-    return found
+    result: dict[str, Any] = task.execute({})
+    return result
 
 
 def recall(collection: str, **arguments: Any) -> dict[str, Any]:
     task = MilvusRecallCheckOperator(
         task_id="recall", collection_name=collection, **{"seed": 1, "sample": 30, "floor": 0.0, **arguments}
     )
-    found: dict[str, Any] = task.execute({})
-    return found
+    result: dict[str, Any] = task.execute({})
+    return result
 
 
 def clustered(rows: int, dim: int = 16, seed: int = 0) -> Any:
@@ -132,8 +132,8 @@ class TestRowCount:
             if not milvus.is_lite:
                 # What this check is for: nothing is flushed, so the statistics know of no row.
                 assert client.get_collection_stats(name)["row_count"] == 0
-        found = count(name, equal_to="270")
-        assert (found["rows"], found["expected"], found["difference"], found["collection"]) == (270, 270, 0, name)
+        result = count(name, equal_to="270")
+        assert (result["rows"], result["expected"], result["difference"], result["collection"]) == (270, 270, 0, name)
         with pytest.raises(MilvusCheckError, match=rf"'{name}' has 270 rows; expected 300\. Connection 'milvus_default'"):
             count(name, equal_to=300)
         with pytest.raises(MilvusCheckError, match="has 270 rows; expected at least 271"):
@@ -151,9 +151,9 @@ class TestRowCount:
         with lite.plain_client() as client:
             client.create_alias(served, f"{served}_live")
         try:
-            found = count(new, same_as=f"{served}_live", tolerance="1%")
-            assert (found["rows"], found["expected"], found["difference"]) == (99, 100, -1)
-            assert found["same_as"] == f"{served}_live"
+            result = count(new, same_as=f"{served}_live", tolerance="1%")
+            assert (result["rows"], result["expected"], result["difference"]) == (99, 100, -1)
+            assert result["same_as"] == f"{served}_live"
             with pytest.raises(MilvusCheckError, match=rf"98 rows; expected 100 ± 1 %, as many as '{served}_live'"):
                 count(other, same_as=f"{served}_live", tolerance="1%")
             assert count(other, same_as=served, tolerance="2")["difference"] == -2
@@ -171,7 +171,7 @@ class TestRowCount:
         with milvus.plain_client() as client:
             client.create_partition(name, "p1")
             client.insert(
-                name, [{"key": 100 + at, "vector": each} for at, each in enumerate(clustered(5))], partition_name="p1"
+                name, [{"key": 100 + at, "vector": vector} for at, vector in enumerate(clustered(5))], partition_name="p1"
             )
             client.load_collection(name)
         assert count(name, equal_to=35)["rows"] == 35
@@ -272,26 +272,26 @@ class TestRecall:
 
     def test_the_result_is_small_and_plain(self, lite: Milvus, indexed: Any):
         name = indexed(lite)
-        found = recall(name, search_params={"nprobe": 1})
-        assert json.loads(json.dumps(found)) == found
-        assert (found["metric"], found["k"], found["queries"], found["rows"]) == ("L2", 10, 30, ROWS)
-        assert 0 < found["p50_ms"] <= found["p95_ms"] <= found["p99_ms"]
-        assert len(json.dumps(found)) < 500
+        result = recall(name, search_params={"nprobe": 1})
+        assert json.loads(json.dumps(result)) == result
+        assert (result["metric"], result["k"], result["queries"], result["rows"]) == ("L2", 10, 30, ROWS)
+        assert 0 < result["p50_ms"] <= result["p95_ms"] <= result["p99_ms"]
+        assert len(json.dumps(result)) < 500
 
     @pytest.mark.newest
     def test_page_by_page_no_row_is_left_out_and_none_comes_twice(self, milvus: Milvus, indexed: Any, monkeypatch: Any):
         monkeypatch.setattr(measure, "PAGE_ROWS", 97)
-        found = recall(indexed(milvus), search_params={"nprobe": 64})
-        assert (found["rows"], found["recall"]) == (ROWS, 1.0)
+        result = recall(indexed(milvus), search_params={"nprobe": 64})
+        assert (result["rows"], result["recall"]) == (ROWS, 1.0)
 
     @pytest.mark.newest
     def test_keys_of_text_of_any_kind(self, milvus: Milvus, make: Making, monkeypatch: pytest.MonkeyPatch):
         monkeypatch.setattr(measure, "PAGE_ROWS", 7)
         odd = ["", " ", '"', "'", "\\", "\\n", "\n", "\t", "%", "{x}", "ü", "中", "\U0001f600", "\uffff", "\x01", "Z", "a"]
-        keys = odd + [f"k{each}" for each in range(60)]
+        keys = odd + [f"k{number}" for number in range(60)]
         name = make(milvus, clustered(len(keys)), keys=keys)
-        found = recall(name, sample=200, k=5, floor=1.0)
-        assert (found["recall"], found["queries"], found["rows"]) == (1.0, len(keys), len(keys))
+        result = recall(name, sample=200, k=5, floor=1.0)
+        assert (result["recall"], result["queries"], result["rows"]) == (1.0, len(keys), len(keys))
 
     @pytest.mark.parametrize("metric", ["IP", "COSINE"])
     def test_other_metrics(self, lite: Milvus, make: Making, metric: str):
@@ -304,7 +304,7 @@ class TestRecall:
         import numpy
 
         bits = numpy.random.default_rng(0).integers(0, 256, (200, 8), numpy.uint8)
-        vectors = [each.tobytes() for each in bits]
+        vectors = [vector.tobytes() for vector in bits]
         shape = {"kind": "BINARY_VECTOR", "dim": 64, "load": False}
         made = {
             metric: make(standalone, vectors, ("BIN_FLAT", {}), metric=metric, **shape) for metric in ("HAMMING", "JACCARD")
@@ -319,7 +319,7 @@ class TestRecall:
         assert recall(name, sample=100, k=3, floor=1.0)["recall"] == 1.0
 
     def test_queries_of_ones_own_are_searched_for_as_well(self, lite: Milvus, indexed: Any):
-        mine = [each.tolist() for each in clustered(20, seed=9)]
+        mine = [vector.tolist() for vector in clustered(20, seed=9)]
         alone = recall(indexed(lite), queries=mine, sample=0, search_params={"nprobe": 1})
         assert alone["queries"] == 20
         assert set(alone["worst"]) <= {f"queries[{at}]" for at in range(20)}
@@ -336,11 +336,11 @@ class TestRecall:
 
     def test_with_nothing_to_find_it_does_not_succeed(self, lite: Milvus, make: Making):
         name = make(lite, clustered(1))
-        with pytest.raises(MilvusInvalidArgumentError, match="has 1 rows: there is nothing to find"):
+        with pytest.raises(MilvusInvalidArgumentError, match="with 1 rows there is nothing to find"):
             recall(name)
         with lite.plain_client() as client:
             client.delete(name, filter="key >= 0")
-        with pytest.raises(MilvusInvalidArgumentError, match="has 0 rows: there is nothing to search for"):
+        with pytest.raises(MilvusInvalidArgumentError, match="with 0 rows there is nothing to search for"):
             recall(name)
 
     def test_what_cannot_be_measured_is_named(self, lite: Milvus, make: Making):
@@ -357,11 +357,11 @@ class TestRecall:
             schema.add_field("dense", DataType.FLOAT_VECTOR, dim=4)
             client.create_collection(sparse, schema=schema)
         make.made.append((lite, sparse))
-        with pytest.raises(MilvusUnsupportedError, match=r"'sparse' of .* is a SPARSE_FLOAT_VECTOR"):
+        with pytest.raises(MilvusUnsupportedError, match=r"'sparse' of .* it is a SPARSE_FLOAT_VECTOR"):
             recall(sparse, field_name="sparse")
         with pytest.raises(MilvusInvalidArgumentError, match=r"has 'sparse', 'dense'\. Name one"):
             recall(sparse)
-        with pytest.raises(MilvusIndexNotFoundError, match=r"'dense' of collection .* has no index"):
+        with pytest.raises(MilvusIndexNotFoundError, match=r"'dense' of .* it has no index"):
             recall(sparse, field_name="dense")
 
     def test_a_collection_that_changes_meanwhile_is_told(self, lite: Milvus, make: Making, log_text: Any, monkeypatch: Any):
@@ -377,7 +377,7 @@ class TestRecall:
 
         monkeypatch.setattr(BoundedClient, "perform", changing)
         assert recall(name)["rows"] == 200
-        assert "had 300 rows at first and 200 later: it changed while it was checked" in log_text()
+        assert "changed while it was measured: it had 300 rows at first, 200 later" in log_text()
 
     @on_standalone
     def test_a_released_collection_has_to_be_loaded(self, standalone: Milvus, make_collection: MakeCollection):
@@ -385,11 +385,13 @@ class TestRecall:
             recall(make_collection())
 
     def test_a_server_that_answers_out_of_order_is_not_believed(self, lite: Milvus, make: Making, monkeypatch: Any):
-        """Lite without the word that makes it sort, as any server might be."""
+        """Milvus Lite without the setting that makes it sort, as another server may be."""
         name = make(lite, clustered(200), keys=list(range(200, 0, -1)))
-        pairs = measure._pairs
+        pairs = measure.to_pairs
         monkeypatch.setattr(
-            measure, "_pairs", lambda said: pairs({key: each for key, each in said.items() if key != "iterator"})
+            measure,
+            "to_pairs",
+            lambda settings: pairs({key: value for key, value in settings.items() if key != "iterator"}),
         )
         with pytest.raises(MilvusServerError, match="out of order"):
             recall(name)

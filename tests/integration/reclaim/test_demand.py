@@ -52,7 +52,7 @@ class Counters:
         self.write()
 
     def wait_for_looks(self, count: int = 2) -> None:
-        """Until so many more have begun: one that had begun before may have seen what there was before."""
+        """Wait until this many more looks have begun: a look that had begun before may have seen the old counters."""
         so_far = len(self.pages.requests)
         end = time.monotonic() + 15
         while len(self.pages.requests) < so_far + count:
@@ -63,17 +63,17 @@ class Counters:
 @pytest.fixture
 def counters(scripted: ScriptedMilvus, connect: Connect) -> Iterator[Counters]:
     with pages_server() as pages:
-        found = Counters(pages)
-        connect(scripted.uri, metrics_url=found.url)
-        yield found
+        counters = Counters(pages)
+        connect(scripted.uri, metrics_url=counters.url)
+        yield counters
 
 
 def in_a_while(*steps: Any) -> threading.Thread:
     """Take the steps in another thread, one after the other."""
 
     def run() -> None:
-        for each in steps:
-            each()
+        for step in steps:
+            step()
 
     thread = threading.Thread(target=run)
     thread.start()
@@ -83,8 +83,8 @@ def in_a_while(*steps: Any) -> threading.Thread:
 async def first_events(trigger: MilvusDemandTrigger, count: int, *, within: float = 30) -> list[dict[str, Any]]:
     events: list[dict[str, Any]] = []
     async with asyncio.timeout(within):
-        async for each in rebuilt(trigger).run():
-            events.append(json.loads(json.dumps(each.payload)))
+        async for event in rebuilt(trigger).run():
+            events.append(json.loads(json.dumps(event.payload)))
             if len(events) == count:
                 break
     return events
@@ -187,7 +187,7 @@ class TestTrigger:
         asyncio.run(first_events(watcher(), 1))
         steps.join()
         changing = ("LoadCollection", "ReleaseCollection", "LoadPartitions", "ReleasePartitions")
-        assert [each for name in changing for each in scripted.received(name)] == []
+        assert [call for name in changing for call in scripted.received(name)] == []
 
     @pytest.mark.parametrize("event", [None, {}, {"seen": 1}, "x"])
     def test_an_event_of_something_else_is_an_error(self, event):

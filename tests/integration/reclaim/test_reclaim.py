@@ -27,11 +27,11 @@ def reclaim(context: dict[str, Any] | None = None, **arguments: Any) -> dict[str
 
 
 def names(entries: list[dict[str, str]]) -> list[str]:
-    return [each["collection"] for each in entries]
+    return [entry["collection"] for entry in entries]
 
 
 def reasons(result: dict[str, Any]) -> dict[str, str]:
-    return {each["collection"]: each["reason"] for each in result["kept"]}
+    return {entry["collection"]: entry["reason"] for entry in result["kept"]}
 
 
 @pytest.fixture
@@ -124,7 +124,7 @@ def test_only_so_many_are_released_oldest_first(stock: Callable[[str], str]) -> 
 def test_neither_pattern_nor_age_is_an_error_and_never_everything(scripted: ScriptedMilvus, nothing: dict[str, Any]) -> None:
     scripted.add("docs", LOADED)
 
-    with pytest.raises(MilvusInvalidArgumentError, match="nothing says what may go"):
+    with pytest.raises(MilvusInvalidArgumentError, match="no rule says what to release"):
         reclaim(**nothing)
 
     assert scripted.calls == []
@@ -287,7 +287,7 @@ def test_server_that_goes_away_ends_the_run_and_says_what_was_not_tried(scripted
     pushed = context["ti"].pushed[0][1]
     assert {"events_a", "events_b"} <= set(names(pushed["released"]))
     assert set(names(pushed["released"])) | set(names(pushed["failed"])) == set(scripted.collections)
-    not_tried = {each["collection"] for each in pushed["failed"] if "not tried" in each["reason"]}
+    not_tried = {entry["collection"] for entry in pushed["failed"] if "not tried" in entry["reason"]}
     assert {"events_g", "events_h"} <= not_tried
     assert all(scripted.collections[name].now == LOADED for name in not_tried)
 
@@ -311,7 +311,7 @@ def test_collection_that_begins_to_load_after_the_plan_is_kept(scripted: Scripte
     result = reclaim(collections="docs")
 
     assert "being loaded" in reasons(result)["docs"]
-    assert [each["state"] for each in result["kept"]] == ["Loading"]
+    assert [entry["state"] for entry in result["kept"]] == ["Loading"]
     assert scripted.received("ReleaseCollection") == []
 
 
@@ -350,7 +350,21 @@ def test_pattern_that_matches_nothing_is_a_warning(scripted: ScriptedMilvus, log
 
     reclaim(collections=["evnts_*"])
 
-    assert "'evnts_*' matches no collection" in log_text()
+    assert "collections: the pattern 'evnts_*' matches no collection" in log_text()
+
+
+def test_exclude_pattern_that_matches_nothing_is_a_warning_or_an_error(
+    scripted: ScriptedMilvus, log_text: Callable[[], str]
+) -> None:
+    scripted.add("events_20260101", LOADED)
+    arguments = {"collections": ["events_*"], "exclude": ["evnts_keep"]}
+
+    with pytest.raises(MilvusInvalidArgumentError, match="exclude: the pattern 'evnts_keep' matches no collection"):
+        reclaim(**arguments, fail_if_nothing_matches=True)
+    assert scripted.received("ReleaseCollection") == []
+    result = reclaim(**arguments)
+
+    assert result["warnings"] == ["exclude: the pattern 'evnts_keep' matches no collection in 'default'."]
 
 
 def test_arguments_are_templated(scripted: ScriptedMilvus) -> None:

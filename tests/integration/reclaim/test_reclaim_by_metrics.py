@@ -54,9 +54,9 @@ class Cluster:
         for name, count in self.attempts[proxy].items():
             lines += [f'{family}{{collection_name="{name}"}} {count}' for family in COUNTERS]
         for name, size in self.sizes.items() if proxy == 0 else ():
-            found = self.scripted.collections[name]
-            labels = f'collection_id="{found.number + self.offset}",node_id="1",segment_state="Sealed"'
-            lines.append(f"milvus_querynode_entity_num{{{labels}}} {1000 if found.now == LOADED else 0}")
+            collection = self.scripted.collections[name]
+            labels = f'collection_id="{collection.number + self.offset}",node_id="1",segment_state="Sealed"'
+            lines.append(f"milvus_querynode_entity_num{{{labels}}} {1000 if collection.now == LOADED else 0}")
             lines.append(f"milvus_querynode_entity_size{{{labels}}} {size}")
         return "\n".join(lines) + "\n"
 
@@ -67,9 +67,9 @@ COUNTERS = ("milvus_proxy_collection_sq_latency_count", "milvus_proxy_received_n
 @pytest.fixture
 def cluster(scripted: ScriptedMilvus, connect: Connect) -> Iterator[Cluster]:
     with pages_server() as pages:
-        found = Cluster(pages, scripted)
-        connect(scripted.uri, metrics_url=found.url)
-        yield found
+        cluster = Cluster(pages, scripted)
+        connect(scripted.uri, metrics_url=cluster.url)
+        yield cluster
 
 
 @pytest.fixture
@@ -98,11 +98,11 @@ def run(run_id: str = "tonight", **arguments: Any) -> dict[str, Any]:
 
 
 def names(entries: list[dict[str, Any]]) -> list[str]:
-    return [each["collection"] for each in entries]
+    return [entry["collection"] for entry in entries]
 
 
 def reasons(result: dict[str, Any]) -> dict[str, str]:
-    return {each["collection"]: each["reason"] for each in result["kept"]}
+    return {entry["collection"]: entry["reason"] for entry in result["kept"]}
 
 
 def watched_for_a_second(cluster: Cluster) -> None:
@@ -154,7 +154,7 @@ def test_proxy_that_is_lost_in_the_middle_of_a_run_keeps_the_rest(cluster: Clust
     # The server does two at a time to begin with, so two were on their way.
     assert names(result["released"]) == ["a", "b"]
     assert set(reasons(result)) == {"c", "d"}
-    assert all("since it was planned is not known" in each for each in reasons(result).values())
+    assert all("since it was planned is not known" in reason for reason in reasons(result).values())
     assert cluster.scripted.collections["c"].now == LOADED
 
 
@@ -167,7 +167,7 @@ def test_metrics_of_another_cluster_are_not_believed(cluster: Cluster, variables
 
     assert result["released"] == []
     assert reasons(result)["cold"] == "not known to be idle for 1 h: unknown: the metrics cannot be used"
-    assert any("of another server" in each for each in result["warnings"])
+    assert any("of another server" in warning for warning in result["warnings"])
 
 
 def test_proxy_that_nobody_scrapes_makes_everything_unknown(
@@ -197,7 +197,7 @@ def test_budget_that_cannot_be_met_is_a_warning(cluster: Cluster, variables: dic
     result = run(collections="*", memory_budget="1MiB")
 
     assert result["released"] == []
-    assert result["warnings"] == ["The budget is not met: 1.0 GiB stays, 1.0 MiB is allowed, and nothing else may go."]
+    assert result["warnings"] == ["The budget is not met: 1.0 GiB stays, 1.0 MiB is allowed, and nothing else may be released."]
 
 
 def test_share_of_a_memory_that_the_server_does_not_tell_is_an_error(scripted: ScriptedMilvus) -> None:
@@ -237,7 +237,7 @@ def test_collection_that_was_made_anew_since_the_plan_is_left_alone(cluster: Clu
     result = run(plan=plan)
 
     assert names(result["released"]) == ["tmp_b"]
-    assert "made anew" in reasons(result)["tmp_a"]
+    assert "created again" in reasons(result)["tmp_a"]
 
 
 def test_third_try_counts_what_the_first_released_once(scripted: ScriptedMilvus, variables: dict[str, str]) -> None:

@@ -65,7 +65,7 @@ class Night:
                 number = sample.labels["collection_id"]
                 rows[number] = rows.get(number, 0) + sample.value
         with self.milvus.plain_client() as client:
-            names = {str(client.describe_collection(each)["collection_id"]): each for each in client.list_collections()}
+            names = {str(client.describe_collection(name)["collection_id"]): name for name in client.list_collections()}
         sizes: dict[str, int] = {}
         for sample in samples:
             number = sample.labels.get("collection_id", "")
@@ -116,11 +116,11 @@ def reclaim(**arguments: Any) -> dict[str, Any]:
 
 
 def names(entries: list[dict[str, Any]]) -> list[str]:
-    return [each["collection"] for each in entries]
+    return [entry["collection"] for entry in entries]
 
 
 def reasons(result: dict[str, Any]) -> dict[str, str]:
-    return {each["collection"]: each["reason"] for each in result["kept"]}
+    return {entry["collection"]: entry["reason"] for entry in result["kept"]}
 
 
 @contextmanager
@@ -149,13 +149,13 @@ def searched(night: Night, name: str) -> Iterator[None]:
 def test_report_has_the_sizes_that_the_server_measures_biggest_first(night: Night) -> None:
     report = MilvusMemoryReportOperator(task_id="report").execute({})
 
-    told = {each["collection"]: each["bytes"] for each in report["collections"]}
-    assert told == night.sizes()
-    assert list(told.values()) == sorted(told.values(), reverse=True)
-    assert {each["bytes_source"] for each in report["collections"]} == {"measured"}
-    rows = {each["collection"]: each["rows"] for each in report["collections"]}
+    sizes = {entry["collection"]: entry["bytes"] for entry in report["collections"]}
+    assert sizes == night.sizes()
+    assert list(sizes.values()) == sorted(sizes.values(), reverse=True)
+    assert {entry["bytes_source"] for entry in report["collections"]} == {"measured"}
+    rows = {entry["collection"]: entry["rows"] for entry in report["collections"]}
     assert rows == {**ROWS, "docs_20260101": 2000, "busy_20260101": 2000}
-    (docs,) = [each for each in report["collections"] if each["collection"] == "docs_20260101"]
+    (docs,) = [entry for entry in report["collections"] if entry["collection"] == "docs_20260101"]
     assert (docs["aliases"], docs["replicas"], docs["partitions_loaded"]) == (["docs"], 1, 1)
 
 
@@ -163,7 +163,7 @@ def test_budget_releases_exactly_the_coldest_that_are_needed(night: Night) -> No
     before = night.sizes()
     # What is being loaded is counted by what it will take: rows of a key and 64 floats.
     late = 2000 * (8 + 64 * 4)
-    budget = late + sum(before.values()) - sum(before[each] for each in DAYS[:3]) - 1000
+    budget = late + sum(before.values()) - sum(before[name] for name in DAYS[:3]) - 1000
     with searched(night, "busy_20260101"), night.milvus.plain_client() as client:
         client.load_collection(LATE, _async=True)
         try:
@@ -177,14 +177,14 @@ def test_budget_releases_exactly_the_coldest_that_are_needed(night: Night) -> No
     assert reasons(result)["busy_20260101"].startswith("not known to be idle for 5 s: searched or queried")
     assert reasons(result)["docs_20260101"] == "behind the alias docs"
     assert reasons(result)[LATE] == "being loaded just now"
-    assert {night.milvus.state_of(each) for each in [*DAYS[4:], "busy_20260101", "docs_20260101"]} == {"Loaded"}
-    assert result["totals"]["bytes_reclaimed"] == sum(before[each] for each in DAYS[:4])
+    assert {night.milvus.state_of(name) for name in [*DAYS[4:], "busy_20260101", "docs_20260101"]} == {"Loaded"}
+    assert result["totals"]["bytes_reclaimed"] == sum(before[name] for name in DAYS[:4])
     assert result["totals"]["bytes_source"] == "measured"
 
     restore = MilvusRestoreLoadOperator(task_id="restore", restore_set=result, max_parallel=4, poll_interval=0.2)
 
     assert sorted(names(restore.execute({})["loaded"])) == DAYS[:4]
-    assert {night.milvus.state_of(each) for each in DAYS[:4]} == {"Loaded"}
+    assert {night.milvus.state_of(name) for name in DAYS[:4]} == {"Loaded"}
     eventually(lambda: night.sizes() == before)
 
 
@@ -199,7 +199,7 @@ def test_idle_collections_go_and_those_in_use_stay(night: Night) -> None:
 
 def test_collection_that_is_searched_after_the_plan_stays(night: Night) -> None:
     plan = reclaim(collections=DAYS[8:], idle_for=f"PT{COVERED}S", dry_run=True)["plan"]
-    assert [each["collection"] for each in plan] == DAYS[8:]
+    assert [entry["collection"] for entry in plan] == DAYS[8:]
 
     with searched(night, DAYS[8]):
         result = MilvusReclaimMemoryOperator(task_id="act", plan=plan).execute(context_of_run(NIGHT))
@@ -218,7 +218,7 @@ def test_outage_of_prometheus_releases_nothing_by_use(night: Night) -> None:
 
     assert result["released"] == []
     assert "unknown" in reasons(result)[DAYS[0]]
-    assert any("metrics" in each for each in result["warnings"])
+    assert any("metrics" in warning for warning in result["warnings"])
 
 
 def test_outage_of_prometheus_after_the_plan_keeps_what_was_planned(night: Night) -> None:
@@ -231,8 +231,8 @@ def test_outage_of_prometheus_after_the_plan_keeps_what_was_planned(night: Night
         night.prometheus.process.thaw()
 
     assert result["released"] == []
-    assert all("since it was planned is not known" in each for each in reasons(result).values())
-    assert {night.milvus.state_of(each) for each in DAYS[:2]} == {"Loaded"}
+    assert all("since it was planned is not known" in reason for reason in reasons(result).values())
+    assert {night.milvus.state_of(name) for name in DAYS[:2]} == {"Loaded"}
 
 
 def test_owner_says_never(night: Night) -> None:
@@ -245,4 +245,4 @@ def test_owner_says_never(night: Night) -> None:
             client.alter_collection_properties(DAYS[0], {"airflow.reclaim": ""})
 
     assert names(result["released"]) == [DAYS[1]]
-    assert reasons(result)[DAYS[0]] == "its property airflow.reclaim says 'never'"
+    assert reasons(result)[DAYS[0]] == "its property airflow.reclaim is 'never'"

@@ -42,27 +42,27 @@ def failing(*names: str, **arguments: Any) -> dict[str, Any]:
     ((key, pushed),) = context["ti"].pushed
     assert key == "return_value"
     assert json.loads(json.dumps(pushed)) == pushed
-    found: dict[str, Any] = pushed
-    return found
+    result: dict[str, Any] = pushed
+    return result
 
 
 def names(entries: list[dict[str, str]]) -> list[str]:
-    return [each["collection"] for each in entries]
+    return [entry["collection"] for entry in entries]
 
 
 def test_brings_back_exactly_what_a_reclaim_released(milvus: Milvus, make_collection: MakeCollection) -> None:
-    going = [make_collection(f"office_{each}") for each in ("a", "b", "c")]
+    going = [make_collection(f"office_{name}") for name in ("a", "b", "c")]
     other = make_collection("other")
     with milvus.plain_client() as client:
         load_all(client, going)
     reclaimed = MilvusReclaimMemoryOperator(task_id="reclaim", collections="office_*").execute(context_of_run())
-    assert {milvus.state_of(each) for each in going} == {"NotLoad"}
+    assert {milvus.state_of(name) for name in going} == {"NotLoad"}
     with milvus.plain_client() as client:
         load_all(client, going[:1])
 
     result = restore(restore_set=json.loads(json.dumps(reclaimed)), max_parallel=2)
 
-    assert {milvus.state_of(each) for each in going} == {"Loaded"}
+    assert {milvus.state_of(name) for name in going} == {"Loaded"}
     assert milvus.state_of(other) == "NotLoad"
     assert sorted(names(result["loaded"])) == sorted(going[1:])
     assert result["already"] == [
@@ -82,7 +82,7 @@ def test_each_in_the_database_it_was_released_in(milvus: Milvus, make_collection
 
         result = restore(restore_set={"restore": {"elsewhere": ["docs"], "default": [here]}}, max_parallel=2)
 
-        assert sorted((each["database"], each["collection"]) for each in result["loaded"]) == sorted(
+        assert sorted((entry["database"], entry["collection"]) for entry in result["loaded"]) == sorted(
             [("elsewhere", "docs"), ("default", here)]
         )
         assert milvus.state_of("docs", db_name="elsewhere") == "Loaded"
@@ -108,8 +108,8 @@ def test_what_does_not_exist_any_more_is_told(milvus: Milvus, make_collection: M
             client.drop_alias(renamed)
 
     assert names(result["loaded"]) == [there]
-    told = result["skipped" if if_missing == "skip" else "failed"]
-    assert [(each["collection"], each["state"]) for each in told] == [(renamed, "NotExist"), (gone, "NotExist")]
+    entries = result["skipped" if if_missing == "skip" else "failed"]
+    assert [(entry["collection"], entry["state"]) for entry in entries] == [(renamed, "NotExist"), (gone, "NotExist")]
     assert milvus.state_of(there) == "Loaded"
 
 
@@ -122,33 +122,33 @@ def test_missing_database_fails_also_where_the_missing_is_skipped(milvus: Milvus
 
 @pytest.mark.standalone
 def test_nothing_is_loaded_into_full_query_nodes(standalone: Milvus, make_collection: MakeCollection) -> None:
-    going = [make_collection(each) for each in ("a", "b")]
+    going = [make_collection(name) for name in ("a", "b")]
 
     full = failing(*going, max_memory_percent=0.0001)
 
     assert names(full["failed"]) == going[::-1]
-    assert all("no head-room" in each["reason"] for each in full["failed"])
-    assert {standalone.state_of(each) for each in going} == {"NotLoad"}
+    assert all("no head-room" in entry["reason"] for entry in full["failed"])
+    assert {standalone.state_of(name) for name in going} == {"NotLoad"}
     assert names(restore(*going, max_memory_percent=99)["loaded"]) == going[::-1]
 
 
 def test_server_that_does_not_tell_its_memory_gets_all(
     lite: Milvus, make_collection: MakeCollection, log_text: Callable[[], str]
 ) -> None:
-    going = [make_collection(each) for each in ("a", "b")]
+    going = [make_collection(name) for name in ("a", "b")]
 
     result = restore(*going, max_memory_percent=50)
 
     assert names(result["loaded"]) == going[::-1]
     logged = log_text()
-    assert logged.count("does not tell its query nodes' memory") == logged.count("Restoring 2 collections") > 0
+    assert logged.count("does not report its query nodes' memory") == logged.count("Restoring 2 collections") > 0
 
 
 # What follows needs no real server.
 
 
 def order_of_loads(server: ScriptedMilvus) -> list[str]:
-    return [each.request.collection_name for each in server.received("LoadCollection")]
+    return [call.request.collection_name for call in server.received("LoadCollection")]
 
 
 def test_priority_comes_first_and_then_the_hottest(scripted: ScriptedMilvus) -> None:
@@ -239,7 +239,7 @@ def test_no_more_than_so_many_are_under_way(scripted: ScriptedMilvus) -> None:
 
     def count(server: ScriptedMilvus, request: Any, context: Any) -> None:
         nonlocal most
-        most = max(most, 1 + sum(each.now[0] == "Loading" for each in server.collections.values()))
+        most = max(most, 1 + sum(collection.now[0] == "Loading" for collection in server.collections.values()))
 
     scripted.always("LoadCollection", count)
 
@@ -266,7 +266,7 @@ def test_loading_stops_when_there_is_no_head_room_left(scripted: ScriptedMilvus)
     result = failing("a", "b", "c", "d", max_memory_percent=90)
 
     assert names(result["loaded"]) == ["d"]
-    assert [(each["collection"], each["state"]) for each in result["failed"]] == [("c", "NotLoad"), ("b", "NotLoad")]
+    assert [(entry["collection"], entry["state"]) for entry in result["failed"]] == [("c", "NotLoad"), ("b", "NotLoad")]
     assert result["failed"][0]["reason"].startswith("no head-room: the query nodes use 91.0 GiB of 100.0 GiB")
     assert names(result["already"]) == ["a"]
     assert order_of_loads(scripted) == ["d"]
@@ -335,7 +335,7 @@ def test_nothing_to_restore_asks_nothing(scripted: ScriptedMilvus) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         ({"restore_set": None}, "Give either restore_set, or reclaim_dag_id and reclaim_task_id"),
         ({"restore_set": None, "reclaim_dag_id": "d"}, "Give either"),
@@ -355,11 +355,11 @@ def test_nothing_to_restore_asks_nothing(scripted: ScriptedMilvus) -> None:
     ],
 )
 def test_what_can_never_work_is_named_and_nothing_is_asked(
-    scripted: ScriptedMilvus, arguments: dict[str, Any], said: str
+    scripted: ScriptedMilvus, arguments: dict[str, Any], message: str
 ) -> None:
     scripted.add("docs")
 
-    with pytest.raises(MilvusInvalidArgumentError, match=said):
+    with pytest.raises(MilvusInvalidArgumentError, match=message):
         restore("docs", **arguments)
 
     assert scripted.calls == []

@@ -39,7 +39,7 @@ RICH: dict[str, Any] = {
     "fields": [
         {"name": "id", "type": "VARCHAR", "max_length": 64, "is_primary": True, "description": "key"},
         {"name": "tenant", "type": "INT64", "is_partition_key": True},
-        *[{"name": f"a_{each.lower()}", "type": each} for each in ("BOOL", "INT8", "INT16", "INT32", "DOUBLE", "JSON")],
+        *[{"name": f"a_{kind.lower()}", "type": kind} for kind in ("BOOL", "INT8", "INT16", "INT32", "DOUBLE", "JSON")],
         {"name": "price", "type": "FLOAT", "default_value": 0.1},
         {"name": "small", "type": "INT8", "default_value": -3},
         {"name": "word", "type": "VARCHAR", "max_length": 9, "default_value": "none"},
@@ -70,11 +70,11 @@ def fresh(request: pytest.FixtureRequest) -> Iterator[Callable[[str], str]]:
         return given[-1]
 
     yield name
-    server = next(request.getfixturevalue(each) for each in ("milvus", "standalone", "lite") if each in request.fixturenames)
+    server = next(request.getfixturevalue(name) for name in ("milvus", "standalone", "lite") if name in request.fixturenames)
     with server.plain_client() as client:
-        for each in given:
-            if client.has_collection(each):
-                client.drop_collection(each)
+        for name in given:
+            if client.has_collection(name):
+                client.drop_collection(name)
 
 
 def create(name: str, *, context: Any = None, **arguments: Any) -> dict[str, Any]:
@@ -102,7 +102,7 @@ def identity(client: Any, name: str) -> int:
 
 
 def insert(client: Any, name: str) -> None:
-    client.insert(name, [{"id": each, "vector": [float(each)] * 8} for each in range(10)])
+    client.insert(name, [{"id": number, "vector": [float(number)] * 8} for number in range(10)])
 
 
 class TestCreate:
@@ -112,19 +112,23 @@ class TestCreate:
         result = create(name, **RICH_ARGUMENTS)
 
         with milvus.plain_client() as client:
-            found = client.describe_collection(name)
-            assert [each["name"] for each in found["fields"]] == [each["name"] for each in RICH["fields"]]
-            assert found["enable_dynamic_field"] is True
-            assert found["properties"]["collection.ttl.seconds"] == "86400"
-            described = {each["name"]: each for each in found["fields"]}
+            description = client.describe_collection(name)
+            assert [field["name"] for field in description["fields"]] == [field["name"] for field in RICH["fields"]]
+            assert description["enable_dynamic_field"] is True
+            assert description["properties"]["collection.ttl.seconds"] == "86400"
+            described = {field["name"]: field for field in description["fields"]}
             assert described["id"]["params"] == {"max_length": 64}
             assert described["vector"]["params"]["dim"] == 8
             assert described["tags"]["params"]["max_capacity"] == 5
             assert described["tenant"]["is_partition_key"] is True
             if not milvus.is_lite:
-                assert (found["description"], found["num_shards"], found["num_partitions"]) == ("all there is", 2, 16)
+                assert (description["description"], description["num_shards"], description["num_partitions"]) == (
+                    "all there is",
+                    2,
+                    16,
+                )
                 session = 1  # Milvus's number of it; pymilvus 2 does not tell the name.
-                assert (found["consistency_level"], described["id"]["description"]) == (session, "key")
+                assert (description["consistency_level"], described["id"]["description"]) == (session, "key")
             index = client.describe_index(name, "vector")
         assert (index["index_type"], index["metric_type"]) == ("HNSW", "COSINE")
         params = index["params"] if isinstance(index["params"], dict) else json.loads(index["params"])
@@ -152,14 +156,14 @@ class TestCreate:
         create(name, **RICH_ARGUMENTS)
 
         with milvus.plain_client() as client:
-            row = {each["name"]: 0 for each in RICH["fields"] if "default_value" not in each}
+            row = {field["name"]: 0 for field in RICH["fields"] if "default_value" not in field}
             row |= {"id": "a", "a_bool": True, "a_json": {}, "tags": ["x"], "scores": [0.5], "vector": [1.0] * 8}
             client.insert(name, [row])
             client.load_collection(name)
-            wanted = ["price", "small", "word"]
-            (found,) = client.query(name, filter="id == 'a'", output_fields=wanted, consistency_level="Strong")
-        assert found["price"] == pytest.approx(0.1)
-        assert (found["small"], found["word"]) == (-3, "none")
+            fields = ["price", "small", "word"]
+            (row,) = client.query(name, filter="id == 'a'", output_fields=fields, consistency_level="Strong")
+        assert row["price"] == pytest.approx(0.1)
+        assert (row["small"], row["word"]) == (-3, "none")
 
     def test_the_same_definition_shows_no_drift(self, milvus: Milvus, fresh: Callable[..., str]) -> None:
         name = fresh()
@@ -216,14 +220,14 @@ class TestCreate:
                 if_exists="check",
             )
 
-        for each in (
+        for difference in (
             "field 'vector': dim is 8, not 16",
             "field 'text' (VARCHAR) is missing",
             "enable_dynamic_field is False, not True",
             "property: collection.ttl.seconds is not set, not 60",
             "index 'vector' of field 'vector': metric_type is L2, not IP",
         ):
-            assert each in str(drifted.value)
+            assert difference in str(drifted.value)
         with milvus.plain_client() as client:
             assert "collection.ttl.seconds" not in client.describe_collection(name).get("properties", {})
             assert client.describe_index(name, "vector")["metric_type"] == "L2"
@@ -242,7 +246,7 @@ class TestCreate:
         name = fresh()
         create(name)
 
-        with pytest.raises(MilvusRefusedError, match=f"'{name}' exists"):
+        with pytest.raises(MilvusRefusedError, match=f"'{name}' was not created: it exists"):
             create(name, indexes=[FLAT])
         result = create(name, indexes=[FLAT], if_exists="skip")
 
@@ -273,7 +277,7 @@ class TestCreate:
 
     @pytest.mark.standalone
     @pytest.mark.parametrize(
-        ("changes", "said"),
+        ("changes", "message"),
         [
             ({"nullable": True}, "field 'text': nullable is False, not True"),
             ({"is_clustering_key": True}, "field 'text': is_clustering_key is False, not True"),
@@ -281,12 +285,12 @@ class TestCreate:
         ids=str,
     )
     def test_what_the_server_drops_without_a_word_is_an_error(
-        self, standalone: Milvus, fresh: Callable[..., str], changes: dict[str, Any], said: str
+        self, standalone: Milvus, fresh: Callable[..., str], changes: dict[str, Any], message: str
     ) -> None:
         name = fresh()
         schema = {"fields": [*SCHEMA["fields"], {"name": "text", "type": "VARCHAR", "max_length": 99, **changes}]}
 
-        with pytest.raises(MilvusUnsupportedError, match=said):
+        with pytest.raises(MilvusUnsupportedError, match=message):
             create(name, schema=schema, indexes=[FLAT])
 
         with standalone.plain_client() as client:
@@ -348,7 +352,7 @@ class TestReplace:
             assert (result["created"], result["replaced"]) == (True, True)
             client.load_collection(name)
             assert client.query(name, filter="id >= 0", consistency_level="Strong") == []
-            assert [each for each in client.list_collections() if name in each] == [name]
+            assert [collection for collection in client.list_collections() if name in collection] == [name]
 
     def test_keeps_the_rows_when_the_new_one_cannot_be(self, milvus: Milvus, fresh: Callable[..., str]) -> None:
         name = fresh()
@@ -362,7 +366,7 @@ class TestReplace:
                     create(name, if_exists="replace", **bad)
 
             assert identity(client, name) == before
-            assert [each for each in client.list_collections() if name in each] == [name]
+            assert [collection for collection in client.list_collections() if name in collection] == [name]
 
     def test_refuses_an_aliased_one(self, milvus: Milvus, fresh: Callable[..., str]) -> None:
         name = fresh()
@@ -399,9 +403,9 @@ class TestDrop:
         create(name)
         with milvus.plain_client() as client:
             client.create_alias(name, f"live_{name}")
-            for wanted in (name, f"live_{name}"):
+            for target in (name, f"live_{name}"):
                 with pytest.raises(MilvusRefusedError, match="alias"):
-                    drop(wanted)
+                    drop(target)
             with pytest.raises(MilvusRefusedError, match="is an alias"):
                 drop(f"live_{name}", drop_aliased=True)
             assert client.has_collection(name)
@@ -440,7 +444,7 @@ class TestRetry:
         with pytest.raises(MilvusUnavailableError):
             create("docs", indexes=[FLAT], timeout=0.5, context=a_try(TaskState()))
 
-        with pytest.raises(MilvusRefusedError, match=r"made by nightly\.import, run tonight, "):
+        with pytest.raises(MilvusRefusedError, match=r"created by nightly\.import, run tonight, "):
             create("docs", indexes=[FLAT], context=a_try(TaskState()))
 
     def test_after_success_is_none_and_somebody_who_clears_the_task_wants_it_anew(self, scripted: ScriptedMilvus) -> None:

@@ -45,9 +45,13 @@ class TestCreate:
         result = create_index(name, deferrable=deferrable)
 
         with milvus.plain_client() as client:
-            found = client.describe_index(name, "vector")
-        assert (found["index_type"], found["metric_type"], found["pending_index_rows"]) == ("IVF_FLAT", "L2", 0)
-        assert milvus.is_lite or (found["state"], found["indexed_rows"]) == ("Finished", 3000)
+            description = client.describe_index(name, "vector")
+        assert (description["index_type"], description["metric_type"], description["pending_index_rows"]) == (
+            "IVF_FLAT",
+            "L2",
+            0,
+        )
+        assert milvus.is_lite or (description["state"], description["indexed_rows"]) == ("Finished", 3000)
         assert result.pop("seconds") < 60
         assert result == {"collection": name, "database": "default", "created": True, "index": "vector", "state": "Finished"}
 

@@ -105,9 +105,9 @@ def test_progress_is_told_as_it_comes(scripted: ScriptedMilvus, log_text: Callab
     result = finish(load_operator("docs", deferrable=deferrable))
 
     assert (result["state"], result["progress"]) == ("Loaded", 100)
-    told = re.findall(r"Collection 'docs': (\w+ \d+ %)", log_text())
+    progress = re.findall(r"Collection 'docs': (\w+ \d+ %)", log_text())
     # 2.11 hands a line to two places.
-    assert list(dict.fromkeys(told)) == ["Loading 0 %", "Loading 40 %", "Loading 80 %", "Loaded 100 %"]
+    assert list(dict.fromkeys(progress)) == ["Loading 0 %", "Loading 40 %", "Loading 80 %", "Loaded 100 %"]
 
 
 @IN_BOTH_PLACES

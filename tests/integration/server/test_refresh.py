@@ -45,7 +45,7 @@ def test_refresh_ends_and_the_collection_stays_loaded(standalone: Milvus, make_c
 def test_refresh_of_what_is_not_loaded_is_refused(standalone: Milvus, make_collection: MakeCollection) -> None:
     name = make_collection()
 
-    with pytest.raises(MilvusRefusedError, match="is NotLoad; only a loaded collection"):
+    with pytest.raises(MilvusRefusedError, match="is NotLoad, and only a loaded collection"):
         refresh(name)
 
     assert standalone.state_of(name) == "NotLoad"

@@ -33,8 +33,8 @@ def swap(name: str, *, context: Any = None, **arguments: Any) -> dict[str, Any]:
 
 def target(client: Any) -> str | None:
     """Where the alias points, in the server's own words."""
-    found = client.list_aliases()["aliases"]
-    return str(client.describe_alias(ALIAS)["collection_name"]) if ALIAS in found else None
+    aliases = client.list_aliases()["aliases"]
+    return str(client.describe_alias(ALIAS)["collection_name"]) if ALIAS in aliases else None
 
 
 @pytest.fixture
@@ -56,8 +56,8 @@ class TestSwap:
 
         with milvus.plain_client() as client:
             assert target(client) == new
-        for each in (first, second, third):
-            assert each.pop("seconds") < 30
+        for result in (first, second, third):
+            assert result.pop("seconds") < 30
         same = {"alias": ALIAS, "database": "default"}
         assert first == {**same, "collection": old, "old": None, "changed": True, "old_is": None}
         assert second == {**same, "collection": new, "old": old, "changed": True, "old_is": "kept"}
@@ -69,7 +69,7 @@ class TestSwap:
 
         with pytest.raises(MilvusRefusedError, match=f"'{new}' is NotLoad"):
             swap(new)
-        with pytest.raises(MilvusRefusedError, match=f"points to '{old}', not to '{new}'"):
+        with pytest.raises(MilvusRefusedError, match=f"points to '{old}', but expected_old is '{new}'"):
             swap(new, require_loaded=False, expected_old=new)
         with pytest.raises(MilvusRefusedError, match="is an alias of the collection"):
             swap(ALIAS, require_loaded=False)
@@ -85,7 +85,7 @@ class TestSwap:
 
     def test_of_a_collections_name_is_refused(self, milvus: Milvus, two: tuple[str, str]) -> None:
         old, new = two
-        with pytest.raises(MilvusRefusedError, match=f"'{old}' is the name of a collection"):
+        with pytest.raises(MilvusRefusedError, match=f"'{old}' was not created: it is the name of a collection"):
             MilvusSwapAliasOperator(task_id="swap", alias=old, collection_name=new, require_loaded=False).execute({})
 
     @pytest.mark.parametrize("deferrable", [False, True])
@@ -117,7 +117,7 @@ class TestSwap:
         person = threading.Thread(target=roll_back)
         person.start()
         # It ends with the alias, long before the grace period is over.
-        with pytest.raises(MilvusAliasMovedError, match=f"to '{old}'.*was left as it is"):
+        with pytest.raises(MilvusAliasMovedError, match=f"'{old}' was left as it is.*points to '{old}'"):
             swap(new, require_loaded=False, grace_period=600, then="drop", deferrable=deferrable)
         person.join()
 
@@ -160,34 +160,34 @@ class TestWithSearches:
                 eventually(lambda name=name: bool(searched(client, name)))
         swap(old)
         failures: list[str] = []
-        found: list[int] = []
+        hits: list[int] = []
         done = threading.Event()
 
         def search() -> None:
             with standalone.plain_client() as client:
                 while not done.is_set():
                     try:
-                        found.append(len(client.search(ALIAS, [[0.5] * 8], limit=5)[0]))
+                        hits.append(len(client.search(ALIAS, [[0.5] * 8], limit=5)[0]))
                     except Exception as error:  # Whatever it is, it is what a user would have seen.
-                        failures.append(f"after {len(found)}: {error}")
+                        failures.append(f"after {len(hits)}: {error}")
 
         searchers = [threading.Thread(target=search) for _ in range(3)]
-        for each in searchers:
-            each.start()
+        for searcher in searchers:
+            searcher.start()
         try:
             for name in (new, old) * 5:
                 assert swap(name)["changed"]
             # For what was under way when the alias moved.
             result = swap(new, grace_period=1, then="release")
-            seen = len(found)
-            eventually(lambda: len(found) > seen + 20)
+            seen = len(hits)
+            eventually(lambda: len(hits) > seen + 20)
         finally:
             done.set()
-            for each in searchers:
-                each.join()
+            for searcher in searchers:
+                searcher.join()
 
         assert failures == []
-        assert set(found) == {5}
+        assert set(hits) == {5}
         assert (result["old"], result["old_is"]) == (old, "released")
         assert (standalone.state_of(old), standalone.state_of(new)) == ("NotLoad", "Loaded")
         with standalone.plain_client() as client:
@@ -251,6 +251,6 @@ class TestRetry:
             task_id="swap", alias=ALIAS, collection_name="docs_2", grace_period=0.3, then="release", deferrable=True
         )
         waiting = deferral(operator)
-        assert waiting.trigger.condition["condition"] == "GraceOver"
+        assert waiting.trigger.condition["condition"] == "airflow_provider_milvus.conditions.collection.GraceOver"
 
         assert resume(operator, waiting)["old_is"] == "released"

@@ -229,7 +229,11 @@ class Snapshots:
         return {}
 
     def _ListSnapshots(self, server: Any, request: Any, context: Any) -> dict[str, Any]:  # noqa: N802
-        return {"snapshots": [name for name, each in self.kept.items() if each["collection_name"] == request.collection_name]}
+        return {
+            "snapshots": [
+                name for name, snapshot in self.kept.items() if snapshot["collection_name"] == request.collection_name
+            ]
+        }
 
     def _DescribeSnapshot(self, server: Any, request: Any, context: Any) -> dict[str, Any]:  # noqa: N802
         return self.kept[request.name]
@@ -261,7 +265,7 @@ class TestSnapshots:
         done = finish(task(MilvusCreateSnapshotOperator, "docs", snapshot_name="monday", description="before the rebuild"))
         assert (done["snapshot"], done["created"], done["create_ts"]) == ("monday", True, 77)
         assert snapshots.kept["monday"]["description"] == "before the rebuild"
-        sent = [each.name for each in scripted.calls]
+        sent = [call.name for call in scripted.calls]
         assert sent.index("Flush") < sent.index("GetFlushState") < sent.index("CreateSnapshot")
 
     def test_one_of_that_name_is_kept(self, scripted: ScriptedMilvus, snapshots: Snapshots):
@@ -291,7 +295,7 @@ class TestSnapshots:
     def test_is_not_restored_over_what_is_there(self, scripted: ScriptedMilvus, snapshots: Snapshots):
         scripted.add("other", aliases=["live"])
         for target in ("docs", "live"):
-            with pytest.raises(MilvusRefusedError, match=f"There is a collection or an alias '{target}'"):
+            with pytest.raises(MilvusRefusedError, match=f"was not restored: a collection or an alias has the name '{target}'"):
                 finish(task(MilvusRestoreSnapshotOperator, "docs", snapshot_name="monday", target_collection_name=target))
         assert scripted.received("RestoreSnapshot") == []
 

@@ -60,11 +60,11 @@ def marks_on(server: Milvus, name: str) -> dict[str, Any]:
     """All windows that the collection's properties name, by the server's own word."""
     with server.plain_client() as client:
         properties = dict(client.describe_collection(name).get("properties", {}))
-    found: dict[str, Any] = {}
+    marks: dict[str, Any] = {}
     for key, value in properties.items():
         if key.startswith(PROPERTY) and value:
-            found |= json.loads(value)
-    return found
+            marks |= json.loads(value)
+    return marks
 
 
 def test_loads_for_its_tasks_and_releases_afterwards(milvus: Milvus, make_collection: MakeCollection) -> None:
@@ -121,12 +121,12 @@ def test_last_of_two_runs_that_overlap_releases(milvus: Milvus, make_collection:
 def test_reclaim_leaves_a_collection_alone_while_its_window_is_open(milvus: Milvus, make_collection: MakeCollection) -> None:
     name, other = make_collection(), make_collection(load=True)
     plan = MilvusReclaimMemoryOperator(task_id="plan", collections=[name, other], dry_run=True).execute({})["plan"]
-    assert [each["collection"] for each in plan] == [other]
+    assert [entry["collection"] for entry in plan] == [other]
     window, before = Window(name), Window(other)
     window.open()
 
     result = MilvusReclaimMemoryOperator(task_id="reclaim", collections=name).execute({})
-    reasons = {each["collection"]: each["reason"] for each in result["kept"]}
+    reasons = {entry["collection"]: entry["reason"] for entry in result["kept"]}
     assert reasons[name] == "a window (milvus_loaded) needs it"
     assert milvus.state_of(name) == "Loaded"
 
@@ -199,7 +199,7 @@ def test_collection_that_went_live_meanwhile_stays(standalone: Milvus, make_coll
         client.create_alias(docs, f"live_{docs}")
     try:
         closed = window.close()
-        assert f"it has got the alias live_{docs} since" in closed["reason"]
+        assert f"it was given the alias live_{docs} since" in closed["reason"]
         assert standalone.state_of(docs) == "Loaded"
     finally:
         with standalone.plain_client() as client:
@@ -343,10 +343,10 @@ def test_without_collection_properties_the_state_before_decides(scripted: Script
     scripted.always("AlterCollection", abort("UNIMPLEMENTED"))
     released, left = scripted.add("a"), scripted.add("b", LOADED)
     windows = [Window("a"), Window("b")]
-    for each in windows:
-        each.open()
+    for window in windows:
+        window.open()
 
-    assert [each.close()["released"] for each in windows] == [True, False]
+    assert [window.close()["released"] for window in windows] == [True, False]
     assert (released.now, left.now) == (NOT_LOADED, LOADED)
     assert "keeps no collection properties" in log_text()
 

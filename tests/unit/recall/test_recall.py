@@ -1,4 +1,4 @@
-"""What recall is: the truth against another way of computing it, ties, and vectors in the protocol's forms."""
+"""Recall: the truth against another way of computing it, ties, and vectors in the protocol's forms."""
 
 from __future__ import annotations
 
@@ -51,13 +51,13 @@ def cases(draw):
 def test_recall_is_the_share_of_the_nearest_by_distance(case):
     metric, rows, k, page, chance = case
     queries = [0, len(rows) - 1]
-    found = [chance.sample(range(len(rows)), min(k, len(rows))) for _ in queries]
-    truth = Truth(rows[queries], queries, found, metric=metric, k=k)
+    answers = [chance.sample(range(len(rows)), min(k, len(rows))) for _ in queries]
+    truth = Truth(rows[queries], queries, answers, metric=metric, k=k)
     for first in range(0, len(rows), page):
         truth.add(list(range(first, min(first + page, len(rows)))), rows[first : first + page])
-    for recall, query, keys in zip(truth.recalls(), queries, found, strict=True):
-        others = sorted(distance(metric, rows[query], rows[each]) for each in range(len(rows)) if each != query)[:k]
-        right = sum(distance(metric, rows[query], rows[each]) <= others[-1] + 1e-9 for each in keys if each != query)
+    for recall, query, keys in zip(truth.recalls(), queries, answers, strict=True):
+        others = sorted(distance(metric, rows[query], rows[row]) for row in range(len(rows)) if row != query)[:k]
+        right = sum(distance(metric, rows[query], rows[key]) <= others[-1] + 1e-9 for key in keys if key != query)
         assert recall == pytest.approx(min(1.0, right / len(others)))
     assert truth.rows == len(rows)
 
@@ -66,8 +66,8 @@ def test_recall_is_the_share_of_the_nearest_by_distance(case):
 class TestTruth:
     ROWS = np.array([[0.0], [1.0], [-1.0], [2.0], [9.0]])
 
-    def recall(self, found, k, own=0, rows=ROWS, query=0.0):
-        truth = Truth(np.array([[query]]), [own], [found], metric="L2", k=k)
+    def recall(self, answers, k, own=0, rows=ROWS, query=0.0):
+        truth = Truth(np.array([[query]]), [own], [answers], metric="L2", k=k)
         truth.add(list(range(len(rows))), rows)
         return truth.recalls()[0]
 
@@ -108,19 +108,23 @@ class TestTruth:
 
 @pytest.mark.newest
 def test_percentiles_are_in_milliseconds():
-    assert percentiles([each / 1000 for each in range(1, 102)]) == {"p50_ms": 51.0, "p95_ms": 96.0, "p99_ms": 100.0}
+    assert percentiles([milliseconds / 1000 for milliseconds in range(1, 102)]) == {
+        "p50_ms": 51.0,
+        "p95_ms": 96.0,
+        "p99_ms": 100.0,
+    }
 
 
 def field_data(kind: str, held: np.ndarray):
     """A server's answer with these vectors, as pymilvus's generated classes make it."""
     from pymilvus.grpc_gen import schema_pb2
 
-    found = schema_pb2.FieldData(field_name="vector")
+    field = schema_pb2.FieldData(field_name="vector")
     if kind == "FLOAT_VECTOR":
-        found.vectors.float_vector.data.extend(held.view("<f4").ravel().tolist())
+        field.vectors.float_vector.data.extend(held.view("<f4").ravel().tolist())
     else:
-        setattr(found.vectors, kind.lower(), held.tobytes())
-    return schema_pb2.FieldData.FromString(found.SerializeToString())
+        setattr(field.vectors, kind.lower(), held.tobytes())
+    return schema_pb2.FieldData.FromString(field.SerializeToString())
 
 
 @pytest.mark.parametrize("rows", [1, 3, 40, 3000])
@@ -136,13 +140,13 @@ def test_vectors_are_read_as_they_were_written(kind, rows):
     read = vectors.as_bytes(field_data(kind, held.reshape(rows, -1)), kind, 16)
     assert read.shape == (rows, vectors.bytes_of_one(kind, 16))
     assert vectors.as_numbers(read, kind).tolist() == numbers.tolist()
-    assert vectors.as_numbers(vectors.stacked([each.tobytes() for each in read]), kind).tolist() == numbers.tolist()
+    assert vectors.as_numbers(vectors.stack([vector.tobytes() for vector in read]), kind).tolist() == numbers.tolist()
 
 
 @pytest.mark.parametrize("kind", ["FLOAT_VECTOR", "FLOAT16_VECTOR", "INT8_VECTOR"])
 def test_a_query_of_numbers_is_the_vector_that_a_row_of_them_would_be(kind):
-    encoded = vectors.written([[1, -2, 3], [0, 0.0, 1]], kind, 3)
-    assert vectors.as_numbers(vectors.stacked(encoded), kind).tolist() == [[1, -2, 3], [0, 0, 1]]
+    encoded = vectors.encode_queries([[1, -2, 3], [0, 0.0, 1]], kind, 3)
+    assert vectors.as_numbers(vectors.stack(encoded), kind).tolist() == [[1, -2, 3], [0, 0, 1]]
 
 
 @pytest.mark.parametrize(
@@ -151,14 +155,14 @@ def test_a_query_of_numbers_is_the_vector_that_a_row_of_them_would_be(kind):
         ([[1, 2]], r"queries\[0\] must be 3 finite numbers"),
         ([[1, 2, 3], [1, 2, float("nan")]], r"queries\[1\] must be 3 finite"),
         ([[1, 2, float("inf")]], r"queries\[0\] must be"),
-        ([["a", "b", "c"]], r"queries\[0\] is no list of numbers"),
-        (["abc"], r"queries\[0\] is no list of numbers"),
+        ([["a", "b", "c"]], r"queries\[0\] is not a list of numbers"),
+        (["abc"], r"queries\[0\] is not a list of numbers"),
         ([5], r"queries\[0\] must be 3"),
     ],
 )
 def test_a_query_that_does_not_fit_is_named(queries, named):
     with pytest.raises(MilvusInvalidArgumentError, match=named):
-        vectors.written(queries, "FLOAT_VECTOR", 3)
+        vectors.encode_queries(queries, "FLOAT_VECTOR", 3)
 
 
 @pytest.mark.parametrize(
@@ -167,20 +171,20 @@ def test_a_query_that_does_not_fit_is_named(queries, named):
 )
 def test_a_number_that_the_type_cannot_hold_is_no_other_number(kind, query):
     with pytest.raises(MilvusInvalidArgumentError, match=f"that a {kind} cannot hold"):
-        vectors.written([query], kind, 2)
+        vectors.encode_queries([query], kind, 2)
 
 
 @pytest.mark.parametrize("kind", ["BINARY_VECTOR", "BFLOAT16_VECTOR"])
 def test_what_nobody_writes_as_numbers_is_refused(kind):
     with pytest.raises(MilvusInvalidArgumentError, match=f"a {kind} cannot be given as numbers"):
-        vectors.written([[1, 0]], kind, 8)
+        vectors.encode_queries([[1, 0]], kind, 8)
 
 
 def test_a_search_carries_the_vector_as_pymilvus_does():
     from pymilvus.client.prepare import Prepare
 
     theirs = Prepare._prepare_placeholder_str([[1.0, 2.0]])
-    assert vectors.placeholder(vectors.written([[1.0, 2.0]], "FLOAT_VECTOR", 2)[0], "FLOAT_VECTOR") == theirs
+    assert vectors.placeholder(vectors.encode_queries([[1.0, 2.0]], "FLOAT_VECTOR", 2)[0], "FLOAT_VECTOR") == theirs
     assert vectors.placeholder(b"\x05", "BINARY_VECTOR") == Prepare._prepare_placeholder_str([b"\x05"])
 
 
@@ -193,25 +197,25 @@ class Rows:
     def __call__(self, call: Any) -> SimpleNamespace:
         filter, limit = (
             call.fields["expr"],
-            int(next(each["value"] for each in call.fields["query_params"] if each["key"] == "limit")),
+            int(next(pair["value"] for pair in call.fields["query_params"] if pair["key"] == "limit")),
         )
         after = int(filter.removeprefix("id > ")) if filter.startswith("id > ") else -1
-        wanted = set(json.loads(filter.removeprefix("id in ")) if filter.startswith("id in ") else self.keys)
-        keys = [each for each in self.keys if each > after and each in wanted][: min(limit, self.page)]
-        found = [SimpleNamespace(field_name="id", scalars=SimpleNamespace(long_data=SimpleNamespace(data=keys)))]
+        requested = set(json.loads(filter.removeprefix("id in ")) if filter.startswith("id in ") else self.keys)
+        keys = [key for key in self.keys if key > after and key in requested][: min(limit, self.page)]
+        fields = [SimpleNamespace(field_name="id", scalars=SimpleNamespace(long_data=SimpleNamespace(data=keys)))]
         if "vector" in call.fields["output_fields"]:
-            held = SimpleNamespace(int8_vector=bytes(each % 100 for each in keys for _ in range(2)))
-            found.append(SimpleNamespace(field_name="vector", vectors=held))
-        return SimpleNamespace(fields_data=found)
+            held = SimpleNamespace(int8_vector=bytes(key % 100 for key in keys for _ in range(2)))
+            fields.append(SimpleNamespace(field_name="vector", vectors=held))
+        return SimpleNamespace(fields_data=fields)
 
 
 SUBJECT = measure._Subject("docs", Field("id", "INT64", is_primary=True), Field("vector", "INT8_VECTOR", dim=2), metric="L2")
 
 
 def drawn(clock: Clock, rows: Rows, sample: int, seed: int, total: int | None = None) -> list[Any]:
-    flow = measure._drawn(SUBJECT, total or len(rows.keys), sample, random.Random(seed))
-    found: list[Any] = play(flow, Server(Query=rows), clock)
-    return found
+    flow = measure._sample_rows(SUBJECT, total or len(rows.keys), sample, random.Random(seed))
+    queries: list[Any] = play(flow, Server(Query=rows), clock)
+    return queries
 
 
 @pytest.mark.newest
@@ -221,27 +225,27 @@ class TestSample:
     def test_is_the_same_for_the_same_seed_and_else_another(self, clock: Clock):
         one, same, other = (drawn(clock, Rows(self.KEYS), 40, seed) for seed in (1, 1, 2))
         assert one == same != other
-        assert len({each.key for each in one}) == 40
+        assert len({query.key for query in one}) == 40
 
     @pytest.mark.parametrize("page", [1, 7, 40, 1000])
     def test_does_not_depend_on_the_pages_that_a_server_gives(self, clock: Clock, page):
         assert drawn(clock, Rows(self.KEYS, page), 40, 1) == drawn(clock, Rows(self.KEYS), 40, 1)
 
     def test_comes_from_everywhere(self, clock: Clock):
-        keys = [each.key for each in drawn(clock, Rows(self.KEYS), 150, 5)]
+        keys = [query.key for query in drawn(clock, Rows(self.KEYS), 150, 5)]
         assert min(keys) < 60
         assert max(keys) > 840
         assert 350 < sum(keys) / len(keys) < 550
 
     def test_has_each_row_with_its_own_vector(self, clock: Clock):
-        for each in drawn(clock, Rows(self.KEYS), 100, 3):
-            assert each.vector == bytes([each.key % 100] * 2)
+        for query in drawn(clock, Rows(self.KEYS), 100, 3):
+            assert query.vector == bytes([query.key % 100] * 2)
 
     def test_of_fewer_rows_is_all_of_them(self, clock: Clock):
-        assert [each.key for each in drawn(clock, Rows([5, 8]), 10, 1)] == [5, 8]
+        assert [query.key for query in drawn(clock, Rows([5, 8]), 10, 1)] == [5, 8]
 
     def test_of_rows_that_were_deleted_meanwhile_is_what_is_left(self, clock: Clock):
-        assert {each.key for each in drawn(clock, Rows([5, 8]), 10, 1, total=50)} <= {5, 8}
+        assert {query.key for query in drawn(clock, Rows([5, 8]), 10, 1, total=50)} <= {5, 8}
 
     @pytest.mark.parametrize("keys", [[5, 3, 9], [5, 5, 9], [9, 5]])
     def test_a_server_that_answers_out_of_order_is_not_believed(self, clock: Clock, keys):
@@ -252,4 +256,4 @@ class TestSample:
         rows = Rows([1, 2, 3])
         page = rows(Rpc("Query", {"expr": "", "output_fields": ["id"], "query_params": [{"key": "limit", "value": "9"}]}))
         with pytest.raises(MilvusServerError, match="out of order, after 3"):
-            play(measure._drawn(SUBJECT, 3, 2, random.Random(1)), Server(Query=page), clock)
+            play(measure._sample_rows(SUBJECT, 3, 2, random.Random(1)), Server(Query=page), clock)

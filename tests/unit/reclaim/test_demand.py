@@ -1,4 +1,4 @@
-"""Who is wanted back: what the counters of attempts and the load states together say, from look to look."""
+"""Which collections are in demand, by the counters of attempts and the load states, from look to look."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from airflow_provider_milvus.exceptions import MilvusCollectionNotFoundError, MilvusUnavailableError
-from airflow_provider_milvus.reclaim.demand import Demand, Wanted
+from airflow_provider_milvus.reclaim.demand import Demand, DemandedCollection
 from tests.unit.play import LOADED, LOADING, NOT_LOAD, Clock, Server, described, percent, play
 
 
 class Watch:
-    """Looks again and again, with the counts and the answers of one moment each time."""
+    """Looks several times, with new counters and answers each time."""
 
     def __init__(self, clock: Clock, *names: str, **more: Any) -> None:
         self.demand = Demand(names or ["docs"], "default", **more)
@@ -24,7 +24,9 @@ class Watch:
         self.server = Server(
             GetLoadState=state, GetLoadingProgress=percent(50), DescribeCollection=describe or described("docs", "current")
         )
-        return [(each.collection, each.attempts) for each in play(self.demand.look(), self.server, self._clock)]
+        return [
+            (collection.collection, collection.attempts) for collection in play(self.demand.look(), self.server, self._clock)
+        ]
 
 
 @pytest.fixture
@@ -43,7 +45,7 @@ def test_a_search_of_what_is_not_in_memory_is_demand(watch):
 
 
 def test_the_event_says_which_collection_of_which_database():
-    assert Wanted("docs", "shop", 3).as_dict() == {"collection": "docs", "database": "shop", "attempts": 3}
+    assert DemandedCollection("docs", "shop", 3).as_dict() == {"collection": "docs", "database": "shop", "attempts": 3}
 
 
 def test_a_search_of_what_is_in_memory_or_on_its_way_is_none(watch):
@@ -87,7 +89,7 @@ def test_all_proxies_are_counted(watch):
     assert watch.look(docs=3, proxy="q") == [("docs", 2)]
 
 
-def test_it_is_told_again_only_after_it_was_seen_loaded(watch):
+def test_it_is_reported_again_only_after_it_was_seen_loaded(watch):
     watch.look()
     assert watch.look(docs=1) == [("docs", 1)]
     assert watch.look(docs=2) == []
@@ -97,7 +99,7 @@ def test_it_is_told_again_only_after_it_was_seen_loaded(watch):
     assert watch.look(docs=5) == [("docs", 1)]
 
 
-def test_fewer_attempts_than_asked_for_add_up(clock):
+def test_fewer_attempts_than_requested_add_up(clock):
     watch = Watch(clock, min_attempts=3)
     watch.look()
     assert watch.look(docs=2) == []
@@ -147,9 +149,9 @@ def test_a_missing_collection_is_an_error(clock, half_gone):
 
 
 def test_a_missing_collection_can_be_passed_over(clock, half_gone):
-    told: list[str] = []
-    demand = Demand(["docs", "new"], "default", skip_missing=told.append)
+    reports: list[str] = []
+    demand = Demand(["docs", "new"], "default", report_missing=reports.append)
     demand.count({})
     demand.count({("p", None, "new"): 1})
-    assert play(demand.look(), half_gone, clock) == [Wanted("new", "default", 1)]
-    assert told == ["no docs"]
+    assert play(demand.look(), half_gone, clock) == [DemandedCollection("new", "default", 1)]
+    assert reports == ["no docs"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_milvus.reclaim.inventory import CollectionState, Memory, Total, estimated, state_of, total
+from airflow_provider_milvus.reclaim.inventory import CollectionState, Memory, Total, estimate_memory, state_from_percent, total
 from airflow_provider_milvus.wording import human
 
 GIB = 2**30
@@ -14,17 +14,17 @@ GIB = 2**30
     ("percent", "state"), [(None, "NotLoad"), (0, "Loading"), (99, "Loading"), (100, "Loaded"), (101, "Loaded")]
 )
 def test_a_percentage_is_a_state(percent, state):
-    assert state_of(percent) == state
+    assert state_from_percent(percent) == state
 
 
 def test_an_estimate_is_rows_times_replicas():
-    assert estimated(100, 10, 2) == Memory(2000, "estimated")
-    assert estimated(100, 10, None) == Memory(1000, "estimated")
+    assert estimate_memory(100, 10, 2) == Memory(2000, "estimated")
+    assert estimate_memory(100, 10, None) == Memory(1000, "estimated")
 
 
 @pytest.mark.parametrize(("row_bytes", "rows"), [(100, None), (100, 0), (0, 10)])
 def test_what_cannot_be_estimated_is_unknown_and_not_nothing(row_bytes, rows):
-    assert estimated(row_bytes, rows, 1) == Memory(None, "unknown")
+    assert estimate_memory(row_bytes, rows, 1) == Memory(None, "unknown")
 
 
 @pytest.mark.parametrize(
@@ -41,9 +41,9 @@ def test_what_cannot_be_estimated_is_unknown_and_not_nothing(row_bytes, rows):
     ],
 )
 def test_a_sum_tells_where_it_comes_from_and_what_is_missing(memories, expected, words):
-    found = total(CollectionState("default", "docs", "Loaded", memory=each) for each in memories)
-    assert found == expected
-    assert str(found) == words
+    size = total(CollectionState("default", "docs", "Loaded", memory=memory) for memory in memories)
+    assert size == expected
+    assert str(size) == words
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_milvus.reclaim.inventory import CollectionState
-from airflow_provider_milvus.reclaim.loaded_since import seen_loaded
+from airflow_provider_milvus.reclaim.loaded_since import with_loaded_for
 
 DAY = 86400.0
 START = 1_700_000_000.0
@@ -19,14 +19,14 @@ def docs(state: str = "Loaded", number: int | None = 7) -> CollectionState:
     return CollectionState("default", "docs", state, collection_id=number)
 
 
-def runs(*seen: CollectionState | None) -> timedelta | None:
-    """A run a day, each of which hands its notes on as JSON; what the last one tells."""
+def runs(*states: CollectionState | None) -> timedelta | None:
+    """One run a day, which passes its notes on as JSON; the result is ``loaded_for`` of the last run."""
     kept: Any = None
-    told: list[CollectionState] = []
-    for day, each in enumerate(seen):
-        told, kept = seen_loaded(kept, [each] if each else [], START + day * DAY)
+    collections: list[CollectionState] = []
+    for day, state in enumerate(states):
+        collections, kept = with_loaded_for(kept, [state] if state else [], START + day * DAY)
         kept = json.loads(json.dumps(kept))
-    return told[0].loaded_for if told else None
+    return collections[0].loaded_for if collections else None
 
 
 def test_the_first_run_knows_of_no_time_before_it():
@@ -42,7 +42,7 @@ def test_a_run_that_did_not_see_it_loaded_ends_it(between):
     assert runs(docs(), docs(), between, docs(), docs()) == timedelta(days=1)
 
 
-def test_one_that_was_made_anew_begins_anew():
+def test_one_that_was_created_again_begins_at_zero():
     assert runs(docs(number=7), docs(number=7), docs(number=8)) == timedelta(0)
 
 
@@ -56,9 +56,9 @@ def test_two_of_one_name_in_two_databases_are_two():
         CollectionState("a", "docs", "Loaded", collection_id=1),
         CollectionState("b", "docs", "Loaded", collection_id=2),
     )
-    _, kept = seen_loaded(None, [here], START)
-    told, _ = seen_loaded(kept, [here, there], START + DAY)
-    assert [each.loaded_for for each in told] == [timedelta(days=1), timedelta(0)]
+    _, kept = with_loaded_for(None, [here], START)
+    collections, _ = with_loaded_for(kept, [here, there], START + DAY)
+    assert [collection.loaded_for for collection in collections] == [timedelta(days=1), timedelta(0)]
 
 
 @pytest.mark.parametrize(
@@ -81,11 +81,11 @@ def test_two_of_one_name_in_two_databases_are_two():
     ],
 )
 def test_notes_that_cannot_be_true_claim_nothing(kept):
-    told, since = seen_loaded(kept, [docs()], START)
-    assert told[0].loaded_for == timedelta(0)
+    collections, since = with_loaded_for(kept, [docs()], START)
+    assert collections[0].loaded_for == timedelta(0)
     assert since == {"7": START}
 
 
 def test_collections_that_are_gone_are_forgotten():
-    _, kept = seen_loaded({"7": START - DAY, "9": START - DAY}, [docs()], START)
+    _, kept = with_loaded_for({"7": START - DAY, "9": START - DAY}, [docs()], START)
     assert kept == {"7": START - DAY}

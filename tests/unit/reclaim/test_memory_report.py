@@ -17,7 +17,7 @@ def collection(name: str, gib: float | None = None, state: str = "Loaded", **kno
 
 
 def names(report: MemoryReport) -> list[str]:
-    return [each["collection"] for each in report.as_result()["collections"]]
+    return [entry["collection"] for entry in report.as_result()["collections"]]
 
 
 def test_the_biggest_come_first_and_those_of_unknown_size_last():
@@ -34,8 +34,8 @@ def test_what_is_not_in_memory_is_counted_only():
 
 def test_each_is_described():
     known = {"rows": 1_234_567, "replicas": 2, "partitions": (1, 3), "resource_groups": ("rg1", "rg2"), "aliases": ("live",)}
-    (found,) = MemoryReport([collection("docs", 1.5, source="estimated", **known)]).as_result()["collections"]
-    assert found == {
+    (entry,) = MemoryReport([collection("docs", 1.5, source="estimated", **known)]).as_result()["collections"]
+    assert entry == {
         "database": "default",
         "collection": "docs",
         "state": "Loaded",
@@ -57,7 +57,7 @@ def test_the_table_shows_it_in_words_and_leaves_empty_what_is_not_known():
         *("database", "collection", "state", "memory", "source", "rows", "partitions", "replicas", "aliases"),
     ]
     assert docs.split()[:3] == ["default", "docs", "Loaded"]
-    column = {each: docs[head.index(each) :] for each in head.split()}
+    column = {title: docs[head.index(title) :] for title in head.split()}
     assert column["memory"].startswith("1.5 GiB")
     assert column["source"].startswith("measured")
     assert column["rows"].startswith("1,234,567")

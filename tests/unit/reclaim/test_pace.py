@@ -91,13 +91,13 @@ class TestLateness:
         pace = Pace(0.0)
         for second in range(60):
             pace.done(second / pace.width)
-        found = [pace.width]
+        widths = [pace.width]
         for second in range(8):
-            for _ in range(found[-1]):
+            for _ in range(widths[-1]):
                 pace.late(60.0 + second)
-            found.append(pace.width)
-        assert found[0] >= 8
-        assert found[1:] == [max(1, found[0] >> times) for times in range(1, 9)]
+            widths.append(pace.width)
+        assert widths[0] >= 8
+        assert widths[1:] == [max(1, widths[0] >> times) for times in range(1, 9)]
 
     def test_is_waited_out_before_more_is_tried(self):
         pace, now = Pace(0.0), 0.0

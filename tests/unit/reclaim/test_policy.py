@@ -1,4 +1,4 @@
-"""What a reclaim run may release, what stays, in which order, and the reason it gives."""
+"""What a reclaim run may release, what it keeps, in which order, and the reason it gives."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def decide(subject: CollectionState | str, **rules: Any) -> Decision:
 
 
 def released(decisions: list[Decision]) -> list[str]:
-    return [each.subject.collection for each in decisions if each.release]
+    return [decision.subject.collection for decision in decisions if decision.release]
 
 
 class TestDateInName:
@@ -97,15 +97,15 @@ class TestDateInName:
             DateInName(date_format, UTC)
 
     def test_a_day_begins_at_midnight_where_the_user_says(self):
-        found = DateInName("%Y%m%d", ZoneInfo("Asia/Tokyo"))("events_20240301")
-        assert found is not None
-        assert found.astimezone(UTC) == datetime(2024, 2, 29, 15, tzinfo=UTC)
+        date = DateInName("%Y%m%d", ZoneInfo("Asia/Tokyo"))("events_20240301")
+        assert date is not None
+        assert date.astimezone(UTC) == datetime(2024, 2, 29, 15, tzinfo=UTC)
 
     @given(st.dates(min_value=datetime(1000, 1, 1).date()), st.from_regex(r"[A-Za-z_]{0,10}", fullmatch=True))
     def test_finds_every_date_that_was_written(self, day, prefix):
-        found = DateInName("%Y%m%d", UTC)(f"{prefix}{day:%Y%m%d}")
-        assert found is not None
-        assert found.date() == day
+        date = DateInName("%Y%m%d", UTC)(f"{prefix}{day:%Y%m%d}")
+        assert date is not None
+        assert date.date() == day
 
 
 class TestAge:
@@ -134,7 +134,7 @@ class TestAge:
 
     def test_the_zone_decides_when_the_day_began(self):
         now = datetime(2024, 3, 14, 20, tzinfo=UTC)
-        began_first, began_last = (DateInName("%Y%m%d", ZoneInfo(each)) for each in ("Asia/Tokyo", "America/New_York"))
+        began_first, began_last = (DateInName("%Y%m%d", ZoneInfo(zone)) for zone in ("Asia/Tokyo", "America/New_York"))
         assert decide("events_20240308", older_than=WEEK, now=now, date_of=began_first).release is True
         assert decide("events_20240308", older_than=WEEK, now=now).release is False
         assert decide("events_20240308", older_than=WEEK, now=now, date_of=began_last).release is False
@@ -202,7 +202,15 @@ class TestPatterns:
 
     def test_that_match_nothing_are_named(self):
         rules = policy(patterns=("events_*", "evnets_*", "docs"))
-        assert rules.unmatched([collection("events_1"), collection("docs", "NotLoad")]) == ["evnets_*"]
+        assert rules.unmatched([collection("events_1"), collection("docs", "NotLoad")]) == [("collections", "evnets_*")]
+
+    def test_that_exclude_nothing_are_named_too(self):
+        rules = policy(older_than=WEEK, exclude=("dosc", "docs", "evnets_*"))
+        subjects = [collection("events_1"), collection("docs", "NotLoad")]
+        assert rules.unmatched(subjects) == [("exclude", "dosc"), ("exclude", "evnets_*")]
+
+    def test_that_exclude_what_no_other_pattern_names_match_it(self):
+        assert policy(patterns=("events_*",), exclude=("docs",)).unmatched([collection("events_1"), collection("docs")]) == []
 
     def test_excluded_wins_over_matched(self):
         decision = decide("events_keep", patterns=("events_*",), exclude=("tmp_*", "*_keep"))
@@ -211,8 +219,8 @@ class TestPatterns:
     @pytest.mark.parametrize(
         "rules", [{}, {"exclude": ("docs",)}, {"max_releases": 1}, {"keep_aliased": False}, {"min_idle": WEEK}]
     )
-    def test_none_and_no_rule_for_going_never_means_everything(self, rules):
-        with pytest.raises(ValueError, match="never means everything"):
+    def test_without_patterns_and_rules_to_release_nothing_is_released(self, rules):
+        with pytest.raises(ValueError, match="never releases everything"):
             policy(**rules)
 
 
@@ -226,10 +234,10 @@ class TestState:
         decision = decide(collection("docs", aliases=("live", "old")), patterns=("*",))
         assert (decision.release, decision.reason) == (False, "behind the alias live, old")
 
-    @pytest.mark.parametrize("said", ["never", "no", " keep ", "true"])
-    def test_what_its_owner_wrote_anything_about_stays(self, said):
-        decision = decide(collection("docs", properties={"airflow.reclaim": said}), patterns=("*",))
-        assert (decision.release, decision.reason) == (False, f"its property airflow.reclaim says {said.strip()!r}")
+    @pytest.mark.parametrize("value", ["never", "no", " keep ", "true"])
+    def test_what_its_owner_wrote_anything_about_stays(self, value):
+        decision = decide(collection("docs", properties={"airflow.reclaim": value}), patterns=("*",))
+        assert (decision.release, decision.reason) == (False, f"its property airflow.reclaim is {value.strip()!r}")
 
     @pytest.mark.parametrize("properties", [{"airflow.reclaim": " "}, {"airflow.reclaim": ""}, {"collection.ttl.seconds": "1"}])
     def test_other_properties_do_not_matter(self, properties):
@@ -247,8 +255,8 @@ class TestOrder:
         assert released(decisions) == ["c_20240301", "b_20240302", "z_20240302", "a_20240303"]
 
     def test_those_without_a_date_go_by_when_they_were_made_and_last_by_name(self):
-        made = {"d": NOW - 3 * DAY, "a": NOW - DAY, "c": None, "b": None}
-        subjects = [collection(name, created=created) for name, created in made.items()]
+        creation = {"d": NOW - 3 * DAY, "a": NOW - DAY, "c": None, "b": None}
+        subjects = [collection(name, created=created) for name, created in creation.items()]
         assert released(policy(patterns=("*",)).decide(subjects)) == ["d", "a", "b", "c"]
 
     def test_the_longest_idle_go_before_the_oldest_and_the_unknown_last(self):
@@ -258,7 +266,12 @@ class TestOrder:
 
     def test_what_goes_comes_before_what_stays(self):
         decisions = policy(patterns=("[bz]_*",)).decide([*map(collection, self.NAMES)])
-        assert [each.subject.collection for each in decisions] == ["b_20240302", "z_20240302", "a_20240303", "c_20240301"]
+        assert [decision.subject.collection for decision in decisions] == [
+            "b_20240302",
+            "z_20240302",
+            "a_20240303",
+            "c_20240301",
+        ]
 
     def test_the_youngest_are_left_when_there_are_too_many(self):
         decisions = policy(older_than=WEEK, max_releases=2).decide([*map(collection, self.NAMES)])
@@ -302,61 +315,61 @@ class TestUse:
 class TestBudget:
     def decide(self, *subjects: CollectionState, gib: float, **rules: Any) -> dict[str, Decision]:
         decisions = policy(budget=int(gib * GIB), **rules).decide(subjects)
-        return {each.subject.collection: each for each in decisions}
+        return {decision.subject.collection: decision for decision in decisions}
 
     def test_takes_the_coldest_until_the_rest_fits(self):
-        found = self.decide(
+        decisions = self.decide(
             collection("hot", gib=4, idle=HOUR),
             collection("cold", gib=4, idle=WEEK),
             collection("cool", gib=4, idle=DAY),
             gib=9,
         )
-        assert {name for name, each in found.items() if each.release} == {"cold"}
-        assert found["cold"].reason == "12.0 GiB is loaded, 9.0 GiB is allowed; the coldest left: seen idle"
-        assert found["hot"].reason == found["cool"].reason == "what is loaded fits into 9.0 GiB"
+        assert {name for name, decision in decisions.items() if decision.release} == {"cold"}
+        assert decisions["cold"].reason == "12.0 GiB is loaded, 9.0 GiB is allowed; the coldest left: seen idle"
+        assert decisions["hot"].reason == decisions["cool"].reason == "what is loaded fits into 9.0 GiB"
 
     def test_calls_a_sum_with_an_estimate_in_it_an_estimate(self):
         guessed = replace(collection("guessed", gib=4, idle=HOUR), memory=Memory(4 * GIB, "estimated"))
-        found = self.decide(guessed, collection("cold", gib=4, idle=WEEK), gib=5)
-        assert found["cold"].reason.startswith("about 8.0 GiB is loaded")
+        decisions = self.decide(guessed, collection("cold", gib=4, idle=WEEK), gib=5)
+        assert decisions["cold"].reason.startswith("about 8.0 GiB is loaded")
 
     def test_counts_what_may_not_go_and_what_is_being_loaded(self):
-        found = self.decide(
+        decisions = self.decide(
             collection("kept", gib=4),
             collection("coming", "Loading", gib=4),
             collection("tmp", gib=1),
             gib=4,
             exclude=("kept",),
         )
-        assert {name for name, each in found.items() if each.release} == {"tmp"}
+        assert {name for name, decision in decisions.items() if decision.release} == {"tmp"}
 
     def test_does_not_count_what_is_not_loaded(self):
         assert self.decide(collection("a", gib=1), collection("b", "NotLoad", gib=9), gib=1)["a"].release is False
 
     def test_counts_what_the_other_rules_release_first(self):
         subjects = collection("events_20240101", gib=4), collection("docs", gib=4, idle=WEEK)
-        found = self.decide(*subjects, gib=4, older_than=WEEK)
-        assert {name for name, each in found.items() if each.release} == {"events_20240101"}
+        decisions = self.decide(*subjects, gib=4, older_than=WEEK)
+        assert {name for name, decision in decisions.items() if decision.release} == {"events_20240101"}
 
     @pytest.mark.parametrize(("known", "words"), [({}, "its size is unknown"), ({"gib": 0}, "its size is 0")])
     def test_leaves_what_would_not_help(self, known, words):
-        found = self.decide(collection("cold", idle=WEEK, **known), collection("cool", gib=2, idle=DAY), gib=1)
-        assert {name for name, each in found.items() if each.release} == {"cool"}
-        assert found["cold"].reason.startswith(words)
+        decisions = self.decide(collection("cold", idle=WEEK, **known), collection("cool", gib=2, idle=DAY), gib=1)
+        assert {name for name, decision in decisions.items() if decision.release} == {"cool"}
+        assert decisions["cold"].reason.startswith(words)
 
     def test_goes_no_further_than_max_releases_which_the_other_rules_use_up_first(self):
         subjects = [collection("events_20240101", gib=1), *(collection(name, gib=1, idle=WEEK) for name in "abc")]
-        found = self.decide(*subjects, gib=1, older_than=WEEK, max_releases=2)
-        assert [name for name, each in found.items() if each.release] == ["a", "events_20240101"]
-        assert found["b"].reason == found["c"].reason == "beyond max_releases (2)"
+        decisions = self.decide(*subjects, gib=1, older_than=WEEK, max_releases=2)
+        assert [name for name, decision in decisions.items() if decision.release] == ["a", "events_20240101"]
+        assert decisions["b"].reason == decisions["c"].reason == "beyond max_releases (2)"
 
     @pytest.mark.parametrize(
         ("known", "words"),
-        [({"created": NOW - DAY}, "made 2024-03-14"), ({}, "of unknown age"), ({"idle": WEEK}, "seen idle")],
+        [({"created": NOW - DAY}, "created 2024-03-14"), ({}, "of unknown age"), ({"idle": WEEK}, "seen idle")],
     )
     def test_says_how_cold_the_coldest_was(self, known, words):
         assert self.decide(collection("docs", gib=2, **known), gib=1)["docs"].reason.endswith(f"the coldest left: {words}")
 
     def test_says_the_date_in_the_name(self):
-        (found,) = self.decide(collection("events_20240101", gib=2), gib=1).values()
-        assert found.reason.endswith("dated 2024-01-01")
+        (decision,) = self.decide(collection("events_20240101", gib=2), gib=1).values()
+        assert decision.reason.endswith("dated 2024-01-01")

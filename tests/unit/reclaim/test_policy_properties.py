@@ -38,13 +38,13 @@ SUBJECTS = st.builds(
     st.sampled_from(["Loaded"] * 6 + ["Loading", "NotLoad"]),
     st.sampled_from([(), (), (), (), ("live",)]),
     created=st.sampled_from([None, NOW - HOUR, NOW - 9 * DAY, NOW - 9 * DAY]),
-    properties=MOSTLY_NOTHING.map(lambda said: {} if said is None else {"airflow.reclaim": said}),
+    properties=MOSTLY_NOTHING.map(lambda value: {} if value is None else {"airflow.reclaim": value}),
     memory=SIZES.map(measured),
     usage=USES,
     loaded_for=st.sampled_from([None, HOUR, WEEK]),
 )
-COLLECTIONS = st.lists(SUBJECTS, unique_by=lambda each: each.key, max_size=9)
-CROWDS = st.lists(SUBJECTS, unique_by=lambda each: each.key, min_size=5, max_size=9)
+COLLECTIONS = st.lists(SUBJECTS, unique_by=lambda subject: subject.key, max_size=9)
+CROWDS = st.lists(SUBJECTS, unique_by=lambda subject: subject.key, min_size=5, max_size=9)
 PATTERNS = st.sampled_from([(), ("*",), ("*",), ("events_*",), ("tmp_?", "events_*"), ("nothing*",)])
 NAMED = st.sampled_from(["tmp_1", "docs", "*1", "nothing*"])
 EXCLUDED = st.one_of(st.just(()), st.just(()), st.lists(NAMED, max_size=2).map(tuple))
@@ -66,7 +66,7 @@ def rules(budget: st.SearchStrategy[int | None]) -> st.SearchStrategy[dict[str, 
             "max_releases": st.sampled_from([None, None, 1, 2, 4]),
         }
     )
-    return given.filter(lambda each: each["patterns"] or any(each[rule] is not None for rule in (*FOR_GOING, "budget")))
+    return given.filter(lambda rules: rules["patterns"] or any(rules[rule] is not None for rule in (*FOR_GOING, "budget")))
 
 
 FOR_GOING = ("older_than", "idle_for", "loaded_for")
@@ -79,7 +79,7 @@ def decide(collections: list[CollectionState], rules: dict[str, Any], **other: A
 
 
 def gone(decisions: list[Decision]) -> list[CollectionState]:
-    return [each.subject for each in decisions if each.release]
+    return [decision.subject for decision in decisions if decision.release]
 
 
 def idle(subject: CollectionState) -> timedelta:
@@ -94,15 +94,15 @@ def has_to_stay(subject: CollectionState, rules: dict[str, Any]) -> bool:
             subject.properties.get("airflow.reclaim", "").strip(),
             rules["keep_aliased"] and subject.aliases,
             rules["min_idle"] is not None and idle(subject) < rules["min_idle"],
-            any(fnmatchcase(subject.collection, each) for each in rules["exclude"]),
-            rules["patterns"] and not any(fnmatchcase(subject.collection, each) for each in rules["patterns"]),
+            any(fnmatchcase(subject.collection, pattern) for pattern in rules["exclude"]),
+            rules["patterns"] and not any(fnmatchcase(subject.collection, pattern) for pattern in rules["patterns"]),
         )
     )
 
 
 def is_asked_for(subject: CollectionState, rules: dict[str, Any]) -> bool:
     """By another rule than the budget."""
-    if all(rules[each] is None for each in (*FOR_GOING, "budget")):
+    if all(rules[rule] is None for rule in (*FOR_GOING, "budget")):
         return True
     name, dated = subject.collection, subject.collection.startswith("events_")
     age = NOW - datetime.strptime(name[-8:], "%Y%m%d").replace(tzinfo=UTC) if dated else timedelta.min
@@ -114,39 +114,39 @@ def is_asked_for(subject: CollectionState, rules: dict[str, Any]) -> bool:
 
 
 def loaded_bytes(collections: list[CollectionState], but: list[CollectionState]) -> int:
-    without = {each.key for each in but}
-    return sum(each.memory.bytes or 0 for each in collections if each.in_memory and each.key not in without)
+    without = {subject.key for subject in but}
+    return sum(subject.memory.bytes or 0 for subject in collections if subject.in_memory and subject.key not in without)
 
 
 @given(COLLECTIONS, RULES)
 def test_stay_always_wins(collections, rules):
-    assert [each.key for each in gone(decide(collections, rules)) if has_to_stay(each, rules)] == []
+    assert [subject.key for subject in gone(decide(collections, rules)) if has_to_stay(subject, rules)] == []
 
 
 @given(COLLECTIONS, RULES)
 def test_all_that_a_rule_asks_for_goes_unless_something_keeps_it(collections, rules):
-    asked = {each.key for each in collections if is_asked_for(each, rules) and not has_to_stay(each, rules)}
-    found = {each.key for each in gone(decide(collections, rules, max_releases=None))}
-    assert asked <= found
-    assert rules["budget"] is not None or found == asked
+    due = {subject.key for subject in collections if is_asked_for(subject, rules) and not has_to_stay(subject, rules)}
+    released = {subject.key for subject in gone(decide(collections, rules, max_releases=None))}
+    assert due <= released
+    assert rules["budget"] is not None or released == due
 
 
 @given(COLLECTIONS, RULES, SPANS)
 def test_with_min_idle_nothing_goes_whose_use_is_unknown(collections, rules, span):
-    assert [each.key for each in gone(decide(collections, rules, min_idle=span)) if each.usage.idle_for is None] == []
+    assert [subject.key for subject in gone(decide(collections, rules, min_idle=span)) if subject.usage.idle_for is None] == []
 
 
 @given(COLLECTIONS, RULES, SPANS)
 def test_for_its_idleness_nothing_goes_whose_use_is_unknown(collections, rules, span):
     only = {"idle_for": span, "older_than": None, "loaded_for": None, "budget": None}
-    assert [each.key for each in gone(decide(collections, rules, **only)) if each.usage.idle_for is None] == []
+    assert [subject.key for subject in gone(decide(collections, rules, **only)) if subject.usage.idle_for is None] == []
 
 
 class TestBudget:
     @often
     @given(CROWDS, WITH_BUDGET, st.integers(0, 5))
     def test_is_met_when_it_can_be(self, collections, rules, spare):
-        allowed = [each for each in collections if not has_to_stay(each, rules)]
+        allowed = [subject for subject in collections if not has_to_stay(subject, rules)]
         budget = loaded_bytes(collections, allowed) + spare
         left = loaded_bytes(collections, gone(decide(collections, rules, budget=budget, max_releases=None)))
         assert left <= budget
@@ -155,31 +155,31 @@ class TestBudget:
     @given(CROWDS, WITH_BUDGET)
     def test_takes_nothing_once_it_is_met(self, collections, rules):
         released = gone(decide(collections, rules))
-        for_budget = [each for each in released if not is_asked_for(each, rules)]
+        for_budget = [subject for subject in released if not is_asked_for(subject, rules)]
         if for_budget:
-            before_the_last = [each for each in released if each is not for_budget[-1]]
+            before_the_last = [subject for subject in released if subject is not for_budget[-1]]
             assert loaded_bytes(collections, before_the_last) > rules["budget"]
 
     @often
     @given(CROWDS, WITH_BUDGET)
     def test_takes_only_what_counts_towards_it(self, collections, rules):
         released = gone(decide(collections, rules))
-        assert all(each.memory.bytes for each in released if not is_asked_for(each, rules))
+        assert all(subject.memory.bytes for subject in released if not is_asked_for(subject, rules))
 
     @often
     @given(CROWDS, WITH_BUDGET)
     def test_takes_the_coldest(self, collections, rules):
         released = gone(decide(collections, rules))
-        taken = [idle(each) for each in released if not is_asked_for(each, rules)]
-        could = [each for each in collections if each.memory.bytes and not has_to_stay(each, rules)]
-        left = [idle(each) for each in could if each not in released and not is_asked_for(each, rules)]
+        taken = [idle(subject) for subject in released if not is_asked_for(subject, rules)]
+        could = [subject for subject in collections if subject.memory.bytes and not has_to_stay(subject, rules)]
+        left = [idle(subject) for subject in could if subject not in released and not is_asked_for(subject, rules)]
         assert min(taken, default=timedelta.max) >= max(left, default=timedelta.min)
 
     @often
     @given(CROWDS, WITH_BUDGET, st.integers(1, 5))
     def test_that_is_greater_never_takes_more(self, collections, rules, more):
         greater = gone(decide(collections, rules, budget=rules["budget"] + more))
-        assert {each.key for each in greater} <= {each.key for each in gone(decide(collections, rules))}
+        assert {subject.key for subject in greater} <= {subject.key for subject in gone(decide(collections, rules))}
 
 
 @given(COLLECTIONS, RULES)
@@ -187,7 +187,7 @@ def test_the_same_collections_get_the_same_plan(collections, rules):
     assert decide(collections, rules) == decide(collections, rules)
 
 
-@given(COLLECTIONS.flatmap(lambda each: st.tuples(st.just(each), st.permutations(each))), RULES)
+@given(COLLECTIONS.flatmap(lambda subjects: st.tuples(st.just(subjects), st.permutations(subjects))), RULES)
 def test_the_order_in_which_the_server_lists_does_not_matter(orders, rules):
     listed, mixed = orders
     assert decide(listed, rules) == decide(mixed, rules)
@@ -210,8 +210,8 @@ def test_never_more_go_than_max_releases(collections, rules, most):
 @given(COLLECTIONS, RULES)
 def test_each_collection_gets_one_decision_and_a_reason(collections, rules):
     decisions = decide(collections, rules)
-    assert sorted(each.subject.key for each in decisions) == sorted(each.key for each in collections)
-    assert all(each.reason.strip() for each in decisions)
+    assert sorted(item.subject.key for item in decisions) == sorted(item.key for item in collections)
+    assert all(decision.reason.strip() for decision in decisions)
 
 
 @often
@@ -219,14 +219,14 @@ def test_each_collection_gets_one_decision_and_a_reason(collections, rules):
 def test_what_goes_comes_first_and_the_coldest_before_the_others(collections, rules):
     decisions = decide(collections, rules)
     released = gone(decisions)
-    assert [each.subject for each in decisions[: len(released)]] == released
-    assert [idle(each) for each in released] == sorted(map(idle, released), reverse=True)
+    assert [decision.subject for decision in decisions[: len(released)]] == released
+    assert [idle(subject) for subject in released] == sorted(map(idle, released), reverse=True)
 
 
 @given(COLLECTIONS, RULES, NAMED)
 def test_one_more_exclusion_never_releases_more(collections, rules, more):
     """Without a budget: that takes the next coldest instead."""
-    assume(rules["patterns"] or any(rules[each] is not None for each in FOR_GOING))
+    assume(rules["patterns"] or any(rules[rule] is not None for rule in FOR_GOING))
     free = {**rules, "max_releases": None, "budget": None}
     after = gone(decide(collections, {**free, "exclude": (*rules["exclude"], more)}))
-    assert {each.key for each in after} <= {each.key for each in gone(decide(collections, free))}
+    assert {subject.key for subject in after} <= {subject.key for subject in gone(decide(collections, free))}

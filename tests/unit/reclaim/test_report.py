@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from airflow_provider_milvus.reclaim.inventory import CollectionState, Memory
-from airflow_provider_milvus.reclaim.plan import Planned
-from airflow_provider_milvus.reclaim.report import MOST_ENTRIES, Outcome, entry
+from airflow_provider_milvus.reclaim.plan import PlannedRelease
+from airflow_provider_milvus.reclaim.report import MOST_ENTRIES, ReclaimReport, make_entry
 
 GIB = 2**30
 
@@ -21,12 +21,14 @@ def loaded(name: str, gib: float | None = None, source: str = "measured", databa
 
 
 def made(*names: str, reason: str = "matches 'x*'", state: str = "NotLoad", **known: Any) -> list[dict[str, Any]]:
-    return [entry(loaded(name, **known), reason, state) for name in names]
+    return [make_entry(loaded(name, **known), reason, state) for name in names]
 
 
-def meant(*names: str, gib: float | None = None) -> list[Planned]:
+def meant(*names: str, gib: float | None = None) -> list[PlannedRelease]:
     source = "unknown" if gib is None else "estimated"
-    return [Planned("default", name, 7, "matches 'x*'", None if gib is None else int(gib * GIB), source) for name in names]
+    return [
+        PlannedRelease("default", name, 7, "matches 'x*'", None if gib is None else int(gib * GIB), source) for name in names
+    ]
 
 
 def many(count: int) -> list[CollectionState]:
@@ -47,14 +49,16 @@ class TestTable:
         ids=["short", "mixed", "longest", "letters", "numeric", "words"],
     )
     def test_is_aligned_and_leaves_names_as_they_are(self, names):
-        head, _, *rows = Outcome(released=made(*names), kept=made(names[0], reason="not in memory")).as_table().splitlines()
+        head, _, *rows = (
+            ReclaimReport(released=made(*names), kept=made(names[0], reason="not in memory")).as_table().splitlines()
+        )
         assert len(rows) == len(names) + 1
         for row, name in zip(rows, [*names, names[0]], strict=True):
             assert row[head.index("collection") : head.index("state now")].strip() == name
             assert row[head.index("state now") : head.index("memory")].strip() == "NotLoad"
 
     def test_says_what_happened_to_each_and_why(self):
-        outcome = Outcome(
+        outcome = ReclaimReport(
             released=made("events_1", reason="14 days old", gib=1),
             kept=made("docs", reason="behind the alias live", state="Loaded"),
             failed=made("tmp_1", reason="no answer", state="unknown", gib=2, source="estimated"),
@@ -67,33 +71,35 @@ class TestTable:
         ]
 
     def test_has_what_was_not_in_memory_last(self):
-        outcome = Outcome(kept=[*made("a", "b"), *made("c", state="Loaded")])
+        outcome = ReclaimReport(kept=[*made("a", "b"), *made("c", state="Loaded")])
         assert [line.split()[1] for line in outcome.as_table().splitlines()[2:]] == ["c", "a", "b"]
 
     def test_of_several_databases_tells_them_apart(self):
-        outcome = Outcome(released=[*made("a"), *made("a", database="books")])
+        outcome = ReclaimReport(released=[*made("a"), *made("a", database="books")])
         assert [line.split()[1:3] for line in outcome.as_table().splitlines()[2:]] == [["default", "a"], ["books", "a"]]
-        assert "database" not in Outcome(released=made("a", "b")).as_table()
+        assert "database" not in ReclaimReport(released=made("a", "b")).as_table()
 
     def test_of_an_empty_run_still_has_a_head(self):
-        assert Outcome().as_table().split()[:3] == ["collection", "state", "now"]
+        assert ReclaimReport().as_table().split()[:3] == ["collection", "state", "now"]
 
     def test_ends_somewhere_and_says_what_it_left_out(self):
-        outcome = Outcome(released=made(*map(str, range(150))), kept=made(*map(str, range(150))))
+        outcome = ReclaimReport(released=made(*map(str, range(150))), kept=made(*map(str, range(150))))
         *_, last = outcome.as_table().splitlines()
         assert len(outcome.as_table().splitlines()) == 2 + MOST_ENTRIES + 1
         assert last == "… and 100 more kept"
 
     def test_is_there_as_markdown_below_the_one_line(self):
-        outcome = Outcome(released=made("a"))
+        outcome = ReclaimReport(released=made("a"))
         first, _, head, rule, row = outcome.as_markdown().splitlines()
         assert first == outcome.as_sentence()
-        assert [each.strip() for each in head.split("|")[1:-1]] == ["", "collection", "state now", "memory", "why"]
+        assert [cell.strip() for cell in head.split("|")[1:-1]] == ["", "collection", "state now", "memory", "why"]
         assert set(rule) <= set("|:-")
-        assert [each.strip() for each in row.split("|")[1:-1]] == ["released", "a", "NotLoad", "", r"matches 'x\*'"]
+        assert [cell.strip() for cell in row.split("|")[1:-1]] == ["released", "a", "NotLoad", "", r"matches 'x\*'"]
 
     def test_as_markdown_has_the_warnings_before_the_table(self):
-        outcome = Outcome(released=made("a"), warnings=["The budget is not met.", "The pattern 'b*' matches no collection."])
+        outcome = ReclaimReport(
+            released=made("a"), warnings=["The budget is not met.", "The pattern 'b*' matches no collection."]
+        )
         _, _, *warnings, _, head, _, _ = outcome.as_markdown().splitlines()
         assert warnings == ["- The budget is not met.", r"- The pattern 'b\*' matches no collection."]
         assert head.startswith("|")
@@ -104,20 +110,20 @@ class TestTable:
             ("excluded by '*_keep*'", r"excluded by '\*\_keep\*'"),
             ("behind the alias docs_live", "behind the alias docs_live"),
             ("behind the alias _live_", r"behind the alias \_live\_"),
-            ("its property airflow.reclaim says 'a|b'", r"its property airflow.reclaim says 'a\|b'"),
-            ("its property airflow.reclaim says '[x](y)<b>'", r"its property airflow.reclaim says '\[x\](y)\<b\>'"),
+            ("its property airflow.reclaim is 'a|b'", r"its property airflow.reclaim is 'a\|b'"),
+            ("its property airflow.reclaim is '[x](y)<b>'", r"its property airflow.reclaim is '\[x\](y)\<b\>'"),
             ("no answer\nat all", "no answer at all"),
         ],
     )
     def test_as_markdown_shows_every_character_of_a_reason(self, reason, shown):
-        (row,) = Outcome(kept=made("a", reason=reason)).as_markdown().splitlines()[4:]
+        (row,) = ReclaimReport(kept=made("a", reason=reason)).as_markdown().splitlines()[4:]
         assert row.endswith(f" {shown} |")
 
 
 class TestResult:
     @pytest.mark.parametrize("dry_run", [False, True])
     def test_is_what_json_can_carry(self, dry_run):
-        outcome = Outcome(
+        outcome = ReclaimReport(
             dry_run=dry_run,
             planned=meant("a", gib=1),
             released=made("b"),
@@ -131,7 +137,7 @@ class TestResult:
         assert json.loads(json.dumps(result)) == result
 
     def test_of_a_run(self):
-        outcome = Outcome(
+        outcome = ReclaimReport(
             released=made("b", gib=1),
             kept=made("c", gib=2),
             loaded=[loaded("b", 1), loaded("c", 2)],
@@ -159,19 +165,19 @@ class TestResult:
 
     def test_of_a_dry_run_tells_what_was_planned_apart_from_what_was_done(self):
         planned = meant("a")
-        result = Outcome(dry_run=True, planned=planned).as_result()
+        result = ReclaimReport(dry_run=True, planned=planned).as_result()
         assert (result["dry_run"], result["released"], result["restore"]) == (True, [], {})
         assert result["planned"] == made("a", state="Loaded")
-        assert result["plan"] == [each.as_dict() for each in planned]
+        assert result["plan"] == [release.as_dict() for release in planned]
 
     def test_tells_nothing_of_bytes_that_are_not_known(self):
-        totals = Outcome(released=made("a"), loaded=[loaded("a")]).totals()
-        assert [totals[each] for each in ("bytes_before", "bytes_after", "bytes_reclaimed")] == [None, None, None]
+        totals = ReclaimReport(released=made("a"), loaded=[loaded("a")]).totals()
+        assert [totals[key] for key in ("bytes_before", "bytes_after", "bytes_reclaimed")] == [None, None, None]
         assert (totals["bytes_source"], totals["unknown_sizes"]) == ("unknown", 1)
 
     def test_names_all_that_was_released_in_the_order_in_which_it_went(self):
         released = [*made("b", "a"), *made("c", database="books"), *made("d")]
-        assert Outcome(released=released).as_result()["restore"] == {"default": ["b", "a", "d"], "books": ["c"]}
+        assert ReclaimReport(released=released).as_result()["restore"] == {"default": ["b", "a", "d"], "books": ["c"]}
 
 
 class TestFiveThousandCollections:
@@ -179,35 +185,42 @@ class TestFiveThousandCollections:
 
     def test_that_were_released(self):
         collections = many(5000)
-        result = Outcome(released=[entry(each, "matches 'events_*'", "NotLoad") for each in collections], loaded=collections)
-        told = result.as_result()
-        assert len(json.dumps(told)) < 1_000_000
-        assert told["restore"] == {"default": [each.collection for each in collections]}
-        assert (len(told["released"]), told["omitted"]) == (MOST_ENTRIES, {"released": 5000 - MOST_ENTRIES})
-        assert told["totals"]["released"] == 5000
+        result = ReclaimReport(
+            released=[make_entry(collection, "matches 'events_*'", "NotLoad") for collection in collections], loaded=collections
+        )
+        result = result.as_result()
+        assert len(json.dumps(result)) < 1_000_000
+        assert result["restore"] == {"default": [collection.collection for collection in collections]}
+        assert (len(result["released"]), result["omitted"]) == (MOST_ENTRIES, {"released": 5000 - MOST_ENTRIES})
+        assert result["totals"]["released"] == 5000
 
     def test_that_were_kept(self):
         collections = many(5000)
-        told = Outcome(kept=[entry(each, "behind the alias live") for each in collections], loaded=collections).as_result()
-        assert len(json.dumps(told)) < 300_000
-        assert (len(told["kept"]), told["omitted"]) == (MOST_ENTRIES, {"kept": 5000 - MOST_ENTRIES})
-        assert told["totals"]["kept"] == 5000
+        result = ReclaimReport(
+            kept=[make_entry(collection, "behind the alias live") for collection in collections], loaded=collections
+        ).as_result()
+        assert len(json.dumps(result)) < 300_000
+        assert (len(result["kept"]), result["omitted"]) == (MOST_ENTRIES, {"kept": 5000 - MOST_ENTRIES})
+        assert result["totals"]["kept"] == 5000
 
     def test_that_would_be_released_are_all_in_the_plan(self):
-        planned = [Planned(*each.key, 450_000_000_000_000_000, "matches 'events_*'", each.memory.bytes) for each in many(5000)]
-        told = Outcome(dry_run=True, planned=planned).as_result()
-        assert (len(told["plan"]), told["omitted"]) == (5000, {"planned": 5000 - MOST_ENTRIES})
+        planned = [
+            PlannedRelease(*collection.key, 450_000_000_000_000_000, "matches 'events_*'", collection.memory.bytes)
+            for collection in many(5000)
+        ]
+        result = ReclaimReport(dry_run=True, planned=planned).as_result()
+        assert (len(result["plan"]), result["omitted"]) == (5000, {"planned": 5000 - MOST_ENTRIES})
 
     def test_that_is_one_more_than_fits_is_told(self):
-        fits = Outcome(failed=made(*map(str, range(MOST_ENTRIES)))).as_result()
-        more = Outcome(failed=made(*map(str, range(MOST_ENTRIES + 1)))).as_result()
+        fits = ReclaimReport(failed=made(*map(str, range(MOST_ENTRIES)))).as_result()
+        more = ReclaimReport(failed=made(*map(str, range(MOST_ENTRIES + 1)))).as_result()
         assert "omitted" not in fits
         assert more["omitted"] == {"failed": 1}
 
 
 def test_an_entry_has_the_state_that_was_seen_last():
     subject = CollectionState("db", "a", "Loaded", memory=Memory(5, "estimated"), loaded_for=timedelta(days=1))
-    assert entry(subject, "why") == {
+    assert make_entry(subject, "why") == {
         "database": "db",
         "collection": "a",
         "state": "Loaded",
@@ -215,23 +228,23 @@ def test_an_entry_has_the_state_that_was_seen_last():
         "bytes": 5,
         "bytes_source": "estimated",
     }
-    assert entry(subject, "why", "NotLoad")["state"] == "NotLoad"
+    assert make_entry(subject, "why", "NotLoad")["state"] == "NotLoad"
 
 
 @pytest.mark.parametrize(
     ("outcome", "words"),
     [
-        (Outcome(), "0 released, 0 kept, 0 failed; 0 were in memory."),
+        (ReclaimReport(), "0 released, 0 kept, 0 failed; 0 were in memory."),
         (
-            Outcome(released=made("a", "b"), kept=made("c"), loaded=[loaded("a"), loaded("b"), loaded("c")]),
+            ReclaimReport(released=made("a", "b"), kept=made("c"), loaded=[loaded("a"), loaded("b"), loaded("c")]),
             "2 released, 1 kept, 0 failed; 3 were in memory.",
         ),
         (
-            Outcome(released=made("a"), kept=made("b", "c"), loaded=[loaded("a", 1), loaded("b", 2), loaded("c")]),
+            ReclaimReport(released=made("a"), kept=made("b", "c"), loaded=[loaded("a", 1), loaded("b", 2), loaded("c")]),
             "1 (1.0 GiB measured) released, 2 kept, 0 failed; 3 (3.0 GiB measured and 1 of unknown size) were in memory.",
         ),
         (
-            Outcome(dry_run=True, planned=meant("a", gib=1), kept=made("c"), loaded=[loaded("a", 1)]),
+            ReclaimReport(dry_run=True, planned=meant("a", gib=1), kept=made("c"), loaded=[loaded("a", 1)]),
             "Dry run: 1 (1.0 GiB estimated) would be released, 1 kept, 0 failed; 1 (1.0 GiB measured) were in memory. "
             "Nothing was changed.",
         ),

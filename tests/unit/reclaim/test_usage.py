@@ -17,7 +17,7 @@ HOUR, DAY, WEEK = timedelta(hours=1), timedelta(days=1), timedelta(days=7)
 
 
 def used(*labels: str | tuple[str | None, str]) -> frozenset[tuple[str | None, str]]:
-    return frozenset((None, each) if isinstance(each, str) else each for each in labels)
+    return frozenset((None, label) if isinstance(label, str) else label for label in labels)
 
 
 def judge(*spans: Span, database="default", names=("docs",), created=NOW - 30 * DAY, shared=()) -> Usage:
@@ -48,8 +48,8 @@ class TestIdle:
 class TestNotIdle:
     @pytest.mark.parametrize("name", ["docs", "current"])
     def test_when_searched_under_a_name_or_an_alias_of_it(self, name):
-        found = judge(Span(HOUR, used(name)), names=("docs", "current"))
-        assert found == Usage(None, "searched or queried within the last 1 h")
+        usage = judge(Span(HOUR, used(name)), names=("docs", "current"))
+        assert usage == Usage(None, "searched or queried within the last 1 h")
 
     @pytest.mark.parametrize("database", [None, "default"])
     def test_when_the_counter_names_its_database_or_none(self, database):
@@ -69,9 +69,9 @@ class TestUnknown:
         assert judge(window).idle_for is None
 
     def test_when_milvus_counts_all_collections_as_one(self):
-        found = judge(Span(DAY, used("all")))
-        assert found.idle_for is None
-        assert "collectionLevelMode" in found.reason
+        usage = judge(Span(DAY, used("all")))
+        assert usage.idle_for is None
+        assert "collectionLevelMode" in usage.reason
 
     @pytest.mark.parametrize("age", [timedelta(0), DAY, WEEK])
     def test_when_it_is_not_older_than_the_span(self, age):
@@ -82,9 +82,9 @@ class TestUnknown:
 
     @pytest.mark.parametrize("window", [Span(DAY, used()), Span(DAY, used("docs")), Span(DAY, used("other"))])
     def test_when_another_database_has_its_name_and_the_counters_do_not_tell_them_apart(self, window):
-        found = judge(window, shared={"docs"})
-        assert found.idle_for is None
-        assert found.reason.startswith("unknown: another database has a collection of this name")
+        usage = judge(window, shared={"docs"})
+        assert usage.idle_for is None
+        assert usage.reason.startswith("unknown: another database has a collection of this name")
 
     def test_when_one_counter_of_a_server_that_was_upgraded_names_no_database(self):
         window = Span(DAY, used(("other", "docs"), (None, "old")), labelled=True)

@@ -1,4 +1,4 @@
-"""Swapping an alias as a flow: what is looked at first, and what becomes of the old collection."""
+"""Swapping an alias as a flow: what is checked first, and how the old collection ends."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from airflow_provider_milvus.exceptions import (
     MilvusTimeoutError,
     MilvusUnavailableError,
 )
-from airflow_provider_milvus.server.aliases import Old, Swapped, retire, swap
+from airflow_provider_milvus.server.aliases import Retired, Swapped, retire, swap
 from tests.unit.play import LOADED, LOADING, NOT_LOAD, Clock, Server, described, percent, play
 
 pytestmark = pytest.mark.newest
@@ -27,7 +27,7 @@ NO_ALIAS = MilvusAliasNotFoundError("no such alias")
 
 
 class Model(Server):
-    """Two collections, one of which the alias ``live`` may point to; ``collections`` are the aliases of each."""
+    """Two collections; the alias ``live`` may point to one of them. ``others`` are the other aliases of a collection."""
 
     def __init__(self, clock: Clock, points_to: str | None, **answers: Any) -> None:
         self.points_to = points_to
@@ -66,11 +66,11 @@ class Model(Server):
 
     @property
     def changes(self) -> list[str]:
-        return [each for each in self.calls if each in ("CreateAlias", "AlterAlias", "ReleaseCollection", "DropCollection")]
+        return [call for call in self.calls if call in ("CreateAlias", "AlterAlias", "ReleaseCollection", "DropCollection")]
 
 
 def quiet(words: str) -> None:
-    """Nobody reads it."""
+    """A report that nobody reads."""
 
 
 class TestSwap:
@@ -88,7 +88,7 @@ class TestSwap:
         assert self.swap(server, clock) == Swapped(None, True)
         assert (server.points_to, server.changes) == ("docs_2", ["CreateAlias"])
 
-    def test_knows_a_new_alias_by_milvus_lites_word_as_well(self, clock):
+    def test_recognizes_a_new_alias_by_the_error_of_milvus_lite(self, clock):
         server = Model(clock, None, DescribeAlias=[GONE, SimpleNamespace(collection="docs_2")])
         assert self.swap(server, clock).changed
 
@@ -98,30 +98,40 @@ class TestSwap:
         assert server.changes == []
 
     @pytest.mark.parametrize(
-        ("points_to", "target", "arguments", "said"),
+        ("points_to", "target", "arguments", "message"),
         [
-            ("docs_1", "docs_2", {"expected_old": "docs_0"}, "'live' points to 'docs_1', not to 'docs_0'"),
-            (None, "docs_2", {"expected_old": "docs_1"}, "'live' does not exist, not to 'docs_1'"),
+            (
+                "docs_1",
+                "docs_2",
+                {"expected_old": "docs_0"},
+                "'live' was not moved: it points to 'docs_1', but expected_old is 'docs_0'",
+            ),
+            (
+                None,
+                "docs_2",
+                {"expected_old": "docs_1"},
+                "'live' was not moved: it does not exist, but expected_old is 'docs_1'",
+            ),
             ("docs_1", "live", {}, "'live' is an alias of the collection 'docs_1'"),
         ],
     )
-    def test_refuses_what_was_not_meant(self, clock, points_to, target, arguments, said):
+    def test_refuses_what_was_not_meant(self, clock, points_to, target, arguments, message):
         server = Model(clock, points_to)
-        with pytest.raises(MilvusRefusedError, match=said):
+        with pytest.raises(MilvusRefusedError, match=message):
             self.swap(server, clock, target, **arguments)
         assert (server.points_to, server.changes) == (points_to, [])
 
-    @pytest.mark.parametrize(("state", "said"), [(NOT_LOAD, "NotLoad"), (LOADING, "Loading")])
-    def test_refuses_what_is_not_in_memory_until_told(self, clock, state, said):
+    @pytest.mark.parametrize(("state", "state_name"), [(NOT_LOAD, "NotLoad"), (LOADING, "Loading")])
+    def test_refuses_what_is_not_in_memory_unless_requested(self, clock, state, state_name):
         server = Model(clock, "docs_1", GetLoadState=state, GetLoadingProgress=percent(40))
-        with pytest.raises(MilvusRefusedError, match=f"'docs_2' is {said}: every search through 'live' would fail"):
+        with pytest.raises(MilvusRefusedError, match=f"'docs_2' is {state_name}, so every search through the alias would fail"):
             self.swap(server, clock)
         assert server.changes == []
         assert self.swap(server, clock, require_loaded=False).changed
 
     def test_refuses_the_name_of_a_collection_for_an_alias(self, clock):
         server = Model(clock, None)
-        with pytest.raises(MilvusRefusedError, match="'docs_1' is the name of a collection"):
+        with pytest.raises(MilvusRefusedError, match="'docs_1' was not created: it is the name of a collection"):
             play(swap("docs_1", "docs_2", report=quiet), server, clock)
         assert server.changes == []
 
@@ -129,13 +139,13 @@ class TestSwap:
         with pytest.raises(MilvusCollectionNotFoundError, match="no collection 'docs_3'"):
             self.swap(Model(clock, "docs_1"), clock, "docs_3")
 
-    def test_notes_the_old_one_before_it_changes_anything(self, clock):
+    def test_tells_the_old_collection_before_it_changes_anything(self, clock):
         server = Model(clock, "docs_1")
-        noted: list[tuple[str | None, list[str]]] = []
-        self.swap(server, clock, noting=lambda old: noted.append((old, server.changes)))
-        assert noted == [("docs_1", [])]
+        before: list[tuple[str | None, list[str]]] = []
+        self.swap(server, clock, before_sending=lambda old: before.append((old, server.changes)))
+        assert before == [("docs_1", [])]
 
-    def test_meets_what_it_has_made_when_the_answer_got_lost(self, clock):
+    def test_accepts_its_own_change_when_the_answer_was_lost(self, clock):
         server = Model(clock, None)
 
         def lose(call: Any) -> Any:
@@ -160,32 +170,34 @@ class TestSwap:
 
     def test_is_not_done_before_the_server_shows_it(self, clock):
         server = Model(clock, "docs_1", AlterAlias=None)
-        with pytest.raises(MilvusTimeoutError, match="'live' was changed and not seen at 'docs_2'"):
+        with pytest.raises(MilvusTimeoutError, match="'live' was moved, but not seen at 'docs_2'"):
             self.swap(server, clock)
 
 
 class TestRetire:
-    def retire(self, server: Model, clock: Clock, then: str) -> Old:
+    def retire(self, server: Model, clock: Clock, then: str) -> Retired:
         deadline = Deadline(60)
-        result: Old = play(retire("live", "docs_2", "docs_1", then, deadline, report=quiet), server, clock, deadline)
+        result: Retired = play(retire("live", "docs_2", "docs_1", then, deadline, report=quiet), server, clock, deadline)
         return result
 
     @pytest.mark.parametrize(
-        ("then", "fate", "changes"),
+        ("then", "outcome", "changes"),
         [("keep", "kept", []), ("release", "released", ["ReleaseCollection"]), ("drop", "dropped", ["DropCollection"])],
     )
-    def test_does_what_was_asked_for(self, clock, then, fate, changes):
+    def test_does_what_is_requested(self, clock, then, outcome, changes):
         server = Model(clock, "docs_2")
-        assert self.retire(server, clock, then) == Old(fate)
+        assert self.retire(server, clock, then) == Retired(outcome)
         assert server.changes == changes
 
     @pytest.mark.parametrize("then", ["keep", "release", "drop"])
     @pytest.mark.parametrize(
-        ("points_to", "said"), [("docs_1", "to 'docs_1'"), ("docs_0", "to 'docs_0'"), (None, "it is gone")]
+        ("points_to", "now"), [("docs_1", "points to 'docs_1'"), ("docs_0", "points to 'docs_0'"), (None, "it is gone")]
     )
-    def test_leaves_all_alone_when_the_swap_was_taken_back(self, clock, then, points_to, said):
+    def test_leaves_all_alone_when_the_swap_was_taken_back(self, clock, then, points_to, now):
         server = Model(clock, points_to)
-        with pytest.raises(MilvusAliasMovedError, match=f"{said}.*somebody has changed it since. 'docs_1' was left as it is"):
+        with pytest.raises(
+            MilvusAliasMovedError, match=f"'docs_1' was left as it is.*somebody has moved the alias since.*{now}"
+        ):
             self.retire(server, clock, then)
         assert server.changes == []
 
@@ -193,13 +205,13 @@ class TestRetire:
     def test_keeps_what_another_alias_points_to(self, clock, then):
         server = Model(clock, "docs_2")
         server.others["docs_1"] = ["yesterday"]
-        assert self.retire(server, clock, then) == Old("kept", "'docs_1' has the alias 'yesterday'")
+        assert self.retire(server, clock, then) == Retired("kept", "'docs_1' has the alias 'yesterday'")
         assert server.changes == []
 
     def test_keeps_what_is_being_loaded(self, clock):
         server = Model(clock, "docs_2", GetLoadState=LOADING, GetLoadingProgress=percent(40))
         kept = self.retire(server, clock, "release")
-        assert kept.fate == "kept"
+        assert kept.outcome == "kept"
         assert "being loaded" in str(kept.reason)
         assert server.changes == []
 
@@ -207,11 +219,11 @@ class TestRetire:
         server = Model(clock, "docs_2")
         answers = [SimpleNamespace(aliases=[]), SimpleNamespace(aliases=["yesterday"])]
         server._answers["ListAliases"] = answers
-        assert self.retire(server, clock, "drop").fate == "kept"
+        assert self.retire(server, clock, "drop").outcome == "kept"
         assert server.changes == []
 
     @pytest.mark.parametrize("then", ["release", "drop"])
     def test_of_what_is_gone_is_no_failure(self, clock, then):
         server = Model(clock, "docs_2")
         server.there.discard("docs_1")
-        assert self.retire(server, clock, then) == Old("gone", "'docs_1' does not exist any more")
+        assert self.retire(server, clock, then) == Retired("gone", "'docs_1' does not exist any more")

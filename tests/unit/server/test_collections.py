@@ -90,7 +90,7 @@ class Model(Server):
 
     def index(self, call: Any) -> None:
         fields = call.fields
-        params = [SimpleNamespace(**each) for each in fields["extra_params"]]
+        params = [SimpleNamespace(**param) for param in fields["extra_params"]]
         made = SimpleNamespace(field_name=fields["field_name"], index_name=fields["index_name"], params=params)
         self.indexes.setdefault(fields["collection_name"], []).append(made)
 
@@ -110,8 +110,8 @@ def model(clock: Clock) -> Callable[..., Model]:
     return lambda **answers: Model(clock, **answers)
 
 
-def make(server: Model, clock: Clock, wanted: Definition = WANTED, **arguments: Any) -> Created:
-    made = create(wanted, **{"if_exists": "fail", "created_by": "me", "report": quiet, **arguments})
+def make(server: Model, clock: Clock, definition: Definition = WANTED, **arguments: Any) -> Created:
+    made = create(definition, **{"if_exists": "fail", "created_by": "me", "report": quiet, **arguments})
     result: Created = play(made, server, clock)
     return result
 
@@ -121,13 +121,13 @@ class TestCreate:
         server = model()
         made = make(server, clock)
         assert (made.created, made.replaced, made.indexes_created) == (True, False, ["vector"])
-        assert [each.index_type for each in made.indexes] == ["HNSW"]
+        assert [index.index_type for index in made.indexes] == ["HNSW"]
         assert server.changes == ["CreateCollection", "CreateIndex"]
 
     def test_leaves_what_exists_alone(self, clock, model):
         server = model()
         make(server, clock, created_by="somebody")
-        with pytest.raises(MilvusRefusedError, match=r"'docs' exists. It was made by somebody. Set if_exists"):
+        with pytest.raises(MilvusRefusedError, match=r"'docs' was not created: it exists, created by somebody. Set if_exists"):
             make(server, clock)
         assert server.changes == ["CreateCollection", "CreateIndex"]
 
@@ -174,7 +174,7 @@ class TestCreate:
         if if_exists == "skip":
             assert make(server, clock, if_exists="skip") == Created(False)
         else:
-            with pytest.raises(MilvusRefusedError, match="made by somebody"):
+            with pytest.raises(MilvusRefusedError, match="created by somebody"):
                 make(server, clock)
         assert list(server.there) == ["docs"]
 
@@ -219,18 +219,18 @@ class TestCheck:
         two = Definition.of("docs", SCHEMA, indexes=[HNSW, {"field_name": "id", "index_type": "STL_SORT"}])
         made = make(server, clock, two, if_exists="check")
         assert (made.created, made.indexes_created) == (False, ["id"])
-        assert sorted(each.name for each in made.indexes) == ["id", "vector"]
+        assert sorted(index.name for index in made.indexes) == ["id", "vector"]
 
     def test_names_all_that_differs_and_changes_nothing(self, clock, model):
         server = model()
         make(server, clock, created_by="somebody")
         schema = {"fields": [*SCHEMA["fields"], {"name": "text", "type": "VARCHAR", "max_length": 9}]}
         more = [{"field_name": "id", "index_type": "STL_SORT"}, {**HNSW, "metric_type": "COSINE"}]
-        wanted = Definition.of("docs", schema, indexes=more, properties={"owner": "search"})
+        definition = Definition.of("docs", schema, indexes=more, properties={"owner": "search"})
         with pytest.raises(MilvusSchemaDriftError) as refused:
-            make(server, clock, wanted, if_exists="check")
-        for each in ("field 'text' (VARCHAR) is missing", "property: owner is not set", "metric_type is L2, not COSINE"):
-            assert each in str(refused.value)
+            make(server, clock, definition, if_exists="check")
+        for difference in ("field 'text' (VARCHAR) is missing", "property: owner is not set", "metric_type is L2, not COSINE"):
+            assert difference in str(refused.value)
         assert server.changes == ["CreateCollection", "CreateIndex"]
 
     def test_takes_an_index_of_another_name_for_a_difference(self, clock, model):
@@ -245,10 +245,10 @@ class TestCheck:
             {
                 "field_name": "more",
                 "index_type": "INVERTED",
-                "index_name": each,
-                "index_params": {"json_path": f"more['{each}']"},
+                "index_name": name,
+                "index_params": {"json_path": f"more['{name}']"},
             }
-            for each in ("a", "b")
+            for name in ("a", "b")
         ]
         server = model()
         make(server, clock, Definition.of("docs", schema, indexes=paths[:1]), created_by="somebody")
@@ -263,7 +263,7 @@ class TestReplace:
         made = make(server, clock, if_exists="replace")
         assert (made.created, made.replaced) == (True, True)
         assert server.there["docs"].collectionID == 3
-        dropped = [each["collection_name"] for each in server.sent("DropCollection")]
+        dropped = [call["collection_name"] for call in server.sent("DropCollection")]
         assert dropped == [f"{TRIAL}docs", "docs"]
         assert list(server.there) == ["docs"]
 
@@ -283,7 +283,7 @@ class TestReplace:
         with pytest.raises(MilvusRefusedError, match="has the alias 'live'"):
             make(server, clock, if_exists="replace")
         assert server.changes == ["CreateCollection", "CreateIndex"]
-        assert make(server, clock, if_exists="replace", allow_aliased=True).replaced
+        assert make(server, clock, if_exists="replace", drop_aliased=True).replaced
 
     def test_clears_away_a_trial_that_a_killed_task_left(self, clock, model):
         server = model()
@@ -296,7 +296,7 @@ class TestReplace:
         server = model()
         make(server, clock, created_by="somebody")
         make(server, clock, Definition.of(f"{TRIAL}docs", SCHEMA), created_by="a user")
-        with pytest.raises(MilvusRefusedError, match="stands where a trial"):
+        with pytest.raises(MilvusRefusedError, match=r"Nothing was replaced: .*somebody else has created"):
             make(server, clock, if_exists="replace")
         assert set(server.there) == {"docs", f"{TRIAL}docs"}
 
@@ -316,11 +316,11 @@ class TestDrop:
     def test_refuses_an_alias(self, clock, model):
         server = model(DescribeCollection=SimpleNamespace(schema=SimpleNamespace(name="docs_1"), collection_name="docs"))
         with pytest.raises(MilvusRefusedError, match="'docs' is an alias of the collection 'docs_1'"):
-            self.drop(server, clock, allow_aliased=True)
+            self.drop(server, clock, drop_aliased=True)
         assert server.changes == []
 
     def test_of_nothing_fails_or_is_skipped(self, clock, model):
-        with pytest.raises(MilvusCollectionNotFoundError, match="no collection 'docs' to drop"):
+        with pytest.raises(MilvusCollectionNotFoundError, match="'docs' was not dropped: it does not exist"):
             self.drop(model(), clock)
         assert self.drop(model(), clock, skip_if_missing=True) == Dropped("docs", False)
 
@@ -365,9 +365,9 @@ class TestDrop:
     def test_notes_before_it_sends(self, clock, model):
         server = model()
         make(server, clock)
-        noted: list[list[str]] = []
-        self.drop(server, clock, noting=lambda: noted.append(server.changes))
-        assert noted == [["CreateCollection", "CreateIndex"]]
+        before: list[list[str]] = []
+        self.drop(server, clock, before_sending=lambda: before.append(server.changes))
+        assert before == [["CreateCollection", "CreateIndex"]]
 
     def test_that_never_shows_says_so(self, clock, model):
         server = model(DropCollection=None)
@@ -378,8 +378,8 @@ class TestDrop:
 
 class TestSubmitIndex:
     def submit(self, server: Model, clock: Clock, **arguments: Any) -> tuple[IndexBuilt, bool]:
-        wanted = Index.of(arguments.pop("wanted", HNSW))
-        flow = submit_index("docs", wanted, **{"if_exists": "skip", "report": quiet, **arguments})
+        requested = Index.of(arguments.pop("requested", HNSW))
+        flow = submit_index("docs", requested, **{"if_exists": "skip", "report": quiet, **arguments})
         result: tuple[IndexBuilt, bool] = play(flow, server, clock)
         return result
 
@@ -395,7 +395,7 @@ class TestSubmitIndex:
         assert server.changes.count("CreateIndex") == 1
 
     def test_waits_for_the_one_that_is_there_by_its_own_name(self, clock, server):
-        self.submit(server, clock, wanted={**HNSW, "index_name": "theirs"})
+        self.submit(server, clock, requested={**HNSW, "index_name": "theirs"})
         assert self.submit(server, clock) == (IndexBuilt("docs", "vector", "theirs"), False)
 
     def test_refuses_one_that_is_there(self, clock, server):
@@ -403,19 +403,19 @@ class TestSubmitIndex:
         with pytest.raises(MilvusRefusedError, match=r"has the index 'vector' \(HNSW\)"):
             self.submit(server, clock, if_exists="fail")
         with pytest.raises(MilvusSchemaDriftError, match="metric_type is L2, not IP"):
-            self.submit(server, clock, if_exists="check", wanted={**HNSW, "metric_type": "IP"})
+            self.submit(server, clock, if_exists="check", requested={**HNSW, "metric_type": "IP"})
 
     def test_takes_its_own_of_an_earlier_try(self, clock, server):
         self.submit(server, clock)
         assert self.submit(server, clock, if_exists="fail", own=True)[1] is False
         with pytest.raises(MilvusRefusedError):
-            self.submit(server, clock, if_exists="fail", own=True, wanted={**HNSW, "metric_type": "IP"})
+            self.submit(server, clock, if_exists="fail", own=True, requested={**HNSW, "metric_type": "IP"})
 
     def test_names_the_fields_there_are(self, clock, server):
         from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError
 
         with pytest.raises(MilvusInvalidArgumentError, match="has no field 'vektor'; it has id, vector"):
-            self.submit(server, clock, wanted={"field_name": "vektor"})
+            self.submit(server, clock, requested={"field_name": "vektor"})
 
     def test_meets_its_own_when_the_answer_got_lost(self, clock, server):
         def lose(call: Any) -> Any:
@@ -451,16 +451,16 @@ class TestDropIndex:
         assert self.drop(server, clock, field_name="id", skip_if_missing=True) == []
         assert "DropIndex" not in server.calls
 
-    @pytest.mark.parametrize(("state", "said"), [(LOADED, "Loaded"), (LOADING, "Loading")])
-    def test_of_a_collection_in_memory_is_refused(self, clock, server, state, said):
+    @pytest.mark.parametrize(("state", "state_name"), [(LOADED, "Loaded"), (LOADING, "Loading")])
+    def test_of_a_collection_in_memory_is_refused(self, clock, server, state, state_name):
         server._answers |= {"GetLoadState": state, "GetLoadingProgress": SimpleNamespace(progress=0, refresh_progress=0)}
-        with pytest.raises(MilvusRefusedError, match=f"'docs' is {said}.*Release it first"):
+        with pytest.raises(MilvusRefusedError, match=f"'docs' is {state_name}.*Release it first"):
             self.drop(server, clock, field_name="vector")
         assert "DropIndex" not in server.calls
 
     def test_does_not_guess_which_of_several(self, clock, server):
-        server.indexes["docs"] = [SimpleNamespace(field_name="more", index_name=each, params=[]) for each in ("a", "b")]
-        with pytest.raises(MilvusRefusedError, match="has a, b: say which"):
+        server.indexes["docs"] = [SimpleNamespace(field_name="more", index_name=name, params=[]) for name in ("a", "b")]
+        with pytest.raises(MilvusRefusedError, match=r"has a, b\. Name one with index_name"):
             self.drop(server, clock, field_name="more")
 
 
@@ -479,8 +479,8 @@ def index(field: str, state: int, rows: tuple[int, int, int] = (0, 0, 0), reason
 
 
 class TestIndexBuilt:
-    def look(self, clock: Clock, *found: SimpleNamespace, **which: str) -> Observation:
-        server = Server(DescribeIndex=SimpleNamespace(index_descriptions=list(found)))
+    def look(self, clock: Clock, *indexes: SimpleNamespace, **which: str) -> Observation:
+        server = Server(DescribeIndex=SimpleNamespace(index_descriptions=list(indexes)))
         result: Observation = play(IndexBuilt("docs", **which).look(), server, clock)
         assert server.asked == [("DescribeIndex", {"collection_name": "docs"})]
         return result
@@ -495,7 +495,7 @@ class TestIndexBuilt:
         }
 
     @pytest.mark.parametrize(
-        ("found", "expected"),
+        ("listed", "expected"),
         [
             (index("v", 3), Observation(Verdict.MET, "Finished", 100)),
             (index("v", 3, (500, 500, 0)), Observation(Verdict.MET, "Finished", 100)),
@@ -506,8 +506,8 @@ class TestIndexBuilt:
         ],
         ids=str,
     )
-    def test_is_finished_and_without_a_pending_row(self, clock, found, expected):
-        assert self.look(clock, found) == expected
+    def test_is_finished_and_without_a_pending_row(self, clock, listed, expected):
+        assert self.look(clock, listed) == expected
 
     def test_fails_with_the_servers_reason(self, clock):
         server = Server(DescribeIndex=SimpleNamespace(index_descriptions=[index("v", 4, reason="no disk")]))

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError
-from airflow_provider_milvus.server.filters import literal, render
+from airflow_provider_milvus.server.filters import render, to_literal
 
 pytestmark = pytest.mark.newest
 
@@ -55,7 +55,7 @@ class Language(StrEnum):
     ],
 )
 def test_a_value_becomes_its_literal(value, written):
-    assert literal(value) == written
+    assert to_literal(value) == written
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from airflow_provider_milvus.exceptions import (
     MilvusUnsupportedError,
 )
 from airflow_provider_milvus.server.load_release import Submitted
-from airflow_provider_milvus.server.window_marks import PROPERTY, SLOTS, marks_of
+from airflow_provider_milvus.server.window_marks import MARK_PROPERTY, SLOTS, marks_of
 from airflow_provider_milvus.server.windows import Closed, close_window, open_window
 from tests.unit.play import stopped_clock
 
@@ -60,7 +60,7 @@ class Docs:
         if call.name == "AlterCollection":
             if not self.keeps_properties:
                 raise MilvusUnsupportedError("not implemented")
-            self.properties |= {each["key"]: each["value"] for each in call.fields["properties"]}
+            self.properties |= {pair["key"]: pair["value"] for pair in call.fields["properties"]}
             return None
         self.state = {"LoadCollection": "Loaded", "ReleaseCollection": "NotLoad"}[call.name]
         return None
@@ -102,8 +102,8 @@ class Running:
 
 
 def opening(server: Docs, window: str = A, now: float = 0, at_most: float = DAY, name: str = "docs") -> Running:
-    said: list[str] = []
-    return Running(open_window(name, window, now=now, at_most=at_most, options={}, report=said.append), server)
+    reports: list[str] = []
+    return Running(open_window(name, window, now=now, at_most=at_most, options={}, report=reports.append), server)
 
 
 def closing(server: Docs, window: str = A, now: float = 60, previous_state: str = "NotLoad", **more: Any) -> Running:
@@ -114,13 +114,13 @@ def closing(server: Docs, window: str = A, now: float = 60, previous_state: str 
 
 
 def opened(server: Docs, window: str = A, **when: Any) -> Submitted:
-    found: Submitted = opening(server, window, **when).finish()
-    return found
+    result: Submitted = opening(server, window, **when).finish()
+    return result
 
 
 def closed(server: Docs, window: str = A, **how: Any) -> Closed:
-    found: Closed = closing(server, window, **how).finish()
-    return found
+    result: Closed = closing(server, window, **how).finish()
+    return result
 
 
 @pytest.fixture(autouse=True)
@@ -158,7 +158,7 @@ class TestOneWindow:
         server.aliases = ["old"]
         opened(server)
         server.aliases = ["old", "live"]
-        assert "has got the alias live since" in closed(server).reason
+        assert "was given the alias live since" in closed(server).reason
         assert server.state == "Loaded"
 
     def test_releases_what_had_the_alias_before(self):
@@ -192,7 +192,7 @@ class TestOneWindow:
         server = Docs()
         opened(server)
         server.state = "Loading"
-        assert "being loaded just now" in closed(server).reason
+        assert "is being loaded" in closed(server).reason
         assert "ReleaseCollection" not in server.sent
 
     def test_takes_back_a_load_that_is_under_way_if_told_to(self):
@@ -223,10 +223,10 @@ class TestOneWindow:
     def test_says_which_mark_it_cannot_read_and_stays(self):
         server = Docs()
         opened(server)
-        server.properties[PROPERTY + "other"] = "by hand"
-        assert f"{PROPERTY}other, which cannot be read" in closed(server).reason
+        server.properties[MARK_PROPERTY + "other"] = "by hand"
+        assert f"{MARK_PROPERTY}other, which cannot be read" in closed(server).reason
         assert server.state == "Loaded"
-        assert server.properties[PROPERTY + "other"] == "by hand"
+        assert server.properties[MARK_PROPERTY + "other"] == "by hand"
 
 
 def steps_of(server: Docs, running: Running) -> list[int]:
@@ -263,7 +263,7 @@ class TestTwoWindows:
         server = Docs("Loaded")
         opened(server, A)
         opened(server, B)
-        assert [closed(server, each).released for each in (A, B)] == [False, False]
+        assert [closed(server, window).released for window in (A, B)] == [False, False]
 
     def test_that_never_closed_counts_until_it_expires(self):
         server = Docs()
@@ -348,10 +348,10 @@ class TestTwoWindows:
 
 
 def in_turns(*running: Running) -> None:
-    while not all(each.done for each in running):
-        for each in running:
-            if not each.done:
-                each.step()
+    while not all(window.done for window in running):
+        for window in running:
+            if not window.done:
+                window.step()
 
 
 class TestWithoutProperties:
@@ -387,7 +387,7 @@ def test_whatever_the_order_of_steps_no_open_window_is_left_without_its_collecti
     with stopped_clock():
         server = Docs(before)
         windows = [A, B, C]
-        assert len({key for each in windows for key in slots_of(each)}) == 3
+        assert len({key for window in windows for key in slots_of(window)}) == 3
 
         def life(window: str, times: int) -> Any:
             for _ in range(times):
@@ -424,4 +424,4 @@ def test_whatever_the_order_of_steps_no_open_window_is_left_without_its_collecti
 def slots_of(window: str) -> set[str]:
     server = Docs()
     opened(server, window)
-    return {key for key in server.properties if key.startswith(PROPERTY)}
+    return {key for key in server.properties if key.startswith(MARK_PROPERTY)}

@@ -1,0 +1,99 @@
+"""Snapshots of a collection, as flows: take one, and restore one into a new collection. Milvus 3 and pymilvus 3 have them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from airflow_provider_milvus.client.flow import Deadline, Flow, Report, Rpc
+from airflow_provider_milvus.client.reads import describe, real_name
+from airflow_provider_milvus.conditions import CollectionExists, SnapshotRestored, Verdict, wait_for
+from airflow_provider_milvus.exceptions import MilvusRefusedError, MilvusTimeoutError, MilvusUnavailableError
+from airflow_provider_milvus.server.upkeep import POLL, SUBMIT_TIMEOUT, submit_flush
+
+
+def create_snapshot(
+    name: str,
+    snapshot_name: str,
+    deadline: Deadline,
+    *,
+    description: str = "",
+    protect_seconds: int = 0,
+    flush: bool = True,
+    skip_if_exists: bool = False,
+    before_sending: Callable[[], object] = lambda: None,
+    report: Report,
+) -> Flow[tuple[Any, bool]]:
+    """Take a snapshot of a collection; return the server's description of it, and whether it was taken just now.
+
+    ``before_sending`` is called just before the request is sent.
+
+    :raises MilvusRefusedError: the collection has a snapshot of that name, unless ``skip_if_exists``.
+    :raises MilvusUnsupportedError: this server, or this pymilvus, has no snapshots. Nothing was changed.
+    """
+    collection = real_name((yield from describe(name)))
+    subject = {"name": snapshot_name, "collection_name": collection}
+    if (yield from _has_snapshot(subject)):
+        if not skip_if_exists:
+            raise MilvusRefusedError(
+                f"The snapshot was not taken: collection {collection!r} has a snapshot {snapshot_name!r}. Choose another name."
+            )
+        report(f"Collection {collection!r} has the snapshot {snapshot_name!r} already.")
+        return (yield Rpc("DescribeSnapshot", subject)), False
+    if flush:
+        # A snapshot holds only what is on storage.
+        yield from wait_for((yield from submit_flush(collection)), deadline, poll_interval=POLL, eager=True, report=report)
+    before_sending()
+    options = {"description": description, "compaction_protection_seconds": protect_seconds}
+    try:
+        yield Rpc("CreateSnapshot", {**subject, **options}, SUBMIT_TIMEOUT, repeatable=False)
+    except (MilvusTimeoutError, MilvusUnavailableError):
+        if not (yield from _has_snapshot(subject)):
+            raise
+    return (yield Rpc("DescribeSnapshot", subject)), True
+
+
+def _has_snapshot(subject: Mapping[str, str]) -> Flow[bool]:
+    answer = yield Rpc("ListSnapshots", {"collection_name": subject["collection_name"]})
+    return subject["name"] in answer.snapshots
+
+
+def submit_restore(
+    snapshot_name: str,
+    name: str,
+    target: str,
+    *,
+    database: str,
+    earlier_job: int | None = None,
+    on_submitted: Callable[[int], object] = lambda job_id: None,
+    report: Report,
+) -> Flow[SnapshotRestored]:
+    """Request that a snapshot is restored into a new collection of the same database; return the condition to wait for.
+
+    ``earlier_job`` is the job of an earlier try: unless it has failed it is watched, and nothing is sent. ``on_submitted`` is
+    called with the id of a new job.
+
+    :raises MilvusRefusedError: a collection, or an alias, has the name ``target``. Nothing was changed.
+    :raises MilvusUnsupportedError: this server, or this pymilvus, has no snapshots. Nothing was changed.
+    """
+    if earlier_job is not None:
+        earlier = SnapshotRestored(earlier_job, target)
+        if (yield from earlier.look()).verdict is not Verdict.NEVER:
+            report(f"An earlier try submitted restore {earlier_job}: watching it.")
+            return earlier
+    collection = real_name((yield from describe(name)))
+    if (yield from CollectionExists(target).look()).verdict is Verdict.MET:
+        raise MilvusRefusedError(
+            f"Snapshot {snapshot_name!r} was not restored: a collection or an alias has the name {target!r}. "
+            "Choose a name for a new collection."
+        )
+    request = {
+        "name": snapshot_name,
+        "collection_name": collection,
+        "target_db_name": database,
+        "target_collection_name": target,
+    }
+    answer = yield Rpc("RestoreSnapshot", request, SUBMIT_TIMEOUT, repeatable=False)
+    on_submitted(int(answer.job_id))
+    report(f"Restore {answer.job_id} of {snapshot_name!r} into {target!r} was submitted.")
+    return SnapshotRestored(int(answer.job_id), target)
