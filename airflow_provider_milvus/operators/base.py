@@ -1,4 +1,4 @@
-"""What operators have in common: a connection, a database and an end; watching long work; telling Airflow what was written."""
+"""What operators have in common: the connection, the wait for long work, and what Airflow is told of a change."""
 
 from __future__ import annotations
 
@@ -30,17 +30,18 @@ if TYPE_CHECKING:
 
 
 HOUR = 3600.0
-"""Seconds for work that is waited for, unless the DAG says otherwise."""
+"""Seconds for work that a task waits for, unless the DAG says otherwise."""
 
 
 class MilvusOperator(HasArguments, BaseOperator):
-    """Base of the operators.
+    """Base of the operators. All arguments are templates.
 
-    :param milvus_conn_id: the connection, of type ``milvus``. (templated)
-    :param database: the database; left out: the connection's. (templated)
-    :param timeout: seconds for the whole operation, connecting and waiting included; left out: the connection's ``timeout``
-        (60 by default). (templated)
-    :raises MilvusInvalidArgumentError: an argument that can never work, when the DAG is parsed or the task renders it.
+    :param milvus_conn_id: the connection, of type ``milvus``; ``milvus_default`` by default.
+    :param database: the database; by default the connection's.
+    :param timeout: seconds for the whole operation, which includes connecting and waiting; by default the connection's
+        ``timeout``, which is 60 unless it says otherwise.
+    :raises MilvusInvalidArgumentError: an argument can never work. It is raised when the DAG is parsed, or when the task
+        renders the argument. Nothing was sent.
     """
 
     milvus_conn_id = Argument(check_text)
@@ -66,28 +67,39 @@ class MilvusOperator(HasArguments, BaseOperator):
         self.refuse_unrendered()
         return MilvusHook(self.milvus_conn_id, self.database, self.timeout)
 
+    def log_where(self, hook: MilvusHook, sentence: str) -> None:
+        """Log a sentence with the connection, the server and the database: the first and the last line of a run."""
+        self.log.info("%s %s.", sentence, hook.settings.where)
+
+    def push_result(self, context: Context, result: object) -> None:
+        """Push the result of a task that is about to fail: Airflow itself pushes only that of a success."""
+        if (task_instance := context.get("ti")) is not None:
+            task_instance.xcom_push(key="return_value", value=result)
+
 
 def result(hook: MilvusHook, collection: str, began: float, **more: Any) -> dict[str, Any]:
-    """What an operator returns: small and JSON-safe. ``began`` is in seconds since the epoch."""
-    return {"collection": collection, "database": hook.settings.database, **more, "seconds": round(time.time() - began, 3)}
+    """The result of an operator, small and JSON-safe, and the last line of its log. ``began`` is in seconds since the epoch."""
+    seconds = round(time.time() - began, 3)
+    hook.log.info("Done with collection %r after %s s. %s.", collection, seconds, hook.settings.where)
+    return {"collection": collection, "database": hook.settings.database, **more, "seconds": seconds}
 
 
 def known(**values: Any) -> dict[str, Any]:
-    """Those that are known: a result has no key for what does not apply."""
+    """The values that are not None: a result has no key for what does not apply."""
     return {key: value for key, value in values.items() if value is not None}
 
 
 class WatchedOperator(MilvusOperator):
-    """Submit long work on a collection, then watch it: here, or in the triggerer.
+    """Base of the operators that submit long work on a collection and then watch it, in the worker or in the triggerer.
 
-    A subclass's ``execute`` calls :meth:`watch`, or :meth:`hand_over` when ``deferrable``; its ``execute_complete`` then gets
+    A subclass's ``execute`` calls :meth:`watch`, or :meth:`hand_over` when ``deferrable``. Its ``execute_complete`` then gets
     the trigger's ``event``, which brings ``submitted`` back.
 
-    :param collection_name: the collection. (templated)
-    :param timeout: seconds for the whole operation, connecting and waiting included. (templated)
-    :param poll_interval: seconds between two looks, at most; the worker looks more often at the beginning. (templated)
-    :param stall_timeout: fail when nothing moves for this number of seconds; left out: only ``timeout`` ends it. (templated)
-    :param deferrable: wait in the triggerer. Default: ``[operators] default_deferrable``. (templated)
+    :param collection_name: the collection.
+    :param timeout: seconds for the whole operation, which includes connecting and waiting; 3600 by default.
+    :param poll_interval: seconds between two looks, at most; 2 by default. A worker looks more often at the beginning.
+    :param stall_timeout: fail when nothing moves for this number of seconds; by default only ``timeout`` ends the wait.
+    :param deferrable: wait in the triggerer; by default what ``[operators] default_deferrable`` says.
     """
 
     timeout = Argument(check_seconds)
@@ -113,6 +125,7 @@ class WatchedOperator(MilvusOperator):
         self.deferrable = deferrable
 
     def watch(self, client: BoundedClient, condition: Condition, deadline: Deadline) -> Observation:
+        """Wait in the worker."""
         from airflow_provider_milvus.conditions import wait_for
 
         return client.run(
@@ -130,6 +143,7 @@ class WatchedOperator(MilvusOperator):
     def hand_over(
         self, condition: Condition, deadline: Deadline, submitted: dict[str, Any], undo_on_kill: bool = False
     ) -> NoReturn:
+        """Wait in the triggerer; the task resumes in ``execute_complete``."""
         left = max(deadline.remaining, 0.001)
         self.defer(
             trigger=MilvusConditionTrigger(
@@ -149,14 +163,13 @@ class WatchedOperator(MilvusOperator):
 
 
 class MilvusWriteOperator(MilvusOperator):
-    """Base of the operators that change what a collection holds, or what an alias leads to.
+    """Base of the operators that change what a collection holds, or which collection an alias points to.
 
-    After success the task emits an event of the asset ``milvus://host:port/database/collection``, with counts in its extra.
-    Which collection that is shows only when the task runs, so the task's outlet is an asset alias,
-    ``milvus.<dag id>.<task id>``.
+    A task that succeeds emits an event of the asset ``milvus://host:port/database/collection``, with counts in its extra. The
+    collection is known only when the task runs, so the task's outlet is an asset alias, ``milvus.<dag id>.<task id>``.
 
-    :param outlets: instead of that alias: another alias, which the event then goes through; or the asset itself, whose event
-        gets the counts.
+    :param outlets: in place of that alias, another alias, through which the event goes; or the asset itself, whose event gets
+        the counts.
     """
 
     def __init__(self, **kwargs: Any) -> None:
@@ -176,23 +189,23 @@ class MilvusWriteOperator(MilvusOperator):
         from_collections: Sequence[str] = (),
         **counts: Any,
     ) -> None:
-        """Tell Airflow that ``collection`` has changed. Call it once, after it has succeeded.
+        """Tell Airflow that ``collection`` has changed. Call it once, after the change.
 
-        :param alias: an alias that was written through: it gets an event of its own, for whoever is scheduled by it.
-        :param from_files: paths or URLs that the rows came from; lineage only.
-        :param from_collections: collections of the same database that it was made from; lineage only.
-        :param counts: numbers and short texts that go with the event; other values are left out.
+        :param alias: an alias through which the task wrote: it gets an event of its own, for the DAGs that wait for it.
+        :param from_files: paths or URLs of the rows, for lineage only.
+        :param from_collections: collections of the same database that were read, for lineage only.
+        :param counts: numbers and short texts for the event's extra; other values are left out.
         """
         from airflow_provider_milvus.assets import collection_uri
 
         server, database = hook.settings.uri, hook.settings.database
 
         def uris_of(names: Sequence[str]) -> list[str]:
-            return [uri for each in names if (uri := collection_uri(server, database, each)) is not None]
+            return [uri for name in names if (uri := collection_uri(server, database, name)) is not None]
 
         written = uris_of(list(dict.fromkeys(filter(None, (collection, alias)))))
         if not written:
-            self.log.info("No asset event: %s has no host that could name it.", server)
+            self.log.info("There is no asset event for %r: %s has no host, which an asset is named after.", collection, server)
             return
         extra = {key: value for key, value in counts.items() if isinstance(value, (str, int, float))}
         for uri in written:
@@ -222,7 +235,7 @@ class MilvusWriteOperator(MilvusOperator):
 
 
 def _make_known(alias: AssetAlias) -> None:
-    """Airflow 2.11 knows the aliases in DAGs that it has stored, but no mapped task's, and fails the run over any other."""
+    """Store the alias: Airflow 2.11 does not store those of mapped tasks, and fails a run with an alias that is not stored."""
     from airflow.models.dataset import DatasetAliasModel
     from airflow.utils.session import create_session
     from sqlalchemy.exc import IntegrityError
@@ -232,12 +245,12 @@ def _make_known(alias: AssetAlias) -> None:
             if session.query(DatasetAliasModel).filter_by(name=alias.name).first() is None:
                 session.add(DatasetAliasModel(name=alias.name))
     except IntegrityError:
-        # Another of the mapped tasks was faster.
+        # Another of the mapped tasks has stored it.
         pass
 
 
 def _add(event: Any, uri: str, extra: dict[str, Any]) -> None:
-    """An event of the asset with that URI, whatever name a DAG has given it; or else of one that is named after its URI."""
+    """Add an event of the asset with that URI, by the name that a DAG gives it, or else by its URI."""
     from airflow.providers.common.compat.sdk import Asset
 
     if hasattr(Asset, "ref"):
@@ -247,7 +260,7 @@ def _add(event: Any, uri: str, extra: dict[str, Any]) -> None:
             event.add(Asset.ref(uri=uri), extra)
             return
         except AirflowRuntimeError:
-            # No DAG names it.
+            # No DAG has this asset.
             pass
     event.add(Asset(uri=uri), extra)
 
@@ -255,35 +268,35 @@ def _add(event: Any, uri: str, extra: dict[str, Any]) -> None:
 def _file_uri(path: str) -> str:
     from airflow_provider_milvus.rows.storage import without_secrets
 
-    # What stands for a query is no part of the file's name.
+    # A query, which is written as "?…", is no part of the file's name.
     return without_secrets(path).replace("?…", "") if "://" in path else Path(path).absolute().as_uri()
 
 
 class AsGiven:
-    """Rows that Airflow's templates leave alone: text in them is data, and rendering would copy all of it."""
+    """Rows that Airflow does not render: text in them is data, and rendering would copy all of it."""
 
     def __init__(self, rows: Any) -> None:
         self.rows = rows
 
     def __repr__(self) -> str:
-        """What the web UI shows; the same at each parse, and no row."""
+        """The text in the web UI: the same at every parse, without a row."""
         return f"{getattr(self.rows, '__qualname__', type(self.rows).__name__)}, as given in the DAG"
 
 
 class ToResolve(AsGiven, ResolveMixin):
-    """Rows with parts that stand for something else, which alone are resolved when the task runs.
+    """Rows of which some parts are resolved when the task runs.
 
-    They are other tasks' outputs, wherever they stand in a list or a dict; paths beside other things in a list; and the
+    These parts are other tasks' outputs, anywhere in a list or a dict; paths in a list that also holds other things; and the
     arguments of a ``functools.partial``.
     """
 
     def iter_references(self) -> Iterator[tuple[Any, str]]:
-        """Other tasks' outputs in the rows: Airflow makes those tasks upstream of this one."""
+        """Other tasks' outputs in the rows. Airflow makes those tasks upstream of this one."""
         is_partial = isinstance(self.rows, partial)
         yield from XComArg.iter_xcom_references([self.rows.args, self.rows.keywords] if is_partial else self.rows)
 
     def resolve(self, context: Context, include_xcom: bool = True) -> AsGiven:
-        """The same rows with these parts resolved."""
+        """The same rows, with these parts resolved."""
         render = context["task"].render_template
         if isinstance(self.rows, partial):
             return AsGiven(partial(self.rows.func, *render(self.rows.args, context), **render(self.rows.keywords, context)))
@@ -302,7 +315,7 @@ def _resolved(value: Any, context: Context) -> Any:
 
 
 def kept(rows: Any) -> Any:
-    """``rows`` as an operator keeps them: paths and another task's output are templates."""
+    """``rows`` as an operator keeps them: paths and another task's output are templates, other rows are not."""
     if isinstance(rows, (str, AsGiven)) or is_nothing(rows) or hasattr(rows, "iter_references"):
         return rows
     texts = [isinstance(row, str) for row in rows] if isinstance(rows, (list, tuple)) else [False]
@@ -312,5 +325,5 @@ def kept(rows: Any) -> Any:
 
 
 def given(rows: Any) -> Any:
-    """What :func:`kept` was given, with its references resolved."""
+    """The rows behind what :func:`kept` returned, in a task that runs."""
     return rows.rows if isinstance(rows, AsGiven) else rows

@@ -1,4 +1,4 @@
-"""What is in memory and what it costs: a report, biggest first. It changes nothing."""
+"""What is in memory, and how many bytes it takes: a report, biggest first."""
 
 from __future__ import annotations
 
@@ -9,24 +9,34 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_milvus.arguments import OptionalArgument
 from airflow_provider_milvus.kinds import check_databases
 from airflow_provider_milvus.operators.base import MilvusOperator
-from airflow_provider_milvus.operators.reclaim import in_scope
+from airflow_provider_milvus.operators.reclaim import databases_in_scope
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_provider_milvus.hooks.milvus import MilvusHook
     from airflow_provider_milvus.reclaim.memory_report import MemoryReport
 
 
 class MilvusMemoryReportOperator(MilvusOperator):
-    """List every collection in memory with its size, rows, partitions, replicas and aliases, biggest first.
+    """List every collection in memory with its size, rows, partitions, replicas and aliases, biggest first. It only reads.
 
-    Sizes are measured by the query nodes where the connection has a ``metrics_url``; elsewhere they are estimated from the
-    schema, the rows and the replicas; what is not known is said to be unknown. A dozen calls for each loaded collection at
-    most, none for the others.
+    All arguments are templates.
 
-    Returns ``collections`` (the biggest 200, each a dict), ``totals``, ``warnings``, ``summary`` and ``markdown``.
+    .. code-block:: python
 
-    :param databases: one, several, or ``"*"`` for all; None: ``database``, or else the connection's. (templated)
+        from airflow_provider_milvus.operators.milvus import MilvusMemoryReportOperator
+
+        report = MilvusMemoryReportOperator(task_id="report", databases="*")
+
+    The query nodes measure the sizes where the connection has a ``metrics_url``; elsewhere they are estimated from the schema,
+    the rows and the replicas. A size that is not known is reported as unknown. A run makes at most a dozen calls for each
+    collection in memory, and none for the others.
+
+    Returns ``collections`` (the biggest 200, as dicts), ``totals`` over all, ``warnings``, ``summary`` and ``markdown``.
+
+    :param databases: one database, several, or ``"*"`` for all; by default ``database``, or else the connection's.
+    :param timeout: seconds for the whole operation; by default the connection's ``timeout`` (60).
     :raises MilvusError: the server does not list its collections.
     """
 
@@ -37,19 +47,20 @@ class MilvusMemoryReportOperator(MilvusOperator):
         self.databases = databases
 
     def execute(self, context: Context) -> dict[str, object]:
-        report = asyncio.run(self._look())
+        hook = self.hook()
+        self.log_where(hook, "Reporting what is in memory.")
+        databases = databases_in_scope(self.databases, hook.settings.database)
+        report = asyncio.run(self._look(hook, databases))
         for warning in report.warnings:
             self.log.warning(warning)
         self.log.info("In memory:\n%s", report.as_table())
-        self.log.info(report.as_sentence())
+        self.log_where(hook, report.as_sentence())
         return report.as_result()
 
-    async def _look(self) -> MemoryReport:
+    async def _look(self, hook: MilvusHook, databases: list[str] | None) -> MemoryReport:
         from airflow_provider_milvus.reclaim.memory_report import MemoryReport
         from airflow_provider_milvus.reclaim.survey import Surveyor
 
-        hook = self.hook()
-        databases = in_scope(self.databases, hook.settings.database)
         async with hook.async_client() as client:
             surveyor = Surveyor(client, hook.deadline(), thorough=True)
             survey = await surveyor.look(databases or await surveyor.databases(), hook.metrics())

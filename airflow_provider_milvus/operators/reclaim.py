@@ -1,4 +1,4 @@
-"""The nightly reclaim: release what is cold, keep what is needed, and say why of each collection."""
+"""The nightly reclaim: release cold collections, keep those that are needed, with a reason for every collection."""
 
 from __future__ import annotations
 
@@ -30,66 +30,90 @@ from airflow_provider_milvus.operators.run_notes import RunNotes
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_provider_milvus.hooks.milvus import MilvusHook
     from airflow_provider_milvus.reclaim.plan import PlannedRelease
     from airflow_provider_milvus.reclaim.policy import Policy
     from airflow_provider_milvus.reclaim.report import ReclaimReport
     from airflow_provider_milvus.reclaim.run import ServerState
 
-RULES = ("older_than", "idle_for", "loaded_for", "memory_budget", "min_idle")
-COLDEST_NEEDS = timedelta(hours=1)
-"""What a budget takes has been idle for so long at least, where use is known at all."""
-GRADES = (timedelta(days=1), timedelta(days=7))
-"""Spans of idleness that tell the cold from the colder."""
+RULE_ARGUMENTS = ("older_than", "idle_for", "loaded_for", "memory_budget", "min_idle", "max_releases")
+LEAST_IDLE_FOR_BUDGET = timedelta(hours=1)
+"""A budget releases only what has been idle for this time, where use is known and ``min_idle`` says nothing else."""
+SPANS_TO_ORDER_BY = (timedelta(days=1), timedelta(days=7))
+"""Use is asked for over these spans, too, so that the coldest collections go first."""
 
 
-def in_scope(databases: list[str] | None, own: str) -> list[str] | None:
-    """The databases that are given, or else the connection's ``own``; None is all of them."""
+def databases_in_scope(databases: list[str] | None, own: str) -> list[str] | None:
+    """The databases that the DAG names, or else the connection's ``own``; None: all databases of the server."""
     return None if databases == ["*"] else databases or [own]
 
 
 class MilvusReclaimMemoryOperator(MilvusOperator):
-    """Release the collections that are old, idle, long loaded, or too much for a budget, and verify each.
+    """Release collections that are old, idle, long loaded, or too much for a budget; done when the server says NotLoad of each.
 
-    All load states are read with a few calls, however many collections there are. A plan gives every collection a reason; then
-    each release is looked at once more, carried out and seen on the server, and one failure stops no other.
+    All arguments are templates.
 
-    ``collections`` and ``exclude`` say what the run is about. Of that a collection goes when **any** of ``older_than``,
-    ``idle_for``, ``loaded_for`` and ``memory_budget`` asks for it (all go when none of them is given), and when **nothing**
-    keeps it: being loaded just now, an alias, ``min_idle``, the collection property ``airflow.reclaim``, ``max_releases``.
-    What is not known of a collection's use never counts as idle.
+    .. code-block:: python
+
+        from datetime import timedelta
+
+        from airflow_provider_milvus.operators.milvus import MilvusReclaimMemoryOperator
+
+        reclaim = MilvusReclaimMemoryOperator(
+            task_id="reclaim",
+            collections=["events_*"],
+            exclude=["events_archive_*"],
+            older_than=timedelta(days=7),
+            dry_run=True,
+        )
+
+    A run reads all load states with a few calls, however many collections there are, and makes a plan with a reason for every
+    collection. Then it looks at each planned release once more, carries it out, and watches until the server says NotLoad. A
+    failed release does not stop the others. Afterwards what was released is out of memory, with its rows and indexes on
+    storage; everything else is as it was.
+
+    ``collections`` and ``exclude`` are the scope. A collection in scope is released when **any** of ``older_than``,
+    ``idle_for``, ``loaded_for`` and ``memory_budget`` asks for it (without these, all in scope), and when **nothing** keeps it:
+    a load under way, an alias, ``min_idle``, the collection property ``airflow.reclaim``, an open window, ``max_releases``.
+    Use that is not known never counts as idle.
 
     Returns ``released``, ``kept`` and ``failed`` (entries with ``database``, ``collection``, ``state``, ``reason``, ``bytes``
-    and ``bytes_source``), ``restore`` (all that was released, for :class:`MilvusRestoreLoadOperator`), ``totals``,
-    ``warnings``, ``summary`` and ``markdown``. A dry run releases nothing and adds ``planned``, ``plan`` and ``dry_run``. The
-    result is pushed to XCom before the task fails for the sake of a failed release. A retry reports what an earlier try of the
-    same run released as well.
+    and ``bytes_source``), ``restore`` (the names of all that was released, for :class:`MilvusRestoreLoadOperator`), ``totals``,
+    ``warnings``, ``summary`` and ``markdown``. A dry run releases nothing and adds ``planned``, ``plan`` and ``dry_run``. When
+    a release has failed, the result is pushed to XCom before the task fails. A retry also reports what an earlier try of the
+    same run has released.
 
-    :param collections: patterns of names that may go, such as ``"events_*"``; case matters. (templated)
-    :param exclude: patterns of names that stay, whatever else holds. (templated)
-    :param databases: one, several, or ``"*"`` for all; None: ``database``, or else the connection's. (templated)
-    :param older_than: release what is older than this, by the date in its name and from the start of that day to the DAG
-        run's logical date (``run_after`` where a run has none). A timedelta, or an ISO 8601 duration such as ``"P7D"``.
-        A collection without a date in its name stays. (templated)
-    :param idle_for: release what was certainly neither searched nor queried for so long. Needs the connection's
-        ``metrics_url``. (templated)
-    :param loaded_for: release what every run since so long ago has seen loaded. (templated)
-    :param memory_budget: release the coldest until what is loaded fits: ``"64GiB"``, or a share of the query nodes' memory
-        such as ``"70%"``. Where use is known (``metrics_url``), only what has been idle for ``min_idle`` or else an hour
-        goes. Sizes that are not known are left out of the sum. (templated)
-    :param min_idle: keep what is not certainly idle for so long. Needs ``metrics_url``. (templated)
-    :param plan: the ``plan`` of a dry run: release exactly that, except what has changed since. Excludes what stands above,
-        and ``max_releases``. (templated)
-    :param date_format: how the date is written, as for ``strptime``. Without a day it is the first of the month. (templated)
-    :param timezone: the time zone in which a day starts. (templated)
-    :param keep_aliased: keep a collection that an alias points to.
-    :param dry_run: only plan. (templated)
-    :param max_releases: release at most so many; the coldest go first. (templated)
-    :param fail_if_nothing_matches: fail, before anything is released, when a pattern matches no collection or
-        ``date_format`` no name; otherwise that is a warning.
-    :param timeout: seconds for the whole run.
-    :param release_timeout: seconds for one release; None: the connection's ``timeout``.
-    :raises MilvusInvalidArgumentError: nothing says what may go, or an argument can never work. Nothing was changed.
-    :raises MilvusReclaimError: at least one release failed; the others were carried out.
+    :param collections: patterns of names in scope, such as ``"events_*"``; case matters. By default all names, which needs one
+        of the four rules.
+    :param exclude: patterns of names that always stay; by default none.
+    :param databases: one database, several, or ``"*"`` for all; by default ``database``, or else the connection's.
+    :param older_than: release what is older than this time, from the start of the day in its name to the DAG run's logical date
+        (``run_after`` where a run has none). A timedelta, or an ISO 8601 duration such as ``"P7D"``. A collection without a
+        date in its name stays.
+    :param idle_for: release what was certainly neither searched nor queried for this time. It needs the connection's
+        ``metrics_url``.
+    :param loaded_for: release what every run of this task has seen loaded for this time.
+    :param memory_budget: release the coldest until the rest fits: ``"64GiB"``, or a share of the query nodes' memory, such as
+        ``"70%"``. Where use is known (``metrics_url``), only what was idle for ``min_idle``, or else for an hour, is released.
+        Unknown sizes do not count.
+    :param min_idle: keep what was not certainly idle for this time. It needs ``metrics_url``.
+    :param plan: the ``plan`` of a dry run: release exactly this, except what has changed since. It replaces the arguments above
+        and ``max_releases``.
+    :param date_format: how a name has its date, as for ``strptime``; ``"%Y%m%d"`` by default. Without a day it is the first of
+        the month.
+    :param timezone: the time zone in which a day starts; ``"UTC"`` by default.
+    :param keep_aliased: keep a collection that has an alias; True by default.
+    :param dry_run: only plan; False by default. This argument takes the place of a method of Airflow's operators that only
+        ``airflow tasks test --dry-run`` of Airflow 2 calls.
+    :param max_releases: the greatest number of releases; the coldest go first. By default there is no limit.
+    :param fail_if_nothing_matches: fail, before anything is released, when a pattern matches no collection, or ``date_format``
+        matches no name in scope; False by default: this is a warning.
+    :param timeout: seconds for the whole run; 3600 by default.
+    :param release_timeout: seconds for one release; by default the connection's ``timeout`` (60).
+    :raises MilvusInvalidArgumentError: nothing says what to release, or an argument can never work. Nothing was released.
+    :raises MilvusUnsupportedError: ``memory_budget`` is a share, and the server does not report its memory. Nothing was
+        released.
+    :raises MilvusReclaimError: at least one release failed. The others were carried out.
     """
 
     timeout = Argument(check_seconds)
@@ -105,7 +129,6 @@ class MilvusReclaimMemoryOperator(MilvusOperator):
     date_format = Argument(check_text)
     timezone = Argument(check_timezone)
     keep_aliased = Argument(check_flag)
-    # It stands in the place of a method of Airflow's operators, which only `airflow tasks test --dry-run` of Airflow 2 calls.
     dry_run = Argument(check_flag)  # type: ignore[assignment]
     max_releases = OptionalArgument(whole_number(1), widens=True, nothing="any")
     fail_if_nothing_matches = Argument(check_flag)
@@ -150,105 +173,105 @@ class MilvusReclaimMemoryOperator(MilvusOperator):
         self.max_releases = max_releases
         self.fail_if_nothing_matches = fail_if_nothing_matches
         self.release_timeout = release_timeout
-        if self.is_given("plan"):
-            for rule in ("collections", "exclude", "databases", *RULES, "max_releases"):
-                # Also one for staying: whoever gives it means it, and a plan does not ask for it.
-                if self.is_given(rule):
-                    raise self.wrong(f"plan names all that is to be released: leave out {rule}.")
+        replaced = filter(self.is_given, ("collections", "exclude", "databases", *RULE_ARGUMENTS))
+        if self.is_given("plan") and (superfluous := ", ".join(replaced)):
+            raise self.wrong(f"plan names everything to release: leave out {superfluous}.")
 
     def execute(self, context: Context) -> dict[str, object]:
         from airflow_provider_milvus.reclaim.run import ReclaimRun
 
         hook, notes = self.hook(), RunNotes(context)
-        dry_run, approved = self.dry_run, self._approved()
-        policy = None if approved is not None else self._policy(context)
-        if policy is not None and policy.budget is not None and policy.min_idle is None and hook.settings.metrics_url:
-            policy = replace(policy, min_idle=COLDEST_NEEDS)
-        noted = notes.read()
-        databases = in_scope(self.databases, hook.settings.database)
-        spans = self._spans(policy, hook.settings.metrics_url) if policy else []
+        approved = self._approved_plan()
+        policy = self._policy(context) if approved is None else None
+        self.log_where(hook, "Reclaiming memory.")
+        metrics_url = hook.settings.metrics_url
+        if policy is not None and policy.budget is not None and policy.min_idle is None and metrics_url:
+            policy = replace(policy, min_idle=LEAST_IDLE_FOR_BUDGET)
+        spans = self._spans(policy, metrics_url) if policy else []
+        databases = databases_in_scope(self.databases, hook.settings.database)
+        last_notes = notes.read()
         with asyncio.Runner() as runner, ReclaimRun(runner, hook, report=self.log.info) as run:
             if approved is not None:
-                outcome = run.look_again(approved)
-                plan = approved
+                report, plan = run.look_again(approved), approved
             else:
                 assert policy is not None
-                seen = run.look(databases, policy, spans, noted)
-                policy = self._with_budget(policy, seen)
-                outcome, plan = run.decide(policy, seen)
-                self._warn(policy, seen, outcome)
-            outcome.dry_run = dry_run
-            if dry_run:
-                outcome.planned = plan
+                server = run.look(databases, policy, spans, last_notes)
+                if server.databases != [hook.settings.database]:
+                    self.log.info("Databases: %s.", ", ".join(server.databases))
+                policy = self._with_budget(policy, server)
+                report, plan = run.decide(policy, server)
+                self._warn_of_unmatched(policy, server, report)
+            report.dry_run = self.dry_run
+            if report.dry_run:
+                report.planned = plan
                 if run.notes:
-                    notes.write({**noted, **run.notes})
+                    notes.write({**last_notes, **run.notes})
             else:
-                before = run.count_earlier(noted.get("plan") if noted.get("run_id") == notes.run_id else None, outcome)
-                gone = {each.key for each in before}
-                plan = [each for each in plan if each.key not in gone]
-                # Before the first release: what a killed try leaves for its retry to report.
-                noted_plan = [each.as_dict() for each in (*before, *plan)]
-                notes.write({**run.notes, "run_id": notes.run_id, "plan": noted_plan})
-                run.carry_out(plan, outcome, self.release_timeout or hook.settings.timeout, self.keep_aliased)
-        return self._report(context, outcome)
+                same_run = last_notes.get("run_id") == notes.run_id
+                earlier = run.count_earlier(last_notes.get("plan") if same_run else None, report)
+                released_before = {entry.key for entry in earlier}
+                plan = [entry for entry in plan if entry.key not in released_before]
+                # Before the first release: a try that is killed leaves them for its retry to report.
+                whole_plan = [entry.as_dict() for entry in (*earlier, *plan)]
+                notes.write({**run.notes, "run_id": notes.run_id, "plan": whole_plan})
+                run.carry_out(plan, report, self.release_timeout or hook.settings.timeout, self.keep_aliased)
+        return self._publish(context, hook, report)
 
-    def _report(self, context: Context, outcome: ReclaimReport) -> dict[str, object]:
+    def _publish(self, context: Context, hook: MilvusHook, report: ReclaimReport) -> dict[str, object]:
         from airflow.providers.common.compat.sdk import Stats
 
-        for warning in outcome.warnings:
+        for warning in report.warnings:
             self.log.warning(warning)
-        self.log.info("Reclaim:\n%s", outcome.as_table())
-        self.log.info(outcome.as_sentence())
-        result, totals = outcome.as_result(), outcome.totals()
-        if not outcome.dry_run:
+        self.log.info("Reclaim:\n%s", report.as_table())
+        self.log_where(hook, report.as_sentence())
+        result, totals = report.as_result(), report.totals()
+        if not report.dry_run:
             tags = {"conn_id": self.milvus_conn_id}
-            Stats.incr("milvus.reclaim.released", len(outcome.released), tags=tags)
-            Stats.incr("milvus.reclaim.failed", len(outcome.failed), tags=tags)
+            Stats.incr("milvus.reclaim.released", len(report.released), tags=tags)
+            Stats.incr("milvus.reclaim.failed", len(report.failed), tags=tags)
             reclaimed = totals["bytes_reclaimed"]
             if isinstance(reclaimed, int):
                 Stats.gauge("milvus.reclaim.reclaimed_bytes", reclaimed, tags=tags)
-        if outcome.failed:
-            _push(context, result)
+        if report.failed:
+            self.push_result(context, result)
             raise MilvusReclaimError(
-                f"{outcome.as_sentence()} Failed: "
-                + " ".join(f"{each['collection']}: {each['reason']}" for each in outcome.failed[:5])
+                f"{report.as_sentence()} Failed: "
+                + " ".join(f"{entry['collection']}: {entry['reason']}" for entry in report.failed[:5])
             )
         return result
 
-    def _warn(self, policy: Policy, seen: ServerState, outcome: ReclaimReport) -> None:
-        where = f"in {', '.join(map(repr, seen.databases))}"
-        nothing = [
+    def _warn_of_unmatched(self, policy: Policy, server: ServerState, report: ReclaimReport) -> None:
+        where = f"in {', '.join(map(repr, server.databases))}"
+        unmatched = [
             f"{argument}: the pattern {pattern!r} matches no collection {where}."
-            for argument, pattern in policy.unmatched(seen.collections)
+            for argument, pattern in policy.unmatched(server.collections)
         ]
-        in_scope = [each.collection for each in seen.collections if policy.in_scope(each.collection)]
-        if policy.older_than is not None and in_scope and not any(map(policy.date_of, in_scope)):
-            nothing.append(f"No name that may go {where} holds a date written as {self.date_format!r}.")
-        if nothing and self.fail_if_nothing_matches:
-            raise MilvusInvalidArgumentError(" ".join(nothing))
-        outcome.warnings += nothing
+        names = [state.collection for state in server.collections if policy.in_scope(state.collection)]
+        if policy.older_than is not None and names and not any(map(policy.date_of, names)):
+            unmatched.append(f"date_format: no name in scope {where} has a date written as {self.date_format!r}.")
+        if unmatched and self.fail_if_nothing_matches:
+            raise MilvusInvalidArgumentError(f"Nothing was released. {' '.join(unmatched)}")
+        report.warnings += unmatched
 
-    def _with_budget(self, policy: Policy, seen: ServerState) -> Policy:
-        asked = self.memory_budget
-        if not isinstance(asked, Share):
+    def _with_budget(self, policy: Policy, server: ServerState) -> Policy:
+        share = self.memory_budget
+        if not isinstance(share, Share):
             return policy
-        if seen.nodes.memory is None:
+        if server.nodes.memory is None:
             raise MilvusUnsupportedError(
-                "memory_budget is a share of the query nodes' memory, which this server does not tell. "
-                "Give it as a size, such as '64GiB'. Nothing was released."
+                "Nothing was released: memory_budget is a share of the query nodes' memory, which this server does not report. "
+                "Give it as a size, such as '64GiB'."
             )
-        return replace(policy, budget=int(asked * seen.nodes.memory))
+        return replace(policy, budget=int(share * server.nodes.memory))
 
     def _spans(self, policy: Policy, metrics_url: str | None) -> list[timedelta]:
-        """How far back use is asked for; nothing where no rule asks."""
-        needed = {each for each in (policy.idle_for, policy.min_idle) if each is not None}
+        """The spans over which use is asked for: none where no rule needs it."""
+        needed = {span for span in (policy.idle_for, policy.min_idle) if span is not None}
         if needed and not metrics_url:
-            raise MilvusInvalidArgumentError(
-                f"idle_for and min_idle need metrics: set metrics_url in the connection {self.milvus_conn_id!r}."
-            )
-        return sorted(needed | set(GRADES)) if metrics_url and (needed or policy.budget is not None) else []
+            raise self.wrong(f"idle_for and min_idle need metrics: set metrics_url in the connection {self.milvus_conn_id!r}.")
+        return sorted(needed | set(SPANS_TO_ORDER_BY)) if metrics_url and (needed or policy.budget is not None) else []
 
-    def _approved(self) -> list[PlannedRelease] | None:
+    def _approved_plan(self) -> list[PlannedRelease] | None:
         from airflow_provider_milvus.reclaim.plan import read_plan
 
         if self.plan is None:
@@ -256,7 +279,7 @@ class MilvusReclaimMemoryOperator(MilvusOperator):
         try:
             return read_plan(self.plan)
         except ValueError as error:
-            raise MilvusInvalidArgumentError(
+            raise self.wrong(
                 f"plan is not what a dry run returned under 'plan': {error}. "
                 "From a template it needs render_template_as_native_obj=True on the DAG."
             ) from None
@@ -267,7 +290,7 @@ class MilvusReclaimMemoryOperator(MilvusOperator):
         try:
             date_of = DateInName(self.date_format, self.timezone)
         except (ValueError, TypeError) as error:
-            raise MilvusInvalidArgumentError(f"date_format {self.date_format!r}: {error}.") from None
+            raise self.wrong(f"date_format {self.date_format!r}: {error}.") from None
         try:
             return Policy(
                 patterns=self.collections or (),
@@ -284,22 +307,15 @@ class MilvusReclaimMemoryOperator(MilvusOperator):
                 keep_aliased=self.keep_aliased,
             )
         except ValueError as error:
-            raise MilvusInvalidArgumentError(
-                f"Set collections, older_than, idle_for, loaded_for, memory_budget, or several of them: {error}."
+            raise self.wrong(
+                f"{error}. Set one or more of collections, older_than, idle_for, loaded_for and memory_budget."
             ) from None
 
     def _now(self, context: Context) -> datetime:
         import pendulum
 
-        run = context.get("dag_run")
-        moment = context.get("logical_date") or getattr(run, "run_after", None)
-        if moment is None:
-            moment = pendulum.now("UTC")
-            self.log.info("This is no DAG run: ages are counted to now, %s.", moment)
-        return pendulum.instance(moment)
-
-
-def _push(context: Context, result: dict[str, object]) -> None:
-    task_instance = context.get("ti")
-    if task_instance is not None:
-        task_instance.xcom_push(key="return_value", value=result)
+        now = context.get("logical_date") or getattr(context.get("dag_run"), "run_after", None)
+        if now is None:
+            now = pendulum.now("UTC")
+            self.log.info("This is not a DAG run, so ages are counted up to the present time, %s.", now)
+        return pendulum.instance(now)

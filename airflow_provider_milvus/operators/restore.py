@@ -1,4 +1,4 @@
-"""The morning after the nightly reclaim: load exactly what it released."""
+"""The morning after the nightly reclaim: reload exactly what it released."""
 
 from __future__ import annotations
 
@@ -29,34 +29,46 @@ if TYPE_CHECKING:
 
 
 class MilvusRestoreLoadOperator(MilvusOperator):
-    """Load exactly what a reclaim run released, in order of priority, and verify each.
+    """Reload exactly what a reclaim run released, in order of priority; done when the server says Loaded of each.
 
-    The set comes from ``restore_set``, or from ``reclaim_dag_id`` and ``reclaim_task_id``: give one of both. What is in memory
-    already is left as it is, and one failure stops no other. Each collection is loaded in the database it was released in.
+    All arguments are templates.
 
-    Returns ``{"loaded": […], "already": […], "skipped": […], "failed": […]}``, each entry with ``database``, ``collection``,
-    ``state`` and ``reason``. The result is pushed to XCom before the task fails. A retry looks anew and does what is left.
+    .. code-block:: python
 
-    :param restore_set: what :class:`MilvusReclaimMemoryOperator` returned: ``reclaim.output``, or a template such as
-        ``"{{ ti.xcom_pull(task_ids='reclaim') }}"`` with ``render_template_as_native_obj=True`` on the DAG. (templated)
-    :param reclaim_dag_id: take what that DAG's task returned in its last successful run, the one with the latest logical
-        date. Airflow 3 from 3.1 on, and 2.11; in Airflow 3 runs without a logical date are not found. (templated)
-    :param reclaim_task_id: the task, with ``reclaim_dag_id``. (templated)
-    :param max_parallel: loads under way at once.
-    :param first: patterns of names to load first, in this order; case matters. Of what matches the same pattern, or none, the
-        hottest comes first: what the reclaim released last. (templated)
-    :param max_memory_percent: before each load, stop when the query nodes use more than so much of their memory, the
-        collection's own size counted in where the reclaim told it. What is left is reported as failed, with "no head-room".
-        Milvus Lite does not tell its memory; there all is loaded. None: no limit.
-    :param if_missing: ``"fail"`` at the end, or ``"skip"``, for a collection that does not exist any more. A missing database
-        always fails.
-    :param load_timeout: seconds for one load.
-    :param timeout: seconds for the whole run.
-    :param poll_interval: seconds between two looks, at most; it looks more often at the beginning.
-    :param stall_timeout: give a load up when its progress stands still for so many seconds; None: ``load_timeout`` ends it.
+        from airflow_provider_milvus.operators.milvus import MilvusRestoreLoadOperator
+
+        reload = MilvusRestoreLoadOperator(
+            task_id="reload", reclaim_dag_id="nightly_reclaim", reclaim_task_id="reclaim", first=["*_search"]
+        )
+
+    Give ``restore_set``, or ``reclaim_dag_id`` and ``reclaim_task_id``. Each collection is loaded in the database in which it
+    was released. A collection that is in memory already stays as it is, and a failed load does not stop the others.
+
+    Returns ``loaded``, ``already`` (in memory before), ``skipped`` and ``failed``: lists of entries with ``database``,
+    ``collection``, ``state`` and ``reason``. When a load has failed, the result is pushed to XCom before the task fails. A
+    retry looks again and loads the rest.
+
+    :param restore_set: the result of :class:`MilvusReclaimMemoryOperator`: ``reclaim.output``, or a template such as
+        ``"{{ ti.xcom_pull(task_ids='reclaim') }}"`` with ``render_template_as_native_obj=True`` on the DAG.
+    :param reclaim_dag_id: take what a task of this DAG returned in the DAG's last successful run, the one with the latest
+        logical date. It works on Airflow 2.11, and from 3.1 on; Airflow 3 does not find runs without a logical date.
+    :param reclaim_task_id: the task, with ``reclaim_dag_id``.
+    :param max_parallel: the greatest number of loads under way at once; 1 by default.
+    :param first: patterns of names to load first, in this order; case matters. Of the collections that match the same pattern,
+        or none, the one that was released last comes first. By default there are no patterns.
+    :param max_memory_percent: stop when the query nodes would use more than this share of their memory: what they use, with the
+        size of the next collection where the reclaim has reported it. The rest is reported as failed, with "no head-room".
+        Milvus Lite does not report its memory, so there everything is loaded. By default there is no limit.
+    :param if_missing: of a collection that does not exist any more: ``"fail"`` at the end, the default, or ``"skip"``. A
+        missing database always fails.
+    :param load_timeout: seconds for one load; 3600 by default.
+    :param timeout: seconds for the whole run; 3600 by default.
+    :param poll_interval: seconds between two looks, at most; 2 by default. The first looks come sooner.
+    :param stall_timeout: give a load up when its progress stands still for this number of seconds; by default only
+        ``load_timeout`` ends it.
     :raises MilvusInvalidArgumentError: there is no restore set, or it comes from a dry run. Nothing was loaded.
-    :raises MilvusRestoreError: at least one collection is not back; the others are. A load that was not through in time is
-        left to the server.
+    :raises MilvusRestoreError: at least one collection is not back. The others are; the server goes on with a load that was
+        late.
     """
 
     timeout = Argument(check_seconds)
@@ -98,41 +110,39 @@ class MilvusRestoreLoadOperator(MilvusOperator):
         self.load_timeout = load_timeout
         self.poll_interval = poll_interval
         self.stall_timeout = stall_timeout
-        by_run = sum(map(self.is_given, ("reclaim_dag_id", "reclaim_task_id")))
-        if by_run != (0 if self.is_given("restore_set") else 2):
+        of_a_run = sum(map(self.is_given, ("reclaim_dag_id", "reclaim_task_id")))
+        if of_a_run != (0 if self.is_given("restore_set") else 2):
             raise self.wrong("Give either restore_set, or reclaim_dag_id and reclaim_task_id.")
 
     def execute(self, context: Context) -> dict[str, Any]:
         from airflow_provider_milvus.reclaim.restore import ReloadReport, by_priority
 
         hook = self.hook()
-        wanted = by_priority(self._wanted(context), self.first or ())
-        outcome = ReloadReport()
-        if wanted:
-            # The connection is fetched here, before there is an event loop that this would block.
-            self.log.info("Restoring %d collections. %s.", len(wanted), hook.settings.where)
-            asyncio.run(self._restore(hook, wanted, outcome))
-        self.log.info("Restore:\n%s", outcome.as_table())
-        self.log.info(outcome.as_sentence())
-        result = outcome.as_result()
-        if outcome.failed:
-            task_instance = context.get("ti")
-            if task_instance is not None:
-                task_instance.xcom_push(key="return_value", value=result)
+        entries = by_priority(self._entries(context), self.first or ())
+        report = ReloadReport()
+        if entries:
+            # It also fetches the connection, here where there is no event loop yet that this would block.
+            self.log_where(hook, f"Reloading {len(entries)} collections.")
+            asyncio.run(self._reload(hook, entries, report))
+        self.log.info("Reload:\n%s", report.as_table())
+        self.log_where(hook, report.as_sentence())
+        result = report.as_result()
+        if report.failed:
+            self.push_result(context, result)
             raise MilvusRestoreError(
-                f"{outcome.as_sentence()} Not back: "
-                + "; ".join(f"{each['collection']}: {each['reason']}" for each in outcome.failed[:5])
+                f"{report.as_sentence()} Not back: "
+                + "; ".join(f"{entry['collection']}: {entry['reason']}" for entry in report.failed[:5])
             )
         return result
 
-    async def _restore(self, hook: MilvusHook, wanted: list[ReloadEntry], outcome: ReloadReport) -> None:
+    async def _reload(self, hook: MilvusHook, entries: list[ReloadEntry], report: ReloadReport) -> None:
         from airflow_provider_milvus.reclaim.restore_run import Reloads
 
         async with hook.async_client() as client:
-            restores = Reloads(
+            reloads = Reloads(
                 client,
                 hook.deadline(),
-                outcome,
+                report,
                 load_timeout=self.load_timeout,
                 poll_interval=self.poll_interval,
                 stall_timeout=self.stall_timeout,
@@ -140,59 +150,59 @@ class MilvusRestoreLoadOperator(MilvusOperator):
                 skip_missing=self.if_missing == "skip",
                 report=self.log.info,
             )
-            await restores.carry_out(wanted, self.max_parallel)
+            await reloads.carry_out(entries, self.max_parallel)
 
-    def _wanted(self, context: Context) -> list[ReloadEntry]:
+    def _entries(self, context: Context) -> list[ReloadEntry]:
         from airflow_provider_milvus.reclaim.restore import read_restore_set
 
-        source, given = "restore_set", self.restore_set
-        if given is None:
-            source = f"What task {self.reclaim_task_id!r} of DAG {self.reclaim_dag_id!r} returned in its last successful run"
-            given = _returned(context, str(self.reclaim_dag_id), str(self.reclaim_task_id))
+        source, restore_set = "restore_set", self.restore_set
+        if restore_set is None:
+            source = f"what task {self.reclaim_task_id!r} of DAG {self.reclaim_dag_id!r} returned in its last successful run"
+            restore_set = _result_of_last_run(context, str(self.reclaim_dag_id), str(self.reclaim_task_id))
         try:
-            wanted = read_restore_set(given)
+            entries = read_restore_set(restore_set)
         except ValueError as error:
-            raise MilvusInvalidArgumentError(f"{source} is no restore set: {error}. Nothing was loaded.") from None
-        for each in wanted:
-            check_name("the database in restore_set", each.database)
-            check_name("the collection in restore_set", each.collection)
-        return wanted
+            raise MilvusInvalidArgumentError(f"Nothing was loaded: {source} is no restore set: {error}.") from None
+        for entry in entries:
+            check_name("the database in restore_set", entry.database)
+            check_name("the collection in restore_set", entry.collection)
+        return entries
 
 
-def _returned(context: Context, dag_id: str, task_id: str) -> Any:
+def _result_of_last_run(context: Context, dag_id: str, task_id: str) -> Any:
     """What the task returned in the DAG's last successful run.
 
-    :raises MilvusInvalidArgumentError: there is no such run, or it returned nothing.
+    :raises MilvusInvalidArgumentError: there is no such run, or the task returned nothing. Nothing was loaded.
     """
     try:
         from airflow.sdk.execution_time.comms import GetPreviousDagRun
     except ImportError:
-        run_id, value = _returned_before_airflow_3(dag_id, task_id)
+        run_id, result = _result_of_last_run_before_airflow_3(dag_id, task_id)
     else:
         from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS
 
-        # xcom_pull(include_prior_dates=True) looks for the run of *this* DAG among the other's, and finds nothing.
-        asked = GetPreviousDagRun(dag_id=dag_id, logical_date=datetime.now(UTC), state="success")
-        answer: Any = SUPERVISOR_COMMS.send(asked)
-        found = getattr(answer, "dag_run", None)
-        run_id = found.run_id if found is not None else None
-        value = context["ti"].xcom_pull(task_ids=task_id, dag_id=dag_id, run_id=run_id) if run_id else None
+        # xcom_pull(include_prior_dates=True) looks for a run of *this* DAG among the other's, and finds none.
+        request = GetPreviousDagRun(dag_id=dag_id, logical_date=datetime.now(UTC), state="success")
+        answer: Any = SUPERVISOR_COMMS.send(request)
+        last_run = getattr(answer, "dag_run", None)
+        run_id = None if last_run is None else last_run.run_id
+        result = context["ti"].xcom_pull(task_ids=task_id, dag_id=dag_id, run_id=run_id) if run_id else None
     if run_id is None:
-        raise MilvusInvalidArgumentError(f"DAG {dag_id!r} has no successful run to restore from. Nothing was loaded.")
-    if value is None:
+        raise MilvusInvalidArgumentError(f"Nothing was loaded: DAG {dag_id!r} has no successful run.")
+    if result is None:
         raise MilvusInvalidArgumentError(
-            f"Task {task_id!r} returned nothing in run {run_id!r} of DAG {dag_id!r}. Nothing was loaded."
+            f"Nothing was loaded: task {task_id!r} returned nothing in run {run_id!r} of DAG {dag_id!r}."
         )
-    return value
+    return result
 
 
-def _returned_before_airflow_3(dag_id: str, task_id: str) -> tuple[str | None, Any]:
-    # There a task may ask the database.
+def _result_of_last_run_before_airflow_3(dag_id: str, task_id: str) -> tuple[str | None, Any]:
+    # A task of Airflow 2 may ask Airflow's database.
     from airflow.models import DagRun, XCom
     from airflow.utils.state import DagRunState
 
-    found = DagRun.find(dag_id=dag_id, state=DagRunState.SUCCESS)
-    if not found:
+    runs = DagRun.find(dag_id=dag_id, state=DagRunState.SUCCESS)
+    if not runs:
         return None, None
-    run_id = max(found, key=lambda run: run.execution_date).run_id
+    run_id = max(runs, key=lambda run: run.execution_date).run_id
     return run_id, XCom.get_one(run_id=run_id, dag_id=dag_id, task_id=task_id)

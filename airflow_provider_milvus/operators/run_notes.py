@@ -1,9 +1,9 @@
-"""What a run notes for its own retry and for the next run (``RunNotes``), or for its retries alone (``RetryNotes``).
+"""Notes that a run leaves for its retries and the next run (``RunNotes``), or for its retries only (``RetryNotes``).
 
-Airflow clears a task's XComs before a retry, so they cannot carry what an earlier try did. ``RunNotes`` are one Airflow
-Variable for each task. Several runs of a DAG may be under way at once, in a backfill for example, so each has ``RetryNotes``
-of its own: Airflow 3.3 keeps them itself, as task state. Before, they are an Airflow Variable, deleted when the task has
-succeeded; that of a run which never succeeds stays.
+Airflow clears a task's XComs before a retry, so they cannot hold what an earlier try has done. ``RunNotes`` are one Airflow
+Variable for each task. Several runs of a DAG may be under way at once, for example in a backfill, so ``RetryNotes`` belong to
+one run: Airflow 3.3 keeps them as task state. Before 3.3 they are an Airflow Variable, which is deleted when the task succeeds;
+the Variable of a run that never succeeds stays.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
 LONGEST_KEY = 250
+"""Characters that Airflow takes for the key of a Variable."""
 STATE_KEY = "milvus"
 
 log = logging.getLogger(__name__)
 
 
 class RunNotes:
-    """The notes of the task that ``context`` belongs to; outside a DAG run there are none, and nothing is kept."""
+    """The notes of the task in ``context``. Outside a DAG run there are none, and nothing is kept."""
 
     PREFIX = "milvus_run_notes."
 
@@ -34,17 +35,19 @@ class RunNotes:
             self.key = _key(task_instance.dag_id, task_instance.task_id, getattr(task_instance, "map_index", -1))
 
     def read(self) -> dict[str, Any]:
-        """What was noted last; empty when nothing was, or when it is not what this module writes."""
+        """The last notes; empty when there are none, or when something else than this module wrote them."""
         from airflow.providers.common.compat.sdk import Variable
 
         if self.key is None:
             return {}
         try:
-            noted = Variable.get(self.key, None, deserialize_json=True)
+            notes = Variable.get(self.key, None, deserialize_json=True)
         except ValueError:
-            log.warning("The Airflow Variable %r is not JSON; it is not used and will be written anew.", self.key)
+            log.warning(
+                "The notes of the last run are not used: the Airflow Variable %r is not JSON. It is replaced.", self.key
+            )
             return {}
-        return noted if isinstance(noted, dict) else {}
+        return notes if isinstance(notes, dict) else {}
 
     def write(self, notes: dict[str, Any]) -> None:
         from airflow.providers.common.compat.sdk import Variable
@@ -54,19 +57,19 @@ class RunNotes:
 
 
 class RetryNotes(RunNotes):
-    """The notes of the run and the task that ``context`` belongs to; outside a DAG run nothing is kept."""
+    """The notes of the task in ``context`` for this run only. Outside a DAG run nothing is kept."""
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self._state = context.get("task_state_store") if self.run_id else None
         if self.key is not None:
-            self.key = shortened(f"{self.key}.{self.run_id}")
+            self.key = shorten(f"{self.key}.{self.run_id}")
 
     def read(self) -> dict[str, Any]:
         if self._state is None:
             return super().read()
-        noted = self._state.get(STATE_KEY)
-        return noted if isinstance(noted, dict) else {}
+        notes = self._state.get(STATE_KEY)
+        return notes if isinstance(notes, dict) else {}
 
     def write(self, notes: dict[str, Any]) -> None:
         if self._state is None:
@@ -75,7 +78,7 @@ class RetryNotes(RunNotes):
             self._state.set(STATE_KEY, notes)
 
     def forget(self) -> None:
-        """The task has succeeded: who clears it then wants it done anew."""
+        """Delete the notes of a task that has succeeded: whoever clears it then wants all of it done again."""
         from airflow.providers.common.compat.sdk import Variable
 
         if self._state is not None:
@@ -85,11 +88,11 @@ class RetryNotes(RunNotes):
 
 
 def _key(dag_id: str, task_id: str, map_index: int) -> str:
-    return shortened(f"{RunNotes.PREFIX}{dag_id}.{task_id}" + (f".{map_index}" if map_index >= 0 else ""))
+    return shorten(f"{RunNotes.PREFIX}{dag_id}.{task_id}" + (f".{map_index}" if map_index >= 0 else ""))
 
 
-def shortened(named: str) -> str:
-    """A key that Airflow takes, and that is still of one name only."""
-    if len(named) <= LONGEST_KEY:
-        return named
-    return f"{named[: LONGEST_KEY - 17]}.{hashlib.sha256(named.encode()).hexdigest()[:16]}"
+def shorten(key: str) -> str:
+    """A key that Airflow takes; a hash tells long keys apart that begin alike."""
+    if len(key) <= LONGEST_KEY:
+        return key
+    return f"{key[: LONGEST_KEY - 17]}.{hashlib.sha256(key.encode()).hexdigest()[:16]}"

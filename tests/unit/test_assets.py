@@ -210,7 +210,7 @@ class TestEvents:
         monkeypatch.setenv("AIRFLOW_CONN_MILVUS_DEFAULT", json.dumps(described))
         write().execute({"outlet_events": events})
         assert through(events, "milvus.t") == []
-        assert "No asset event" in log_text()
+        assert "There is no asset event" in log_text()
 
     def test_hold_no_secret(self, events):
         write({"written": 1}).execute({"outlet_events": events})

@@ -331,6 +331,23 @@ def test_collection_that_is_loading_is_kept(scripted: ScriptedMilvus) -> None:
     assert reasons(reclaim(collections="docs")) == {"docs": "being loaded just now"}
 
 
+def test_log_begins_and_ends_with_connection_server_and_database(scripted: ScriptedMilvus, log_text: Callable[[], str]) -> None:
+    reclaim(dry_run=True, collections="*")
+
+    where = f"Connection 'milvus_default' ({scripted.uri}), database 'default'."
+    assert f"Reclaiming memory. {where}" in (text := log_text())
+    assert f"Nothing was changed. {where}" in text
+    assert "Databases:" not in text
+
+
+def test_log_names_other_databases(scripted: ScriptedMilvus, log_text: Callable[[], str]) -> None:
+    scripted.databases.add("books")
+
+    reclaim(dry_run=True, collections="*", databases=["default", "books"])
+
+    assert "Databases: default, books." in log_text()
+
+
 def test_every_collection_has_a_reason_in_the_table(scripted: ScriptedMilvus, log_text: Callable[[], str]) -> None:
     scripted.add("events_20260101", LOADED)
     scripted.add("docs", LOADED, aliases=["live"])
@@ -368,6 +385,6 @@ def test_exclude_pattern_that_matches_nothing_is_a_warning_or_an_error(
 
 
 def test_arguments_are_templated(scripted: ScriptedMilvus) -> None:
-    assert {"collections", "exclude", "older_than", "date_format", "plan_only", "max_releases"} <= set(
+    assert {"collections", "exclude", "older_than", "date_format", "dry_run", "max_releases"} <= set(
         MilvusReclaimMemoryOperator.template_fields
     )

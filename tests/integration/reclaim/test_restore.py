@@ -141,7 +141,7 @@ def test_server_that_does_not_tell_its_memory_gets_all(
 
     assert names(result["loaded"]) == going[::-1]
     logged = log_text()
-    assert logged.count("does not report its query nodes' memory") == logged.count("Restoring 2 collections") > 0
+    assert logged.count("does not report its query nodes' memory") == logged.count("Reloading 2 collections") > 0
 
 
 # What follows needs no real server.

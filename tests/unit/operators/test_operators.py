@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
 from typing import Any
@@ -14,6 +15,7 @@ from airflow.providers.common.compat.sdk import DAG
 from airflow_provider_milvus.conditions import LoadState
 from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError
 from airflow_provider_milvus.hooks.milvus import MilvusHook
+from airflow_provider_milvus.operators.base import result
 from airflow_provider_milvus.operators.milvus import (
     MilvusLoadCollectionOperator,
     MilvusReclaimMemoryOperator,
@@ -124,9 +126,15 @@ class TestExecute:
     @pytest.mark.parametrize(
         ("arguments", "named"),
         [
-            ({"collections": None}, "Set collections, older_than, idle_for, loaded_for, memory_budget"),
-            ({"collections": None, "older_than": "any"}, "Set collections, older_than, idle_for, loaded_for, memory_budget"),
-            ({"collections": None, "exclude": ["docs"]}, "Set collections, older_than, idle_for, loaded_for, memory_budget"),
+            ({"collections": None}, "Set one or more of collections, older_than, idle_for, loaded_for and memory_budget"),
+            (
+                {"collections": None, "older_than": "any"},
+                "Set one or more of collections, older_than, idle_for, loaded_for and memory_budget",
+            ),
+            (
+                {"collections": None, "exclude": ["docs"]},
+                "Set one or more of collections, older_than, idle_for, loaded_for and memory_budget",
+            ),
             ({"collections": "['events_*', 'tmp_*']"}, "a list that became text"),
             ({"exclude": [5]}, "exclude holds 5"),
             ({"older_than": "7 days"}, "older_than must be a timedelta or an ISO 8601 duration"),
@@ -172,6 +180,13 @@ class TestExecute:
         monkeypatch.setenv("AIRFLOW_CONN_MILVUS_DEFAULT", "milvus://h")
         with pytest.raises(MilvusInvalidArgumentError, match="idle_for and min_idle need metrics: set metrics_url"):
             make(MilvusReclaimMemoryOperator, **{rule: "P7D"}).execute({})
+
+
+def test_the_last_line_of_a_log_names_connection_server_and_database(monkeypatch, log_text):
+    monkeypatch.setenv("AIRFLOW_CONN_MILVUS_DEFAULT", "milvus://h:19530")
+    result(MilvusHook(database="books"), "docs", time.time())
+    assert "Done with collection 'docs' after 0.0" in (text := log_text())
+    assert " s. Connection 'milvus_default' (http://h:19530), database 'books'." in text
 
 
 class Run:
