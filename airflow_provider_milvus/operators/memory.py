@@ -1,12 +1,13 @@
 """Operators for what is in memory: load, release and refresh collections and partitions.
 
-What they do is in ``server/load_release.py`` and ``conditions/``, imported when a task runs: a DAG file pays only for this one.
+The work itself is in ``server/load_release.py`` and ``conditions/``, which only a running task imports: a DAG file is parsed
+without them.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_milvus.arguments import Argument, OptionalArgument
@@ -29,30 +30,51 @@ if TYPE_CHECKING:
     from airflow_provider_milvus.server.load_release import Submitted
 
 UNDO_TIMEOUT = 30.0
-"""Seconds for taking a load back, after a timeout (in addition to it) or a kill."""
+"""Seconds to take back a load, in addition to ``timeout``, or after a kill."""
+
+
+class _OfPartitions(MilvusOperator):
+    """Base of the operators for some partitions of a collection."""
+
+    partition_names = Argument(check_names)
+
+    def __init__(self, *, partition_names: str | Sequence[str], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.partition_names = partition_names
 
 
 class MilvusReleaseCollectionOperator(MilvusOperator):
-    """Release a collection from memory; done when the server says NotLoad.
+    """Release a collection from memory; done when the server says NotLoad. All arguments are templates.
 
-    A collection that is not loaded is a success. A server that works through a queue of releases (Milvus 2.3.5 does one at
-    a time, about one a second) is watched until ``timeout``: the client's own timeout is not a failure.
+    .. code-block:: python
 
-    Returns ``collection``, ``database``, ``previous_state``, ``state`` and ``seconds``, and ``alias`` if one was given.
+        from airflow_provider_milvus.operators.milvus import MilvusReleaseCollectionOperator
 
-    :param collection_name: the collection. (templated)
-    :param if_missing: ``"fail"``, or ``"skip"``: succeed with the state ``NotExist``. A missing database always fails.
-    :param allow_alias: also accept an alias, and release the collection behind it for everybody who searches through it.
-    :param force: also release a collection that is being loaded just now; whoever waits for that load sees it fail.
+        release = MilvusReleaseCollectionOperator(task_id="release", collection_name="docs", if_missing="skip")
+
+    Afterwards the collection cannot be searched until it is loaded again; its rows and indexes stay. A collection that is not
+    in memory is a success. A server that works through a queue of releases (Milvus 2.3.5 does one at a time, about one a
+    second) is watched until ``timeout``.
+
+    Returns ``collection``, ``database``, ``previous_state``, ``state`` and ``seconds``; ``alias`` if one was given.
+
+    :param collection_name: the collection.
+    :param if_missing: ``"fail"``, the default; or ``"skip"``: succeed with the state ``NotExist``. A missing database always
+        fails.
+    :param allow_alias: also accept an alias, and release its collection for everybody who searches through the alias; False by
+        default.
+    :param force: also release a collection that is being loaded; whoever waits for that load sees it fail. False by default.
+    :param timeout: seconds for the whole operation; by default the connection's ``timeout`` (60).
     :raises MilvusRefusedError: an alias without ``allow_alias``, or Loading without ``force``. Nothing was changed.
-    :raises MilvusCollectionNotFoundError, MilvusDatabaseNotFoundError: it does not exist.
-    :raises MilvusTimeoutError: it was not seen as NotLoad in time; the server may still release it.
+    :raises MilvusCollectionNotFoundError, MilvusDatabaseNotFoundError: it does not exist. Nothing was changed.
+    :raises MilvusTimeoutError: it was not seen as NotLoad in time. The server may still release it.
     """
 
     collection_name = Argument(check_name)
     if_missing = Argument(one_of("fail", "skip"))
     allow_alias = Argument(check_flag)
     force = Argument(check_flag)
+    partition_names: Any = None
 
     def __init__(
         self,
@@ -69,13 +91,10 @@ class MilvusReleaseCollectionOperator(MilvusOperator):
         self.allow_alias = allow_alias
         self.force = force
 
-    def _partitions(self) -> list[str] | None:
-        return None
-
     def execute(self, context: Context) -> dict[str, Any]:
         from airflow_provider_milvus.server import load_release
 
-        began, hook, partitions = time.time(), self.hook(), self._partitions()
+        began, hook, partitions = time.time(), self.hook(), self.partition_names
         with hook.client() as client:
             deadline = hook.deadline()
             change = client.run(
@@ -94,52 +113,61 @@ class MilvusReleaseCollectionOperator(MilvusOperator):
         return result(hook, change.collection, began, **states, **known(alias=change.alias, partitions=partitions))
 
 
-class MilvusReleasePartitionsOperator(MilvusReleaseCollectionOperator):
-    """Release some partitions of a collection; done when the server says NotLoad of each.
+class MilvusReleasePartitionsOperator(_OfPartitions, MilvusReleaseCollectionOperator):
+    """Release some partitions of a collection; done when the server says NotLoad of each. All arguments are templates.
 
-    As :class:`MilvusReleaseCollectionOperator`, with ``partitions`` added to the result. Milvus Lite cannot do it.
+    .. code-block:: python
 
-    :param partition_names: one or more partitions. (templated)
-    :raises MilvusPartitionNotFoundError: one does not exist. Nothing was changed.
+        from airflow_provider_milvus.operators.milvus import MilvusReleasePartitionsOperator
+
+        release = MilvusReleasePartitionsOperator(
+            task_id="release", collection_name="docs", partition_names=["year_2023", "year_2024"]
+        )
+
+    Everything else is as in :class:`MilvusReleaseCollectionOperator`. The result also has ``partitions``.
+
+    :param partition_names: one or more partitions.
+    :raises MilvusPartitionNotFoundError: a partition does not exist. Nothing was changed.
     :raises MilvusUnsupportedError: the server is Milvus Lite. Nothing was changed.
     """
 
-    partition_names = Argument(check_names)
-
-    def __init__(self, *, partition_names: str | Sequence[str], **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.partition_names = partition_names
-
-    def _partitions(self) -> list[str] | None:
-        return self.partition_names
-
 
 class MilvusLoadCollectionOperator(WatchedOperator):
-    """Load a collection into memory; done when the server says Loaded.
+    """Load a collection into memory; done when the server says Loaded. All arguments are templates.
 
-    The load is submitted, then watched, with its progress in the log. It fails at once when Loading turns into NotLoad (out
-    of memory) or never begins (no index). A short outage is ridden out; when a load stands still after one, it is submitted
-    again, once. A collection that is loaded already is a success, and one of which only some partitions are is completed.
+    .. code-block:: python
 
-    Returns ``collection``, ``database``, ``previous_state``, ``state``, ``progress`` and ``seconds``, and ``alias`` if one
-    was given.
+        from airflow_provider_milvus.operators.milvus import MilvusLoadCollectionOperator
 
-    :param collection_name: the collection, or an alias of it. (templated)
-    :param replica_number: in-memory replicas; None: what the server has for the collection.
-    :param resource_groups: the resource groups to load into.
-    :param load_fields: load only these fields. Servers before 2.4 ignore it.
-    :param skip_load_dynamic_field: leave the dynamic field out.
-    :param poll_interval: seconds between two looks, at most; the worker looks more often at the beginning.
-    :param stall_timeout: fail when the progress stands still for so many seconds; None: only ``timeout`` ends it.
-    :param on_timeout: what to do with a load that is not through at ``timeout`` or stalls: ``"leave"`` it to the server, or
-        ``"release"`` it, which may take up to 30 seconds more. Release undoes only a load that this task started: one that
-        was NotLoad before.
-    :param release_on_kill: when the task is killed or cleared, release the load that it started. Deferred tasks: from
-        Airflow 3.3 on.
-    :param deferrable: wait in the triggerer. Default: ``[operators] default_deferrable``.
-    :raises MilvusCollectionNotFoundError, MilvusIndexNotFoundError, MilvusDatabaseNotFoundError: nothing was changed.
-    :raises MilvusLoadFailedError: the server gave the load up; nothing is in memory.
-    :raises MilvusLoadStalledError, MilvusTimeoutError: not Loaded in time; see ``on_timeout`` for the state afterwards.
+        load = MilvusLoadCollectionOperator(task_id="load", collection_name="docs", on_timeout="release", deferrable=True)
+
+    Afterwards the collection can be searched. One that is in memory already is a success, and one that is there in part is
+    completed. The log shows the progress. The task fails at once when Loading turns into NotLoad (out of memory), or when the
+    load never begins (no index). It waits while the server is out of reach for a short time; if the load then stands still, it
+    is submitted once more.
+
+    Returns ``collection``, ``database``, ``previous_state``, ``state``, ``progress`` (in per cent, where it is known) and
+    ``seconds``; ``alias`` if one was given.
+
+    :param collection_name: the collection, or an alias of it.
+    :param replica_number: in-memory replicas; by default what the server has for the collection.
+    :param resource_groups: the resource groups to load into; by default the server's choice.
+    :param load_fields: load only these fields; by default all. Milvus before 2.4 loads all of them anyway.
+    :param skip_load_dynamic_field: do not load the dynamic field; False by default.
+    :param timeout: seconds for the whole operation; 3600 by default.
+    :param poll_interval: seconds between two looks, at most; 2 by default. A worker looks more often at the beginning.
+    :param stall_timeout: fail when the progress stands still for this number of seconds; by default only ``timeout`` ends the
+        wait.
+    :param on_timeout: what becomes of a load that is late or stands still: ``"leave"``, the default, leaves it to the server;
+        ``"release"`` releases it, which may take 30 seconds more. Only a load that this task started is released: the
+        collection was NotLoad before.
+    :param release_on_kill: release the load that this task started when the task is killed or cleared; False by default. Of
+        deferred tasks from Airflow 3.3 on.
+    :param deferrable: wait in the triggerer; by default what ``[operators] default_deferrable`` says.
+    :raises MilvusCollectionNotFoundError, MilvusDatabaseNotFoundError: it does not exist. Nothing was changed.
+    :raises MilvusIndexNotFoundError: the collection has no index. Nothing was changed.
+    :raises MilvusLoadFailedError: the server gave the load up. Nothing is in memory.
+    :raises MilvusLoadStalledError, MilvusTimeoutError: it was not Loaded in time. ``on_timeout`` decides what happened then.
     """
 
     replica_number = OptionalArgument(whole_number(1))
@@ -148,6 +176,7 @@ class MilvusLoadCollectionOperator(WatchedOperator):
     skip_load_dynamic_field = Argument(check_flag)
     on_timeout = Argument(one_of("leave", "release"))
     release_on_kill = Argument(check_flag)
+    partition_names: Any = None
 
     def __init__(
         self,
@@ -169,9 +198,6 @@ class MilvusLoadCollectionOperator(WatchedOperator):
         self.release_on_kill = release_on_kill
         self._loading: tuple[MilvusHook, LoadFinished] | None = None
 
-    def _partitions(self) -> list[str] | None:
-        return None
-
     def _options(self) -> dict[str, Any]:
         return known(
             replica_number=self.replica_number,
@@ -180,111 +206,119 @@ class MilvusLoadCollectionOperator(WatchedOperator):
             skip_load_dynamic_field=self.skip_load_dynamic_field or None,
         )
 
-    def _submit(self, collection: str, partitions: list[str] | None) -> Flow[Submitted]:
-        from airflow_provider_milvus.server import load_release
+    def _submit(self) -> Flow[Submitted]:
+        from airflow_provider_milvus.server.load_release import submit_load
 
-        return load_release.submit_load(collection, partition_names=partitions, options=self._options(), report=self.log.info)
+        return submit_load(
+            self.collection_name, partition_names=self.partition_names, options=self._options(), report=self.log.info
+        )
 
     def execute(self, context: Context) -> dict[str, Any]:
         began, hook = time.time(), self.hook()
         with hook.client() as client:
             deadline = hook.deadline()
-            submitted = client.run(self._submit(self.collection_name, self._partitions()), deadline)
-            condition = submitted.condition
+            load = client.run(self._submit(), deadline)
+            condition = load.condition
             self._loading = (hook, condition)
-            resume_with = {
+            submitted = {
                 "condition": condition.serialize(),
-                "previous_state": submitted.previous_state,
-                "alias": submitted.alias,
+                "previous_state": load.previous_state,
+                "alias": load.alias,
                 "began": began,
             }
-            if submitted.state == "Loaded":
-                return self._finish(hook, resume_with, lambda: 100)
+            if load.state == "Loaded":
+                return self._finish(hook, submitted, lambda: 100)
             if not self.deferrable:
-                return self._finish(hook, resume_with, lambda: self.watch(client, condition, deadline).progress)
+                return self._finish(hook, submitted, lambda: self.watch(client, condition, deadline).progress)
         self._loading = None
-        return self.hand_over(condition, deadline, resume_with, undo_on_kill=self.release_on_kill)
+        return self.hand_over(condition, deadline, submitted, undo_on_kill=self.release_on_kill)
 
     def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:
         """Resumed by the trigger's event."""
         return self._finish(self.hook(), resumed_with(event), lambda: outcome(event).progress)
 
-    def _finish(self, hook: MilvusHook, submitted: dict[str, Any], awaited: Any) -> dict[str, Any]:
+    def _finish(self, hook: MilvusHook, submitted: dict[str, Any], wait: Callable[[], int | None]) -> dict[str, Any]:
         from airflow_provider_milvus.conditions import LoadFinished
 
         condition = LoadFinished.deserialize(submitted["condition"])
         assert isinstance(condition, LoadFinished)
+        previous_state = submitted["previous_state"]
         try:
-            progress = awaited()
+            progress = wait()
         except (MilvusTimeoutError, MilvusLoadStalledError, MilvusUnavailableError) as error:
-            raise self._timed_out(hook, condition, submitted["previous_state"], error) from None
+            if self.on_timeout == "leave":
+                raise
+            undone = f"It was {previous_state} before this task, so it is left as it is."
+            raise type(error)(f"{error} {self._undo(hook, condition) if condition.started else undone}") from None
         return result(
             hook,
             condition.collection_name,
             submitted["began"],
-            previous_state=submitted["previous_state"],
+            previous_state=previous_state,
             state="Loaded",
             **known(alias=submitted["alias"], partitions=condition.partition_names or None, progress=progress),
         )
 
-    def _timed_out(self, hook: MilvusHook, condition: LoadFinished, previous_state: str, error: MilvusError) -> MilvusError:
-        if self.on_timeout == "leave":
-            return error
-        if not condition.started:
-            return type(error)(f"{error} It was {previous_state} before this task, so it is left as it is.")
-        return type(error)(f"{error} {self._undone(hook, condition)}")
-
-    def _undone(self, hook: MilvusHook, condition: LoadFinished) -> str:
+    def _undo(self, hook: MilvusHook, condition: LoadFinished) -> str:
+        """Release what this task has loaded. The outcome is a sentence."""
         from airflow_provider_milvus.client.flow import Deadline
 
         try:
             with hook.client() as client:
                 client.run(condition.undo(), Deadline(UNDO_TIMEOUT))
         except MilvusError as error:
-            return f"Releasing what this task had started failed too: {error}"
-        return "What this task had started was released."
+            return f"{condition} was not released, although this task started the load: {error}"
+        return f"{condition} was released, since this task started the load."
 
     def on_kill(self) -> None:
-        """Called in the worker when the task is killed, cleared or times out."""
+        """Airflow calls it in the worker when the task is killed, cleared or times out."""
         if self.release_on_kill and self._loading is not None:
             hook, condition = self._loading
             if condition.started:
-                self.log.info(self._undone(hook, condition))
+                self.log.info(self._undo(hook, condition))
 
 
-class MilvusLoadPartitionsOperator(MilvusLoadCollectionOperator):
-    """Load some partitions of a collection; done when the server says Loaded of each.
+class MilvusLoadPartitionsOperator(_OfPartitions, MilvusLoadCollectionOperator):
+    """Load some partitions of a collection; done when the server says Loaded of each. All arguments are templates.
 
-    As :class:`MilvusLoadCollectionOperator`, with ``partitions`` added to the result. Milvus Lite cannot do it.
+    .. code-block:: python
 
-    :param partition_names: one or more partitions. (templated)
-    :raises MilvusPartitionNotFoundError: one does not exist. Nothing was changed.
+        from airflow_provider_milvus.operators.milvus import MilvusLoadPartitionsOperator
+
+        load = MilvusLoadPartitionsOperator(task_id="load", collection_name="docs", partition_names=["year_2025", "year_2026"])
+
+    Everything else is as in :class:`MilvusLoadCollectionOperator`. The result also has ``partitions``.
+
+    :param partition_names: one or more partitions.
+    :raises MilvusPartitionNotFoundError: a partition does not exist. Nothing was changed.
     :raises MilvusUnsupportedError: the server is Milvus Lite. Nothing was changed.
     """
 
-    partition_names = Argument(check_names)
-
-    def __init__(self, *, partition_names: str | Sequence[str], **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.partition_names = partition_names
-
-    def _partitions(self) -> list[str] | None:
-        return self.partition_names
-
 
 class MilvusRefreshLoadOperator(WatchedOperator):
-    """Bring segments that came after the load, such as a bulk import's, into a loaded collection's memory.
+    """Bring segments that came after the load into a loaded collection's memory. All arguments are templates.
 
-    Returns ``collection``, ``database``, ``previous_state``, ``state``, ``progress`` and ``seconds``. The collection stays
-    Loaded throughout, whatever the outcome.
+    .. code-block:: python
 
-    :param collection_name: the collection, or an alias of it. (templated)
-    :param poll_interval: seconds between two looks, at most; the worker looks more often at the beginning.
-    :param stall_timeout: fail when the progress stands still for so many seconds; None: only ``timeout`` ends it.
-    :param deferrable: wait in the triggerer. Default: ``[operators] default_deferrable``.
-    :raises MilvusRefusedError: the collection is not loaded.
-    :raises MilvusUnsupportedError: the server is Milvus Lite, which never reports a refresh's progress.
-    :raises MilvusLoadStalledError, MilvusTimeoutError: not through in time; the server goes on with it.
+        from airflow_provider_milvus.operators.milvus import MilvusRefreshLoadOperator
+
+        refresh = MilvusRefreshLoadOperator(task_id="refresh", collection_name="docs")
+
+    A bulk import makes such segments; :class:`MilvusBulkImportOperator` refreshes by itself. The collection stays Loaded
+    throughout, whatever the outcome, and afterwards a search finds the new rows too.
+
+    Returns ``collection``, ``database``, ``previous_state``, ``state``, ``progress`` (in per cent) and ``seconds``.
+
+    :param collection_name: the collection, or an alias of it.
+    :param timeout: seconds for the whole operation; 3600 by default.
+    :param poll_interval: seconds between two looks, at most; 2 by default. A worker looks more often at the beginning.
+    :param stall_timeout: fail when the progress stands still for this number of seconds; by default only ``timeout`` ends the
+        wait.
+    :param deferrable: wait in the triggerer; by default what ``[operators] default_deferrable`` says.
+    :raises MilvusRefusedError: the collection is not in memory. Nothing was changed.
+    :raises MilvusUnsupportedError: the server is Milvus Lite, which never reports the progress of a refresh. Nothing was
+        changed.
+    :raises MilvusLoadStalledError, MilvusTimeoutError: it did not end in time. The server goes on with it.
     """
 
     def execute(self, context: Context) -> dict[str, Any]:

@@ -21,20 +21,32 @@ from airflow_provider_milvus.triggers.milvus import resumed_with
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_milvus.client.flow import Flow
+    from airflow_provider_milvus.client.flow import Flow, Report
     from airflow_provider_milvus.server.load_release import Submitted
+    from airflow_provider_milvus.server.windows import Closed
 
 DAY = 86400.0
+"""Seconds for which a window counts that nobody closes, unless the DAG says otherwise."""
 
 
 class MilvusWindowLoadOperator(MilvusLoadCollectionOperator):
-    """Open a window: mark the collection as needed, and load it. :func:`milvus_loaded` makes one.
+    """Open a window: mark the collection as needed, and load it. :func:`milvus_loaded` makes this task and its release.
 
-    As :class:`MilvusLoadCollectionOperator`, with ``window``, its id, added to the result. When the load fails or is killed,
-    the window is closed at once: what it loaded is released unless another window needs it. A *deferred* load that is killed
-    leaves its mark until ``at_most``.
+    .. code-block:: python
 
-    :param at_most: seconds after which other windows no longer wait for this one to close.
+        from airflow_provider_milvus.operators.milvus import MilvusWindowLoadOperator
+
+        load = MilvusWindowLoadOperator(task_id="load_docs", collection_name="docs", at_most=6 * 3600)
+
+    It takes the arguments of :class:`MilvusLoadCollectionOperator`, except ``on_timeout`` and ``release_on_kill``. All
+    arguments are templates. The result also has ``window``, the window's id. Afterwards the collection is Loaded and has the
+    mark of this window. When the load fails or is killed, the window is closed at once: the collection is released if a window
+    loaded it and no other window needs it. A *deferred* load that is killed leaves its mark until ``at_most``.
+
+    :param at_most: seconds after which the mark of a window that was not closed no longer counts; 86400, a day, by default.
+    :raises MilvusCollectionNotFoundError, MilvusDatabaseNotFoundError: it does not exist. Nothing was changed.
+    :raises MilvusIndexNotFoundError, MilvusLoadFailedError: the collection cannot be loaded. The mark is gone.
+    :raises MilvusLoadStalledError, MilvusTimeoutError: it was not Loaded in time. The window was closed.
     """
 
     at_most = Argument(check_seconds)
@@ -64,16 +76,16 @@ class MilvusWindowLoadOperator(MilvusLoadCollectionOperator):
             raise
 
     def on_kill(self) -> None:
-        """Called in the worker when the task is killed, cleared or times out."""
+        """Airflow calls it in the worker when the task is killed, cleared or times out."""
         if self._submitted and self._loading is not None:
             self._give_up()
 
-    def _submit(self, collection: str, partitions: list[str] | None) -> Flow[Submitted]:
+    def _submit(self) -> Flow[Submitted]:
         from airflow_provider_milvus.server.windows import open_window
 
         self._submitted = True
         return open_window(
-            collection,
+            self.collection_name,
             self._window,
             now=time.time(),
             at_most=self.at_most,
@@ -82,38 +94,35 @@ class MilvusWindowLoadOperator(MilvusLoadCollectionOperator):
         )
 
     def _give_up(self, submitted: dict[str, Any] | None = None) -> None:
-        from airflow_provider_milvus.client.flow import Deadline
-        from airflow_provider_milvus.server.windows import close_window
-
-        collection, before = self.collection_name, "unknown"
+        """Close the window after its load has failed; ``submitted`` is what a deferred load resumes with."""
+        collection, previous_state = self.collection_name, "unknown"
         if submitted is not None:
-            collection, before = submitted["condition"]["collection_name"], submitted["previous_state"]
+            collection, previous_state = submitted["condition"]["collection_name"], submitted["previous_state"]
         elif self._loading is not None:
             condition = self._loading[1]
-            collection, before = condition.collection_name, "NotLoad" if condition.started else "Loaded"
-        deadline = Deadline(UNDO_TIMEOUT)
+            collection, previous_state = condition.collection_name, "NotLoad" if condition.started else "Loaded"
+        hook = MilvusHook(self.milvus_conn_id, self.database, UNDO_TIMEOUT)
         try:
-            with self.hook().client() as client:
-                closed = client.run(
-                    close_window(
-                        collection,
-                        self._window,
-                        deadline,
-                        now=time.time(),
-                        previous_state=before,
-                        force=True,
-                        report=self.log.info,
-                    ),
-                    deadline,
-                )
+            closed = _close(hook, collection, self._window, previous_state, force=True, report=self.log.info)
         except MilvusError as error:
-            self.log.warning("The window could not be closed after its load had failed: %s", error)
+            self.log.warning("The window on collection %r was not closed after its load had failed: %s", collection, error)
         else:
-            self.log.info("The window was closed; %r is %s: %s.", collection, closed.state, closed.reason)
+            self.log.info("The window was closed. Collection %r is %s: %s.", collection, closed.state, closed.reason)
+
+
+def _close(hook: MilvusHook, collection: str, window: str, previous_state: str, *, force: bool, report: Report) -> Closed:
+    from airflow_provider_milvus.server.windows import close_window
+
+    with hook.client() as client:
+        deadline = hook.deadline()
+        closing = close_window(
+            collection, window, deadline, now=time.time(), previous_state=previous_state, force=force, report=report
+        )
+        return client.run(closing, deadline)
 
 
 def check_window(argument: str, value: Any) -> dict[str, Any]:
-    """What :class:`MilvusWindowLoadOperator` returned."""
+    """A result of :class:`MilvusWindowLoadOperator`."""
     if not isinstance(value, dict) or not value.keys() >= {"window", "collection", "previous_state"}:
         raise MilvusInvalidArgumentError(f"{argument} must be what the task that opened it returned, not {value!r}.")
     check_name(f"the collection in {argument}", value["collection"])
@@ -121,14 +130,27 @@ def check_window(argument: str, value: Any) -> dict[str, Any]:
 
 
 class MilvusWindowReleaseOperator(MilvusOperator):
-    """Close a window: release what windows loaded, when no other window needs it. :func:`milvus_loaded` makes one.
+    """Close a window: release its collection if a window loaded it and no other window needs it. All arguments are templates.
 
-    Returns ``collection``, ``database``, ``state``, ``released`` and ``reason``, which says why it was left in memory if it
-    was; that is no failure.
+    .. code-block:: python
 
-    :param window: what :class:`MilvusWindowLoadOperator` returned. (templated)
-    :raises MilvusDatabaseNotFoundError: the database does not exist. A missing collection is a success.
-    :raises MilvusTimeoutError: it was not seen as NotLoad in time; the server may still release it.
+        from airflow.providers.common.compat.sdk import DAG
+
+        from airflow_provider_milvus.operators.milvus import MilvusWindowLoadOperator, MilvusWindowReleaseOperator
+
+        with DAG("use_docs", schedule=None):
+            load = MilvusWindowLoadOperator(task_id="load_docs", collection_name="docs")
+            MilvusWindowReleaseOperator(task_id="release_docs", window=load.output).as_teardown(setups=load)
+
+    :func:`milvus_loaded` makes this task, too. Afterwards the window's mark is gone, and the collection is NotLoad or stays in
+    memory; both are a success. So is a collection that does not exist any more.
+
+    Returns ``collection``, ``database``, ``state``, ``released`` and ``reason``: why it was released, or why not.
+
+    :param window: the result of :class:`MilvusWindowLoadOperator`.
+    :param timeout: seconds for the whole operation; by default the connection's ``timeout`` (60).
+    :raises MilvusDatabaseNotFoundError: the database does not exist. Nothing was changed.
+    :raises MilvusTimeoutError: it was not seen as NotLoad in time. The server may still release it.
     """
 
     window = Argument(check_window)
@@ -138,25 +160,11 @@ class MilvusWindowReleaseOperator(MilvusOperator):
         self.window = window
 
     def execute(self, context: Context) -> dict[str, Any]:
-        from airflow_provider_milvus.server.windows import close_window
-
-        hook = self.hook()
-        opened = self.window
-        with hook.client() as client:
-            deadline = hook.deadline()
-            closed = client.run(
-                close_window(
-                    opened["collection"],
-                    opened["window"],
-                    deadline,
-                    now=time.time(),
-                    previous_state=opened["previous_state"],
-                    report=self.log.info,
-                ),
-                deadline,
-            )
-        what = "released" if closed.released else f"left as it is ({closed.state})"
-        self.log.info("Collection %r was %s: %s.", closed.collection, what, closed.reason)
+        hook, opened = self.hook(), self.window
+        collection, window, previous_state = opened["collection"], opened["window"], opened["previous_state"]
+        closed = _close(hook, collection, window, previous_state, force=False, report=self.log.info)
+        outcome = "released" if closed.released else f"left as it is ({closed.state})"
+        self.log_where(hook, f"Collection {closed.collection!r} was {outcome}: {closed.reason}.")
         return {
             "collection": closed.collection,
             "database": hook.settings.database,
@@ -187,57 +195,72 @@ def milvus_loaded(
     on_failure_fail_dagrun: bool = False,
     **load_options: Any,
 ) -> Iterator[LoadedWindow]:
-    """A collection is in memory while the tasks made in this block run, and released afterwards if windows loaded it.
+    """Keep a collection in memory while the tasks in this block run, and release it afterwards if a window loaded it.
 
     .. code-block:: python
 
-        with milvus_loaded("docs"):
-            search() >> summarize()
+        from airflow.providers.common.compat.sdk import DAG
 
-    It makes two tasks, ``load_docs`` and ``release_docs``, Airflow's setup and teardown of those in the block: the release runs
-    whether they succeed or fail, and clearing one of them loads the collection anew. What was in memory before the window
-    stays, and so does what another window needs, of any DAG that uses this function: the last window to close releases what
-    the first one loaded. It also stays when it has got an alias since. The result of ``release_docs`` says why.
+        from airflow_provider_milvus.operators.milvus import MilvusRowCountCheckOperator, milvus_loaded
 
-    Windows see one another by marks in collection properties (``airflow.loaded_by.…``). *What they cannot see* is somebody
-    who begins to use the collection, or loads it once more, without a window: for that it is in memory only as long as the
-    windows last. There is no lock either: a window that opens in the very moment in which the last one releases can find the
-    collection out of memory for as long as a load takes; it is loaded again then. Where the server keeps no properties,
-    windows do not see one another, and each releases what was NotLoad when it opened.
+        with DAG("count_docs", schedule=None), milvus_loaded("docs"):
+            MilvusRowCountCheckOperator(task_id="count", collection_name="docs", at_least=1000)
 
-    :param collection_name: the collection, or an alias of it. (templated)
-    :param task_suffix: what the two task ids end in; needed when the name is a template or stands in two windows of a DAG.
-    :param milvus_conn_id: the connection. (templated)
-    :param database: the database; None: the connection's. (templated)
-    :param timeout: seconds for the load; an hour by default.
-    :param release_timeout: seconds for the release; left out: the connection's ``timeout``.
-    :param at_most: seconds after which a window that has not closed, since its run was lost, no longer keeps the collection
-        in memory. Longer than the tasks in it can take.
-    :param on_failure_fail_dagrun: a failed release fails the run. Mind that Airflow then judges the run by the release
-        *instead of* the tasks in the block: it succeeds though they have failed, unless a task outside depends on them.
-    :param load_options: of :class:`MilvusLoadCollectionOperator`, such as ``replica_number``, ``deferrable`` or ``retries``;
-        not ``on_timeout`` and ``release_on_kill``: a load that fails or is killed is always taken back, unless another
-        window needs it.
+    It makes two tasks, ``load_docs`` and ``release_docs``, as Airflow's setup and teardown of the tasks in the block. The
+    release runs whether these succeed or fail, and whoever clears one of them loads the collection again.
+
+    A collection that was in memory before the window stays there. So does one that another window needs, of any DAG that uses
+    this function: the last window to close releases what the first one loaded. So does one that was given an alias since. The
+    result of ``release_docs`` has the reason.
+
+    Windows see one another by marks in collection properties (``airflow.loaded_by.…``). *They do not see* somebody who begins
+    to use the collection, or loads it again, without a window: for them it is in memory only as long as the windows last. There
+    is no lock either. A window that opens at the moment in which the last one releases may find the collection out of memory
+    for as long as a load takes; then it is loaded again. On a server that keeps no properties, windows do not see one another,
+    and each releases a collection that was NotLoad when it opened.
+
+    :param collection_name: the collection, or an alias of it; may be a template.
+    :param task_suffix: the end of the two task ids; by default the collection's name. Give it when the name is a template, or
+        when two windows of a DAG have the same collection.
+    :param milvus_conn_id: the connection; ``milvus_default`` by default.
+    :param database: the database; by default the connection's.
+    :param timeout: seconds for the load; 3600 by default.
+    :param release_timeout: seconds for the release; by default the connection's ``timeout`` (60).
+    :param at_most: seconds after which a window that was never closed, since its run was lost, no longer keeps the collection
+        in memory; 86400, a day, by default. It must be longer than the tasks in the block can take.
+    :param on_failure_fail_dagrun: a failed release fails the DAG run; False by default. With True Airflow judges the run by the
+        release *in place of* the tasks in the block: it succeeds though they have failed, unless a task outside the block
+        depends on them.
+    :param load_options: other arguments of :class:`MilvusLoadCollectionOperator`, such as ``replica_number``, ``deferrable`` or
+        ``retries``. ``on_timeout`` and ``release_on_kill`` are not among them: a load that fails or is killed is always taken
+        back, unless another window needs the collection.
+    :raises MilvusInvalidArgumentError: an argument can never work, or ``task_suffix`` is missing.
     """
-    suffix = (
-        check_name("collection_name", collection_name) if task_suffix is None and "{" not in collection_name else task_suffix
-    )
-    if suffix is None:
-        raise MilvusInvalidArgumentError(f"task_suffix is needed with the template {collection_name!r}.")
-    where = known(milvus_conn_id=milvus_conn_id, database=database)
+    if task_suffix is None:
+        if "{" in collection_name:
+            raise MilvusInvalidArgumentError(f"task_suffix is needed with the template {collection_name!r}.")
+        task_suffix = check_name("collection_name", collection_name)
+    connection = known(milvus_conn_id=milvus_conn_id, database=database)
     load = MilvusWindowLoadOperator(
-        task_id=f"load_{suffix}", collection_name=collection_name, timeout=timeout, at_most=at_most, **where, **load_options
+        task_id=f"load_{task_suffix}",
+        collection_name=collection_name,
+        timeout=timeout,
+        at_most=at_most,
+        **connection,
+        **load_options,
     )
-    release = MilvusWindowReleaseOperator(task_id=f"release_{suffix}", window=load.output, timeout=release_timeout, **where)
+    release = MilvusWindowReleaseOperator(
+        task_id=f"release_{task_suffix}", window=load.output, timeout=release_timeout, **connection
+    )
     with release.as_teardown(setups=load, on_failure_fail_dagrun=on_failure_fail_dagrun):
         yield LoadedWindow(load, release)
 
 
 def _id_of(context: Context) -> str:
-    """The same for every try of a task; other windows show it when they wait for this one."""
+    """The window's id: the same for every try of a task. Other windows name it as the reason not to release."""
     task_instance = context.get("ti")
     if task_instance is None:
         return f"no DAG run {uuid.uuid4()}"
     identity = f"{task_instance.dag_id}/{task_instance.task_id}/{task_instance.run_id}"
-    mapped = getattr(task_instance, "map_index", -1)
-    return f"{identity}/{mapped}" if mapped is not None and mapped >= 0 else identity
+    map_index = getattr(task_instance, "map_index", -1)
+    return f"{identity}/{map_index}" if map_index is not None and map_index >= 0 else identity
