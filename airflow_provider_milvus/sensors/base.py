@@ -1,10 +1,12 @@
-"""What all sensors have in common: they wait for a condition in ``poke`` or ``reschedule`` mode, or deferred."""
+"""What all sensors have in common: they wait for a condition in ``poke`` or ``reschedule`` mode, or in the triggerer."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.providers.common.compat.sdk import (
     AirflowSensorTimeout,
@@ -13,7 +15,7 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_milvus.arguments import Argument, HasArguments, OptionalArgument
-from airflow_provider_milvus.exceptions import MilvusError, MilvusTimeoutError, MilvusUnavailableError
+from airflow_provider_milvus.exceptions import MilvusMetricsError, MilvusTimeoutError, MilvusUnavailableError
 from airflow_provider_milvus.hooks.milvus import MilvusHook
 from airflow_provider_milvus.kinds import check_flag, check_name, check_text
 from airflow_provider_milvus.triggers.milvus import BACKSTOP, MilvusConditionTrigger, outcome
@@ -22,20 +24,42 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
     from airflow.triggers.base import BaseTrigger
 
-    from airflow_provider_milvus.conditions import Condition, Observation
+    from airflow_provider_milvus.client.client import BoundedClient
+    from airflow_provider_milvus.client.flow import Deadline
+    from airflow_provider_milvus.conditions import Condition
+
+T = TypeVar("T")
 
 
 class MilvusConditionSensor(HasArguments, BaseSensorOperator):
-    """Wait for a condition in ``poke`` or ``reschedule`` mode, or deferred.
+    """Wait for a condition in ``poke`` or ``reschedule`` mode, or in the triggerer. It only reads. All arguments are templates.
 
-    A subclass says which condition. ``timeout``, ``soft_fail`` and retries mean the same in all modes: at ``timeout`` the
-    sensor fails without a retry (or is skipped with ``soft_fail``); a condition that can never be met fails at once, also
-    without a retry; a server that cannot be reached at the first look is an ordinary failure, which is retried, and later
-    outages are ridden out.
+    A subclass names the condition:
 
-    :param milvus_conn_id: the connection.
-    :param database: the database; None: the connection's.
-    :param deferrable: look once in the worker, then wait in the triggerer. Default: ``[operators] default_deferrable``.
+    .. code-block:: python
+
+        from airflow_provider_milvus.conditions import LoadState
+        from airflow_provider_milvus.sensors.milvus import MilvusConditionSensor
+
+
+        class DocsSensor(MilvusConditionSensor):
+            def condition(self):
+                return LoadState("docs")
+
+
+        wait = DocsSensor(task_id="docs_is_loaded", timeout=3600, deferrable=True)
+
+    All modes end in the same way. At Airflow's ``timeout`` (seconds), or when the condition can never be met, the sensor fails
+    without a retry, or is skipped with ``soft_fail``. When the server is out of reach at the first look, the sensor fails and
+    is retried; later it waits for the server to come back, until ``timeout``.
+
+    :param milvus_conn_id: the connection, of type ``milvus``; ``milvus_default`` by default.
+    :param database: the database; by default the connection's.
+    :param deferrable: look once in the worker, then wait in the triggerer; by default what ``[operators] default_deferrable``
+        says.
+    :raises MilvusInvalidArgumentError: an argument can never work. Nothing was sent.
+    :raises MilvusNeverMetError: the condition can never be met; not retried.
+    :raises AirflowSensorTimeout: the condition was not met within ``timeout``; not retried.
     """
 
     milvus_conn_id = Argument(check_text)
@@ -56,11 +80,15 @@ class MilvusConditionSensor(HasArguments, BaseSensorOperator):
         self.milvus_conn_id = milvus_conn_id
         self.database = database
         self.deferrable = deferrable
-        self._hook: MilvusHook | None = None
         self._began = time.monotonic()
         self._looked = False
 
+    @cached_property
+    def _hook(self) -> MilvusHook:
+        return MilvusHook(self.milvus_conn_id, self.database)
+
     def condition(self) -> Condition:
+        """What to wait for. Every look asks for it again."""
         raise AssertionError("a sensor says which condition it waits for")
 
     def execute(self, context: Context) -> Any:
@@ -88,7 +116,7 @@ class MilvusConditionSensor(HasArguments, BaseSensorOperator):
         )
 
     def _first_look(self, context: Context) -> bool:
-        """Before deferring: what it raises means what it means to Airflow's own loop of pokes."""
+        """The look before the task defers. Its errors have the meaning that they have in Airflow's own loop of pokes."""
         from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
 
         try:
@@ -98,7 +126,7 @@ class MilvusConditionSensor(HasArguments, BaseSensorOperator):
             if self.never_fail or (self.soft_fail and final):
                 raise AirflowSkipException(str(error)) from error
             if self.silent_fail and not final:
-                self.log.error("Cannot look now, will try again: %s", error)
+                self.log.error("This look failed, and the next one tries again: %s", error)
                 return False
             raise
 
@@ -108,47 +136,47 @@ class MilvusConditionSensor(HasArguments, BaseSensorOperator):
             seen = outcome(event)
         except (MilvusTimeoutError, MilvusUnavailableError) as error:
             raise AirflowSensorTimeout(str(error)) from None
-        self.log.info("The condition is met: %s.", seen.state)
+        self.log.info("%s: %s", self.condition(), seen.state)
 
     def poke(self, context: Context) -> bool:
         from airflow_provider_milvus.conditions import Verdict, never_met
 
-        hook = self._hook = self._hook or MilvusHook(self.milvus_conn_id, self.database)
         condition = self.condition()
-        # A first look that fails has the connection's patience, not the sensor's days: a wrong port shows at once.
-        remaining = self._remaining(context)
-        try:
-            with hook.client() as client:
-                limit = hook.deadline().at_most(max(remaining, 0.001))
-                seen: Observation = client.run(condition.look(), limit)
-        except (MilvusTimeoutError, MilvusUnavailableError) as error:
-            self._try_again(error, context)
+        seen = self._look(context, lambda client, deadline: client.run(condition.look(), deadline))
+        if seen is None:
             return False
-        self._looked = True
         self.log.info("%s: %s", condition, seen)
         if seen.verdict is Verdict.NEVER:
             raise never_met(condition, seen)
         return seen.verdict is Verdict.MET
 
-    def _try_again(self, error: MilvusError, context: Context) -> None:
-        """Or raise, when there is no time left or the very first look has failed."""
-        if self._remaining(context) <= 0:
-            raise AirflowSensorTimeout(str(error)) from None
-        if not self._looked and self._is_first_poke(context):
-            raise error
-        self.log.warning("Cannot look now, will try again: %s", error)
+    def _look(self, context: Context, look: Callable[[BoundedClient, Deadline], T]) -> T | None:
+        """What ``look`` sees; None: it failed, and the next one tries again."""
+        remaining = self._remaining(context)
+        try:
+            with self._hook.client() as client:
+                # The connection's timeout, and not the sensor's, which may be days: a wrong port shows at the first look.
+                seen = look(client, self._hook.deadline().at_most(max(remaining, 0.001)))
+        except (MilvusMetricsError, MilvusTimeoutError, MilvusUnavailableError) as error:
+            if self._remaining(context) <= 0:
+                raise AirflowSensorTimeout(str(error)) from None
+            if not self._looked and self._is_first_poke(context):
+                raise
+            self.log.warning("This look failed, and the next one tries again: %s", error)
+            return None
+        self._looked = True
+        return seen
 
     def _first_reschedule(self, context: Context) -> Any:
-        task_instance = context.get("ti")
-        asked = getattr(task_instance, "get_first_reschedule_date", None)
-        return asked(context) if asked is not None else None
+        first_date = getattr(context.get("ti"), "get_first_reschedule_date", None)
+        return None if first_date is None else first_date(context)
 
     def _is_first_poke(self, context: Context) -> bool:
         if not self.reschedule:
             return True
-        # Airflow 2.11 does not tell a task how often it was rescheduled; there an outage is waited out.
-        known = hasattr(context.get("ti"), "get_first_reschedule_date")
-        return known and self._first_reschedule(context) is None
+        # A task of Airflow 2.11 does not know whether it was rescheduled, so it waits for a server that is out of reach.
+        is_known = hasattr(context.get("ti"), "get_first_reschedule_date")
+        return is_known and self._first_reschedule(context) is None
 
     def _remaining(self, context: Context) -> float:
         if self.reschedule:

@@ -1,4 +1,7 @@
-"""The sensors: one thin class for each condition. Everything public can be imported from here."""
+"""The sensors: one thin class for each condition. Everything public can be imported from here.
+
+All of them only read, wait as :class:`MilvusConditionSensor` does, and take its arguments as well.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import AirflowSensorTimeout
 
 from airflow_provider_milvus.arguments import Argument, OptionalArgument
-from airflow_provider_milvus.exceptions import (
-    MilvusMetricsError,
-    MilvusTimeoutError,
-    MilvusUnavailableError,
-)
-from airflow_provider_milvus.hooks.milvus import MilvusHook
+from airflow_provider_milvus.exceptions import MilvusTimeoutError, MilvusUnavailableError
 from airflow_provider_milvus.kinds import (
     check_filter,
     check_flag,
@@ -31,22 +29,31 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, PokeReturnValue
 
     from airflow_provider_milvus.bulk_import.condition import ImportFinished
+    from airflow_provider_milvus.client.client import BoundedClient
+    from airflow_provider_milvus.client.flow import Deadline
     from airflow_provider_milvus.conditions import CollectionExists, Compacted, IndexBuilt, LoadState, RowCount
-    from airflow_provider_milvus.reclaim.demand import Demand
+    from airflow_provider_milvus.reclaim.demand import Demand, DemandedCollection
     from airflow_provider_milvus.triggers.demand import MilvusDemandTrigger
 
 
 class MilvusLoadStateSensor(MilvusConditionSensor):
-    """Wait until a collection, or each of some partitions, is in memory (or no longer is).
+    """Wait until a collection, or each of some partitions, is in memory, or no longer is. All arguments are templates.
 
-    It only reads: the server's state is the same afterwards.
+    .. code-block:: python
 
-    :param collection_name: the collection, or an alias of it. (templated)
-    :param partition_names: check each of these partitions. Without them the collection as a whole is asked, and Milvus
-        calls that Loaded as soon as one of its partitions is. (templated)
-    :param target_state: ``"Loaded"`` or ``"NotLoad"``.
-    :param fail_if_not_loading: fail at once when the collection is NotLoad, that is, when nobody is loading it.
-    :raises MilvusNotFoundError: the collection, a partition or the database does not exist; never retried.
+        from airflow_provider_milvus.sensors.milvus import MilvusLoadStateSensor
+
+        wait = MilvusLoadStateSensor(task_id="docs_is_loaded", collection_name="docs", timeout=3600, deferrable=True)
+
+    It only reads. Other arguments and errors are those of :class:`MilvusConditionSensor`.
+
+    :param collection_name: the collection, or an alias of it.
+    :param partition_names: check each of these partitions. By default, and with ``"*"``, the collection as a whole is asked,
+        and Milvus calls it Loaded as soon as one of its partitions is.
+    :param target_state: ``"Loaded"``, the default, or ``"NotLoad"``.
+    :param fail_if_not_loading: fail at once when the collection is NotLoad, that is, when nobody is loading it; False by
+        default. It has no meaning with ``"NotLoad"``.
+    :raises MilvusNotFoundError: the collection, a partition or the database does not exist; not retried.
     """
 
     collection_name = Argument(check_name)
@@ -81,11 +88,19 @@ class MilvusLoadStateSensor(MilvusConditionSensor):
 
 
 class MilvusCollectionSensor(MilvusConditionSensor):
-    """Wait until a collection is there, or no longer is. It only reads.
+    """Wait until a collection exists, or no longer does. All arguments are templates.
 
-    :param collection_name: the collection, or an alias. (templated)
-    :param exists: False: wait until there is none of that name.
-    :raises MilvusDatabaseNotFoundError: the database does not exist; never retried.
+    .. code-block:: python
+
+        from airflow_provider_milvus.sensors.milvus import MilvusCollectionSensor
+
+        wait = MilvusCollectionSensor(task_id="docs_exists", collection_name="docs", mode="reschedule")
+
+    It only reads. Other arguments and errors are those of :class:`MilvusConditionSensor`.
+
+    :param collection_name: the collection, or an alias.
+    :param exists: True, the default; False: wait until there is no collection or alias of this name.
+    :raises MilvusDatabaseNotFoundError: the database does not exist; not retried.
     """
 
     collection_name = Argument(check_name)
@@ -103,15 +118,22 @@ class MilvusCollectionSensor(MilvusConditionSensor):
 
 
 class MilvusIndexSensor(MilvusConditionSensor):
-    """Wait until indexes are there and built: ``Finished``, and no row pending. It only reads.
+    """Wait until a collection's indexes exist and are built: ``Finished``, with no row pending. All arguments are templates.
 
-    Rows that are not flushed have no index yet and are not waited for.
+    .. code-block:: python
 
-    :param collection_name: the collection, or an alias. (templated)
-    :param field_name: only the index of this field. (templated)
-    :param index_name: only the index of this name. (templated)
-    :raises MilvusIndexFailedError: the server gave up building one; never retried.
-    :raises MilvusNotFoundError: the collection or the database does not exist; never retried.
+        from airflow_provider_milvus.sensors.milvus import MilvusIndexSensor
+
+        wait = MilvusIndexSensor(task_id="index_is_built", collection_name="docs", field_name="vector")
+
+    It only reads. Milvus builds an index for flushed rows only, so the sensor does not wait for other rows. Other arguments and
+    errors are those of :class:`MilvusConditionSensor`.
+
+    :param collection_name: the collection, or an alias of it.
+    :param field_name: only the indexes of this field; by default of all fields.
+    :param index_name: only the index of this name; by default all.
+    :raises MilvusIndexFailedError: the server gave up building an index; not retried.
+    :raises MilvusNotFoundError: the collection or the database does not exist; not retried.
     """
 
     collection_name = Argument(check_name)
@@ -133,18 +155,32 @@ class MilvusIndexSensor(MilvusConditionSensor):
 
 
 class MilvusRowCountSensor(MilvusConditionSensor):
-    """Wait until a collection has enough rows. It only reads.
+    """Wait until a collection has a number of rows. All arguments but ``filter`` are templates.
 
-    The server counts them: all that was written, flushed or not, and nothing that was deleted. The collection has to be
-    loaded, since Milvus counts only what is in memory. Each look counts anew: of many rows with a filter, not too often.
+    .. code-block:: python
 
-    :param collection_name: the collection, or an alias. (templated)
-    :param at_least: so many rows. (templated)
-    :param filter: count only the rows that match. It is no template, so that no value can change what it means.
-    :param filter_params: values for ``{name}`` in the filter, quoted safely. (templated)
-    :param partition_names: count in these partitions only. (templated)
+        from airflow_provider_milvus.sensors.milvus import MilvusRowCountSensor
+
+        wait = MilvusRowCountSensor(
+            task_id="rows_are_there",
+            collection_name="docs",
+            at_least=1000,
+            filter="language == {language}",
+            filter_params={"language": "en"},
+        )
+
+    It only reads. The server counts all rows that were written, flushed or not, without those that were deleted. It counts only
+    what is in memory, so the collection has to be loaded. Every look counts again: set ``poke_interval`` higher for a filter on
+    many rows. Other arguments and errors are those of :class:`MilvusConditionSensor`.
+
+    :param collection_name: the collection, or an alias of it.
+    :param at_least: the number of rows.
+    :param filter: count only the rows that match this Milvus expression; by default all. It is never a template, since a
+        rendered value could change what it means.
+    :param filter_params: values for ``{name}`` in the filter, quoted safely.
+    :param partition_names: count in these partitions only; by default, and with ``"*"``, in all.
     :raises MilvusNotLoadedError: the collection is not in memory, or not all of it; retried.
-    :raises MilvusNotFoundError: the collection, a partition or the database does not exist; never retried.
+    :raises MilvusNotFoundError: the collection, a partition or the database does not exist; not retried.
     """
 
     collection_name = Argument(check_name)
@@ -183,15 +219,25 @@ class MilvusRowCountSensor(MilvusConditionSensor):
 
 
 class MilvusCompactionSensor(MilvusConditionSensor):
-    """Wait until a compaction is through. It only reads.
+    """Wait until a compaction has ended. All arguments are templates.
 
-    Milvus says Completed of a compaction that it does not know: of another id, or of one before a restart. ``plans``, as the
-    compaction's task returned it, tells that apart.
+    .. code-block:: python
 
-    :param compaction_id: what ``MilvusCompactOperator(wait=False)`` returned as ``compaction_id``; 0, which it returns where
-        nothing was to be done, is done. (templated)
-    :param plans: how many plans it had, as it returned it; 0: take the server's word. (templated)
-    :raises MilvusServerError: a plan failed, or the server forgot the compaction; retried.
+        from airflow_provider_milvus.sensors.milvus import MilvusCompactionSensor
+
+        wait = MilvusCompactionSensor(
+            task_id="docs_are_compacted",
+            compaction_id="{{ ti.xcom_pull(task_ids='compact')['compaction_id'] }}",
+            plans="{{ ti.xcom_pull(task_ids='compact')['plans'] }}",
+        )
+
+    It only reads. Milvus reports Completed for a compaction that it does not know: for a wrong id, or after a restart. The
+    number of ``plans`` shows the difference. Other arguments and errors are those of :class:`MilvusConditionSensor`.
+
+    :param compaction_id: the ``compaction_id`` in the result of ``MilvusCompactOperator(wait=False)``. 0, its result where
+        nothing had to be compacted, ends the wait at once.
+    :param plans: the ``plans`` in the same result; 0 by default: believe the server.
+    :raises MilvusServerError: a plan failed, or the server has forgotten the compaction; retried.
     """
 
     compaction_id = Argument(whole_number())
@@ -209,15 +255,22 @@ class MilvusCompactionSensor(MilvusConditionSensor):
 
 
 class MilvusBulkImportSensor(MilvusConditionSensor):
-    """Wait until import jobs have completed: every file is in.
+    """Wait until import jobs have completed, with all their files. All arguments are templates.
 
-    It only reads. The rows of a collection that was loaded before are served after a refresh, which
-    ``MilvusRefreshLoadOperator`` does.
+    .. code-block:: python
 
-    :param collection_name: the collection that is imported into. (templated)
-    :param job_ids: the job, or a list of jobs; of Milvus 2.3 each file has its own. (templated)
-    :raises MilvusNeverMetError: a job has failed, with the reasons by file, or the server does not know it, or no longer.
-    :raises MilvusUnsupportedError: the server is Milvus Lite.
+        from airflow_provider_milvus.sensors.milvus import MilvusBulkImportSensor
+
+        wait = MilvusBulkImportSensor(task_id="imported", collection_name="docs", job_ids=["453265736269038336"])
+
+    It only reads. If the collection was loaded before the import, a search finds the new rows only after a refresh:
+    ``MilvusRefreshLoadOperator``. Other arguments and errors are those of :class:`MilvusConditionSensor`.
+
+    :param collection_name: the collection into which the jobs import.
+    :param job_ids: a job, or a list of jobs. In Milvus 2.3 every file has a job of its own.
+    :raises MilvusNeverMetError: a job has failed, with the reason for each file; or the server does not know it, or no longer;
+        not retried.
+    :raises MilvusUnsupportedError: the server is Milvus Lite; not retried.
     """
 
     collection_name = Argument(check_name)
@@ -235,18 +288,26 @@ class MilvusBulkImportSensor(MilvusConditionSensor):
 
 
 class MilvusDemandSensor(MilvusConditionSensor):
-    """Wait until searches or queries arrive for a collection that is not in memory, in ``poke`` mode or deferred.
+    """Wait until searches or queries arrive for a collection that is not in memory. All arguments are templates.
 
-    Only what arrives while it waits is demand. It only reads. Timeouts and outages are as in every sensor of this provider;
-    metrics that cannot be read are an outage.
+    .. code-block:: python
 
-    Returns ``collection``, ``database`` and ``attempts`` of the first collection that is wanted.
+        from airflow_provider_milvus.sensors.milvus import MilvusDemandSensor
 
-    :param collections: the collections, by their own names. Searches through their aliases count as well. (templated)
-    :param min_attempts: how many attempts make a demand.
-    :param milvus_conn_id: the connection; it must have a ``metrics_url``. (templated)
-    :raises MilvusCollectionNotFoundError, MilvusDatabaseNotFoundError: there is nothing to wait for; never retried.
-    :raises MilvusInvalidArgumentError: ``mode="reschedule"`` without ``deferrable``, for it would forget what it counted.
+        wait = MilvusDemandSensor(task_id="demand", collections=["docs", "books"], timeout=3600, deferrable=True)
+
+    It only reads, in ``poke`` mode or in the triggerer. Milvus's proxies count attempts, also those that fail. Attempts before
+    the first look do not count. Metrics that cannot be read are like a server out of reach. Other arguments and errors are
+    those of :class:`MilvusConditionSensor`.
+
+    Returns ``collection``, ``database`` and ``attempts`` of the first collection in demand.
+
+    :param collections: the collections, by their own names. Searches through their aliases count as well.
+    :param min_attempts: the number of attempts that ends the wait; 1 by default.
+    :param milvus_conn_id: the connection, which needs a ``metrics_url``; ``milvus_default`` by default.
+    :raises MilvusCollectionNotFoundError, MilvusDatabaseNotFoundError: it does not exist; not retried.
+    :raises MilvusConfigurationError: the connection has no ``metrics_url``; not retried.
+    :raises MilvusInvalidArgumentError: ``mode="reschedule"`` without ``deferrable``, which would forget the counters.
     """
 
     collections = Argument(check_names)
@@ -278,28 +339,25 @@ class MilvusDemandSensor(MilvusConditionSensor):
     def poke(self, context: Context) -> bool | PokeReturnValue:  # type: ignore[override]
         from airflow.providers.common.compat.sdk import PokeReturnValue
 
+        metrics = self._hook.needed_metrics()
+
+        def look(client: BoundedClient, deadline: Deadline) -> list[DemandedCollection]:
+            demand = self._demand or self._new_demand(client, deadline)
+            demand.count(asyncio.run(metrics.attempts()))
+            return client.run(demand.look(), deadline)
+
+        for demanded in self._look(context, look) or ():
+            self.log.info("%s", demanded)
+            return PokeReturnValue(True, demanded.as_dict())
+        return False
+
+    def _new_demand(self, client: BoundedClient, deadline: Deadline) -> Demand:
         from airflow_provider_milvus.reclaim.demand import Demand
 
-        hook = self._hook = self._hook or MilvusHook(self.milvus_conn_id, self.database)
-        metrics = hook.needed_metrics()
-        remaining = self._remaining(context)
-        try:
-            with hook.client() as client:
-                limit = hook.deadline().at_most(max(remaining, 0.001))
-                if self._demand is None:
-                    demand = Demand(self.collections, hook.settings.database, min_attempts=self.min_attempts)
-                    client.run(demand.check(), limit)
-                    self._demand = demand
-                self._demand.count(asyncio.run(metrics.attempts()))
-                found = client.run(self._demand.look(), limit)
-        except (MilvusMetricsError, MilvusTimeoutError, MilvusUnavailableError) as error:
-            self._try_again(error, context)
-            return False
-        self._looked = True
-        for each in found:
-            self.log.info("%s", each)
-            return PokeReturnValue(True, each.as_dict())
-        return False
+        demand = Demand(self.collections, self._hook.settings.database, min_attempts=self.min_attempts)
+        client.run(demand.check(), deadline)
+        self._demand = demand
+        return demand
 
     def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:  # type: ignore[override]
         """Resumed by the trigger's event."""
