@@ -11,15 +11,14 @@ from urllib.parse import SplitResult, urlsplit
 
 from airflow_provider_milvus.arguments import name
 from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError
+from airflow_provider_milvus.get_provider_info import DEFAULT_DATABASE, DEFAULT_PORT
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.openlineage.facet import Dataset as OpenLineageDataset
     from airflow.providers.common.compat.sdk import Asset
 
 SCHEME = "milvus"
-DEFAULT_PORT = 19530
 DEFAULT_TLS_PORT = 443
-DEFAULT_DATABASE = "default"
 _FORM = "milvus://host:port/database/collection"
 
 

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+DEFAULT_PORT = 19530
+DEFAULT_DATABASE = "default"
+DEFAULT_TIMEOUT = 60.0
+DEFAULT_CONNECT_TIMEOUT = 10.0
+
 
 def connection_fields() -> dict[str, dict[str, Any]]:
     """The settings in the connection's ``extra``, as the form shows them; every one may stay empty."""
@@ -13,7 +18,7 @@ def connection_fields() -> dict[str, dict[str, Any]]:
             "Instead of host and port: http://…, https://…, unix:…, or the path of a Milvus Lite file that ends in .db.",
         ),
         "token": _text("Token", "Instead of user and password: an API key, or user:password.", format="password"),
-        "database": _text("Database", "Empty: Milvus's own 'default'."),
+        "database": _text("Database", f"Empty: Milvus's own {DEFAULT_DATABASE!r}."),
         "secure": {
             "label": "Use TLS",
             "description": "Implied by an https URI and by any certificate below.",
@@ -24,8 +29,8 @@ def connection_fields() -> dict[str, dict[str, Any]]:
         "client_pem_path": _text("Client certificate", "Path of a PEM file; for mutual TLS, with the CA and the key."),
         "client_key_path": _text("Client key", "Path of a PEM file; for mutual TLS."),
         "server_name": _text("Server name", "The name in the server's certificate, where it differs from the host."),
-        "timeout": _seconds("Timeout (s)", "For one operation as a whole; 60 by default.", 60),
-        "connect_timeout": _seconds("Connect timeout (s)", "For one attempt to connect; 10 by default.", 10),
+        "timeout": _seconds("Timeout (s)", "For one operation as a whole", DEFAULT_TIMEOUT),
+        "connect_timeout": _seconds("Connect timeout (s)", "For one attempt to connect", DEFAULT_CONNECT_TIMEOUT),
         "metrics_url": _text(
             "Metrics URL", "Base URL of the Prometheus that scrapes this Milvus, or its own …/metrics pages, with commas."
         ),
@@ -45,7 +50,7 @@ def field_behaviour() -> dict[str, Any]:
     return {
         "hidden-fields": ["schema", "extra"],
         "relabeling": {"login": "User"},
-        "placeholders": {"host": "milvus.example.com", "port": "19530", "login": "root"},
+        "placeholders": {"host": "milvus.example.com", "port": str(DEFAULT_PORT), "login": "root"},
     }
 
 
@@ -115,9 +120,9 @@ def _text(label: str, description: str, **schema: Any) -> dict[str, Any]:
     return {"label": label, "description": description, "schema": {"type": ["string", "null"], **schema}}
 
 
-def _seconds(label: str, description: str, default: int) -> dict[str, Any]:
+def _seconds(label: str, description: str, default: float) -> dict[str, Any]:
     return {
         "label": label,
-        "description": description,
+        "description": f"{description}; {default:g} by default.",
         "schema": {"type": ["number", "null"], "default": default, "minimum": 0.1},
     }

@@ -1,4 +1,4 @@
-"""Durations and sizes in words."""
+"""Durations, sizes and addresses, as messages show them."""
 
 from __future__ import annotations
 
@@ -23,3 +23,8 @@ def human(size: float) -> str:
             break
         size /= 1024
     return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+
+
+def without_secrets(address: str) -> str:
+    """An address to show: what stands before an @ may be a password, and what follows a ? may be a token."""
+    return address.rpartition("@")[2].partition("?")[0]

@@ -16,14 +16,16 @@ from urllib.parse import unquote, urlsplit
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
 from airflow_provider_milvus.exceptions import MilvusConfigurationError, MilvusInvalidArgumentError
+from airflow_provider_milvus.get_provider_info import (
+    DEFAULT_CONNECT_TIMEOUT,
+    DEFAULT_DATABASE,
+    DEFAULT_PORT,
+    DEFAULT_TIMEOUT,
+)
+from airflow_provider_milvus.wording import without_secrets
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection
-
-DEFAULT_PORT = 19530
-DEFAULT_TIMEOUT = 60.0
-DEFAULT_CONNECT_TIMEOUT = 10.0
-DEFAULT_DATABASE = "default"
 
 _TLS_FILES = ("server_pem_path", "ca_pem_path", "client_pem_path", "client_key_path")
 
@@ -222,11 +224,11 @@ def _checked_rest_url(extra: _Extra) -> str | None:
     except ValueError:
         usable = False
     if not usable:
-        raise _WrongSettingError(f"rest_url {_shown(url)!r} must be an http:// or https:// address with a host.")
+        raise _WrongSettingError(f"rest_url {without_secrets(url)!r} must be an http:// or https:// address with a host.")
     if parts.username or parts.password:
         raise _credentials_in("rest_url")
     if parts.query or parts.fragment:
-        raise _WrongSettingError(f"rest_url {_shown(url)!r} may hold a path, and no query.")
+        raise _WrongSettingError(f"rest_url {without_secrets(url)!r} may hold a path, and no query.")
     return url
 
 
@@ -273,27 +275,24 @@ def _checked_uri(setting: str, uri: str) -> tuple[str, str | None]:
         host, port = parts.hostname, parts.port
     except ValueError:
         raise _WrongSettingError(
-            f"{setting} {_shown(uri)!r} has a host that cannot be read, or a port that is not between 1 and 65535."
+            f"{setting} {without_secrets(uri)!r} has a host that cannot be read, or a port that is not between 1 and 65535."
         ) from None
     if parts.scheme not in ("http", "https"):
         raise _WrongSettingError(
-            f"{setting} {_shown(uri)!r} needs a scheme: http://, https://, unix:, or a path that ends in .db."
+            f"{setting} {without_secrets(uri)!r} needs a scheme: http://, https://, unix:, or a path that ends in .db."
         )
     if parts.username or parts.password:
         raise _credentials_in(setting)
     if not host or port == 0:
-        raise _WrongSettingError(f"{setting} {_shown(uri)!r} has no usable {'host' if not host else 'port'}.")
+        raise _WrongSettingError(f"{setting} {without_secrets(uri)!r} has no usable {'host' if not host else 'port'}.")
     if _is_ipv6(host):
         raise _no_ipv6(setting, host)
     path = parts.path.strip("/")
     if parts.query or parts.fragment or "/" in path:
-        raise _WrongSettingError(f"{setting} {_shown(uri)!r} may hold host, port and database; all else has its own setting.")
+        raise _WrongSettingError(
+            f"{setting} {without_secrets(uri)!r} may hold host, port and database; all else has its own setting."
+        )
     return f"{parts.scheme}://{parts.netloc}", path or None
-
-
-def _shown(uri: str) -> str:
-    """What stands before an @ may be a password, and what follows a ? a token."""
-    return uri.rpartition("@")[2].partition("?")[0]
 
 
 def _token(connection: Connection, extra: _Extra) -> SecretStr:

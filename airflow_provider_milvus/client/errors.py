@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 
 from airflow_provider_milvus import exceptions as kinds
 from airflow_provider_milvus.exceptions import MilvusError
+from airflow_provider_milvus.get_provider_info import DEFAULT_PORT
+from airflow_provider_milvus.tls import tls_context
 
 _BY_MILVUS_CODE: dict[int, type[MilvusError]] = {
     2: kinds.MilvusUnavailableError,
@@ -102,11 +104,9 @@ def obstacle(uri: str, tls: Mapping[str, str], within: float = 0.5) -> str | Non
     if address.hostname is None:
         return None
     try:
-        with socket.create_connection((address.hostname, address.port or 19530), within) as connection:
+        with socket.create_connection((address.hostname, address.port or DEFAULT_PORT), within) as connection:
             if address.scheme == "https":
-                context = ssl.create_default_context(cafile=tls.get("server_pem_path") or tls.get("ca_pem_path"))
-                if "client_pem_path" in tls:
-                    context.load_cert_chain(tls["client_pem_path"], tls["client_key_path"])
+                context = tls_context(uri, tls)
                 context.set_alpn_protocols(["h2"])
                 with context.wrap_socket(connection, server_hostname=tls.get("server_name") or address.hostname) as secured:
                     # A server speaks first in HTTP/2; with TLS 1.3 it rejects a client's certificate only here.

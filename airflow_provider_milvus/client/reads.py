@@ -179,6 +179,19 @@ def partitions(collection_name: str) -> Flow[tuple[int, int]]:
     return len(held.partition_names), len(every.partition_names)
 
 
+def check_partitions(collection_name: str, partition_names: Sequence[str]) -> Flow[list[str]]:
+    """All partitions of a collection.
+
+    :raises MilvusPartitionNotFoundError: one of ``partition_names`` is not among them.
+    """
+    existing = list((yield Rpc("ShowPartitions", {"collection_name": collection_name})).partition_names)
+    if missing := [name for name in partition_names if name not in existing]:
+        raise MilvusPartitionNotFoundError(
+            f"Collection {collection_name!r} has no partition {_words(missing)}; it has {_words(sorted(existing))}."
+        )
+    return existing
+
+
 def nodes() -> Flow[Nodes]:
     try:
         answer = yield Rpc("GetMetrics", {"request": json.dumps({"metric_type": "system_info"})})
@@ -217,7 +230,7 @@ def row_count(collection_name: str, filter: str = "", partition_names: Sequence[
     """
     described = yield from describe(collection_name)
     collection = real_name(described)
-    yield from _all_in_memory(collection, partition_names)
+    yield from _check_in_memory(collection, partition_names)
     # Milvus Lite forgets about partition_names unless there is a filter; this one is true of every row.
     primary = next(each.name for each in described.schema.fields if each.is_primary_key)
     everything = f"{primary} not in []" if partition_names else ""
@@ -239,12 +252,8 @@ def _count(collection: str, filter: str, partition_names: Sequence[str]) -> dict
     }
 
 
-def _all_in_memory(collection: str, partition_names: Sequence[str]) -> Flow[None]:
-    every = (yield Rpc("ShowPartitions", {"collection_name": collection})).partition_names
-    if missing := [each for each in partition_names if each not in every]:
-        raise MilvusPartitionNotFoundError(
-            f"Collection {collection!r} has no partition {_words(missing)}; it has {_words(sorted(every))}."
-        )
+def _check_in_memory(collection: str, partition_names: Sequence[str]) -> Flow[None]:
+    every = yield from check_partitions(collection, partition_names)
     try:
         held = (yield Rpc("ShowPartitions", {"collection_name": collection, "type": "InMemory"})).partition_names
     except (MilvusServerError, MilvusCollectionNotFoundError) as error:

@@ -13,6 +13,8 @@ from airflow_provider_milvus import exceptions as kinds
 from airflow_provider_milvus.client.errors import kind_of, obstacle, silence, unavailable, worded
 from airflow_provider_milvus.client.flow import Rest
 from airflow_provider_milvus.exceptions import MilvusConfigurationError, MilvusError
+from airflow_provider_milvus.get_provider_info import DEFAULT_DATABASE
+from airflow_provider_milvus.tls import tls_context
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -81,27 +83,14 @@ class RestApi:
         token = self._settings.token.get_secret_value()
         headers = {"Accept": "application/json", **({"Authorization": f"Bearer {token}"} if token else {})}
         # Zilliz Cloud takes a database only where there can be more than one.
-        named = {"dbName": database} if database != "default" else {}
+        named = {"dbName": database} if database != DEFAULT_DATABASE else {}
         server_name = self._settings.tls.get("server_name")
         extensions = {"sni_hostname": server_name} if server_name and not self._settings.rest_url else {}
         if self._context is None:
-            # Reading the system's authorities takes 50 ms, which would hold up a triggerer's loop.
-            self._context = await asyncio.to_thread(self._trust)
+            self._context = await asyncio.to_thread(tls_context, self._url, self._settings.tls, trust_system=True)
         async with AsyncClient(timeout=timeout, verify=self._context, headers=headers) as client:
             body = {**named, **self._settings.cloud, **call.body}
             return await client.post(self._url + call.path, json=body, extensions=extensions)
-
-    def _trust(self) -> SSLContext:
-        from ssl import PROTOCOL_TLS_CLIENT, SSLContext, create_default_context
-
-        if not self._url.startswith("https"):
-            return SSLContext(PROTOCOL_TLS_CLIENT)
-        tls, context = self._settings.tls, create_default_context()
-        if trusted := tls.get("server_pem_path") or tls.get("ca_pem_path"):
-            context.load_verify_locations(trusted)
-        if "client_pem_path" in tls:
-            context.load_cert_chain(tls["client_pem_path"], tls["client_key_path"])
-        return context
 
     def _data(self, call: Rest, answer: Any) -> Any:
         try:
@@ -113,7 +102,7 @@ class RestApi:
         if answer.status_code != 200:
             kind = _BY_STATUS.get(answer.status_code, kinds.MilvusServerError)
             raise self._failed(call, kind, _of_status(answer.status_code, words))
-        code = _whole_number(said.get("code"))
+        code = read_whole_number(said.get("code"))
         if code is None:
             raise self._failed(
                 call, kinds.MilvusServerError, "the answer is not what Milvus's REST API says; check uri and rest_url"
@@ -142,7 +131,8 @@ def _of_status(status: int, words: str) -> str:
     return f"HTTP {status} {words}".strip()
 
 
-def _whole_number(value: Any) -> int | None:
+def read_whole_number(value: Any) -> int | None:
+    """A whole number of an answer, which may be text; ``None`` for anything else."""
     try:
         return int(value)
     except (TypeError, ValueError):

@@ -6,13 +6,12 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from airflow_provider_milvus.client.flow import Flow, Rpc
-from airflow_provider_milvus.client.reads import describe
+from airflow_provider_milvus.client.reads import check_partitions, describe
 from airflow_provider_milvus.conditions.base import Condition, Observation, Verdict
 from airflow_provider_milvus.exceptions import (
     MilvusError,
     MilvusLoadFailedError,
     MilvusNotLoadedError,
-    MilvusPartitionNotFoundError,
     MilvusServerError,
 )
 
@@ -143,13 +142,7 @@ def load_states(collection_name: str, partition_names: list[str] | None = None) 
     if not partition_names:
         return [(yield from _state_of({"collection_name": collection_name}))]
     # Milvus Lite says Loaded of a partition that does not exist, so existence is asked apart.
-    answer = yield Rpc("ShowPartitions", {"collection_name": collection_name})
-    missing = [each for each in partition_names if each not in answer.partition_names]
-    if missing:
-        raise MilvusPartitionNotFoundError(
-            f"Collection {collection_name!r} has no partition {', '.join(map(repr, missing))}; "
-            f"it has {', '.join(sorted(answer.partition_names))}."
-        )
+    yield from check_partitions(collection_name, partition_names)
     states = []
     for each in partition_names:
         states.append((yield from _state_of({"collection_name": collection_name, "partition_names": [each]})))

@@ -14,6 +14,7 @@ from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError
 from airflow_provider_milvus.metrics.endpoints import Endpoints
 from airflow_provider_milvus.metrics.prometheus import Prometheus
 from airflow_provider_milvus.metrics.source import Address, Attempts, Counted, Held, MetricsSource
+from airflow_provider_milvus.wording import without_secrets
 
 __all__ = ["Attempts", "Counted", "Held", "MetricsSource", "metrics_source"]
 
@@ -60,10 +61,8 @@ def _address(text: str) -> Address:
     except ValueError:
         usable = False
     if not usable or parts.query or parts.fragment or re.search(r"\s", text):
-        # What stands before an @ may be a password, and what follows a ? a token.
-        shown = text.rpartition("@")[2].partition("?")[0]
         raise MilvusInvalidArgumentError(
-            f"metrics_url {shown!r} must begin with http:// or https://, name a host and have no query: "
+            f"metrics_url {without_secrets(text)!r} must begin with http:// or https://, name a host and have no query: "
             "the base URL of a Prometheus, or Milvus endpoints that each end in /metrics."
         )
     auth = (unquote(parts.username or ""), unquote(parts.password or "")) if "@" in parts.netloc else None

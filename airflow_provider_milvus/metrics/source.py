@@ -10,11 +10,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from ssl import PROTOCOL_TLS_CLIENT, SSLContext
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_milvus.exceptions import MilvusMetricsError
 from airflow_provider_milvus.metrics.spans import Span
+from airflow_provider_milvus.tls import tls_context
 
 if TYPE_CHECKING:
     from httpx import AsyncClient
@@ -96,12 +96,9 @@ def unreadable(address: Address, what: str, next_step: str = CHECK) -> MilvusMet
 
 
 async def open_client(address: Address, timeout: float) -> AsyncClient:
-    from httpx import AsyncClient, create_ssl_context
+    from httpx import AsyncClient
 
-    # To read the system's authorities takes 50 ms, which would hold up a triggerer's loop.
-    secure = address.url.startswith("https")
-    context = await asyncio.to_thread(create_ssl_context) if secure else SSLContext(PROTOCOL_TLS_CLIENT)
-    return AsyncClient(timeout=timeout, verify=context)
+    return AsyncClient(timeout=timeout, verify=await asyncio.to_thread(tls_context, address.url))
 
 
 async def fetch(

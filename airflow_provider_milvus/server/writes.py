@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_milvus.client.flow import Flow, Pause, Rpc
-from airflow_provider_milvus.client.reads import describe, real_name, row_count
+from airflow_provider_milvus.client.reads import check_partitions, describe, real_name, row_count
 from airflow_provider_milvus.exceptions import (
     MilvusInDoubtError,
     MilvusNotLoadedError,
-    MilvusPartitionNotFoundError,
     MilvusServerError,
     MilvusTimeoutError,
     MilvusUnavailableError,
@@ -67,11 +66,7 @@ def find_target(name: str, partition_name: str = "") -> Flow[Target]:
     described = yield from describe(name)
     collection = real_name(described)
     if partition_name:
-        partitions = (yield Rpc("ShowPartitions", {"collection_name": collection})).partition_names
-        if partition_name not in partitions:
-            raise MilvusPartitionNotFoundError(
-                f"Collection {collection!r} has no partition {partition_name!r}; it has {', '.join(sorted(partitions))}."
-            )
+        yield from check_partitions(collection, [partition_name])
     return Target(
         collection,
         Schema.of_described(described),

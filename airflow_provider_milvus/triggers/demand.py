@@ -20,9 +20,9 @@ from airflow_provider_milvus.exceptions import (
     MilvusMetricsError,
     MilvusTimeoutError,
     MilvusUnavailableError,
-    error_of_kind,
 )
 from airflow_provider_milvus.hooks.milvus import MilvusHook
+from airflow_provider_milvus.triggers.milvus import error_event, read_event
 
 try:
     from airflow.triggers.base import BaseEventTrigger
@@ -98,8 +98,7 @@ class MilvusDemandTrigger(BaseEventTrigger):
                             return
             except MilvusError as error:
                 if self.end is not None:
-                    event = {"error": {"kind": type(error).__name__, "message": str(error)}}
-                    yield TriggerEvent(event)  # type: ignore[no-untyped-call]
+                    yield TriggerEvent(error_event(error))  # type: ignore[no-untyped-call]
                     return
                 # An event would start a DAG run; the connection may be mended meanwhile.
                 self.log.error("Cannot watch for demand, will begin anew: %s", error)
@@ -149,8 +148,4 @@ def demanded(event: Any) -> dict[str, Any]:
 
     :raises MilvusError: of the kind that ended the wait.
     """
-    if not isinstance(event, dict) or not event.keys() & {"collection", "error"}:
-        raise MilvusError(f"The trigger sent an event that is not one of its own: {event!r}.")
-    if "error" in event:
-        raise error_of_kind(event["error"]["kind"], event["error"]["message"])
-    return event
+    return read_event(event, "collection")

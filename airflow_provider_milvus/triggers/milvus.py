@@ -92,7 +92,7 @@ class MilvusConditionTrigger(BaseTrigger):
                 )
             event: dict[str, Any] = {"seen": seen.as_dict()}
         except MilvusError as error:
-            event = {"error": {"kind": type(error).__name__, "message": str(error)}}
+            event = error_event(error)
         yield TriggerEvent({**event, "submitted": self.submitted})  # type: ignore[no-untyped-call]
 
     async def on_kill(self) -> None:
@@ -121,16 +121,33 @@ def outcome(event: Any) -> Outcome:
 
     :raises MilvusError: of the kind that ended the wait.
     """
-    if not isinstance(event, dict) or not event.keys() & {"seen", "error"}:
-        raise MilvusError(f"The trigger sent an event that is not one of its own: {event!r}.")
-    if "error" in event:
-        raise error_of_kind(event["error"]["kind"], event["error"]["message"])
-    return Outcome(event["seen"]["state"], event["seen"]["progress"])
+    seen = read_event(event, "seen")["seen"]
+    return Outcome(seen["state"], seen["progress"])
 
 
 def resumed_with(event: Any) -> dict[str, Any]:
     """What the task gave to the trigger to resume with."""
-    submitted = event.get("submitted") if isinstance(event, dict) else None
-    if not isinstance(submitted, dict):
-        raise MilvusError(f"The trigger sent an event that is not one of its own: {event!r}.")
+    submitted: dict[str, Any] = _own_event(event, "submitted")["submitted"]
     return submitted
+
+
+def error_event(error: MilvusError) -> dict[str, Any]:
+    """The event of a wait that ended with ``error``; :func:`read_event` raises it again."""
+    return {"error": {"kind": type(error).__name__, "message": str(error)}}
+
+
+def read_event(event: Any, key: str) -> dict[str, Any]:
+    """A trigger's event, which has ``key``.
+
+    :raises MilvusError: of the kind that ended the wait.
+    """
+    own = _own_event(event, key, "error")
+    if "error" in own:
+        raise error_of_kind(**own["error"])
+    return own
+
+
+def _own_event(event: Any, *keys: str) -> dict[str, Any]:
+    if not isinstance(event, dict) or not any(isinstance(event.get(key), (dict, str)) for key in keys):
+        raise MilvusError(f"The trigger sent an event that is not one of its own: {event!r}.")
+    return event

@@ -142,7 +142,7 @@ class TestLookingAtPartitions:
         ]
 
     def test_one_that_does_not_exist_is_named_beside_those_that_do(self, clock):
-        with pytest.raises(MilvusPartitionNotFoundError, match=r"no partition 'p9'; it has _default, p1, p2, p3\."):
+        with pytest.raises(MilvusPartitionNotFoundError, match=r"no partition 'p9'; it has '_default', 'p1', 'p2', 'p3'\."):
             play(LoadState("docs", ["p1", "p9"]).look(), self.server(), clock)
 
 
