@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from airflow_provider_milvus.arguments import seconds
-from airflow_provider_milvus.client.errors import explain, obstacle, unreachable
+from airflow_provider_milvus.client.errors import build_error, explain, find_obstacle, unavailable
 from airflow_provider_milvus.client.flow import Call, Deadline, Flow, Method, Rest, Rpc, Step, drive, drive_async, steady
 from airflow_provider_milvus.client.lazy_pymilvus import import_pymilvus
 from airflow_provider_milvus.client.rest import RestApi
@@ -50,7 +50,7 @@ _NOT_AVAILABLE = {
 
 
 class _Client:
-    """What both clients share: where they connect to, and how an attempt and its failure are put into words."""
+    """The settings of the connection, and how the failure of an attempt becomes an error."""
 
     def __init__(self, settings: ConnectionSettings, timeout: float) -> None:
         self.settings = settings
@@ -91,15 +91,13 @@ class _Client:
         """The settings as of another database of the same server."""
         return self.settings if database is None else self.settings.model_copy(update={"database": database})
 
-    def _explained(self, error: Exception, call: Call, started: float, where: str) -> Exception | None:
-        return explain(error, tried=str(call), where=where, waited=time.monotonic() - started)
-
-    def _obstacle(self, timeout: MilvusTimeoutError, call: Call, started: float) -> MilvusError:
-        """What was in the way of a connection that did not come about in time."""
-        details = obstacle(self.settings.uri, self.settings.tls)
+    def _no_connection(self, timeout: MilvusTimeoutError, call: Call, started: float) -> MilvusError:
+        """The error of a connection that did not come about in time, with the reason where it can be seen."""
+        details = find_obstacle(self.settings.uri, self.settings.tls)
         if details is None:
             return timeout
-        return unreachable(details, tried=str(call), where=self.settings.where, waited=time.monotonic() - started)
+        cause = unavailable(details, time.monotonic() - started)
+        return build_error(MilvusUnavailableError, cause, call, where=self.settings.where, sent=False)
 
 
 def _request(rpc: Rpc, database: str) -> Any:
@@ -108,7 +106,7 @@ def _request(rpc: Rpc, database: str) -> Any:
     kind = getattr(milvus_pb2, f"{rpc.name}Request", None)
     if kind is None:
         raise MilvusUnsupportedError(
-            f"{rpc} cannot be asked: the installed pymilvus does not know {rpc.name}, a newer one may. Nothing was changed."
+            f"{rpc.failure()}: the installed pymilvus does not know {rpc.name}, and a newer one may. Nothing was changed."
         )
     known = kind.DESCRIPTOR.fields_by_name
     fields: dict[str, Any] = {"db_name": database} if "db_name" in known else {}
@@ -176,11 +174,12 @@ class BoundedClient(_Client):
             method = getattr(client, call.name)
             return method(*call.arguments, timeout=remaining, **_impatient(method, call))
         except Exception as error:
-            known = self._explained(error, call, started, settings.where)
+            sent = self._client is not None
+            known = explain(error, call, where=settings.where, waited=time.monotonic() - started, sent=sent)
             if known is None:
                 raise
-            if isinstance(known, MilvusTimeoutError) and self._client is None:
-                known = self._obstacle(known, call, started)
+            if isinstance(known, MilvusTimeoutError) and not sent:
+                known = self._no_connection(known, call, started)
             if isinstance(known, MilvusUnavailableError):
                 self.close()
             # The chain is kept only where the kind says too little: its 20 lines add nothing to an expected failure.
@@ -257,11 +256,12 @@ class AsyncBoundedClient(_Client):
             answer = method(*call.arguments, timeout=remaining, **_impatient(method, call))
             return await asyncio.wait_for(answer, timeout=remaining + 0.5)
         except Exception as error:
-            known = self._explained(error, call, started, settings.where)
+            sent = client is not None
+            known = explain(error, call, where=settings.where, waited=time.monotonic() - started, sent=sent)
             if known is None:
                 raise
-            if isinstance(known, MilvusTimeoutError) and client is None:
-                known = await asyncio.to_thread(self._obstacle, known, call, started)
+            if isinstance(known, MilvusTimeoutError) and not sent:
+                known = await asyncio.to_thread(self._no_connection, known, call, started)
             if isinstance(known, MilvusUnavailableError) and client is self._client:
                 self._client = None
             raise known from (error if isinstance(known, MilvusServerError) else None)

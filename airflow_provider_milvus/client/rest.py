@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_milvus import exceptions as kinds
-from airflow_provider_milvus.client.errors import kind_of, obstacle, silence, unavailable, worded
+from airflow_provider_milvus.client.errors import build_error, find_obstacle, kind_of, silence, unavailable
 from airflow_provider_milvus.client.flow import Rest
 from airflow_provider_milvus.exceptions import MilvusConfigurationError, MilvusError
 from airflow_provider_milvus.get_provider_info import DEFAULT_DATABASE
@@ -59,7 +59,8 @@ class RestApi:
 
         if not self._url.startswith(("http://", "https://")):
             raise MilvusConfigurationError(
-                f"{self._settings.where}: {call} needs an http address; set rest_url in the connection's extra."
+                f"{call.failure()}: the REST API needs an http address. {self._settings.where}. "
+                "Set rest_url in the connection's extra."
             )
         began = time.monotonic()
         try:
@@ -70,7 +71,7 @@ class RestApi:
             raise self._failed(call, kinds.MilvusTimeoutError, silence(time.monotonic() - began)) from None
         except httpx.ConnectError as error:
             # httpx says no more than that all attempts failed, where a name has two addresses.
-            details = await asyncio.to_thread(obstacle, self._url, self._settings.tls) or str(error)
+            details = await asyncio.to_thread(find_obstacle, self._url, self._settings.tls) or str(error)
             raise self._failed(call, kinds.MilvusNotTakenError, unavailable(details, time.monotonic() - began)) from None
         except httpx.TransportError as error:
             words = unavailable(str(error) or type(error).__name__, time.monotonic() - began)
@@ -118,7 +119,7 @@ class RestApi:
         secrets = {self._settings.token.get_secret_value(), *(str(call.body.get(key) or "") for key in SECRETS)}
         for each in secrets - {""}:
             words = words.replace(each, "***")
-        return worded(kind, words[:LONGEST_WORDS], tried=str(call), where=where)
+        return build_error(kind, words[:LONGEST_WORDS], call, where=where)
 
 
 SECRETS = ("accessKey", "secretKey", "token")
