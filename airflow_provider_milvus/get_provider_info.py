@@ -11,33 +11,32 @@ DEFAULT_CONNECT_TIMEOUT = 10.0
 
 
 def connection_fields() -> dict[str, dict[str, Any]]:
-    """The settings in the connection's ``extra``, as the form shows them; every one may stay empty."""
+    """The settings in the connection's ``extra``, the common ones first, as the form shows them. Each may stay empty."""
     return {
+        "database": _text("Database", f"Empty: Milvus's own {DEFAULT_DATABASE!r}."),
+        "token": _text("Token", "Instead of user and password: an API key, or user:password.", format="password"),
         "uri": _text(
             "URI",
             "Instead of host and port: http://…, https://…, unix:…, or the path of a Milvus Lite file that ends in .db.",
         ),
-        "token": _text("Token", "Instead of user and password: an API key, or user:password.", format="password"),
-        "database": _text("Database", f"Empty: Milvus's own {DEFAULT_DATABASE!r}."),
         "secure": {
             "label": "Use TLS",
             "description": "Implied by an https URI and by any certificate below.",
             "schema": {"type": ["boolean", "null"], "default": False},
         },
-        "server_pem_path": _text("Server certificate", "Path of the PEM file that the server is trusted by (one-way TLS)."),
-        "ca_pem_path": _text("CA certificate", "Path of the PEM file of the authority that signed the server's certificate."),
-        "client_pem_path": _text("Client certificate", "Path of a PEM file; for mutual TLS, with the CA and the key."),
-        "client_key_path": _text("Client key", "Path of a PEM file; for mutual TLS."),
-        "server_name": _text("Server name", "The name in the server's certificate, where it differs from the host."),
         "timeout": _seconds("Timeout (s)", "For one operation as a whole", DEFAULT_TIMEOUT),
-        "connect_timeout": _seconds("Connect timeout (s)", "For one attempt to connect", DEFAULT_CONNECT_TIMEOUT),
         "metrics_url": _text(
             "Metrics URL", "Base URL of the Prometheus that scrapes this Milvus, or its own …/metrics pages, with commas."
         ),
         "metrics_matchers": _text(
             "Metrics matchers", 'Label matchers that tell this Milvus from others in Prometheus, such as namespace="prod".'
         ),
-        "console_url": _text("Console URL", "Attu or the cloud console, for links in Airflow's UI."),
+        "ca_pem_path": _text("CA certificate", "Path of the PEM file of the authority that signed the server's certificate."),
+        "server_pem_path": _text("Server certificate", "Path of the PEM file that the server is trusted by (one-way TLS)."),
+        "client_pem_path": _text("Client certificate", "Path of a PEM file; for mutual TLS, with the CA and the key."),
+        "client_key_path": _text("Client key", "Path of a PEM file; for mutual TLS."),
+        "server_name": _text("Server name", "The name in the server's certificate, where it differs from the host."),
+        "connect_timeout": _seconds("Connect timeout (s)", "For one attempt to connect", DEFAULT_CONNECT_TIMEOUT),
         "rest_url": _text("REST URL", "For bulk imports, where it is not the server's address; Zilliz Cloud's control plane."),
         "cluster_id": _text("Cluster ID", "Zilliz Cloud, for bulk imports."),
         "project_id": _text("Project ID", "Zilliz Cloud, for bulk imports into a project's database; with the region."),

@@ -55,20 +55,19 @@ class _Extra(BaseModel):
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, frozen=True)
 
-    uri: Text = None
-    token: Secret = None
     database: Text = None
+    token: Secret = None
+    uri: Text = None
     secure: Flag = None
-    server_pem_path: Text = None
+    timeout: Seconds = None
+    metrics_url: Text = None
+    metrics_matchers: Text = None
     ca_pem_path: Text = None
+    server_pem_path: Text = None
     client_pem_path: Text = None
     client_key_path: Text = None
     server_name: Text = None
-    timeout: Seconds = None
     connect_timeout: Seconds = None
-    metrics_url: Text = None
-    metrics_matchers: Text = None
-    console_url: Text = None
     rest_url: Text = None
     cluster_id: Text = None
     project_id: Text = None
@@ -90,7 +89,6 @@ class ConnectionSettings(BaseModel):
     connect_timeout: float
     metrics_url: str | None = Field(default=None, repr=False)
     metrics_matchers: str | None = None
-    console_url: str | None
     rest_url: str | None = None
     cloud: dict[str, str] = Field(default_factory=dict)
     """What tells Zilliz Cloud's REST API which cluster, or which project and region, is meant; empty for a Milvus."""
@@ -147,7 +145,6 @@ def _read(connection: Connection, database: str | None) -> ConnectionSettings:
         connect_timeout=extra.connect_timeout or DEFAULT_CONNECT_TIMEOUT,
         metrics_url=extra.metrics_url,
         metrics_matchers=extra.metrics_matchers,
-        console_url=extra.console_url,
         rest_url=rest_url,
         cloud=_cloud(extra),
     )

@@ -294,7 +294,7 @@ def test_a_failed_job_is_replaced_by_a_retry(rest: RestMilvus) -> None:
 def test_a_frozen_server_ends_with_the_timeout(rest: RestMilvus, deferrable: bool) -> None:
     rest.next("describe", *[frozen()] * 5)
 
-    with ends_within(2 + SLACK), pytest.raises(MilvusTimeoutError, match="The state of import job [0-9]+ could not be read"):
+    with ends_within(2 + SLACK), pytest.raises(MilvusTimeoutError, match=r"The state of import job [0-9]+ could not be read"):
         finish(importing(timeout=2, deferrable=deferrable))
 
 

@@ -26,6 +26,7 @@ from airflow_provider_milvus.exceptions import (
 )
 from airflow_provider_milvus.hooks.milvus import MilvusHook
 from airflow_provider_milvus.operators.memory import MilvusLoadCollectionOperator, MilvusReleaseCollectionOperator
+from dev.servers.pages import Answer, pages_server
 from dev.servers.scripted import LOADED, ScriptedMilvus, abort, never_answer, refuse
 from tests.integration.support import SLACK, MakeCollection, Milvus, ends_within, eventually
 
@@ -330,6 +331,41 @@ def test_connection_test_notices_a_missing_database(milvus: Milvus) -> None:
     assert not works
     assert "nowhere" in message
     assert "atabase" in message
+
+
+MILVUS_PAGE = 'milvus_num_node{node_id="1",role_name="proxy"} 1\n'
+
+
+def test_connection_test_reads_the_metrics(lite: Milvus, connect: Any) -> None:
+    with pages_server() as pages:
+        pages.at["/metrics"] = Answer(MILVUS_PAGE)
+        connect(lite.uri, metrics_url=f"{pages.url}/metrics")
+        works, message = MilvusHook().test_connection()
+
+    assert works
+    assert message.endswith("and its metrics can be read.")
+    assert pages.requests
+
+
+@pytest.mark.parametrize("fault", ["refused", "silent", "another page"])
+def test_connection_test_tells_metrics_that_fail_from_a_server_that_fails(
+    request: pytest.FixtureRequest, lite: Milvus, connect: Any, fault: str
+) -> None:
+    with pages_server() as pages:
+        pages.at["/metrics"] = Answer("<html>")
+        url = pages.url if fault == "another page" else request.getfixturevalue(fault)
+        connect(lite.uri, metrics_url=f"{url}/metrics")
+        with ends_within(5):
+            works, message = MilvusHook().test_connection()
+    with ends_within(5):
+        connect(request.getfixturevalue("refused"), metrics_url=f"{url}/metrics")
+        works_without_server, message_without_server = MilvusHook().test_connection()
+
+    assert not works
+    assert message.startswith("Milvus ")
+    assert "but its metrics do not. The metrics" in message
+    assert not works_without_server
+    assert message_without_server.startswith("The server's version could not be read: the connection was refused")
 
 
 def test_hook_costs_nothing_until_it_is_used() -> None:

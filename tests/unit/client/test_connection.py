@@ -44,7 +44,6 @@ def test_a_host_alone_gets_every_default(connection):
         "connect_timeout": 10.0,
         "metrics_url": None,
         "metrics_matchers": None,
-        "console_url": None,
         "rest_url": None,
         "cloud": {},
     }
@@ -273,7 +272,7 @@ class TestSeconds:
 def test_an_unknown_setting_is_named_with_those_that_exist(connection):
     message = refusal(connection(host="h", tokn=SECRET))
     assert "unknown setting 'tokn'" in message
-    assert "token, database" in message
+    assert "database, token" in message
     assert SECRET not in message
 
 

@@ -377,6 +377,6 @@ def test_a_call_that_the_installed_pymilvus_does_not_know_is_not_supported():
     from airflow_provider_milvus.client.client import _request
 
     with pytest.raises(
-        MilvusUnsupportedError, match=r"NoSuchCall\(docs\) cannot be asked: the installed pymilvus does not know"
+        MilvusUnsupportedError, match=r"^The call NoSuchCall\(docs\) failed: the installed pymilvus does not know NoSuchCall"
     ):
         _request(Rpc("NoSuchCall", {"collection_name": "docs"}), "default")
