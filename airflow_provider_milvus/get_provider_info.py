@@ -1,4 +1,4 @@
-"""What Airflow reads at start-up: the provider, its connection type and its form. Imports nothing."""
+"""What Airflow reads at start-up: the provider, its connection type and the form with its defaults. It imports nothing."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def connection_fields() -> dict[str, dict[str, Any]]:
             "Metrics matchers", 'Label matchers that tell this Milvus from others in Prometheus, such as namespace="prod".'
         ),
         "ca_pem_path": _text("CA certificate", "Path of the PEM file of the authority that signed the server's certificate."),
-        "server_pem_path": _text("Server certificate", "Path of the PEM file that the server is trusted by (one-way TLS)."),
+        "server_pem_path": _text("Server certificate", "Path of the PEM file of the trusted certificate (one-way TLS)."),
         "client_pem_path": _text("Client certificate", "Path of a PEM file; for mutual TLS, with the CA and the key."),
         "client_key_path": _text("Client key", "Path of a PEM file; for mutual TLS."),
         "server_name": _text("Server name", "The name in the server's certificate, where it differs from the host."),
@@ -45,7 +45,7 @@ def connection_fields() -> dict[str, dict[str, Any]]:
 
 
 def field_behaviour() -> dict[str, Any]:
-    """How the form shows Airflow's standard fields."""
+    """How the form shows Airflow's own fields."""
     return {
         "hidden-fields": ["schema", "extra"],
         "relabeling": {"login": "User"},
@@ -67,7 +67,7 @@ def asset_uris() -> list[dict[str, Any]]:
 
 
 def get_provider_info() -> dict[str, Any]:
-    """Valid against Airflow's ``provider_info.schema.json`` and, as far as it describes one, ``provider.yaml.schema.json``."""
+    """The provider, valid for Airflow's ``provider_info.schema.json`` and for what ``provider.yaml.schema.json`` has of it."""
     package = "airflow_provider_milvus"
     integration = "Milvus"
     return {
@@ -80,8 +80,8 @@ def get_provider_info() -> dict[str, Any]:
             {
                 "integration-name": integration,
                 "python-modules": [
-                    f"{package}.operators.{each}"
-                    for each in (
+                    f"{package}.operators.{module}"
+                    for module in (
                         "bulk_import",
                         "collection",
                         "data",
@@ -100,7 +100,7 @@ def get_provider_info() -> dict[str, Any]:
         "triggers": [
             {"integration-name": integration, "python-modules": [f"{package}.triggers.demand", f"{package}.triggers.milvus"]}
         ],
-        # 2.11 knows assets as datasets.
+        # Airflow 2.11 has datasets in place of assets.
         "asset-uris": asset_uris(),
         "dataset-uris": asset_uris(),
         "connection-types": [

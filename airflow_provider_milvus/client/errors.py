@@ -58,6 +58,9 @@ _NOT_READY = ("service not ready", "not healthy", "is not ready", "node not foun
 _OUT_OF_TIME = ("context done", "deadline exceeded")
 """The server's text when a call's time ended there a moment earlier than here; 2.3.5 says it of a release in its queue."""
 
+OBSTACLE_TIMEOUT = 0.5
+"""Seconds to connect to a port, and for each of its answers, to see what is in the way."""
+
 _NEXT_STEP: dict[type[MilvusError], str] = {
     kinds.MilvusAuthenticationError: "Check the connection's login and password, or its token, and the user's privileges.",
     kinds.MilvusDatabaseNotFoundError: "Check the connection's or the task's database.",
@@ -105,8 +108,8 @@ def build_error(kind: type[MilvusError], cause: str, call: Call, *, where: str, 
     return kind(f"{failure}: {cause.removesuffix('.')}. {where}. {next_step}".rstrip())
 
 
-def find_obstacle(uri: str, tls: Mapping[str, str], within: float = 0.5) -> str | None:
-    """Why no connection comes about, in gRPC's words; ``None`` when the port accepts it and is silent, or speaks HTTP/2.
+def find_obstacle(uri: str, tls: Mapping[str, str], *, grpc: bool = True) -> str | None:
+    """Why no connection comes about, in gRPC's words; ``None`` when the port accepts it and is silent, or answers as it should.
 
     pymilvus before 3.0 waits for its channel to become ready and, when the time is up, does not give the reason.
     """
@@ -117,14 +120,14 @@ def find_obstacle(uri: str, tls: Mapping[str, str], within: float = 0.5) -> str 
     if address.hostname is None:
         return None
     try:
-        with socket.create_connection((address.hostname, address.port or DEFAULT_PORT), within) as connection:
+        with socket.create_connection((address.hostname, address.port or DEFAULT_PORT), OBSTACLE_TIMEOUT) as connection:
             if address.scheme != "https":
-                return _greet(connection)
+                return _greet(connection) if grpc else None
             context = tls_context(uri, tls)
             context.set_alpn_protocols(["h2"])
             with context.wrap_socket(connection, server_hostname=tls.get("server_name") or address.hostname) as secured:
                 # With TLS 1.3 a server rejects a client's certificate only after the handshake.
-                return _greet(secured)
+                return _greet(secured) if grpc else str(secured.recv(1)) and None
     except socket.gaierror as error:
         return f"DNS resolution failed: {error.strerror}"
     except ssl.SSLError as error:

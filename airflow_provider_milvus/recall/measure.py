@@ -20,7 +20,7 @@ from typing import Any
 
 from airflow_provider_milvus.client.flow import Flow, Report, Rpc
 from airflow_provider_milvus.client.reads import describe, real_name, row_count
-from airflow_provider_milvus.conditions import described_indexes
+from airflow_provider_milvus.conditions import describe_indexes
 from airflow_provider_milvus.exceptions import (
     MilvusIndexNotFoundError,
     MilvusInvalidArgumentError,
@@ -142,7 +142,7 @@ def _subject(collection_name: str, vector_field: str | None) -> Flow[_Subject]:
     if field.type not in DENSE_VECTORS or field.nullable:
         what = "may be null" if field.nullable else f"is a {field.type}"
         raise MilvusUnsupportedError(f"Field {field.name!r} of {collection!r} {what}: its recall cannot be measured here.")
-    indexes = yield from described_indexes(collection, field.name)
+    indexes = yield from describe_indexes(collection, field.name)
     if not indexes:
         raise MilvusIndexNotFoundError(f"Field {field.name!r} of collection {collection!r} has no index: create one first.")
     metric = next((each.value.upper() for each in indexes[0].params if each.key == "metric_type"), "")

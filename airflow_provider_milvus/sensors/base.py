@@ -15,7 +15,7 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow_provider_milvus.exceptions import MilvusError, MilvusTimeoutError, MilvusUnavailableError
 from airflow_provider_milvus.hooks.milvus import MilvusHook
-from airflow_provider_milvus.triggers.milvus import MilvusConditionTrigger, outcome
+from airflow_provider_milvus.triggers.milvus import MilvusConditionTrigger, outcome_of
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -103,13 +103,13 @@ class MilvusConditionSensor(BaseSensorOperator):
     def execute_complete(self, context: Context, event: Any = None) -> None:
         """Resumed by the trigger's event."""
         try:
-            seen = outcome(event)
+            seen = outcome_of(event)
         except (MilvusTimeoutError, MilvusUnavailableError) as error:
             raise AirflowSensorTimeout(str(error)) from None
         self.log.info("The condition is met: %s.", seen.state)
 
     def poke(self, context: Context) -> bool:
-        from airflow_provider_milvus.conditions import Verdict, never_met
+        from airflow_provider_milvus.conditions import Verdict, never_met_error
 
         hook = self._hook = self._hook or MilvusHook(self.milvus_conn_id, self.database)
         condition = self.condition()
@@ -125,7 +125,7 @@ class MilvusConditionSensor(BaseSensorOperator):
         self._looked = True
         self.log.info("%s: %s", condition, seen)
         if seen.verdict is Verdict.NEVER:
-            raise never_met(condition, seen)
+            raise never_met_error(condition, seen)
         return seen.verdict is Verdict.MET
 
     def _try_again(self, error: MilvusError, context: Context) -> None:

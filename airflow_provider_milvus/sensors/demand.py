@@ -17,7 +17,7 @@ from airflow_provider_milvus.exceptions import (
 )
 from airflow_provider_milvus.hooks.milvus import MilvusHook
 from airflow_provider_milvus.sensors.base import MilvusConditionSensor
-from airflow_provider_milvus.triggers.demand import MilvusDemandTrigger, demanded
+from airflow_provider_milvus.triggers.demand import MilvusDemandTrigger, read_demand
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, PokeReturnValue
@@ -93,6 +93,6 @@ class MilvusDemandSensor(MilvusConditionSensor):
     def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:  # type: ignore[override]
         """Resumed by the trigger's event."""
         try:
-            return demanded(event)
+            return read_demand(event)
         except (MilvusTimeoutError, MilvusUnavailableError) as error:
             raise AirflowSensorTimeout(str(error)) from None

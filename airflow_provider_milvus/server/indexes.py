@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from airflow_provider_milvus.client.flow import Flow, Pause, Report, Rpc, in_time
 from airflow_provider_milvus.client.reads import describe, find, is_lite, real_name
-from airflow_provider_milvus.conditions import IndexBuilt, described_indexes, load_states
+from airflow_provider_milvus.conditions import IndexBuilt, describe_indexes, load_states
 from airflow_provider_milvus.exceptions import (
     MilvusCollectionNotFoundError,
     MilvusIndexNotFoundError,
@@ -45,7 +45,7 @@ def submit_index(
         raise MilvusInvalidArgumentError(
             f"Collection {collection!r} has no field {wanted.field_name!r}; it has {', '.join(fields)}."
         )
-    there = [Index.of_described(each) for each in (yield from described_indexes(collection, wanted.field_name))]
+    there = [Index.of_described(each) for each in (yield from describe_indexes(collection, wanted.field_name))]
     found = _counterpart(wanted, there)
     if found is not None:
         version = yield Rpc("GetVersion")
@@ -82,7 +82,7 @@ def drop_index(
     """
     if (yield from find(name)) is None:
         raise MilvusCollectionNotFoundError(f"There is no collection {name!r}. Check the name and the database.")
-    found = [str(each.index_name) for each in (yield from described_indexes(name, field_name, index_name))]
+    found = [str(each.index_name) for each in (yield from describe_indexes(name, field_name, index_name))]
     asked = repr(index_name) if index_name else f"of field {field_name!r}"
     if not found:
         if not skip_if_missing:
@@ -105,7 +105,7 @@ def drop_index(
 
 
 def _index_gone(collection: str, index: str) -> Flow[None]:
-    while (yield from described_indexes(collection, index_name=index)):
+    while (yield from describe_indexes(collection, index_name=index)):
         yield Pause(POLL)
 
 
@@ -115,13 +115,13 @@ def create_index(collection: str, index: Index) -> Flow[None]:
         yield Rpc("CreateIndex", {**request, "extra_params": index.extra_params})
     except MilvusServerError:
         # A call that was repeated after its answer got lost meets what it has made.
-        there = yield from described_indexes(collection, index.field_name, index.name)
+        there = yield from describe_indexes(collection, index.field_name, index.name)
         if not there or index_drift(index, Index.of_described(there[0])):
             raise
 
 
 def indexes_of(collection: str) -> Flow[list[Index]]:
-    return [Index.of_described(each) for each in (yield from described_indexes(collection))]
+    return [Index.of_described(each) for each in (yield from describe_indexes(collection))]
 
 
 def indexes_seen(wanted: Definition, *, lite: bool) -> Flow[list[Index]]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from airflow_provider_milvus.client.flow import Deadline, Flow, Pause, Report, Rpc
 from airflow_provider_milvus.client.reads import aliases_of, describe, find, is_lite, real_name, row_count
-from airflow_provider_milvus.conditions import Compacted, Flushed, SnapshotRestored, Verdict, plans_of, wait_for
+from airflow_provider_milvus.conditions import Compacted, Flushed, SnapshotRestored, Verdict, count_plans, wait_for
 from airflow_provider_milvus.exceptions import (
     MilvusCollectionNotFoundError,
     MilvusInvalidArgumentError,
@@ -66,7 +66,7 @@ def submit_compaction(name: str, *, report: Report) -> Flow[tuple[str, Compacted
         report(f"The server sees nothing to compact in {collection!r}.")
         return collection, None
     first = yield Rpc("GetCompactionState", {"compactionID": submitted.compactionID})
-    plans = max(int(submitted.compactionPlanCount), sum(plans_of(first).values()))
+    plans = max(int(submitted.compactionPlanCount), sum(count_plans(first).values()))
     report(f"Compaction {submitted.compactionID} of {collection!r}: {plans} plans.")
     return collection, Compacted(int(submitted.compactionID), plans, collection)
 

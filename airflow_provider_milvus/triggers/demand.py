@@ -1,7 +1,7 @@
-"""The trigger for searches that arrive for a collection which is not in memory.
+"""The trigger that fires when searches arrive for a collection that is not in memory.
 
-For an ``AssetWatcher`` (Airflow 3.0 and later) it watches for ever; for a sensor until the first event, or its end. It holds
-names and plain values only; the connection is fetched when it runs.
+For an ``AssetWatcher`` (Airflow 3.0 and later) it watches for ever, for a sensor until its first event or its end. It holds
+names and plain values only, and fetches the connection when it runs.
 """
 
 from __future__ import annotations
@@ -34,26 +34,32 @@ if TYPE_CHECKING:
     from airflow_provider_milvus.metrics import MetricsSource
     from airflow_provider_milvus.reclaim.demand import Demand, Wanted
 
-
 LAST_LOOK = 5.0
 """Seconds that a look may take, even when the end has come."""
 
 
 class MilvusDemandTrigger(BaseEventTrigger):
-    """Fire when searches or queries arrive for a collection that is not in memory.
+    """Fire when searches or queries arrive for a collection that is not in memory. It only reads.
 
-    The proxies count attempts, those that fail as well; what was counted before the watch began is not demand. Metrics or a
-    server that cannot be read are tried again at the next look. The event is ``{"collection", "database", "attempts"}``. It
-    only reads.
+    .. code-block:: python
+
+        from airflow_provider_milvus.triggers.milvus import MilvusDemandTrigger
+
+        # On Airflow 3 an Asset with AssetWatcher(name="docs_demand", trigger=trigger) starts a DAG run for every event.
+        trigger = MilvusDemandTrigger(collection_names=["docs"], poll_interval=30)
+
+    Milvus's proxies count attempts to search or query, also those that fail. Attempts before the watch began do not count. When
+    the metrics or the server cannot be read, the next look tries again. The payload of the event is ``{"collection": "docs",
+    "database": "default", "attempts": 3}``.
 
     :param collection_names: the collections, by their own names. Searches through their aliases count as well.
     :param milvus_conn_id: the connection; it must have a ``metrics_url``.
     :param database: the database; None: the connection's.
-    :param poll_interval: seconds between two looks.
-    :param min_attempts: how many attempts make a demand.
-    :param end: when to give up, in seconds since the epoch; it fires once then. None: never, for an ``AssetWatcher``; it tells
-        of the same collection again only after it was seen Loaded.
-    :raises MilvusInvalidArgumentError: what can never work.
+    :param poll_interval: seconds between two looks; 15 by default.
+    :param min_attempts: the number of attempts that fires; 1 by default.
+    :param end: when to give up, in seconds since the epoch: the trigger fires once, at the first demand or with an error at the
+        end. None: it watches for ever, for an ``AssetWatcher``, and fires again for a collection only after it was seen Loaded.
+    :raises MilvusInvalidArgumentError: an argument can never work.
     """
 
     def __init__(
@@ -88,20 +94,20 @@ class MilvusDemandTrigger(BaseEventTrigger):
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Events, read by :func:`demanded`."""
+        """Yield events for :func:`read_demand`."""
         while True:
             try:
                 async with aclosing(self._watch()) as watched:
-                    async for wanted in watched:
-                        yield TriggerEvent(wanted.as_dict())  # type: ignore[no-untyped-call]
+                    async for demanded in watched:
+                        yield TriggerEvent(demanded.as_dict())  # type: ignore[no-untyped-call]
                         if self.end is not None:
                             return
             except MilvusError as error:
                 if self.end is not None:
                     yield TriggerEvent(error_event(error))  # type: ignore[no-untyped-call]
                     return
-                # An event would start a DAG run; the connection may be mended meanwhile.
-                self.log.error("Cannot watch for demand, will begin anew: %s", error)
+                # An event would start a DAG run, and the connection may be mended while this waits.
+                self.log.error("The watch of %s stopped and begins again: %s", ", ".join(self.collection_names), error)
             await asyncio.sleep(self.poll_interval)
 
     async def _watch(self) -> AsyncGenerator[Wanted]:
@@ -118,18 +124,18 @@ class MilvusDemandTrigger(BaseEventTrigger):
             )
             while True:
                 try:
-                    found = await self._look(client, metrics, demand, hook)
+                    demands = await self._look(client, metrics, demand, hook)
                     trouble = ""
                 except (MilvusMetricsError, MilvusUnavailableError, MilvusTimeoutError) as error:
-                    self.log.warning("Cannot look for demand now, will try again: %s", error)
-                    found, trouble = [], f" At the last look: {error}"
-                for each in found:
-                    self.log.info("%s", each)
-                    yield each
+                    self.log.warning("A look for demand failed, and the next one tries again: %s", error)
+                    demands, trouble = [], f" At the last look: {error}"
+                for demanded in demands:
+                    self.log.info("%s", demanded)
+                    yield demanded
                 if self._left <= 0:
                     raise MilvusTimeoutError(
-                        f"Nobody has searched {', '.join(self.collection_names)} in database {hook.settings.database!r} in "
-                        f"vain until the end.{trouble}"
+                        f"No search came for {', '.join(self.collection_names)} in database {hook.settings.database!r} while "
+                        f"it was not in memory.{trouble}"
                     )
                 await asyncio.sleep(min(self.poll_interval, self._left))
 
@@ -143,9 +149,9 @@ class MilvusDemandTrigger(BaseEventTrigger):
         return float("inf") if self.end is None else self.end - time.time()
 
 
-def demanded(event: Any) -> dict[str, Any]:
-    """Read the trigger's event in the resumed task.
+def read_demand(event: Any) -> dict[str, Any]:
+    """The trigger's event in the resumed task: ``collection``, ``database`` and ``attempts``.
 
-    :raises MilvusError: of the kind that ended the wait.
+    :raises MilvusError: the wait ended with this error.
     """
     return read_event(event, "collection")

@@ -1,38 +1,55 @@
-"""The one trigger: it waits for any condition, in the triggerer.
+"""The trigger that waits for any condition, in the triggerer, and what the resumed task reads from its event.
 
-It holds ids and plain values only; the credentials are fetched once, when it runs. It survives a restart of the triggerer,
-since ``end`` is a moment and not a duration, and rides out a restart of the server. It is limited by two of Airflow's
-settings: ``[triggerer] capacity``, and, when a user kills the task, ``[triggerer] on_kill_timeout``.
+It holds ids and plain values only, and fetches the credentials once, when it runs. It survives a restart of the triggerer,
+since ``end`` is a moment and not a duration, and rides out a restart of the server. Two of Airflow's settings limit it:
+``[triggerer] capacity``, and, when a user kills the task, ``[triggerer] on_kill_timeout``.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_milvus.exceptions import MilvusError, error_of_kind
 from airflow_provider_milvus.hooks.milvus import MilvusHook
 
+if TYPE_CHECKING:
+    from airflow_provider_milvus.conditions import Observation
+
 KILL_TIMEOUT = 20.0
+"""Seconds to take back the work of a killed task."""
 
 
 class MilvusConditionTrigger(BaseTrigger):
-    """Wait until ``condition`` is met, can never be met, or ``end`` has come.
+    """Wait until ``condition`` is met, can never be met, or ``end`` has come. It only reads, unless the task is killed.
 
-    :param condition: ``Condition.serialize()``.
+    .. code-block:: python
+
+        import asyncio
+        import time
+
+        from airflow_provider_milvus.conditions import LoadState
+        from airflow_provider_milvus.triggers.milvus import MilvusConditionTrigger, outcome_of
+
+        # An operator passes the trigger to self.defer(trigger=…, method_name=…) and reads the event in that method.
+        trigger = MilvusConditionTrigger(condition=LoadState("docs").serialize(), end=time.time() + 60)
+        print(outcome_of(asyncio.run(anext(trigger.run())).payload))
+
+    :param condition: what ``Condition.serialize()`` returns.
+    :param end: when to give up, in seconds since the epoch.
     :param milvus_conn_id: the connection.
     :param database: the database; None: the connection's.
-    :param end: when to give up, in seconds since the epoch.
-    :param poll_interval: seconds between two looks.
-    :param stall_timeout: give up when nothing has moved for so many seconds; None: never.
-    :param undo_on_kill: when a user kills or clears the deferred task, take back what the task began. Airflow calls a
-        trigger's ``on_kill`` from 3.3 on; before, nothing is taken back.
-    :param submitted: what the task resumes with; it comes back with the event, since ``airflow dags test`` of Airflow 3.3 loses
-        the arguments that a deferral keeps.
+    :param poll_interval: seconds between two looks; 5 by default.
+    :param stall_timeout: give up after these seconds without a change; None: never.
+    :param undo_on_kill: take back what the task began when a user kills or clears the deferred task. Airflow calls a
+        trigger's ``on_kill`` from 3.3 on; earlier versions take nothing back.
+    :param submitted: what the resumed task needs. It comes back with the event, since ``airflow dags test`` of Airflow 3.3
+        loses the keyword arguments of a deferral.
+
+    The event holds an error of a kind in ``airflow_provider_milvus.exceptions``; :func:`outcome_of` raises it.
     """
 
     def __init__(
@@ -73,7 +90,7 @@ class MilvusConditionTrigger(BaseTrigger):
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """One event, read by :func:`outcome` and :func:`resumed_with`."""
+        """Yield one event, for :func:`outcome_of` and :func:`resumed_with`."""
         from airflow_provider_milvus.client.flow import Deadline
         from airflow_provider_milvus.conditions import Condition, wait_for
 
@@ -96,7 +113,7 @@ class MilvusConditionTrigger(BaseTrigger):
         yield TriggerEvent({**event, "submitted": self.submitted})  # type: ignore[no-untyped-call]
 
     async def on_kill(self) -> None:
-        """Called by Airflow 3.3 and later when a user kills, clears or marks the deferred task; never on a restart."""
+        """Airflow calls it from 3.3 on when a user kills, clears or marks the deferred task, and never in a restart."""
         if not self.undo_on_kill:
             return
         from airflow_provider_milvus.client.flow import Deadline
@@ -105,28 +122,22 @@ class MilvusConditionTrigger(BaseTrigger):
         condition = Condition.deserialize(self.condition)
         async with MilvusHook(self.milvus_conn_id, self.database).async_client() as client:
             await client.run(condition.undo(), Deadline(KILL_TIMEOUT))
-        self.log.info("The task was killed: what it began was taken back.")
+        self.log.info("%s: the task was killed, and what it began was taken back.", condition)
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a trigger's event says was seen when the condition was met."""
+def outcome_of(event: Any) -> Observation:
+    """How the wait ended, in the resumed task: what the trigger saw when the condition was met.
 
-    state: str
-    progress: int | None
-
-
-def outcome(event: Any) -> Outcome:
-    """Read the trigger's event in the resumed task.
-
-    :raises MilvusError: of the kind that ended the wait.
+    :raises MilvusError: the wait ended with this error.
     """
+    from airflow_provider_milvus.conditions import Observation, Verdict
+
     seen = read_event(event, "seen")["seen"]
-    return Outcome(seen["state"], seen["progress"])
+    return Observation(Verdict(seen["verdict"]), seen["state"], seen["progress"], seen["reason"])
 
 
 def resumed_with(event: Any) -> dict[str, Any]:
-    """What the task gave to the trigger to resume with."""
+    """The ``submitted`` of the trigger, in the resumed task."""
     submitted: dict[str, Any] = _own_event(event, "submitted")["submitted"]
     return submitted
 
@@ -137,9 +148,9 @@ def error_event(error: MilvusError) -> dict[str, Any]:
 
 
 def read_event(event: Any, key: str) -> dict[str, Any]:
-    """A trigger's event, which has ``key``.
+    """The event of a trigger, which has ``key``.
 
-    :raises MilvusError: of the kind that ended the wait.
+    :raises MilvusError: the wait ended with this error.
     """
     own = _own_event(event, key, "error")
     if "error" in own:
@@ -149,5 +160,5 @@ def read_event(event: Any, key: str) -> dict[str, Any]:
 
 def _own_event(event: Any, *keys: str) -> dict[str, Any]:
     if not isinstance(event, dict) or not any(isinstance(event.get(key), (dict, str)) for key in keys):
-        raise MilvusError(f"The trigger sent an event that is not one of its own: {event!r}.")
+        raise MilvusError(f"The task cannot resume: the trigger sent an event that is not one of its own: {event!r}.")
     return event

@@ -55,7 +55,7 @@ class TestUri:
             ("milvus://vectors.example.com", "collection is empty"),
             ("milvus://vectors.example.com/", "collection is empty"),
             ("milvus:///default/docs", "no host"),
-            ("milvus://vectors.example.com:0/docs", "no port that can be"),
+            ("milvus://vectors.example.com:0/docs", "no usable port"),
             ("milvus://vectors.example.com:99999/docs", "between 1 and 65535"),
             ("milvus://vectors.example.com/a/b/c", "more than two parts"),
             ("milvus://vectors.example.com/default/docs_{{ ds }}", "not a Milvus name"),

@@ -315,7 +315,7 @@ def test_a_refused_port_is_called_that(rest: RestMilvus, scripted: ScriptedMilvu
 @pytest.mark.parametrize(
     ("fault", "kind", "words"),
     [
-        (status(200, "<html>login</html>"), MilvusServerError, "not what Milvus's REST API says"),
+        (status(200, "<html>login</html>"), MilvusServerError, "not one of Milvus's REST API"),
         (status(500, "oops"), MilvusServerError, "HTTP 500"),
         (status(404, "404 page not found"), MilvusUnsupportedError, "from 2.4 on"),
         (refuse(65535, "something broke"), MilvusServerError, r"something broke \(code 65535\)"),

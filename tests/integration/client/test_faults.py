@@ -26,7 +26,7 @@ from airflow_provider_milvus.operators.memory import (
     MilvusReleasePartitionsOperator,
 )
 from airflow_provider_milvus.sensors.milvus import MilvusLoadStateSensor
-from airflow_provider_milvus.triggers.milvus import MilvusConditionTrigger, outcome
+from airflow_provider_milvus.triggers.milvus import MilvusConditionTrigger, outcome_of
 from dev.servers.process import ServerProcess
 from dev.servers.scripted import LOADED, ScriptedMilvus, never_answer, slow
 from tests.integration.support import SLACK, Connect, MakeCollection, Milvus, context_of_reschedule, ends_within, event_of
@@ -60,7 +60,7 @@ def run_trigger(context: dict[str, Any]) -> None:
     trigger = MilvusConditionTrigger(
         condition=LoadState("docs").serialize(), end=time.time() + TIMEOUT, milvus_conn_id="milvus_default"
     )
-    outcome(asyncio.run(event_of(trigger)))
+    outcome_of(asyncio.run(event_of(trigger)))
 
 
 ACTIONS = {
@@ -194,7 +194,7 @@ def test_outage_that_is_ridden_out_is_in_the_log(
 
     if asynchronous:
         trigger = MilvusConditionTrigger(condition=LoadState("docs").serialize(), end=time.time() + 20)
-        outcome(asyncio.run(event_of(trigger)))
+        outcome_of(asyncio.run(event_of(trigger)))
     else:
         MilvusLoadStateSensor(task_id="t", collection_name="docs", timeout=20).execute({})
 

@@ -11,7 +11,7 @@ import pytest
 from pymilvus import DataType
 
 from airflow_provider_milvus.client import reads
-from airflow_provider_milvus.client.reads import Details, Listed, Nodes
+from airflow_provider_milvus.client.reads import Details, ListedCollection, Nodes
 from airflow_provider_milvus.exceptions import MilvusServerError, MilvusUnsupportedError
 from tests.unit.play import Server, partitions, play
 
@@ -31,15 +31,15 @@ class TestCollections:
             )
         )
         assert play(reads.collections(), server, clock) == [
-            Listed("a", 7, datetime(2023, 11, 14, 22, 13, 20, 500_000, tzinfo=UTC)),
-            Listed("b", 8, None),
+            ListedCollection("a", 7, datetime(2023, 11, 14, 22, 13, 20, 500_000, tzinfo=UTC)),
+            ListedCollection("b", 8, None),
         ]
         assert server.asked == [("ShowCollections", {"type": "All"})]
 
     def test_of_milvus_lite_are_names_only(self, clock):
         names = SimpleNamespace(collection_names=["a", "b"], collection_ids=[], created_utc_timestamps=[])
         found = play(reads.collections(), Server(ShowCollections=names), clock)
-        assert found == [Listed("a", None, None), Listed("b", None, None)]
+        assert found == [ListedCollection("a", None, None), ListedCollection("b", None, None)]
 
     def test_may_be_none(self, clock):
         nothing = SimpleNamespace(collection_names=[], collection_ids=[], created_utc_timestamps=[])
