@@ -59,7 +59,7 @@ _OUT_OF_TIME = ("context done", "deadline exceeded")
 """The server's text when a call's time ended there a moment earlier than here; 2.3.5 says it of a release in its queue."""
 
 OBSTACLE_TIMEOUT = 0.5
-"""Seconds to connect to a port, and for each of its answers, to see what is in the way."""
+"""Seconds to connect to a port that did not let pymilvus connect, and as many for its answer."""
 
 _NEXT_STEP: dict[type[MilvusError], str] = {
     kinds.MilvusAuthenticationError: "Check the connection's login and password, or its token, and the user's privileges.",

@@ -1,7 +1,7 @@
 """What a failed call means for the user's thing, in words.
 
-Every call of the Milvus protocol and of the REST API that this package makes has its sentence here. A condition of a user's own
-may make others, and a user's own code calls methods of pymilvus: their failure is told under the call's name.
+Every call of the Milvus protocol and of the REST API that this package makes has a sentence here. A user's own condition may
+make other calls, and a user's own code calls methods of pymilvus: the sentence about these names the call.
 """
 
 from __future__ import annotations

@@ -78,4 +78,4 @@ def _doubt(
 
 
 def _names_databases(span: Span) -> bool:
-    return span.labelled and all(label is not None for label, _ in span.used)
+    return span.names_databases and all(label is not None for label, _ in span.used)

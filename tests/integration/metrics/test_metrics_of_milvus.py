@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_milvus.exceptions import MilvusMetricsError
-from airflow_provider_milvus.metrics import Counted, Held, MetricsSource, metrics_source
+from airflow_provider_milvus.metrics import Held, MetricsSource, UsageAnswer, metrics_source
 from dev.servers import prometheus
 from dev.servers.prometheus import PrometheusServer, prometheus_server
 from dev.servers.standalone import StandaloneServer, standalone_server
@@ -86,7 +86,7 @@ def attempts(source: MetricsSource, name: str) -> float:
     return sum(count for (_, _, label), count in asyncio.run(source.attempts()).items() if label == name)
 
 
-def usage(source: MetricsSource, *spans: float, kept: Any = None, proxies: int | None = 1) -> Counted:
+def usage(source: MetricsSource, *spans: float, kept: Any = None, proxies: int | None = 1) -> UsageAnswer:
     return asyncio.run(source.usage([timedelta(seconds=each) for each in spans], proxies=proxies, kept=kept))
 
 
