@@ -88,7 +88,7 @@ FAULTS = {
 }
 
 
-@pytest.fixture(params=[pytest.param(each, marks=pytest.mark.standalone if "standalone" in each else ()) for each in FAULTS])
+@pytest.fixture(params=[pytest.param(name, marks=pytest.mark.standalone if "standalone" in name else ()) for name in FAULTS])
 def fault(request: pytest.FixtureRequest, connect: Connect) -> Iterator[str]:
     """The connection points to something that does not work; the value is how the error must call it."""
     frozen: ServerProcess | None = None

@@ -35,8 +35,8 @@ def connections_to(uri: str) -> set[int]:
     """The local ports of this process's connections to a server: those of earlier tests may still be closing."""
     port = int(uri.rpartition(":")[2])
     connections = psutil.Process(os.getpid()).net_connections(kind="tcp")
-    to_it = (each for each in connections if each.status == psutil.CONN_ESTABLISHED and each.raddr)
-    return {each.laddr.port for each in to_it if each.raddr.port == port}
+    to_it = (connection for connection in connections if connection.status == psutil.CONN_ESTABLISHED and connection.raddr)
+    return {connection.laddr.port for connection in to_it if connection.raddr.port == port}
 
 
 def test_client_has_the_methods_of_pymilvus(milvus: Milvus, make_collection: MakeCollection) -> None:

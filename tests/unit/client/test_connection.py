@@ -278,7 +278,7 @@ def test_an_unknown_setting_is_named_with_those_that_exist(connection):
 
 def test_every_wrong_setting_is_named_at_once(connection):
     message = refusal(connection(host="h", timeout=-1, secure="perhaps", nonsense=1))
-    assert all(each in message for each in ("'timeout'", "'secure'", "'nonsense'"))
+    assert all(setting in message for setting in ("'timeout'", "'secure'", "'nonsense'"))
 
 
 @pytest.mark.filterwarnings("ignore:Encountered:DeprecationWarning")
@@ -321,7 +321,7 @@ def test_a_refusal_hides_the_secret_in_its_whole_chain(connection):
     while (before := chain[-1].__cause__ or chain[-1].__context__) is not None:
         chain.append(before)
     assert len(chain) > 1
-    assert SECRET not in "".join(f"{each} {each!r}" for each in chain)
+    assert SECRET not in "".join(f"{error} {error!r}" for error in chain)
 
 
 @pytest.mark.parametrize(

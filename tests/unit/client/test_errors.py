@@ -225,7 +225,7 @@ def test_a_mistake_in_code_is_not_blamed_on_milvus(error):
 
 
 def all_kinds() -> list[type[MilvusError]]:
-    return [each for each in vars(kinds).values() if isinstance(each, type) and issubclass(each, MilvusError)]
+    return [value for value in vars(kinds).values() if isinstance(value, type) and issubclass(value, MilvusError)]
 
 
 class TestKinds:

@@ -269,7 +269,7 @@ def test_an_error_reaches_the_flow_where_it_waits_and_may_be_dealt_with(clock):
 
     attempts = Attempts(clock, MilvusCollectionNotFoundError("no such"), "the others")
     assert run(if_missing(), Deadline(60), attempts, clock) == "the others"
-    assert [each.name for each in attempts.calls] == ["GetLoadState", "ShowCollections"]
+    assert [call.name for call in attempts.calls] == ["GetLoadState", "ShowCollections"]
 
 
 class Tidy:

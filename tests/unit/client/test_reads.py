@@ -15,7 +15,7 @@ from airflow_provider_milvus.client.reads import Details, ListedCollection, Node
 from airflow_provider_milvus.exceptions import MilvusServerError, MilvusUnsupportedError
 from tests.unit.play import Server, partitions, play
 
-LITE, REAL = (SimpleNamespace(version=each) for each in ("milvus_lite-3.2.2", "v2.3.5-lite"))
+LITE, REAL = (SimpleNamespace(version=version) for version in ("milvus_lite-3.2.2", "v2.3.5-lite"))
 
 
 def pairs(**values: Any) -> list[SimpleNamespace]:
@@ -134,7 +134,7 @@ class TestRows:
 
 class TestReplicas:
     def test_are_counted_with_their_groups(self, clock):
-        groups = [SimpleNamespace(resource_group_name=each) for each in ("rg2", "rg1", "rg2")]
+        groups = [SimpleNamespace(resource_group_name=name) for name in ("rg2", "rg1", "rg2")]
         server = Server(GetReplicas=SimpleNamespace(replicas=groups))
         assert play(reads.replicas("docs"), server, clock) == (3, ("rg1", "rg2"))
 
@@ -147,7 +147,7 @@ class TestPartitions:
     def test_are_those_in_memory_of_all(self, clock):
         server = Server(ShowPartitions=[partitions("_default", "p1", "p2"), partitions("p1")])
         assert play(reads.partitions("docs"), server, clock) == (1, 3)
-        assert [each.get("type") for each in server.sent("ShowPartitions")] == [None, "InMemory"]
+        assert [request.get("type") for request in server.sent("ShowPartitions")] == [None, "InMemory"]
 
     def test_are_none_of_all_once_it_is_released(self, clock):
         server = Server(ShowPartitions=[partitions("_default", "p1"), MilvusServerError("collection not loaded")])

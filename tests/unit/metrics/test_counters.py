@@ -162,5 +162,5 @@ def test_it_answers_as_all_snapshots_together_would(steps, span):
     assert (runs.gap(seen, span * HOUR) is None) == bool(before)
     if before:
         since = [counts for _, counts in snapshots[before[-1] :]]
-        changed = {each for each in "abc" if len({counts.get(each) for counts in since}) > 1}
+        changed = {name for name in "abc" if len({counts.get(name) for counts in since}) > 1}
         assert runs.used(seen, span * HOUR) == changed
