@@ -47,7 +47,7 @@ class ImportFinished(Condition):
 class SubmittedImport(ImportFinished):
     """The import that a task began: when it fails, a retry imports anew what has failed."""
 
-    never: ClassVar[type[MilvusError]] = MilvusImportError
+    never_error: ClassVar[type[MilvusError]] = MilvusImportError
 
 
 def _reasons(failed: list[Job], completed: int) -> str:

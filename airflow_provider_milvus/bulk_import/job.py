@@ -6,7 +6,6 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from airflow_provider_milvus.client.flow import Flow
 
@@ -102,14 +101,6 @@ class ImportApi(ABC):
     @abstractmethod
     def listed(self, collection_name: str) -> Flow[list[str]]:
         """The ids of all jobs of a collection that the server still knows."""
-
-
-def whole_number(value: Any) -> int | None:
-    """A number as an answer has it, which may be text; ``None`` for anything else."""
-    try:
-        return int(value)
-    except (TypeError, ValueError):
-        return None
 
 
 def _bare(path: str) -> str:

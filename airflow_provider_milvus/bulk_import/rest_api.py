@@ -15,9 +15,9 @@ from airflow_provider_milvus.bulk_import.job import (
     ImportApi,
     Job,
     Target,
-    whole_number,
 )
 from airflow_provider_milvus.client.flow import Flow, Rest
+from airflow_provider_milvus.client.rest import read_whole_number
 from airflow_provider_milvus.exceptions import MilvusServerError, MilvusUnsupportedError
 
 JOBS = "/v2/vectordb/jobs/import"
@@ -76,7 +76,7 @@ class RestImports(ImportApi):
             ids += [str(each["jobId"]) for each in records if each.get("collectionName", collection_name) == collection_name]
             # Zilliz Cloud gives pages, of all collections, and their total; Milvus gives everything at once.
             listed, page = listed + len(records), page + 1
-            if not records or listed >= (whole_number(data.get("count")) or 0):
+            if not records or listed >= (read_whole_number(data.get("count")) or 0):
                 return ids
 
 
@@ -85,16 +85,16 @@ def _job(job_id: str, data: Any) -> Job:
     if not files and data.get("fileName"):
         files = (_file(data),)
     state = _state(data)
-    rows = whole_number(data.get("importedRows"))
+    rows = read_whole_number(data.get("importedRows"))
     if state == COMPLETED and rows is None:
         # Zilliz Cloud names the total only.
-        rows = whole_number(data.get("totalRows"))
-    return Job(job_id, state, whole_number(data.get("progress")) or 0, rows, files, str(data.get("reason") or ""))
+        rows = read_whole_number(data.get("totalRows"))
+    return Job(job_id, state, read_whole_number(data.get("progress")) or 0, rows, files, str(data.get("reason") or ""))
 
 
 def _file(data: Any) -> FileSeen:
     name, reason = str(data.get("fileName") or ""), str(data.get("reason") or "")
-    return FileSeen(name, _state(data), whole_number(data.get("importedRows")), reason)
+    return FileSeen(name, _state(data), read_whole_number(data.get("importedRows")), reason)
 
 
 def _state(data: Any) -> str:

@@ -14,7 +14,7 @@ from airflow_provider_milvus.exceptions import MilvusImportError
 from airflow_provider_milvus.kinds import check_files, check_flag, check_mapping, check_name, check_text, read_files
 from airflow_provider_milvus.operators.base import MilvusWriteOperator, WatchedOperator, result
 from airflow_provider_milvus.operators.run_notes import RetryNotes
-from airflow_provider_milvus.triggers.milvus import outcome, resumed_with
+from airflow_provider_milvus.triggers.milvus import outcome_of, resumed_with
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -123,7 +123,7 @@ class MilvusBulkImportOperator(WatchedOperator, MilvusWriteOperator):
         """Resumed by the trigger's event, after each of the stages that had to be waited for."""
         from airflow_provider_milvus.client.flow import LOOK_TIMEOUT, Deadline
 
-        outcome(event)
+        outcome_of(event)
         hook, submitted = self.hook(), resumed_with(event)
         with hook.client() as client:
             # The last stage may end just in time, and the rows are still to be counted.
@@ -203,14 +203,14 @@ class MilvusBulkImportOperator(WatchedOperator, MilvusWriteOperator):
         from airflow_provider_milvus.bulk_import.condition import SubmittedImport
         from airflow_provider_milvus.bulk_import.submit import Submission
         from airflow_provider_milvus.conditions import IndexBuilt, load_states
-        from airflow_provider_milvus.conditions.collection import described_indexes
+        from airflow_provider_milvus.conditions.collection import describe_indexes
         from airflow_provider_milvus.server.load_release import submit_refresh
 
         collection = state["collection"]
         if stage == "import":
             return SubmittedImport(collection, Submission.of(state["submission"]).job_ids)
         if stage == "index":
-            indexed = self.wait_for_index and (yield from described_indexes(collection))
+            indexed = self.wait_for_index and (yield from describe_indexes(collection))
             return IndexBuilt(collection) if indexed else None
         ((loaded, _),) = yield from load_states(collection)
         if not self.refresh or loaded != "Loaded":

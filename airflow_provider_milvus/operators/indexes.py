@@ -13,7 +13,7 @@ from airflow_provider_milvus.arguments import Argument, OptionalArgument
 from airflow_provider_milvus.kinds import check_flag, check_mapping, check_name, check_text, one_of
 from airflow_provider_milvus.operators.base import MilvusOperator, WatchedOperator, known, result
 from airflow_provider_milvus.operators.run_notes import RetryNotes
-from airflow_provider_milvus.triggers.milvus import outcome, resumed_with
+from airflow_provider_milvus.triggers.milvus import outcome_of, resumed_with
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -122,7 +122,7 @@ class MilvusCreateIndexOperator(WatchedOperator):
 
     def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:
         """Resumed by the trigger's event."""
-        return self._done(context, self.hook(), resumed_with(event), outcome(event).state)
+        return self._done(context, self.hook(), resumed_with(event), outcome_of(event).state)
 
     def _done(self, context: Context, hook: MilvusHook, submitted: dict[str, Any], state: str) -> dict[str, Any]:
         RetryNotes(context).forget()

@@ -13,7 +13,7 @@ from airflow_provider_milvus.arguments import Argument, OptionalArgument
 from airflow_provider_milvus.exceptions import MilvusRefusedError
 from airflow_provider_milvus.kinds import check_flag, check_keys_of_properties, check_name
 from airflow_provider_milvus.operators.base import MilvusOperator, MilvusWriteOperator, WatchedOperator, result
-from airflow_provider_milvus.triggers.milvus import outcome, resumed_with
+from airflow_provider_milvus.triggers.milvus import outcome_of, resumed_with
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -52,7 +52,7 @@ class MilvusFlushOperator(WatchedOperator):
 
     def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:
         """Resumed by the trigger's event."""
-        outcome(event)
+        outcome_of(event)
         return self._done(self.hook(), resumed_with(event))
 
     def _done(self, hook: MilvusHook, submitted: dict[str, Any]) -> dict[str, Any]:
@@ -109,7 +109,7 @@ class MilvusCompactOperator(WatchedOperator):
 
     def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:
         """Resumed by the trigger's event."""
-        return self._done(self.hook(), resumed_with(event), outcome(event).state)
+        return self._done(self.hook(), resumed_with(event), outcome_of(event).state)
 
     def _done(self, hook: MilvusHook, submitted: dict[str, Any], state: str) -> dict[str, Any]:
         of_it = {key: submitted[key] for key in ("compaction_id", "plans")}

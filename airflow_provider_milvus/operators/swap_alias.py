@@ -13,7 +13,7 @@ from airflow_provider_milvus.arguments import Argument, OptionalArgument
 from airflow_provider_milvus.kinds import check_flag, check_name, check_seconds, one_of
 from airflow_provider_milvus.operators.base import MilvusWriteOperator, WatchedOperator, result
 from airflow_provider_milvus.operators.run_notes import RetryNotes
-from airflow_provider_milvus.triggers.milvus import outcome, resumed_with
+from airflow_provider_milvus.triggers.milvus import outcome_of, resumed_with
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -114,7 +114,7 @@ class MilvusSwapAliasOperator(WatchedOperator, MilvusWriteOperator):
 
     def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:
         """Resumed by the trigger's event."""
-        outcome(event)
+        outcome_of(event)
         return self._done(context, self.hook(), resumed_with(event))
 
     def _done(self, context: Context, hook: MilvusHook, submitted: dict[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from airflow_provider_milvus.arguments import Argument, HasArguments, OptionalAr
 from airflow_provider_milvus.exceptions import MilvusError, MilvusTimeoutError, MilvusUnavailableError
 from airflow_provider_milvus.hooks.milvus import MilvusHook
 from airflow_provider_milvus.kinds import check_flag, check_name, check_text
-from airflow_provider_milvus.triggers.milvus import BACKSTOP, MilvusConditionTrigger, outcome
+from airflow_provider_milvus.triggers.milvus import BACKSTOP, MilvusConditionTrigger, outcome_of
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -105,13 +105,13 @@ class MilvusConditionSensor(HasArguments, BaseSensorOperator):
     def execute_complete(self, context: Context, event: Any = None) -> None:
         """Resumed by the trigger's event."""
         try:
-            seen = outcome(event)
+            seen = outcome_of(event)
         except (MilvusTimeoutError, MilvusUnavailableError) as error:
             raise AirflowSensorTimeout(str(error)) from None
         self.log.info("The condition is met: %s.", seen.state)
 
     def poke(self, context: Context) -> bool:
-        from airflow_provider_milvus.conditions import Verdict, never_met
+        from airflow_provider_milvus.conditions import Verdict, never_met_error
 
         hook = self._hook = self._hook or MilvusHook(self.milvus_conn_id, self.database)
         condition = self.condition()
@@ -127,7 +127,7 @@ class MilvusConditionSensor(HasArguments, BaseSensorOperator):
         self._looked = True
         self.log.info("%s: %s", condition, seen)
         if seen.verdict is Verdict.NEVER:
-            raise never_met(condition, seen)
+            raise never_met_error(condition, seen)
         return seen.verdict is Verdict.MET
 
     def _try_again(self, error: MilvusError, context: Context) -> None:

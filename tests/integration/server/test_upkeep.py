@@ -73,7 +73,10 @@ class TestFlush:
         scripted.add("docs")
         scripted.always("Flush", lambda server, request, context: {})
         scripted.always("GetFlushState", lambda server, request, context: {"flushed": False})
-        with pytest.raises(MilvusTimeoutError, match=r"'docs' is not there in time.*Last seen Flushing"), ends_within(3):
+        with (
+            pytest.raises(MilvusTimeoutError, match=r"'docs' did not reach the awaited state in time.*Last seen Flushing"),
+            ends_within(3),
+        ):
             finish(task(MilvusFlushOperator, "docs", timeout=1, poll_interval=0.1))
 
 

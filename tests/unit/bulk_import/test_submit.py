@@ -307,7 +307,7 @@ def test_an_outage_and_a_stall_are_not_told_as_those_of_a_load(clock):
     )
     with pytest.raises(MilvusLoadStalledError) as stalled:
         play(waiting, server, clock, deadline)
-    assert str(stalled.value).endswith("The server still says so.")
+    assert str(stalled.value).endswith("The server still reports Importing.")
     assert [each for each in said if "load again" in each] == []
     assert any("is back" in each for each in said)
 
