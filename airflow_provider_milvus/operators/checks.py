@@ -1,6 +1,6 @@
-"""Operators that check a collection before it is served: how many rows it has, and how much of the truth its index finds.
+"""Operators that check a collection before it is served: its number of rows, and the recall of its index.
 
-They only read. A check that does not hold fails the task, so that nothing downstream, such as an alias swap, happens.
+They only read. A check that fails also fails the task, so nothing downstream runs, such as the swap of an alias.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ if TYPE_CHECKING:
 
 
 MOST_NEIGHBOURS = 16_383
-"""A server gives at most 16,384, and a row that is searched for is one of them."""
+"""A server answers with 16,384 at most, and the row that is searched for is one of them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tolerance:
-    """Rows, or a share of the number that is expected."""
+    """How far a number of rows may be from the expected one: rows, or a share of it."""
 
     rows: int = 0
     share: float | None = None
@@ -122,38 +122,38 @@ class MilvusRowCountCheckOperator(MilvusOperator):
         if sum(map(self.is_given, expectations)) != 1:
             raise self.wrong(f"Give exactly one of {', '.join(expectations)}.")
         if self.is_given("at_least") and tolerance != 0:
-            raise self.wrong("tolerance has no meaning with at_least: ask for fewer.")
+            raise self.wrong("tolerance has no meaning with at_least. Set at_least to a smaller number.")
 
     def execute(self, context: Context) -> dict[str, Any]:
         from airflow_provider_milvus.server.filters import render
 
         began, hook = time.time(), self.hook()
         tolerance = self.tolerance
-        given = self.equal_to if self.at_least is None else self.at_least
+        number = self.equal_to if self.at_least is None else self.at_least
         counting = self._count(
             self.collection_name, self.same_as, render(self.filter or "", self.filter_params), self.partition_names or []
         )
         with hook.client() as client:
-            collection, found, other = client.run(counting, hook.deadline())
-        wanted = other if given is None else given
+            collection, rows, rows_of_other = client.run(counting, hook.deadline())
+        expected = rows_of_other if number is None else number
         result = {
             "collection": collection,
             "database": hook.settings.database,
-            "rows": found,
-            "expected": wanted,
-            "difference": found - wanted,
+            "rows": rows,
+            "expected": expected,
+            "difference": rows - expected,
             "seconds": round(time.time() - began, 3),
             **known(same_as=self.same_as),
         }
-        holds = found >= wanted if self.at_least is not None else abs(found - wanted) <= tolerance.of(wanted)
-        words = self._words(collection, found, wanted, tolerance)
-        if not holds:
-            raise MilvusCheckError(f"The row count check does not hold: {words} {hook.settings.where}. Nothing was changed.")
-        self.log.info("The row count check holds: %s", words)
+        passed = rows >= expected if self.at_least is not None else abs(rows - expected) <= tolerance.of(expected)
+        comparison = self._in_words(collection, rows, expected, tolerance)
+        if not passed:
+            raise MilvusCheckError(f"{comparison} {hook.settings.where}. Nothing was changed.")
+        self.log.info("The row count check passed. %s", comparison)
         return result
 
     def _count(self, collection: str, same_as: str | None, filter: str, partitions: list[str]) -> Flow[tuple[str, int, int]]:
-        """The collection's own name, its rows, and those of ``same_as``, or 0."""
+        """The collection's own name, its number of rows, and that of ``same_as`` or 0."""
         from airflow_provider_milvus.client.reads import describe, real_name, row_count
 
         real = real_name((yield from describe(collection)))
@@ -161,15 +161,17 @@ class MilvusRowCountCheckOperator(MilvusOperator):
             return real, (yield from row_count(real, filter, partitions)), 0
         other = real_name((yield from describe(same_as)))
         if other == real:
-            raise MilvusInvalidArgumentError(f"same_as {same_as!r} is the collection {real!r} itself: it has as many rows.")
-        found = yield from row_count(real, filter, partitions)
-        return real, found, (yield from row_count(other, filter, partitions))
+            raise MilvusInvalidArgumentError(
+                f"Collection {real!r} was not checked: same_as {same_as!r} is this collection itself. Name another one."
+            )
+        rows = yield from row_count(real, filter, partitions)
+        return real, rows, (yield from row_count(other, filter, partitions))
 
-    def _words(self, collection: str, found: int, wanted: int, tolerance: Tolerance) -> str:
+    def _in_words(self, collection: str, rows: int, expected: int, tolerance: Tolerance) -> str:
         matching = f" that match {self.filter!r}" if self.filter else ""
-        compared = f"at least {wanted}" if self.at_least is not None else f"{wanted}{tolerance}"
+        bounds = f"at least {expected}" if self.at_least is not None else f"{expected}{tolerance}"
         source = f", as many as {self.same_as!r}" if self.same_as is not None else ""
-        return f"collection {collection!r} has {found} rows{matching}; expected {compared}{source}."
+        return f"Collection {collection!r} has {rows} rows{matching}; expected {bounds}{source}."
 
 
 class MilvusRecallCheckOperator(MilvusOperator):
@@ -261,18 +263,16 @@ class MilvusRecallCheckOperator(MilvusOperator):
         with hook.client() as client:
             measured = client.run(measuring, hook.deadline())
         result = _result(hook.settings.database, measured, began)
-        words = (
-            f"recall@{self.k} of {measured.vector_field!r} in {measured.collection!r} is {measured.recall:g} over "
-            f"{measured.queries} queries, floor {floor:g}; p50 {measured.latency['p50_ms']:g} ms, "
+        figures = (
+            f"Recall@{self.k} of field {measured.vector_field!r} in collection {measured.collection!r} is {measured.recall:g} "
+            f"over {measured.queries} queries, floor {floor:g}; p50 {measured.latency['p50_ms']:g} ms, "
             f"p95 {measured.latency['p95_ms']:g} ms, p99 {measured.latency['p99_ms']:g} ms"
             + ("" if ceiling is None else f", ceiling {ceiling:g} ms")
         )
         if measured.recall < floor or (ceiling is not None and measured.latency["p95_ms"] > ceiling):
             worst = f" Worst: {', '.join(map(str, measured.worst))}." if measured.worst else ""
-            raise MilvusCheckError(
-                f"The recall check does not hold: {words}.{worst} {hook.settings.where}. Nothing was changed."
-            )
-        self.log.info("The recall check holds: %s.", words)
+            raise MilvusCheckError(f"{figures}.{worst} {hook.settings.where}. Nothing was changed.")
+        self.log.info("The recall check passed. %s.", figures)
         return result
 
 

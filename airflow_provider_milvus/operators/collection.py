@@ -1,4 +1,4 @@
-"""Operators for whole collections: create and drop. What they do is in ``server/collections.py``, imported when a task runs."""
+"""Operators that create and drop a collection. The work is in ``server/collections.py``, which is imported when a task runs."""
 
 from __future__ import annotations
 
@@ -113,27 +113,27 @@ class MilvusCreateCollectionOperator(MilvusWriteOperator):
 
         began, hook, requested, notes = time.time(), self.hook(), self._requested(), RetryNotes(context)
         with hook.client() as client:
-            made = client.run(
+            created = client.run(
                 collections.create(
                     requested,
                     if_exists=self.if_exists,
-                    created_by=_made_by(context, notes),
+                    created_by=_creator(context, notes),
                     drop_aliased=self.drop_aliased,
                     report=self.log.info,
                 ),
                 hook.deadline(),
             )
-        if made.created:
-            self.wrote(context, hook, requested.name, created=True, replaced=made.replaced)
+        if created.created:
+            self.wrote(context, hook, requested.name, created=True, replaced=created.replaced)
         notes.forget()
         return result(
             hook,
             requested.name,
             began,
-            created=made.created,
-            replaced=made.replaced,
-            indexes=[index.as_dict() for index in made.indexes],
-            indexes_created=made.indexes_created,
+            created=created.created,
+            replaced=created.replaced,
+            indexes=[index.as_dict() for index in created.indexes],
+            indexes_created=created.indexes_created,
         )
 
 
@@ -164,33 +164,32 @@ class MilvusDropCollectionOperator(MilvusWriteOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         from airflow_provider_milvus.server import collections
 
-        wanted, began, hook = self.collection_name, time.time(), self.hook()
-        notes = RetryNotes(context)
-        begun = notes.read().get("dropping") == wanted
+        collection, began, hook, notes = self.collection_name, time.time(), self.hook(), RetryNotes(context)
+        sent_before = notes.read().get("dropping") == collection
         with hook.client() as client:
             dropped = client.run(
                 collections.drop(
-                    wanted,
+                    collection,
                     drop_aliased=self.drop_aliased,
-                    skip_if_missing=self.if_missing == "skip" or begun,
-                    before_sending=lambda: notes.write({"dropping": wanted}),
+                    skip_if_missing=self.if_missing == "skip" or sent_before,
+                    before_sending=lambda: notes.write({"dropping": collection}),
                     report=self.log.info,
                 ),
                 hook.deadline(),
             ).dropped
-        if dropped := dropped or begun:
-            self.wrote(context, hook, wanted, dropped=True)
+        if dropped := dropped or sent_before:
+            self.wrote(context, hook, collection, dropped=True)
         notes.forget()
-        return result(hook, wanted, began, dropped=dropped)
+        return result(hook, collection, began, dropped=dropped)
 
 
-def _made_by(context: Context, notes: RetryNotes) -> str:
-    """Who makes a collection: the same in each try until one has succeeded, and nobody else's."""
-    noted = notes.read().get("created_by")
-    if isinstance(noted, str):
-        return noted
+def _creator(context: Context, notes: RetryNotes) -> str:
+    """Who creates a collection: the same text in every try until one has succeeded, and in no other task or run."""
+    creator = notes.read().get("created_by")
+    if isinstance(creator, str):
+        return creator
     task_instance = context.get("ti")
     task = f"{task_instance.dag_id}.{task_instance.task_id}, run {notes.run_id}, " if task_instance and notes.run_id else ""
-    made_by = f"{task}{uuid.uuid4().hex[:12]}"
-    notes.write({"created_by": made_by})
-    return made_by
+    creator = f"{task}{uuid.uuid4().hex[:12]}"
+    notes.write({"created_by": creator})
+    return creator

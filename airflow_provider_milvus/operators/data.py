@@ -1,6 +1,6 @@
-"""Operators for rows: insert, upsert and delete.
+"""Operators that insert, upsert and delete rows.
 
-What they do is in ``ingest/run.py`` and ``server/writes.py``, imported when a task runs: a DAG file pays only for this one.
+The work is in ``ingest/run.py`` and ``server/deletes.py``, which are imported when a task runs.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ if TYPE_CHECKING:
 BATCH_ROWS = 5_000
 BATCH_BYTES = 16 << 20
 PARALLEL = 2
-"""On Milvus 2.3.5, batches of 1,000 to 10,000 rows of 384 dimensions, and one to three at once, differed less than the noise.
-gRPC's limit for one call is 64 MB."""
+"""On Milvus 2.3.5, batches of 1,000 to 10,000 rows of 384 dimensions, one to three at once, differed less than the noise."""
 MOST_BYTES = 60 << 20
+"""gRPC's limit for one call is 64 MB."""
 
 
 class _WriteRowsOperator(MilvusWriteOperator):
@@ -80,11 +80,11 @@ class _WriteRowsOperator(MilvusWriteOperator):
         from airflow_provider_milvus.ingest.run import EarlierTry, IngestRun
 
         began, hook, notes = time.time(), self.hook(), RetryNotes(context)
-        wanted = self._wanted()
-        # Here and not in the event loop: Airflow 3 does not let the two ways of asking for it meet.
+        request = self._request()
+        # Fetched before there is an event loop: in Airflow 3 a task cannot fetch connections both inside and outside of one.
         database = hook.settings.database
         earlier = EarlierTry(int(getattr(context.get("ti"), "try_number", None) or 1) > 1, notes.read(), notes.write)
-        target, counts = asyncio.run(IngestRun(hook, wanted, earlier, report=self.log.info).carry_out())
+        target, counts = asyncio.run(IngestRun(hook, request, earlier, report=self.log.info).carry_out())
         self.log.info("Database %r, collection %r: %s.", database, target.collection, counts)
         totals: dict[str, Any] = {
             "rows_read": counts.rows_read,
@@ -95,12 +95,12 @@ class _WriteRowsOperator(MilvusWriteOperator):
             "batches": counts.batches,
             "bytes": counts.bytes,
         }
-        files = [str(each) for each in _paths(wanted.rows)]
+        files = [str(path) for path in _paths(request.rows)]
         self.wrote(context, hook, target.collection, alias=target.alias, from_files=files, **totals)
         notes.forget()
         return result(hook, target.collection, began, **known(alias=target.alias), **totals)
 
-    def _wanted(self) -> IngestRequest:
+    def _request(self) -> IngestRequest:
         from airflow_provider_milvus.ingest.run import IngestRequest
 
         return IngestRequest(
@@ -209,7 +209,7 @@ class MilvusDeleteOperator(MilvusWriteOperator):
         self.partition_name = partition_name
         self.allow_all = allow_all
         if self.is_given("ids") == self.is_given("filter"):
-            raise self.wrong("Give ids or filter, one of the two: nothing is deleted by default.")
+            raise self.wrong("Give either ids or filter: they name the rows to delete.")
         if self.is_given("filter_params") and not self.is_given("filter"):
             raise self.wrong("filter_params are for a filter, and there is none.")
 
@@ -233,5 +233,5 @@ class MilvusDeleteOperator(MilvusWriteOperator):
 
 
 def _paths(rows: Any) -> list[Any]:
-    given = rows if isinstance(rows, (list, tuple)) else [rows]
-    return [each for each in given if isinstance(each, (str, os.PathLike))]
+    items = rows if isinstance(rows, (list, tuple)) else [rows]
+    return [item for item in items if isinstance(item, (str, os.PathLike))]

@@ -1,6 +1,6 @@
-"""Operators for indexes: create one and wait until it is built, and drop one.
+"""Operators that create an index and wait until it is built, and that drop one.
 
-What they do is in ``server/indexes.py`` and ``conditions/collection.py``, imported when a task runs.
+The work is in ``server/indexes.py`` and ``conditions/collection.py``, which are imported when a task runs.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class MilvusCreateIndexOperator(WatchedOperator):
         self.if_exists = if_exists
         self.wait = wait
 
-    def _wanted(self) -> Index:
+    def _requested(self) -> Index:
         from airflow_provider_milvus.schema.definition import Index
 
         return Index.of(
@@ -91,19 +91,19 @@ class MilvusCreateIndexOperator(WatchedOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         from airflow_provider_milvus.server import indexes
 
-        named, began, hook = self.collection_name, time.time(), self.hook()
-        wanted, notes = self._wanted(), RetryNotes(context)
-        creating = {"creating": wanted.as_dict(), "of": named}
-        begun = notes.read() == creating
+        collection, began, hook = self.collection_name, time.time(), self.hook()
+        requested, notes = self._requested(), RetryNotes(context)
+        note = {"creating": requested.as_dict(), "of": collection}
+        sent_before = notes.read() == note
         with hook.client() as client:
             deadline = hook.deadline()
             condition, created = client.run(
                 indexes.submit_index(
-                    named,
-                    wanted,
+                    collection,
+                    requested,
                     if_exists=self.if_exists,
-                    own=begun,
-                    before_sending=lambda: notes.write(creating),
+                    own=sent_before,
+                    before_sending=lambda: notes.write(note),
                     report=self.log.info,
                 ),
                 deadline,
@@ -111,7 +111,7 @@ class MilvusCreateIndexOperator(WatchedOperator):
             submitted = {
                 "collection": condition.collection_name,
                 "index": condition.index_name,
-                "created": created or begun,
+                "created": created or sent_before,
                 "began": began,
             }
             if not self.wait:
@@ -165,26 +165,25 @@ class MilvusDropIndexOperator(MilvusOperator):
         self.index_name = index_name
         self.if_missing = if_missing
         if not (self.is_given("field_name") or self.is_given("index_name")):
-            raise self.wrong("Give field_name or index_name, or both: they say which index to drop.")
+            raise self.wrong("Give field_name or index_name, or both: they name the index to drop.")
 
     def execute(self, context: Context) -> dict[str, Any]:
         from airflow_provider_milvus.server import indexes
 
-        wanted, began, hook = self.collection_name, time.time(), self.hook()
-        named = {"field_name": self.field_name or "", "index_name": self.index_name or ""}
-        notes = RetryNotes(context)
-        dropping, noted = [wanted, *named.values()], notes.read()
-        earlier = noted.get("found") if noted.get("dropping") == dropping else None
+        collection, began, hook, notes = self.collection_name, time.time(), self.hook(), RetryNotes(context)
+        names = {"field_name": self.field_name or "", "index_name": self.index_name or ""}
+        dropping, earlier = [collection, *names.values()], notes.read()
+        dropped_before = earlier.get("index") if earlier.get("dropping") == dropping else None
         with hook.client() as client:
             dropped = client.run(
                 indexes.drop_index(
-                    wanted,
-                    **named,
-                    skip_if_missing=self.if_missing == "skip" or earlier is not None,
-                    before_sending=lambda found: notes.write({"dropping": dropping, "found": found}),
+                    collection,
+                    **names,
+                    skip_if_missing=self.if_missing == "skip" or dropped_before is not None,
+                    before_sending=lambda index: notes.write({"dropping": dropping, "index": index}),
                     report=self.log.info,
                 ),
                 hook.deadline(),
             )
         notes.forget()
-        return result(hook, wanted, began, dropped=dropped or ([earlier] if earlier else []))
+        return result(hook, collection, began, dropped=dropped or ([dropped_before] if dropped_before else []))

@@ -1,6 +1,6 @@
 """Operators that keep a collection in order: flush, compact, truncate, and change its properties.
 
-What they do is in ``server/upkeep.py`` and ``conditions/maintenance.py``, imported when a task runs.
+The work is in ``server/upkeep.py`` and ``conditions/maintenance.py``, which are imported when a task runs.
 """
 
 from __future__ import annotations
@@ -88,10 +88,10 @@ class MilvusCompactOperator(WatchedOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         from airflow_provider_milvus.server import upkeep
 
-        named, began, hook = self.collection_name, time.time(), self.hook()
+        began, hook = time.time(), self.hook()
         with hook.client() as client:
             deadline = hook.deadline()
-            submission = upkeep.submit_compaction(named, report=self.log.info)
+            submission = upkeep.submit_compaction(self.collection_name, report=self.log.info)
             collection, condition = client.run(submission, deadline)
             if condition is None:
                 return result(hook, collection, began, compaction_id="0", plans=0, state="Completed")
@@ -148,17 +148,18 @@ class MilvusTruncateCollectionOperator(MilvusWriteOperator):
         collection, began, hook = self.collection_name, time.time(), self.hook()
         if self.confirm != collection:
             raise MilvusRefusedError(
-                f"confirm is {self.confirm!r} and not {collection!r}: every row would be deleted. Nothing was changed."
+                f"Collection {collection!r} was not truncated: confirm is {self.confirm!r}. "
+                f"Set it to {collection!r} if every row is to be deleted."
             )
         with hook.client() as client:
-            emptying = upkeep.truncate(collection, truncate_aliased=self.truncate_aliased, report=self.log.info)
-            before, after = client.run(emptying, hook.deadline())
+            truncation = upkeep.truncate(collection, truncate_aliased=self.truncate_aliased, report=self.log.info)
+            before, after = client.run(truncation, hook.deadline())
         self.wrote(context, hook, collection, rows_deleted=before, truncated=True)
         return result(hook, collection, began, rows_before=before, rows=after)
 
 
 def check_properties(argument: str, value: Any) -> dict[str, str]:
-    """Properties of a collection, as its definition has them too."""
+    """Properties of a collection, by the same rules as in its definition."""
     from airflow_provider_milvus.schema.reading import read_properties
 
     return read_properties(argument, value)
@@ -202,19 +203,20 @@ class MilvusAlterCollectionOperator(MilvusOperator):
         self.drop_properties = drop_properties
         self.allow_alias = allow_alias
         if not (self.is_given("properties") or self.is_given("drop_properties")):
-            raise self.wrong("Give properties or drop_properties, or both: they say what to change.")
+            raise self.wrong("Give properties or drop_properties, or both: they name what to change.")
 
     def execute(self, context: Context) -> dict[str, Any]:
         from airflow_provider_milvus.server import upkeep
 
         began, hook = time.time(), self.hook()
-        collection, removed = self.collection_name, self.drop_properties or []
-        requested = self.properties or {}
-        if both := sorted(requested.keys() & set(removed)):
+        to_set, to_remove = self.properties or {}, self.drop_properties or []
+        if both := sorted(to_set.keys() & set(to_remove)):
             raise self.wrong(f"drop_properties and properties both name {', '.join(both)}.")
         with hook.client() as client:
-            altering = upkeep.alter(collection, requested, removed, allow_alias=self.allow_alias, report=self.log.info)
-            altered = client.run(altering, hook.deadline())
-        every = altered.before.keys() | altered.after.keys()
-        changed = sorted(key for key in every if altered.before.get(key) != altered.after.get(key))
+            alteration = upkeep.alter(
+                self.collection_name, to_set, to_remove, allow_alias=self.allow_alias, report=self.log.info
+            )
+            altered = client.run(alteration, hook.deadline())
+        keys = altered.before.keys() | altered.after.keys()
+        changed = sorted(key for key in keys if altered.before.get(key) != altered.after.get(key))
         return result(hook, altered.collection, began, properties=altered.after, changed=changed)

@@ -1,6 +1,6 @@
-"""Operators for snapshots: a collection as it was at a moment, kept by the server. Milvus 3 and pymilvus 3 have them.
+"""Operators for snapshots: a collection as it was at one moment, kept by the server. Milvus 3 and pymilvus 3 have them.
 
-What they do is in ``server/snapshots.py``, imported when a task runs.
+The work is in ``server/snapshots.py``, which is imported when a task runs.
 """
 
 from __future__ import annotations
@@ -70,8 +70,8 @@ class MilvusCreateSnapshotOperator(MilvusOperator):
         from airflow_provider_milvus.server import snapshots
 
         collection, snapshot = self.collection_name, self.snapshot_name
-        taking, notes = {"snapshot": snapshot, "of": collection}, RetryNotes(context)
-        begun = notes.read() == taking
+        note, notes = {"snapshot": snapshot, "of": collection}, RetryNotes(context)
+        sent_before = notes.read() == note
         began, hook = time.time(), self.hook()
         with hook.client() as client:
             deadline = hook.deadline()
@@ -82,8 +82,8 @@ class MilvusCreateSnapshotOperator(MilvusOperator):
                 description=self.description or "",
                 protect_seconds=self.protect_seconds,
                 flush=self.flush,
-                skip_if_exists=self.if_exists == "skip" or begun,
-                before_sending=lambda: notes.write(taking),
+                skip_if_exists=self.if_exists == "skip" or sent_before,
+                before_sending=lambda: notes.write(note),
                 report=self.log.info,
             )
             taken, created = client.run(flow, deadline)
@@ -93,7 +93,7 @@ class MilvusCreateSnapshotOperator(MilvusOperator):
             taken.collection_name or collection,
             began,
             snapshot=snapshot,
-            created=created or begun,
+            created=created or sent_before,
             create_ts=int(taken.create_ts),
         )
 
@@ -130,8 +130,8 @@ class MilvusRestoreSnapshotOperator(WatchedOperator, MilvusWriteOperator):
 
         collection, snapshot = self.collection_name, self.snapshot_name
         target = self.target_collection_name
-        restoring, notes = {"restore": snapshot, "of": collection, "into": target}, RetryNotes(context)
-        noted = notes.read()
+        note, notes = {"restore": snapshot, "of": collection, "into": target}, RetryNotes(context)
+        earlier = notes.read()
         began, hook = time.time(), self.hook()
         with hook.client() as client:
             deadline = hook.deadline()
@@ -141,8 +141,8 @@ class MilvusRestoreSnapshotOperator(WatchedOperator, MilvusWriteOperator):
                     collection,
                     target,
                     database=hook.settings.database,
-                    earlier_job=noted.get("job_id") if restoring.items() <= noted.items() else None,
-                    on_submitted=lambda job_id: notes.write({**restoring, "job_id": job_id}),
+                    earlier_job=earlier.get("job_id") if note.items() <= earlier.items() else None,
+                    on_submitted=lambda job_id: notes.write({**note, "job_id": job_id}),
                     report=self.log.info,
                 ),
                 deadline,

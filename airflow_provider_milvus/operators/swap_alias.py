@@ -1,6 +1,6 @@
-"""The operator that swaps an alias from one collection to the next.
+"""The operator that moves an alias from one collection to another.
 
-What it does is in ``server/aliases.py``, imported when a task runs.
+The work is in ``server/aliases.py``, which is imported when a task runs.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def check_grace(argument: str, value: Any) -> float:
-    """Seconds, or a timedelta; 0 is no grace period, as it reads."""
+    """Seconds, or a timedelta; 0 is no grace period."""
     return 0.0 if value in (0, "0", timedelta(0)) and not isinstance(value, bool) else check_seconds(argument, value)
 
 
@@ -82,8 +82,8 @@ class MilvusSwapAliasOperator(WatchedOperator, MilvusWriteOperator):
 
         began, hook = time.time(), self.hook()
         alias, target, grace, notes = self.alias, self.collection_name, self.grace_period or 0.0, RetryNotes(context)
-        noted = notes.read()
-        earlier = noted if noted.get("swapping") == [alias, target] else None
+        note = notes.read()
+        earlier = note if note.get("swapping") == [alias, target] else None
         with hook.client() as client:
             swapped = client.run(
                 aliases.swap(
@@ -130,6 +130,6 @@ class MilvusSwapAliasOperator(WatchedOperator, MilvusWriteOperator):
                 )
             more |= {"old_is": retired.outcome, **({"reason": retired.reason} if retired.reason else {})}
         if submitted["changed"]:
-            self.wrote(context, hook, self.alias, from_collections=[each for each in (target, old) if each], points_to=target)
+            self.wrote(context, hook, self.alias, from_collections=[target, *([old] if old else [])], points_to=target)
         RetryNotes(context).forget()
         return result(hook, target, submitted["began"], **more)
