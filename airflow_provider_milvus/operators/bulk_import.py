@@ -32,6 +32,12 @@ STAGES = ("import", "index", "refresh")
 class MilvusBulkImportOperator(WatchedOperator, MilvusWriteOperator):
     """Import files into a collection; done when their rows are indexed and, if the collection is loaded, served.
 
+    .. code-block:: python
+
+        from airflow_provider_milvus.operators.milvus import MilvusBulkImportOperator
+
+        bulk_import = MilvusBulkImportOperator(task_id="bulk_import", collection_name="docs", files="docs/part-1.parquet")
+
     The job is submitted, then watched; then every index is waited for, a loaded collection is refreshed, and its rows are
     counted. A retry attaches to the job that an earlier try began, whatever became of that try, and imports anew only what has
     failed. Milvus cannot cancel an import: when the task is killed or its time is up, the job goes on.

@@ -28,6 +28,14 @@ BATCH_ROWS = 2_000
 class MilvusPrepareImportOperator(MilvusOperator):
     """Write rows as files for ``MilvusBulkImportOperator``, with pymilvus's own bulk writer.
 
+    .. code-block:: python
+
+        from airflow_provider_milvus.operators.milvus import MilvusPrepareImportOperator
+
+        prepare = MilvusPrepareImportOperator(
+            task_id="prepare", rows="/data/docs/*.parquet", collection_name="docs", path="/mnt/milvus/import"
+        )
+
     Rows are checked against the schema first, as before an insert. The files are numbered, in a directory of this run under
     ``path``, each whole or not there. A retry removes those of the earlier try, and nothing else, so one set of files stays. No
     row is sent to Milvus. Needs the extra ``bulk``: ``pip install 'airflow-provider-milvus[bulk]'``.
