@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -77,6 +78,37 @@ def dags() -> dict[str, Any]:
     except ImportError:
         from airflow.models.dagbag import DagBag
     return dict(DagBag(str(EXAMPLE_DAGS)).dags)
+
+
+def templates_in(value: Any) -> Iterator[str]:
+    if isinstance(value, str) and "{{" in value:
+        yield value
+    elif isinstance(value, (list, tuple, dict)):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from templates_in(item)
+
+
+RUNS = {
+    "scheduled": {"dag_run": SimpleNamespace(logical_date=NOW, run_after=NOW), "logical_date": NOW, "ds": "2026-05-20"},
+    # What `airflow dags trigger` and assets start in Airflow 3.
+    "without a logical date": {"dag_run": SimpleNamespace(logical_date=None, run_after=NOW)},
+    "in Airflow 2.11": {"dag_run": SimpleNamespace(logical_date=NOW), "logical_date": NOW, "ds": "2026-05-20"},
+}
+
+
+@pytest.mark.parametrize("run", RUNS.values(), ids=RUNS)
+def test_every_template_can_be_rendered_with_and_without_a_logical_date(dags: dict[str, Any], run: dict[str, Any]) -> None:
+    task_instance = SimpleNamespace(xcom_pull=lambda task_ids: {"markdown": "", "plan": []})
+    rendered = set()
+    for dag in dags.values():
+        # One form has a field without a default.
+        params = {"collection": "docs"} | {name: value for name, value in dag.params.dump().items() if value is not None}
+        context = {**run, "params": params, "ti": task_instance}
+        for task in dag.tasks:
+            fields = [getattr(task, name, None) for name in task.template_fields]
+            rendered |= {str(dag.get_template_env().from_string(text).render(context)) for text in templates_in(fields)}
+    days = {"20260520", "/data/docs/20260520.parquet"}
+    assert days | {f"/data/docs/20260520T03/{file}.jsonl" for file in ("upserts", "deletes")} <= rendered
 
 
 @pytest.mark.parametrize("empty", [None, "", [], {}], ids=repr)
