@@ -82,7 +82,7 @@ def _unchunked(body: bytes) -> bytes:
 
 def _listing(bucket: str, prefix: str, names: list[str]) -> str:
     keys = [name.removeprefix(f"{bucket}/") for name in names if name.startswith(f"{bucket}/{prefix}")]
-    contents = "".join(f"<Contents><Key>{escape(each)}</Key><Size>1</Size></Contents>" for each in keys)
+    contents = "".join(f"<Contents><Key>{escape(key)}</Key><Size>1</Size></Contents>" for key in keys)
     return f"<ListBucketResult><Name>{bucket}</Name><IsTruncated>false</IsTruncated>{contents}</ListBucketResult>"
 
 
