@@ -123,14 +123,7 @@ class MilvusRowCountCheckOperator(MilvusOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.collection_name = collection_name
-        self.equal_to = equal_to
-        self.at_least = at_least
-        self.same_as = same_as
-        self.tolerance = tolerance
-        self.filter = filter
-        self.filter_params = filter_params
-        self.partition_names = partition_names
+        self.take(locals())
         expectations = ("equal_to", "at_least", "same_as")
         if sum(map(self.is_given, expectations)) != 1:
             raise self.wrong(f"Give exactly one of {', '.join(expectations)}.")
@@ -257,17 +250,9 @@ class MilvusRecallCheckOperator(MilvusOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(timeout=timeout, **kwargs)
-        self.collection_name = collection_name
-        self.field_name = field_name
-        self.sample = sample
-        self.k = k
-        self.floor = floor
-        self.search_params = search_params
-        self.latency_ceiling_ms = latency_ceiling_ms
-        self.queries = queries
+        self.take(locals())
         if sample == 0 and queries is None:
             raise self.wrong("sample is 0 and there are no queries: there is nothing to search for.")
-        self.seed = seed
 
     def execute(self, context: Context) -> dict[str, Any]:
         from airflow_provider_milvus.recall.measure import measure

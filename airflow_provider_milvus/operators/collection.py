@@ -104,16 +104,7 @@ class MilvusCreateCollectionOperator(MilvusWriteOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.collection_name = collection_name
-        self.schema = schema
-        self.indexes = indexes
-        self.properties = properties
-        self.num_shards = num_shards
-        self.num_partitions = num_partitions
-        self.consistency_level = consistency_level
-        self.description = description
-        self.if_exists = if_exists
-        self.drop_aliased = drop_aliased
+        self.take(locals())
         if not self.unrendered:
             self._requested()
 
@@ -196,9 +187,7 @@ class MilvusDropCollectionOperator(MilvusWriteOperator):
 
     def __init__(self, *, collection_name: str, if_missing: str = "fail", drop_aliased: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.collection_name = collection_name
-        self.if_missing = if_missing
-        self.drop_aliased = drop_aliased
+        self.take(locals())
 
     def execute(self, context: Context) -> dict[str, Any]:
         from airflow_provider_milvus.server import collections

@@ -68,13 +68,8 @@ class _WriteRowsOperator(MilvusWriteOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(timeout=timeout, **kwargs)
-        self.collection_name = collection_name
-        self.rows = kept(rows)
-        self.partition_name = partition_name
-        self.batch_rows = batch_rows
-        self.batch_bytes = batch_bytes
-        self.max_parallel = max_parallel
-        self.on_bad_row = on_bad_row
+        rows = kept(rows)
+        self.take(locals())
 
     def execute(self, context: Context) -> dict[str, Any]:
         from airflow_provider_milvus.ingest.run import EarlierTry, IngestRun
@@ -246,12 +241,7 @@ class MilvusDeleteOperator(MilvusWriteOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.collection_name = collection_name
-        self.ids = ids
-        self.filter = filter
-        self.filter_params = filter_params
-        self.partition_name = partition_name
-        self.allow_all = allow_all
+        self.take(locals())
         if self.is_given("ids") == self.is_given("filter"):
             raise self.wrong("Give either ids or filter: they name the rows to delete.")
         if self.is_given("filter_params") and not self.is_given("filter"):

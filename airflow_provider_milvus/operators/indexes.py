@@ -87,13 +87,7 @@ class MilvusCreateIndexOperator(WatchedOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.field_name = field_name
-        self.index_type = index_type
-        self.metric_type = metric_type
-        self.index_params = index_params
-        self.index_name = index_name
-        self.if_exists = if_exists
-        self.wait = wait
+        self.take(locals())
 
     def _requested(self) -> Index:
         from airflow_provider_milvus.schema.definition import Index
@@ -194,10 +188,7 @@ class MilvusDropIndexOperator(MilvusOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.collection_name = collection_name
-        self.field_name = field_name
-        self.index_name = index_name
-        self.if_missing = if_missing
+        self.take(locals())
         if not (self.is_given("field_name") or self.is_given("index_name")):
             raise self.wrong("Give field_name or index_name, or both: they name the index to drop.")
 

@@ -103,7 +103,7 @@ class MilvusCompactOperator(WatchedOperator):
 
     def __init__(self, *, wait: bool = True, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.wait = wait
+        self.take(locals())
 
     def execute(self, context: Context) -> dict[str, Any]:
         from airflow_provider_milvus.server import upkeep
@@ -171,9 +171,7 @@ class MilvusTruncateCollectionOperator(MilvusWriteOperator):
 
     def __init__(self, *, collection_name: str, confirm: str, truncate_aliased: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.collection_name = collection_name
-        self.confirm = confirm
-        self.truncate_aliased = truncate_aliased
+        self.take(locals())
 
     def execute(self, context: Context) -> dict[str, Any]:
         from airflow_provider_milvus.server import upkeep
@@ -247,10 +245,7 @@ class MilvusAlterCollectionOperator(MilvusOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.collection_name = collection_name
-        self.properties = properties
-        self.drop_properties = drop_properties
-        self.allow_alias = allow_alias
+        self.take(locals())
         if not (self.is_given("properties") or self.is_given("drop_properties")):
             raise self.wrong("Give properties or drop_properties, or both: they name what to change.")
 

@@ -72,12 +72,7 @@ class MilvusCreateSnapshotOperator(MilvusOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(timeout=timeout, **kwargs)
-        self.collection_name = collection_name
-        self.snapshot_name = snapshot_name
-        self.description = description
-        self.protect_seconds = protect_seconds
-        self.flush = flush
-        self.if_exists = if_exists
+        self.take(locals())
 
     def execute(self, context: Context) -> dict[str, Any]:
         from airflow_provider_milvus.server import snapshots
@@ -152,8 +147,7 @@ class MilvusRestoreSnapshotOperator(WatchedOperator, MilvusWriteOperator):
 
     def __init__(self, *, snapshot_name: str, target_collection_name: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.snapshot_name = snapshot_name
-        self.target_collection_name = target_collection_name
+        self.take(locals())
 
     def execute(self, context: Context) -> dict[str, Any]:
         from airflow_provider_milvus.server import snapshots

@@ -84,11 +84,7 @@ class MilvusSwapAliasOperator(WatchedOperator, MilvusWriteOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.alias = alias
-        self.expected_old = expected_old
-        self.require_loaded = require_loaded
-        self.grace_period = grace_period
-        self.then = then
+        self.take(locals())
 
     def execute(self, context: Context) -> dict[str, Any]:
         from airflow_provider_milvus.client.flow import Deadline
