@@ -8,12 +8,12 @@ from __future__ import annotations
 import os
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from airflow_provider_milvus.bulk_import.storage_connection import StorageConnection
 from airflow_provider_milvus.exceptions import MilvusConfigurationError, MilvusInvalidArgumentError
 
 OURS = re.compile(r"\d+\.(parquet|json)")
@@ -82,14 +82,14 @@ class Bucket(Place):
         return f"s3://{self.bucket}/{self.prefix}/{name}"
 
 
-def place(path: str, run: str, connection: Any = None) -> Place:
+def place(path: str, run: str, conn_id: str | None = None) -> Place:
     """The place of ``run`` under ``path``: a local directory, or ``s3://bucket/prefix`` with an Airflow connection.
 
     :raises MilvusInvalidArgumentError: it is neither.
     :raises MilvusConfigurationError: the connection lacks something.
     """
     if "://" not in path:
-        if connection is not None:
+        if conn_id:
             raise MilvusInvalidArgumentError(f"storage_conn_id is for s3:// paths, not for {path!r}.")
         return Directory(Path(os.path.abspath(path)) / run)
     address = urlsplit(path)
@@ -98,41 +98,28 @@ def place(path: str, run: str, connection: Any = None) -> Place:
         raise MilvusInvalidArgumentError(
             f"path {shown!r} must be a local directory or s3://bucket/prefix, with credentials from storage_conn_id."
         )
-    if connection is None:
+    if not conn_id:
         raise MilvusInvalidArgumentError(f"path {path!r} needs storage_conn_id, an Airflow connection for that storage.")
-    return Bucket(_minio(connection), address.netloc, "/".join(part for part in (address.path.strip("/"), run) if part))
+    prefix = "/".join(part for part in (address.path.strip("/"), run) if part)
+    return Bucket(_minio(StorageConnection.read(conn_id)), address.netloc, prefix)
 
 
-def _minio(connection: Any) -> Any:
+def _minio(connection: StorageConnection) -> Any:
     try:
         from minio import Minio
     except ModuleNotFoundError:
         raise MilvusConfigurationError(
             "Object storage needs the package minio: pip install 'airflow-provider-milvus[bulk]'."
         ) from None
-    extra: Mapping[str, Any] = connection.extra_dejson
-    endpoint, secure = _endpoint(connection, extra)
-    try:
-        return Minio(
-            endpoint=endpoint,
-            access_key=connection.login or extra.get("aws_access_key_id"),
-            secret_key=connection.password or extra.get("aws_secret_access_key"),
-            session_token=extra.get("aws_session_token"),
-            region=extra.get("region_name"),
-            secure=secure,
-        )
-    except ValueError as error:
-        raise MilvusConfigurationError(f"Connection {connection.conn_id!r}: {error}.") from None
-
-
-def _endpoint(connection: Any, extra: Mapping[str, Any]) -> tuple[str, bool]:
-    """Host and port, and whether it speaks TLS: of an AWS connection's ``endpoint_url``, of host and port, or of AWS itself."""
-    url = str(extra.get("endpoint_url") or connection.host or "")
-    if not url:
-        return "s3.amazonaws.com", True
-    parts = urlsplit(url if "://" in url else f"https://{url}")
-    port = parts.port or connection.port
-    return f"{parts.hostname}:{port}" if port else str(parts.hostname), parts.scheme == "https"
+    scheme, _, endpoint = (connection.endpoint_url or "https://s3.amazonaws.com").partition("://")
+    return Minio(
+        endpoint=endpoint,
+        access_key=connection.access_key,
+        secret_key=connection.secret_key,
+        session_token=connection.session_token or None,
+        region=connection.region or None,
+        secure=scheme == "https",
+    )
 
 
 class _told:  # noqa: N801, it reads as a word

@@ -53,8 +53,8 @@ class MilvusBulkImportOperator(WatchedOperator, MilvusWriteOperator):
         later versions take keys in its bucket; Zilliz Cloud URLs. (templated)
     :param partition_name: import into this partition. (templated)
     :param options: options of the server, such as ``{"timeout": "300s"}``. (templated)
-    :param storage_conn_id: an Airflow connection whose login and password (and ``aws_session_token`` in its extra) open the
-        object storage, for Zilliz Cloud. (templated)
+    :param storage_conn_id: an Airflow connection with the keys of the object storage, for Zilliz Cloud: as login and password,
+        or as an AWS connection has them in its extra. (templated)
     :param wait_for_index: wait until the indexes have taken in the rows. A collection without one is not waited for.
     :param refresh: refresh the collection if it is loaded: without it, a search does not find the rows.
     :param probe: count the rows with strong consistency afterwards, and fail unless all that were imported are there. Set it to
@@ -67,6 +67,7 @@ class MilvusBulkImportOperator(WatchedOperator, MilvusWriteOperator):
     :raises MilvusImportError: a file was not imported; each is named with its reason. From Milvus 2.4 on nothing is in then; of
         Milvus 2.3 the other files are. Or the rows are not served.
     :raises MilvusUnsupportedError: the server is Milvus Lite. Nothing was changed.
+    :raises MilvusConfigurationError: the storage's connection holds no keys. Nothing was sent.
     :raises MilvusCollectionNotFoundError, MilvusPartitionNotFoundError, MilvusDatabaseNotFoundError: nothing was changed.
     :raises MilvusTimeoutError: it did not end in time; the server goes on with it, and a retry attaches to it.
     """
@@ -142,11 +143,12 @@ class MilvusBulkImportOperator(WatchedOperator, MilvusWriteOperator):
 
     def _target(self, hook: MilvusHook, collection: str) -> Target:
         from airflow_provider_milvus.bulk_import.job import Target
+        from airflow_provider_milvus.bulk_import.storage_connection import StorageConnection
 
         options = self.options or {}
         if not isinstance(options, Mapping):
             raise MilvusInvalidArgumentError(f"options must be a dict, not {type(options).__name__}.")
-        storage = _storage(self.storage_conn_id) if self.storage_conn_id else {}
+        storage = StorageConnection.read(self.storage_conn_id).for_server() if self.storage_conn_id else {}
         return Target(
             collection,
             name("partition_name", self.partition_name) if self.partition_name else "",
@@ -265,15 +267,3 @@ def _check(collection: str, rows: int | None, before: int | None, after: int | N
             f"The import of {rows} rows into {collection!r} completed, yet there are {counted}{after} after it: not all "
             "of them are served. A retry looks again. Where others delete rows at the same time, set probe=False."
         )
-
-
-def _storage(conn_id: str) -> dict[str, str]:
-    from airflow.providers.common.compat.sdk import BaseHook
-
-    connection = BaseHook.get_connection(conn_id)
-    told = {
-        "accessKey": connection.login,
-        "secretKey": connection.password,
-        "token": connection.extra_dejson.get("aws_session_token"),
-    }
-    return {key: value for key, value in told.items() if value}

@@ -41,8 +41,8 @@ class MilvusPrepareImportOperator(MilvusOperator):
     :param schema: or this one, a dict as for ``MilvusCreateCollectionOperator``; no server is needed then. (templated)
     :param path: a directory, or ``s3://bucket/prefix``. Milvus 2.3 with local storage must see the directory under the same
         path. (templated)
-    :param storage_conn_id: for ``s3://``: an Airflow connection with the keys as login and password (an AWS connection does),
-        and the host, or ``endpoint_url`` in its extra, of what is not AWS. (templated)
+    :param storage_conn_id: for ``s3://``: an Airflow connection with the keys of the storage, as login and password or as an
+        AWS connection has them in its extra, and ``endpoint_url`` there for what is not AWS. (templated)
     :param file_type: ``"parquet"`` or ``"json"``.
     :param file_bytes: begin a new file after so many bytes of rows. pymilvus's writer needs about fifteen times that in memory.
     :param on_bad_row: ``"fail"`` at the first chunk of rows with one that is wrong; ``"skip"``; or a path that ends in .jsonl:
@@ -121,12 +121,7 @@ class MilvusPrepareImportOperator(MilvusOperator):
     def _place(self, context: Context) -> Place:
         from airflow_provider_milvus.bulk_import.file_storage import place
 
-        connection = None
-        if self.storage_conn_id:
-            from airflow.providers.common.compat.sdk import BaseHook
-
-            connection = BaseHook.get_connection(self.storage_conn_id)
-        return place(str(self.path), _run_of(context), connection)
+        return place(str(self.path), _run_of(context), self.storage_conn_id)
 
     def _schema(self) -> Schema:
         from airflow_provider_milvus.client.reads import describe
