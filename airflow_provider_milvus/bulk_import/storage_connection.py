@@ -53,6 +53,21 @@ class StorageConnection:
         fields = {"accessKey": self.access_key, "secretKey": self.secret_key, "token": self.session_token}
         return {name: value for name, value in fields.items() if value}
 
+    def for_fsspec(self) -> dict[str, Any]:
+        """What opens the storage in this process: options of fsspec's ``s3`` file system."""
+        return {
+            "key": self.access_key,
+            "secret": self.secret_key,
+            "token": self.session_token or None,
+            "endpoint_url": self.endpoint_url or None,
+            "client_kwargs": {"region_name": self.region} if self.region else {},
+            # Some stores, such as older releases of MinIO, refuse the checksums that AWS's library adds to an upload.
+            "config_kwargs": {"request_checksum_calculation": "when_required"},
+            # A later try in the same process looks anew.
+            "use_listings_cache": False,
+            "skip_instance_cache": True,
+        }
+
 
 def _read_keys(connection: Any, extra: dict[str, Any]) -> tuple[str, str]:
     pairs = (

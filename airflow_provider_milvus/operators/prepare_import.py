@@ -17,7 +17,7 @@ from airflow_provider_milvus.operators.base import MilvusOperator, given, kept
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_milvus.bulk_import.file_storage import Place
+    from airflow_provider_milvus.bulk_import.file_storage import ImportFolder
     from airflow_provider_milvus.schema.model import Schema
 
 DEFAULT_FILE_BYTES = 32 * 1024 * 1024
@@ -92,24 +92,27 @@ class MilvusPrepareImportOperator(MilvusOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         import tempfile
 
+        from airflow_provider_milvus.bulk_import.file_storage import LocalFolder
         from airflow_provider_milvus.rows.source import describe_source
 
-        began, place = time.time(), self._place(context)
+        began, folder = time.time(), self._folder(context)
         schema = self._schema()
-        if removed := place.clear():
+        if removed := folder.clear():
             self.log.info("An earlier try of this task left %d files, which are removed.", len(removed))
         files: list[list[str]] = []
         urls: list[list[str]] = []
 
         def keep(path: Path, number: int) -> None:
-            files.append([place.put(path, path.name)])
-            if (url := place.url(path.name)) is not None:
+            files.append([folder.put(path)])
+            if (url := folder.url(path.name)) is not None:
                 urls.append([url])
             self.log.info("File %d: %s", number, files[-1][0])
 
         self.log.info("Preparing %s.", describe_source(given(self.rows)))
         # Beside the directory it goes to, so that it can be moved there in one step.
-        with tempfile.TemporaryDirectory(prefix=".preparing-", dir=getattr(place, "path", None)) as working:
+        with tempfile.TemporaryDirectory(
+            prefix=".preparing-", dir=folder.path if isinstance(folder, LocalFolder) else None
+        ) as working:
             rows, refused = self._write(schema, Path(working), keep)
         if not rows:
             self.log.warning("There are no rows, so there is no file.")
@@ -118,10 +121,10 @@ class MilvusPrepareImportOperator(MilvusOperator):
             result["urls"] = urls
         return {**result, "seconds": round(time.time() - began, 3)}
 
-    def _place(self, context: Context) -> Place:
-        from airflow_provider_milvus.bulk_import.file_storage import place
+    def _folder(self, context: Context) -> ImportFolder:
+        from airflow_provider_milvus.bulk_import.file_storage import import_folder
 
-        return place(str(self.path), _run_of(context), self.storage_conn_id)
+        return import_folder(str(self.path), _run_of(context), self.storage_conn_id)
 
     def _schema(self) -> Schema:
         from airflow_provider_milvus.client.reads import describe

@@ -96,11 +96,11 @@ def without_secrets(text: str) -> str:
     return _SECRETS.sub(lambda found: f"{found[1]}{found[2]}{'?…' if found[3] else ''}", text)
 
 
-def storage(path: Any) -> tuple[AbstractFileSystem, str]:
+def storage(path: Any, **options: Any) -> tuple[AbstractFileSystem, str]:
     """The file system of a path, and what the path is called there.
 
     A URL whose scheme Airflow has a file system for is Airflow's, so ``s3://my_conn@bucket/key`` uses the connection
-    ``my_conn``; any other is fsspec's.
+    ``my_conn``; any other is fsspec's, and so is every URL with ``options``, which are fsspec's.
 
     :raises MilvusConfigurationError: what reads this kind of URL is not installed.
     """
@@ -110,10 +110,12 @@ def storage(path: Any) -> tuple[AbstractFileSystem, str]:
         return path.fs, str(path.path)
     url = os.fspath(path)
     try:
-        return (_of_airflow(url) if "://" in url and "::" not in url else None) or url_to_fs(url)
+        ask_airflow = "://" in url and "::" not in url and not options
+        return (_of_airflow(url) if ask_airflow else None) or url_to_fs(url, **options)
     except ImportError as error:
         raise MilvusConfigurationError(
-            f"{without_secrets(url)} cannot be reached: {error}. Airflow's provider for it brings it along."
+            f"{without_secrets(url)} cannot be reached: {error}. Airflow's provider for it brings it along; for s3:// so does "
+            "pip install 'airflow-provider-milvus[bulk]'."
         ) from error
     except ValueError as error:
         raise MilvusInvalidArgumentError(f"{without_secrets(url)} is no URL that can be read: {error}") from error

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import socket
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet
 import pytest
+from fsspec.registry import _registry
 
+from airflow_provider_milvus.bulk_import.file_storage import import_folder
 from airflow_provider_milvus.exceptions import (
     MilvusBadRowsError,
     MilvusConfigurationError,
@@ -19,6 +23,7 @@ from airflow_provider_milvus.exceptions import (
 from airflow_provider_milvus.operators.bulk_import import MilvusPrepareImportOperator
 from dev.servers.objects import Objects, objects_server
 from tests.integration.ingest.task_state import TaskState, a_try
+from tests.integration.support import SLACK, ends_within
 
 SMALL = {"fields": [{"name": "id", "type": "INT64", "is_primary": True}, {"name": "v", "type": "FLOAT_VECTOR", "dim": 4}]}
 
@@ -207,15 +212,22 @@ class TestRetry:
 
 class TestBucket:
     @pytest.fixture
-    def objects(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[Objects]:
-        with objects_server() as server:
+    def connect_storage(self, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+        def connect(endpoint: str) -> None:
             described = {
                 "conn_type": "aws",
                 "login": "access-key",
                 "password": "secret-key",
-                "extra": {"endpoint_url": server.endpoint, "region_name": "eu-west-1"},
+                "extra": {"endpoint_url": endpoint, "region_name": "eu-west-1"},
             }
             monkeypatch.setenv("AIRFLOW_CONN_STORAGE", json.dumps(described))
+
+        return connect
+
+    @pytest.fixture
+    def objects(self, connect_storage: Callable[[str], None]) -> Iterator[Objects]:
+        with objects_server() as server:
+            connect_storage(server.endpoint)
             yield server
 
     def test_gets_whole_files_and_the_import_gets_their_keys(self, objects: Objects, tmp_path: Path) -> None:
@@ -235,7 +247,7 @@ class TestBucket:
         context = a_try(TaskState())
         more = prepare(small(3_000), "s3://a-bucket/files", context, storage_conn_id="storage", file_bytes=24 * 1_000)
         folder = more["files"][0][0].rpartition("/")[0]
-        others = [f"a-bucket/{folder}/readme.txt", "a-bucket/files/1.parquet"]
+        others = [f"a-bucket/{folder}/readme.txt", f"a-bucket/{folder}/more/1.parquet", "a-bucket/files/1.parquet"]
         objects.kept.update(dict.fromkeys(others, b"somebody else's"))
 
         prepare(small(1), "s3://a-bucket/files", context, storage_conn_id="storage")
@@ -245,9 +257,37 @@ class TestBucket:
     def test_that_refuses_says_why_and_no_secret(self, objects: Objects) -> None:
         objects.refusing = "AccessDenied"
 
-        with pytest.raises(OSError, match=r"Object storage, bucket 'a-bucket': AccessDenied") as refused:
+        with pytest.raises(OSError, match=r"are in s3://a-bucket/files/.*\(AccessDenied\).*it is refused") as refused:
             prepare(small(1), "s3://a-bucket/files", storage_conn_id="storage")
         assert "secret" not in str(refused.value)
+
+    def test_that_does_not_answer_ends_in_time(
+        self, connect_storage: Callable[[str], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("airflow_provider_milvus.bulk_import.file_storage.CALL_TIMEOUT", 1.0)
+        (tmp_path / "1.parquet").write_bytes(b"rows")
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            connect_storage(f"http://127.0.0.1:{silent.getsockname()[1]}")
+            folder = import_folder("s3://a-bucket/files", "run", "storage")
+
+            for call in (folder.clear, lambda: folder.put(tmp_path / "1.parquet")):
+                with ends_within(1 + SLACK), pytest.raises(OSError, match="no answer within 1 s"):
+                    call()
+        assert (tmp_path / "1.parquet").exists()
+
+    def test_that_is_not_there_is_named_without_a_secret(self, connect_storage: Callable[[str], None], refused: str) -> None:
+        connect_storage(refused)
+
+        with pytest.raises(OSError, match=f"s3://a-bucket/files/.*Could not connect.*{refused}") as failed:
+            prepare(small(1), "s3://a-bucket/files", storage_conn_id="storage")
+        assert [each for each in ("secret", "access-key") if each in str(failed.value)] == []
+
+    def test_needs_the_extra(self, objects: Objects, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delitem(_registry, "s3", raising=False)
+        monkeypatch.setitem(sys.modules, "s3fs", None)
+
+        with pytest.raises(MilvusConfigurationError, match=r"s3fs.*airflow-provider-milvus\[bulk\]"):
+            prepare(small(1), "s3://a-bucket/files", storage_conn_id="storage")
 
 
 @pytest.mark.parametrize(
@@ -256,7 +296,7 @@ class TestBucket:
         ({"path": "gs://bucket/x"}, "must be a local directory or s3"),
         ({"path": "s3://bucket/x"}, "needs storage_conn_id"),
         ({"path": "/tmp", "storage_conn_id": "storage"}, "is for s3:// paths"),
-        ({"path": "s3://key:secret@bucket/x"}, r"path 'bucket/x' must be"),
+        ({"path": "s3://key:secret@bucket/x"}, r"path 's3://bucket/x' must be"),
         ({"schema": "{{ not rendered }}"}, "must be a dict, not str"),
         ({"collection_name": "docs"}, "one of them says"),
         ({"on_bad_row": "skpi"}, "neither 'fail' nor 'skip'"),

@@ -150,8 +150,8 @@ def test_a_url_names_the_airflow_connection_it_is_read_with(monkeypatch):
 
 
 def test_a_storage_that_is_not_installed_is_a_matter_of_configuration():
-    with pytest.raises(MilvusConfigurationError, match=r"^s3://bucket/a.csv cannot be reached: .*s3fs") as caught:
-        read("s3://bucket/a.csv")
+    with pytest.raises(MilvusConfigurationError, match=r"^gs://bucket/a.csv cannot be reached: .*gcsfs") as caught:
+        read("gs://bucket/a.csv")
     assert "secret" not in str(caught.value)
 
 
