@@ -40,10 +40,6 @@ class ImportFolder(ABC):
     def put(self, file: Path) -> str:
         """Move a finished file there, whole or not at all. Returns its path, as a Milvus that owns this storage reads it."""
 
-    @abstractmethod
-    def url(self, name: str) -> str | None:
-        """A file's URL, for a server that does not own the storage; ``None`` where there is no such thing."""
-
 
 @dataclass(frozen=True, slots=True)
 class LocalFolder(ImportFolder):
@@ -62,9 +58,6 @@ class LocalFolder(ImportFolder):
         target = self.path / file.name
         os.replace(file, target)
         return str(target)
-
-    def url(self, name: str) -> None:
-        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +89,9 @@ class BucketFolder(ImportFolder):
         file.unlink()
         return target.partition("/")[2]
 
-    def url(self, name: str) -> str:
-        return f"s3://{self.path}/{name}"
+    def url(self, key: str) -> str:
+        """The URL of a file that :meth:`put` moved, for a server that does not own the storage."""
+        return f"s3://{self.path.partition('/')[0]}/{key}"
 
     @contextmanager
     def _errors_in_words(self) -> Iterator[None]:

@@ -228,6 +228,14 @@ def row_count(collection_name: str, filter: str = "", partition_names: Sequence[
     return int(answer.fields_data[0].scalars.long_data.data[0])
 
 
+def row_count_if_loaded(collection_name: str, filter: str = "", partition_names: Sequence[str] = ()) -> Flow[int | None]:
+    """As :func:`row_count`; ``None`` where the rows cannot be counted, because they are not in memory."""
+    try:
+        return (yield from row_count(collection_name, filter, partition_names))
+    except MilvusNotLoadedError:
+        return None
+
+
 def _count(collection: str, filter: str, partition_names: Sequence[str]) -> dict[str, Any]:
     return {
         "collection_name": collection,

@@ -1,6 +1,6 @@
 """Bulk import: a job that a server carries out by itself, watched until its rows are served.
 
-What it does is in ``imports/`` and ``bulk_import/condition.py``, imported when a task runs.
+What it does is in ``bulk_import/stages.py``, imported when a task runs.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_milvus.arguments import name
-from airflow_provider_milvus.exceptions import MilvusImportError, MilvusInvalidArgumentError
+from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError
 from airflow_provider_milvus.operators.base import MilvusWriteOperator, WatchedOperator, result
 from airflow_provider_milvus.operators.import_files import file_groups
 from airflow_provider_milvus.operators.prepare_import import MilvusPrepareImportOperator
@@ -21,16 +21,13 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_milvus.bulk_import.job import Target
-    from airflow_provider_milvus.bulk_import.submit import Submission
     from airflow_provider_milvus.client.client import BoundedClient
-    from airflow_provider_milvus.client.flow import Deadline, Flow
-    from airflow_provider_milvus.conditions import Condition
+    from airflow_provider_milvus.client.flow import Deadline
     from airflow_provider_milvus.hooks.milvus import MilvusHook
 
 __all__ = ["MilvusBulkImportOperator", "MilvusPrepareImportOperator"]
 
 DEFAULT_TIMEOUT = 3600.0
-STAGES = ("import", "index", "refresh")
 
 
 class MilvusBulkImportOperator(WatchedOperator, MilvusWriteOperator):
@@ -50,7 +47,7 @@ class MilvusBulkImportOperator(WatchedOperator, MilvusWriteOperator):
     :param collection_name: the collection, or an alias of it. (templated)
     :param files: a path; a list of paths; a list of lists, each one file or the NumPy files of the same rows; or what
         ``MilvusPrepareImportOperator`` returned. Milvus 2.3 takes absolute paths of its local storage, or keys in its bucket;
-        later versions take keys in its bucket; Zilliz Cloud URLs. (templated)
+        later versions take keys in its bucket; Zilliz Cloud URLs. An empty list is nothing to do, and nothing is sent. (templated)
     :param partition_name: import into this partition. (templated)
     :param options: options of the server, such as ``{"timeout": "300s"}``. (templated)
     :param storage_conn_id: an Airflow connection with the keys of the object storage, for Zilliz Cloud: as login and password,
@@ -67,6 +64,7 @@ class MilvusBulkImportOperator(WatchedOperator, MilvusWriteOperator):
     :raises MilvusImportError: a file was not imported; each is named with its reason. From Milvus 2.4 on nothing is in then; of
         Milvus 2.3 the other files are. Or the rows are not served.
     :raises MilvusUnsupportedError: the server is Milvus Lite. Nothing was changed.
+    :raises MilvusInvalidArgumentError: ``files`` is None or empty text, or an argument is wrong. Nothing was sent.
     :raises MilvusConfigurationError: the storage's connection holds no keys. Nothing was sent.
     :raises MilvusCollectionNotFoundError, MilvusPartitionNotFoundError, MilvusDatabaseNotFoundError: nothing was changed.
     :raises MilvusTimeoutError: it did not end in time; the server goes on with it, and a retry attaches to it.
@@ -106,18 +104,26 @@ class MilvusBulkImportOperator(WatchedOperator, MilvusWriteOperator):
         self._job_ids: list[str] = []
 
     def execute(self, context: Context) -> dict[str, Any]:
-        given, began, hook = name("collection_name", self.collection_name), time.time(), self.hook()
-        target = self._target(hook, given)
+        from airflow_provider_milvus.bulk_import.stages import submit_import
+
+        collection_name, began, hook = name("collection_name", self.collection_name), time.time(), self.hook()
+        target = self._target(hook, collection_name)
         files = file_groups("files", self.files, as_urls=target.object_urls)
+        if not files:
+            self.log.info("Nothing is imported into collection %r: files is an empty list.", collection_name)
+            return result(
+                hook, collection_name, began, job_ids=[], files=0, rows=0, rows_before=None, rows_after=None, attached=False
+            )
+        notes = RetryNotes(context)
+        noted = notes.read() if self.reattach else {}
         with hook.client() as client:
             deadline = hook.deadline()
-            collection, submission = client.run(self._submitted(target, files, RetryNotes(context)), deadline)
+            flow = submit_import(target, files, noted=noted, keep=notes.write, report=self.log.info)
+            submission = client.run(flow, deadline)
             self._job_ids = submission.job_ids
             state = {
-                "collection": collection,
-                "alias": given if given != collection else None,
                 "submission": submission.as_dict(),
-                "attached": submission.attached,
+                "alias": collection_name if collection_name != submission.collection_name else None,
                 "began": began,
                 "end": time.time() + deadline.remaining,
                 "stage": 0,
@@ -157,113 +163,38 @@ class MilvusBulkImportOperator(WatchedOperator, MilvusWriteOperator):
             storage=storage,
         )
 
-    def _submitted(self, target: Target, files: list[list[str]], notes: RetryNotes) -> Flow[tuple[str, Submission]]:
-        from dataclasses import replace
-
-        from airflow_provider_milvus.bulk_import import import_api
-        from airflow_provider_milvus.bulk_import.submit import submit
-        from airflow_provider_milvus.client.reads import describe, real_name
-
-        api = yield from import_api()
-        described = yield from describe(target.collection_name)
-        collection = real_name(described)
-        submission = yield from submit(
-            api,
-            replace(target, collection_name=collection),
-            files,
-            collection_id=int(described.collectionID),
-            rows_before=(yield from self._rows(collection)),
-            noted=notes.read() if self.reattach else {},
-            keep=lambda submission: notes.write(submission.as_dict()),
-            report=self.log.info,
-        )
-        return collection, submission
-
-    def _rows(self, collection: str) -> Flow[int | None]:
-        """The rows of a collection; ``None`` where it is not in memory, and they cannot be counted."""
-        from airflow_provider_milvus.client.reads import row_count
-        from airflow_provider_milvus.exceptions import MilvusNotLoadedError
-
-        try:
-            return (yield from row_count(collection))
-        except MilvusNotLoadedError:
-            return None
-
     def _go_on(
         self, context: Context, hook: MilvusHook, client: BoundedClient, state: dict[str, Any], deadline: Deadline
     ) -> dict[str, Any]:
+        """Wait for the stages that are left, then count the rows. ``state`` is plain values, which a deferral brings back."""
+        from airflow_provider_milvus.bulk_import.stages import STAGES, begin_stage, count_rows
+        from airflow_provider_milvus.bulk_import.submit import Submission
         from airflow_provider_milvus.conditions import Verdict
 
-        for at, stage in enumerate(STAGES):
-            if at < state["stage"]:
-                continue
-            condition = client.run(self._awaited(stage, state), deadline)
+        submission = Submission.of(state["submission"])
+        for number, stage in enumerate(STAGES[state["stage"] :], state["stage"] + 1):
+            flow = begin_stage(stage, submission, wait_for_index=self.wait_for_index, refresh=self.refresh)
+            condition = client.run(flow, deadline)
             if condition is None:
                 continue
             if not self.deferrable:
                 self.watch(client, condition, deadline)
             elif client.run(condition.look(), deadline).verdict is not Verdict.MET:
-                self.hand_over(condition, deadline, {**state, "stage": at + 1})
-        return self._finished(context, hook, client, state, deadline)
-
-    def _awaited(self, stage: str, state: dict[str, Any]) -> Flow[Condition | None]:
-        """What has to hold before the next stage; ``None`` if there is nothing to wait for."""
-        from airflow_provider_milvus.bulk_import.condition import SubmittedImport
-        from airflow_provider_milvus.bulk_import.submit import Submission
-        from airflow_provider_milvus.conditions import IndexBuilt, load_states
-        from airflow_provider_milvus.conditions.collection import described_indexes
-        from airflow_provider_milvus.server.load_release import submit_refresh
-
-        collection = state["collection"]
-        if stage == "import":
-            return SubmittedImport(collection, Submission.of(state["submission"]).job_ids)
-        if stage == "index":
-            indexed = self.wait_for_index and (yield from described_indexes(collection))
-            return IndexBuilt(collection) if indexed else None
-        ((loaded, _),) = yield from load_states(collection)
-        if not self.refresh or loaded != "Loaded":
-            return None
-        return (yield from submit_refresh(collection))
-
-    def _finished(
-        self, context: Context, hook: MilvusHook, client: BoundedClient, state: dict[str, Any], deadline: Deadline
-    ) -> dict[str, Any]:
-        from airflow_provider_milvus.bulk_import import import_api
-        from airflow_provider_milvus.bulk_import.submit import Submission
-
-        collection, submission = state["collection"], Submission.of(state["submission"])
-
-        def imported() -> Flow[int | None]:
-            api = yield from import_api()
-            counts = [each.rows for each in (yield from api.jobs(collection, submission.job_ids))]
-            return None if None in counts else sum(each or 0 for each in counts)
-
-        rows = client.run(imported(), deadline)
-        after = client.run(self._rows(collection), deadline)
-        if self.probe and self.refresh:
-            _check(collection, rows, submission.rows_before, after)
+                self.hand_over(condition, deadline, {**state, "stage": number})
+        rows, rows_after = client.run(count_rows(submission, probe=self.probe and self.refresh), deadline)
+        collection_name, alias = submission.collection_name, state["alias"]
         files = [path for group in submission.files for path in group]
-        self.wrote(context, hook, collection, alias=state["alias"], from_files=files, rows=rows)
+        self.wrote(context, hook, collection_name, alias=alias, from_files=files, rows=rows)
         RetryNotes(context).forget()
         return result(
             hook,
-            collection,
+            collection_name,
             state["began"],
-            **({"alias": state["alias"]} if state["alias"] else {}),
+            **({"alias": alias} if alias else {}),
             job_ids=submission.job_ids,
             files=len(files),
             rows=rows,
             rows_before=submission.rows_before,
-            rows_after=after,
-            attached=state["attached"],
-        )
-
-
-def _check(collection: str, rows: int | None, before: int | None, after: int | None) -> None:
-    """Fail unless the imported rows can be counted; what is not known is not judged."""
-    if rows is not None and after is not None and after < (before or 0) + rows:
-        counted = f"{before} before and " if before is not None else ""
-        raise MilvusImportError(
-            f"The import of {rows} rows into {collection!r} completed, yet there are {counted}{after} after it: not all "
-            "of them are served. A retry looks again. Where others delete rows at the same time, set probe=False."
+            rows_after=rows_after,
+            attached=submission.attached,
         )

@@ -9,22 +9,22 @@ from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError
 
 
 def file_groups(argument: str, value: Any, *, as_urls: bool = False) -> list[list[str]]:
-    """A list of lists of paths: each inner one is a file, or the NumPy files of the same rows.
+    """A list of lists of paths: each inner one is a file, or the NumPy files of the same rows. An empty list stays one.
 
     :param value: one path, a list of paths, a list of lists, or the result of ``MilvusPrepareImportOperator``; also as text,
         which is what a template without native objects makes of them.
     :param as_urls: of such a result take the files' URLs.
-    :raises MilvusInvalidArgumentError: it is none of them, or names no file.
+    :raises MilvusInvalidArgumentError: it is none of them, such as None, which a template may also render as text.
     """
     if isinstance(value, str):
         value = _read(value)
     if isinstance(value, Mapping):
         value = value.get("urls" if as_urls else "files")
-    if isinstance(value, str):
-        value = [value]
-    if not isinstance(value, Sequence) or not value:
-        raise MilvusInvalidArgumentError(f"{argument} must name at least one file, not {value!r}.")
-    groups = [[each] if isinstance(each, str) else each for each in value]
+    if not isinstance(value, Sequence) or (isinstance(value, str) and value.strip() in ("", "None")):
+        raise MilvusInvalidArgumentError(
+            f"{argument} must name files, not {value!r}; [] means that there is nothing to import."
+        )
+    groups = [[each] if isinstance(each, str) else each for each in ([value] if isinstance(value, str) else value)]
     for at, group in enumerate(groups):
         if not isinstance(group, Sequence) or not group or not all(isinstance(path, str) and path.strip() for path in group):
             raise MilvusInvalidArgumentError(f"{argument}[{at}] must be a path, or a list of paths, not {group!r}.")

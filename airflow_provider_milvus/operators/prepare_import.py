@@ -92,7 +92,7 @@ class MilvusPrepareImportOperator(MilvusOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         import tempfile
 
-        from airflow_provider_milvus.bulk_import.file_storage import LocalFolder
+        from airflow_provider_milvus.bulk_import.file_storage import BucketFolder, LocalFolder
         from airflow_provider_milvus.rows.source import describe_source
 
         began, folder = time.time(), self._folder(context)
@@ -100,25 +100,21 @@ class MilvusPrepareImportOperator(MilvusOperator):
         if removed := folder.clear():
             self.log.info("An earlier try of this task left %d files, which are removed.", len(removed))
         files: list[list[str]] = []
-        urls: list[list[str]] = []
 
         def keep(path: Path, number: int) -> None:
             files.append([folder.put(path)])
-            if (url := folder.url(path.name)) is not None:
-                urls.append([url])
             self.log.info("File %d: %s", number, files[-1][0])
 
         self.log.info("Preparing %s.", describe_source(given(self.rows)))
         # Beside the directory it goes to, so that it can be moved there in one step.
-        with tempfile.TemporaryDirectory(
-            prefix=".preparing-", dir=folder.path if isinstance(folder, LocalFolder) else None
-        ) as working:
+        beside = folder.path if isinstance(folder, LocalFolder) else None
+        with tempfile.TemporaryDirectory(prefix=".preparing-", dir=beside) as working:
             rows, refused = self._write(schema, Path(working), keep)
         if not rows:
             self.log.warning("There are no rows, so there is no file.")
         result = {"files": files, "path": str(self.path), "rows": rows, "refused": refused}
-        if urls:
-            result["urls"] = urls
+        if isinstance(folder, BucketFolder):
+            result["urls"] = [[folder.url(file)] for (file,) in files]
         return {**result, "seconds": round(time.time() - began, 3)}
 
     def _folder(self, context: Context) -> ImportFolder:

@@ -243,6 +243,11 @@ class TestBucket:
             (tmp_path / str(number)).write_bytes(objects.kept[f"a-bucket/{key}"])
         assert [each["id"] for each in read([[str(tmp_path / "0")], [str(tmp_path / "1")]])] == list(range(3_000))
 
+    def test_gets_nothing_of_no_rows(self, objects: Objects) -> None:
+        result = prepare([], "s3://a-bucket/files", storage_conn_id="storage")
+
+        assert (result["files"], result["urls"], objects.kept) == ([], [], {})
+
     def test_of_an_earlier_try_is_cleared_of_its_files_only(self, objects: Objects) -> None:
         context = a_try(TaskState())
         more = prepare(small(3_000), "s3://a-bucket/files", context, storage_conn_id="storage", file_bytes=24 * 1_000)

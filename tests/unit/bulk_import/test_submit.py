@@ -85,7 +85,7 @@ class Try:
             collection_id=collection_id,
             rows_before=None,
             noted=self.noted,
-            keep=lambda submission: setattr(self, "noted", submission.as_dict()),
+            keep=lambda submission: setattr(self, "noted", submission),
             report=self.said.append,
         )
         return drive(flow, lambda call: pytest.fail(f"{call} was not expected"), self.slept.append)
@@ -325,6 +325,9 @@ class TestFiles:
             ('{"files": [["a"]], "rows": 7}', [["a"]]),
             ("{'files': [['a']], 'rows': 7}", [["a"]]),
             ("[['a'], ['b']]", [["a"], ["b"]]),
+            ([], []),
+            ("[]", []),
+            ({"files": []}, []),
         ],
     )
     def test_may_be_named_in_many_ways(self, value, groups):
@@ -333,7 +336,7 @@ class TestFiles:
     def test_are_urls_where_the_server_does_not_own_them(self):
         assert file_groups("files", {"files": [["k"]], "urls": [["s3://b/k"]]}, as_urls=True) == [["s3://b/k"]]
 
-    @pytest.mark.parametrize("value", [None, 7, [], {}, {"files": []}, "", "[]", [[]], [["a", 7]], [[" "]], [None]])
+    @pytest.mark.parametrize("value", [None, 7, {}, "", " ", "None", {"files": None}, [[]], [["a", 7]], [[" "]], [None]])
     def test_that_name_nothing_are_refused(self, value):
         with pytest.raises(MilvusInvalidArgumentError, match=r"^files"):
             file_groups("files", value)
