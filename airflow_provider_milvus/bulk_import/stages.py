@@ -8,7 +8,7 @@ from typing import Any
 
 from airflow_provider_milvus.bulk_import import import_api
 from airflow_provider_milvus.bulk_import.condition import SubmittedImport
-from airflow_provider_milvus.bulk_import.job import Files, Target
+from airflow_provider_milvus.bulk_import.job import Files, ImportTarget
 from airflow_provider_milvus.bulk_import.submit import Keep, Submission, submit
 from airflow_provider_milvus.client.flow import Flow, Report
 from airflow_provider_milvus.client.reads import describe, real_name, row_count_if_loaded
@@ -20,7 +20,9 @@ from airflow_provider_milvus.server.load_release import submit_refresh
 STAGES = ("import", "index", "refresh")
 
 
-def submit_import(target: Target, files: Files, *, noted: Mapping[str, Any], keep: Keep, report: Report) -> Flow[Submission]:
+def submit_import(
+    target: ImportTarget, files: Files, *, notes: Mapping[str, Any], keep: Keep, report: Report
+) -> Flow[Submission]:
     """Submit the import into the collection that the target's name, or alias, stands for. See :func:`submit` for the rest."""
     api = yield from import_api()
     described = yield from describe(target.collection_name)
@@ -32,7 +34,7 @@ def submit_import(target: Target, files: Files, *, noted: Mapping[str, Any], kee
             files,
             collection_id=int(described.collectionID),
             rows_before=(yield from row_count_if_loaded(collection_name)),
-            noted=noted,
+            notes=notes,
             keep=keep,
             report=report,
         )

@@ -1,6 +1,6 @@
-"""Bulk import: a job that a server carries out by itself, watched until its rows are served.
+"""Bulk import: the server reads files by itself, and the task watches until their rows are served.
 
-What it does is in ``bulk_import/stages.py``, imported when a task runs.
+The steps are in ``bulk_import/stages.py``, imported when a task runs.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from airflow_provider_milvus.triggers.milvus import outcome, resumed_with
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_milvus.bulk_import.job import Target
+    from airflow_provider_milvus.bulk_import.job import ImportTarget
     from airflow_provider_milvus.client.client import BoundedClient
     from airflow_provider_milvus.client.flow import Deadline
     from airflow_provider_milvus.hooks.milvus import MilvusHook
@@ -31,43 +31,44 @@ DEFAULT_TIMEOUT = 3600.0
 
 
 class MilvusBulkImportOperator(WatchedOperator, MilvusWriteOperator):
-    """Import files into a collection; done when their rows are indexed and, if the collection is loaded, served.
+    """Import files into a collection. Success means that their rows are indexed and, if the collection is loaded, served.
 
-    The job is submitted, then watched; then every index is waited for, a loaded collection is refreshed, and its rows are
-    counted. A retry attaches to the job that an earlier try began, whatever became of that try, and imports anew only what has
-    failed. Milvus cannot cancel an import: when the task is killed or its time is up, the job goes on.
+    The task submits an import job and watches it. Then it waits for every index, refreshes a collection that is loaded, and
+    counts its rows. A retry attaches to the job that an earlier try began, even if the worker was lost, and imports anew only
+    files that failed. Milvus cannot cancel an import: when the task is killed or its time is up, the job goes on.
 
-    An import adds rows. It does not replace those with the same keys, and a task that has succeeded and is cleared imports
+    An import adds rows. It does not replace rows with the same keys, and a task that has succeeded and is cleared imports
     again.
 
     Returns ``collection``, ``database``, ``job_ids``, ``files``, ``rows`` (imported), ``rows_before`` and ``rows_after``
-    (``None`` where the collection is not loaded, so that they cannot be counted), ``attached``, and ``seconds``; ``alias`` if
-    one was given.
+    (``None`` where the collection is not loaded, so that its rows cannot be counted), ``attached`` (an earlier try began the
+    import), and ``seconds``; ``alias`` if one was given.
 
     :param collection_name: the collection, or an alias of it. (templated)
     :param files: a path; a list of paths; a list of lists, each one file or the NumPy files of the same rows; or what
         ``MilvusPrepareImportOperator`` returned. Milvus 2.3 takes absolute paths of its local storage, or keys in its bucket;
-        later versions take keys in its bucket; Zilliz Cloud URLs. An empty list is nothing to do, and nothing is sent. (templated)
+        later versions take keys in its bucket; Zilliz Cloud URLs. An empty list is nothing to do, and nothing is sent.
+        (templated)
     :param partition_name: import into this partition. (templated)
     :param options: options of the server, such as ``{"timeout": "300s"}``. (templated)
     :param storage_conn_id: an Airflow connection with the keys of the object storage, for Zilliz Cloud: as login and password,
         or as an AWS connection has them in its extra. (templated)
-    :param wait_for_index: wait until the indexes have taken in the rows. A collection without one is not waited for.
-    :param refresh: refresh the collection if it is loaded: without it, a search does not find the rows.
-    :param probe: count the rows with strong consistency afterwards, and fail unless all that were imported are there. Set it to
+    :param wait_for_index: wait until the indexes have taken in the rows. A collection without an index is not waited for.
+    :param refresh: refresh the collection if it is loaded. Without a refresh a search does not find the rows.
+    :param probe: count the rows with strong consistency afterwards, and fail unless all imported rows are there. Set it to
         False where others delete rows at the same time.
-    :param reattach: look for what an earlier try began. False imports anew in each try.
-    :param timeout: seconds for all of it; an hour by default.
+    :param reattach: look for the jobs that an earlier try began. False imports anew in each try.
+    :param timeout: seconds for the whole operation; an hour by default.
     :param poll_interval: seconds between two looks, at most; the worker looks more often at the beginning.
-    :param stall_timeout: fail when nothing moves for so many seconds; None: only ``timeout`` ends it.
+    :param stall_timeout: fail when nothing moves for this many seconds; None: only ``timeout`` ends the wait.
     :param deferrable: wait in the triggerer. Default: ``[operators] default_deferrable``.
-    :raises MilvusImportError: a file was not imported; each is named with its reason. From Milvus 2.4 on nothing is in then; of
-        Milvus 2.3 the other files are. Or the rows are not served.
+    :raises MilvusImportError: some files were not imported; the message names them with their reasons. On Milvus 2.3 the rows
+        of the other files are in, on later versions none are. Or not all rows are served.
     :raises MilvusUnsupportedError: the server is Milvus Lite. Nothing was changed.
     :raises MilvusInvalidArgumentError: ``files`` is None or empty text, or an argument is wrong. Nothing was sent.
     :raises MilvusConfigurationError: the storage's connection holds no keys. Nothing was sent.
     :raises MilvusCollectionNotFoundError, MilvusPartitionNotFoundError, MilvusDatabaseNotFoundError: nothing was changed.
-    :raises MilvusTimeoutError: it did not end in time; the server goes on with it, and a retry attaches to it.
+    :raises MilvusTimeoutError: the import did not end in time. The server goes on with it, and a retry attaches to it.
     """
 
     template_fields: Sequence[str] = (
@@ -114,11 +115,11 @@ class MilvusBulkImportOperator(WatchedOperator, MilvusWriteOperator):
             return result(
                 hook, collection_name, began, job_ids=[], files=0, rows=0, rows_before=None, rows_after=None, attached=False
             )
-        notes = RetryNotes(context)
-        noted = notes.read() if self.reattach else {}
+        retry_notes = RetryNotes(context)
+        notes = retry_notes.read() if self.reattach else {}
         with hook.client() as client:
             deadline = hook.deadline()
-            flow = submit_import(target, files, noted=noted, keep=notes.write, report=self.log.info)
+            flow = submit_import(target, files, notes=notes, keep=retry_notes.write, report=self.log.info)
             submission = client.run(flow, deadline)
             self._job_ids = submission.job_ids
             state = {
@@ -131,31 +132,31 @@ class MilvusBulkImportOperator(WatchedOperator, MilvusWriteOperator):
             return self._go_on(context, hook, client, state, deadline)
 
     def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:
-        """Resumed by the trigger's event, after each of the stages that had to be waited for."""
+        """Go on after a stage that was waited for in the triggerer."""
         from airflow_provider_milvus.client.flow import LOOK_TIMEOUT, Deadline
 
         outcome(event)
         hook, submitted = self.hook(), resumed_with(event)
         with hook.client() as client:
-            # The last stage may end just in time, and the rows are still to be counted.
+            # The last stage may end just in time, and then there are rows to count.
             deadline = Deadline(max(submitted["end"] - time.time(), LOOK_TIMEOUT))
             return self._go_on(context, hook, client, submitted, deadline)
 
     def on_kill(self) -> None:
         if self._job_ids:
             self.log.warning(
-                "Milvus cannot cancel an import: job %s goes on. A retry attaches to it.", ", ".join(self._job_ids)
+                "The import goes on, since Milvus cannot cancel one: job %s. A retry attaches to it.", ", ".join(self._job_ids)
             )
 
-    def _target(self, hook: MilvusHook, collection: str) -> Target:
-        from airflow_provider_milvus.bulk_import.job import Target
+    def _target(self, hook: MilvusHook, collection: str) -> ImportTarget:
+        from airflow_provider_milvus.bulk_import.job import ImportTarget
         from airflow_provider_milvus.bulk_import.storage_connection import StorageConnection
 
         options = self.options or {}
         if not isinstance(options, Mapping):
             raise MilvusInvalidArgumentError(f"options must be a dict, not {type(options).__name__}.")
         storage = StorageConnection.read(self.storage_conn_id).for_server() if self.storage_conn_id else {}
-        return Target(
+        return ImportTarget(
             collection,
             name("partition_name", self.partition_name) if self.partition_name else "",
             {str(key): str(value) for key, value in options.items()},
@@ -166,12 +167,12 @@ class MilvusBulkImportOperator(WatchedOperator, MilvusWriteOperator):
     def _go_on(
         self, context: Context, hook: MilvusHook, client: BoundedClient, state: dict[str, Any], deadline: Deadline
     ) -> dict[str, Any]:
-        """Wait for the stages that are left, then count the rows. ``state`` is plain values, which a deferral brings back."""
+        """Wait for the stages that are left, then count the rows. ``state`` holds plain values; a deferral brings it back."""
         from airflow_provider_milvus.bulk_import.stages import STAGES, begin_stage, count_rows
         from airflow_provider_milvus.bulk_import.submit import Submission
         from airflow_provider_milvus.conditions import Verdict
 
-        submission = Submission.of(state["submission"])
+        submission = Submission.from_dict(state["submission"])
         for number, stage in enumerate(STAGES[state["stage"] :], state["stage"] + 1):
             flow = begin_stage(stage, submission, wait_for_index=self.wait_for_index, refresh=self.refresh)
             condition = client.run(flow, deadline)

@@ -1,4 +1,4 @@
-"""A bucket that speaks as much of the S3 protocol as putting, listing and removing objects needs; it checks no signature."""
+"""An object store that speaks enough of the S3 protocol to put, list and remove objects. It checks no signature."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from xml.sax.saxutils import escape
 
 @dataclass
 class Objects:
-    """``kept`` maps ``bucket/key`` to what was put there. ``refusing`` is the code that every request is answered with."""
+    """``kept`` maps ``bucket/key`` to an object's bytes. With ``refusing``, every request is answered with that error code."""
 
     port: int
     access_key: str
@@ -28,7 +28,7 @@ class Objects:
 @contextmanager
 def objects_server(access_key: str = "access-key") -> Iterator[Objects]:
     class Handler(BaseHTTPRequestHandler):
-        # Clients wait for leave to send a body, which HTTP/1.0 does not have.
+        # Clients ask before they send a body, which HTTP/1.0 does not know.
         protocol_version = "HTTP/1.1"
 
         def _respond(self) -> None:

@@ -44,7 +44,7 @@ def read(files: list[list[str]]) -> list[dict[str, Any]]:
 
 
 def everything(path: Path) -> list[str]:
-    return sorted(str(each.relative_to(path)) for each in path.rglob("*") if each.is_file())
+    return sorted(str(file.relative_to(path)) for file in path.rglob("*") if file.is_file())
 
 
 class TestFiles:
@@ -106,8 +106,8 @@ class TestFiles:
 
         first, second = read(prepare([row, {**bare, "key": "b"}], tmp_path, schema=schema)["files"])
 
-        for of in (first, second):
-            of["tree"], of["sparse"], of["$meta"] = (json.loads(of[each]) for each in ("tree", "sparse", "$meta"))
+        for written in (first, second):
+            written.update({name: json.loads(written[name]) for name in ("tree", "sparse", "$meta")})
         assert first == {
             "key": "a",
             "flag": True,
@@ -127,7 +127,7 @@ class TestFiles:
             "sparse": {"3": 1.0, "7": 0.5},
             "$meta": {"more": {"of": "it"}},
         }
-        assert {each: second[each] for each in ("double", "text", "$meta")} == {"double": None, "text": "nothing", "$meta": {}}
+        assert {name: second[name] for name in ("double", "text", "$meta")} == {"double": None, "text": "nothing", "$meta": {}}
 
     def test_leave_out_what_the_server_makes(self, tmp_path: Path) -> None:
         schema = {
@@ -162,7 +162,7 @@ class TestBadRows:
         result = prepare(self.ROWS, tmp_path, on_bad_row="skip")
 
         assert (result["rows"], result["refused"]) == (4, 1)
-        assert [each["id"] for each in read(result["files"])] == [0, 1, 10, 11]
+        assert [row["id"] for row in read(result["files"])] == [0, 1, 10, 11]
 
     def test_go_to_a_file_with_their_reasons(self, tmp_path: Path) -> None:
         prepare(self.ROWS, tmp_path / "in", on_bad_row=str(tmp_path / "bad.jsonl"))
@@ -241,7 +241,7 @@ class TestBucket:
         assert result["urls"] == [[f"s3://a-bucket/{key}"] for key in keys]
         for number, key in enumerate(keys):
             (tmp_path / str(number)).write_bytes(objects.kept[f"a-bucket/{key}"])
-        assert [each["id"] for each in read([[str(tmp_path / "0")], [str(tmp_path / "1")]])] == list(range(3_000))
+        assert [row["id"] for row in read([[str(tmp_path / "0")], [str(tmp_path / "1")]])] == list(range(3_000))
 
     def test_gets_nothing_of_no_rows(self, objects: Objects) -> None:
         result = prepare([], "s3://a-bucket/files", storage_conn_id="storage")
@@ -285,7 +285,7 @@ class TestBucket:
 
         with pytest.raises(OSError, match=f"s3://a-bucket/files/.*Could not connect.*{refused}") as failed:
             prepare(small(1), "s3://a-bucket/files", storage_conn_id="storage")
-        assert [each for each in ("secret", "access-key") if each in str(failed.value)] == []
+        assert [key for key in ("secret", "access-key") if key in str(failed.value)] == []
 
     def test_needs_the_extra(self, objects: Objects, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delitem(_registry, "s3", raising=False)

@@ -116,8 +116,8 @@ def test_deferred_each_step_is_done_once(rest: RestMilvus, scripted: ScriptedMil
 def test_progress_is_in_the_log(rest: RestMilvus, log_text: Any) -> None:
     finish(importing())
 
-    told = log_text()
-    assert [words in told for words in ("Importing 30 %", "Importing 70 %", "Completed 100 %")] == [True] * 3
+    log = log_text()
+    assert [words in log for words in ("Importing 30 %", "Importing 70 %", "Completed 100 %")] == [True] * 3
 
 
 @IN_BOTH_PLACES
@@ -457,4 +457,4 @@ class TestZillizCloud:
         resume(importing(files=self.URLS, storage_conn_id="storage"), deferred, a_try(state))
 
         everything = f"{log_text()} {deferred.trigger.serialize()} {deferred.kwargs} {state.kept} {refused.value}"
-        assert [each for each in ("secret", "AKIA") if each in everything] == []
+        assert [key for key in ("secret", "AKIA") if key in everything] == []
