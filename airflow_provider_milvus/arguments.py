@@ -154,7 +154,7 @@ class HasArguments:
             self.never_none |= self.written
 
     def take(self, values: Mapping[str, Any]) -> None:
-        """Assign the arguments that are among ``values``, the ``locals()`` of an ``__init__``, and that no base has assigned."""
+        """Assign the arguments that are among ``values``, the ``locals()`` of an ``__init__``, unless a base has done so."""
         for name in self._arguments:
             if name in values and name not in self.__dict__:
                 setattr(self, name, values[name])

@@ -13,6 +13,7 @@ from airflow_provider_milvus.client.flow import Rest
 from airflow_provider_milvus.exceptions import (
     MilvusAuthenticationError,
     MilvusImportError,
+    MilvusInvalidArgumentError,
     MilvusNeverMetError,
     MilvusNotTakenError,
     MilvusServerError,
@@ -115,8 +116,8 @@ def test_deferred_each_step_is_done_once(rest: RestMilvus, scripted: ScriptedMil
 def test_progress_is_in_the_log(rest: RestMilvus, log_text: Any) -> None:
     finish(importing())
 
-    told = log_text()
-    assert [words in told for words in ("Importing 30 %", "Importing 70 %", "Completed 100 %")] == [True] * 3
+    log = log_text()
+    assert [words in log for words in ("Importing 30 %", "Importing 70 %", "Completed 100 %")] == [True] * 3
 
 
 @IN_BOTH_PLACES
@@ -131,9 +132,36 @@ def test_rows_that_are_not_served_fail_the_task(rest: RestMilvus, scripted: Scri
     scripted.collections["docs"].become([LOADED])
     play_rows(scripted, rest, served=0.97)
 
-    with pytest.raises(MilvusImportError, match="there are 10 before and 204 after it: not all of them are served"):
+    with pytest.raises(
+        MilvusImportError, match="does not serve all of the 200 imported rows: it has 204 rows, and had 10 before"
+    ):
         finish(importing())
     assert finish(importing(probe=False))["rows_after"] == 398
+
+
+@pytest.mark.parametrize("files", [[], "[]", {"files": [], "rows": 0}, "{'files': [], 'rows': 0}"])
+def test_no_files_are_nothing_to_do(rest: RestMilvus, scripted: ScriptedMilvus, files: Any, log_text: Any) -> None:
+    result = finish(importing(files=files, deferrable=True))
+
+    assert {**result, "seconds": 0} == {
+        "collection": "docs",
+        "database": "default",
+        "job_ids": [],
+        "files": 0,
+        "rows": 0,
+        "rows_before": None,
+        "rows_after": None,
+        "attached": False,
+        "seconds": 0,
+    }
+    assert "Nothing is imported into collection 'docs'" in log_text()
+    assert (rest.jobs, scripted.calls) == ({}, [])
+
+
+@pytest.mark.parametrize("files", [None, "", "None"])
+def test_files_that_a_template_made_nothing_of_are_refused(rest: RestMilvus, files: Any) -> None:
+    with pytest.raises(MilvusInvalidArgumentError, match="files must name files, not"):
+        finish(importing(files=files))
 
 
 def test_the_token_goes_along_and_a_wrong_one_is_never_tried_again(
@@ -429,4 +457,4 @@ class TestZillizCloud:
         resume(importing(files=self.URLS, storage_conn_id="storage"), deferred, a_try(state))
 
         everything = f"{log_text()} {deferred.trigger.serialize()} {deferred.kwargs} {state.kept} {refused.value}"
-        assert [each for each in ("secret", "AKIA") if each in everything] == []
+        assert [key for key in ("secret", "AKIA") if key in everything] == []
