@@ -10,7 +10,7 @@ import pytest
 from airflow_provider_milvus.bulk_import.storage_connection import StorageConnection
 from airflow_provider_milvus.exceptions import MilvusConfigurationError
 from airflow_provider_milvus.hooks.milvus import MilvusHook
-from airflow_provider_milvus.operators.bulk_import import MilvusBulkImportOperator, MilvusPrepareImportOperator
+from airflow_provider_milvus.operators.milvus import MilvusBulkImportOperator, MilvusPrepareImportOperator
 
 pytestmark = pytest.mark.newest
 
