@@ -251,6 +251,6 @@ class TestRetry:
             task_id="swap", alias=ALIAS, collection_name="docs_2", grace_period=0.3, then="release", deferrable=True
         )
         waiting = deferral(operator)
-        assert waiting.trigger.condition["condition"] == "GraceOver"
+        assert waiting.trigger.condition["condition"] == "airflow_provider_milvus.conditions.collection.GraceOver"
 
         assert resume(operator, waiting)["old_is"] == "released"
