@@ -342,7 +342,7 @@ def test_connection_test_reads_the_metrics(lite: Milvus, connect: Any) -> None:
         connect(lite.uri, metrics_url=f"{pages.url}/metrics")
         works, message = MilvusHook().test_connection()
 
-    assert works
+    assert works, message
     assert message.endswith("and its metrics can be read.")
     assert pages.requests
 
