@@ -8,6 +8,10 @@ AIRFLOW ?= 3.3
 MILVUS  ?= lite
 ARGS    ?=
 
+# Two at a time, file by file, each with servers of its own: most of a test's time is waiting. Tests hold calls to their timeout
+# plus two seconds, which a machine that is busy with something else can miss: what was too slow, and only that, is run once more.
+pytest := -m pytest -n 2 --dist loadfile --no-loadscope-reorder --reruns 1 --only-rerun TooSlowError
+
 main   := .venv/airflow-3.3
 chosen := .venv/airflow-$(AIRFLOW)
 
@@ -18,20 +22,24 @@ endif
 # The newest Python 3 that each Airflow runs on.
 newest-2.11 := 12
 newest-3.3  := 14
+newest-lowest := 12
 wrong_python = $(PYTHON) is Python %d.%d; Airflow $* needs 3.11 to 3.$(newest-$*). Name another: make PYTHON=python3.12
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PRECIOUS: .venv/airflow-%/.made .venv/airflow-%/.servers
-.PHONY: help demo test lint clean
+.PHONY: help demo test test-all lowest wheel lint clean
 
 help:
 	@echo "make demo                    tonight's memory reclaim, through Airflow, on Milvus Lite"
 	@echo "make demo MILVUS=standalone  the same on the real Milvus server (x86-64 Linux and macOS)"
-	@echo "make test                    all tests, on Airflow 3.3"
-	@echo "make test AIRFLOW=2.11       the tests that apply to the oldest Airflow"
+	@echo "make test                    the tests, on Airflow 3.3, without those that are slow"
+	@echo "make test AIRFLOW=2.11       those that apply to the oldest Airflow"
 	@echo "make test ARGS='-k release'  some tests; ARGS goes to pytest"
-	@echo "make lint                    ruff and mypy"
+	@echo "make test-all                the slow ones as well"
+	@echo "make lowest                  some tests, with the lowest versions that pyproject.toml allows"
+	@echo "make wheel                   build the wheel, install it afresh, and run README's DAG from it"
+	@echo "make lint                    ruff, mypy and import-linter"
 	@echo "make clean                   remove the environments and caches"
 	@echo
 	@echo "PYTHON names the Python to use (3.11 or later), for example make test PYTHON=python3.12"
@@ -40,12 +48,29 @@ demo: $(main)/.servers
 	@$(main)/bin/python -m dev.demo $(MILVUS)
 
 test: $(chosen)/.test
-	@$(chosen)/bin/python -m pytest $(ARGS)
+	@$(chosen)/bin/python $(pytest) -m 'not slow' $(ARGS)
+
+test-all: $(chosen)/.test
+	@$(chosen)/bin/python $(pytest) $(ARGS)
+
+# What a too low floor breaks first: imports, the connection form, reading rows, rendering tables, and one collection that is
+# released on a real server.
+lowest: .venv/airflow-lowest/.test
+	@.venv/airflow-lowest/bin/python $(pytest) tests/unit/test_*.py tests/unit/client tests/unit/conditions tests/unit/metrics \
+		tests/unit/operators tests/unit/reclaim tests/unit/rows tests/integration/server/test_release.py -m 'not standalone' $(ARGS)
+
+wheel: $(main)/.test
+	@rm -rf dist .venv/wheel
+	@$(main)/bin/python -m build --no-isolation > /dev/null
+	@$(PYTHON) -m venv .venv/wheel
+	@.venv/wheel/bin/python -m pip install -q --disable-pip-version-check "$$(ls $(CURDIR)/dist/*.whl)[lite]" -c constraints/airflow-3.3.txt
+	@.venv/wheel/bin/python tests/docs/quick_start.py
 
 lint: $(main)/.test
 	$(main)/bin/ruff check .
 	$(main)/bin/ruff format --check .
 	$(main)/bin/mypy
+	$(main)/bin/lint-imports
 
 clean:
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
@@ -64,6 +89,6 @@ clean:
 
 .venv/airflow-%/.test: .venv/airflow-%/.servers
 	@echo "Installing what the tests need into $(@D)"
-	@$(@D)/bin/python -m pip install -q --group test -c constraints/airflow-$*.txt
+	@$(@D)/bin/python -m pip install -q --group test $(if $(filter $(main),$(@D)),--group lint) -c constraints/airflow-$*.txt
 	@$(if $(filter $(main),$(@D)),$(@D)/bin/python -m pip install -q --no-deps --group embedding -c constraints/airflow-$*.txt)
 	@touch $@

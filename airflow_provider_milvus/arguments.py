@@ -87,8 +87,6 @@ class Argument(Generic[T]):
                 if default is _MISSING or (self.widens and self.name in instance.written):
                     raise MilvusInvalidArgumentError(f"{self.name} is None. {self._way_out()}")  # noqa: TRY301
                 return default
-            if value is None and instance.__dict__.get(self.name, _MISSING) is None:
-                return None
             self._refuse_nothing(value, is_first and self.name in instance.written)
             self._checked(value)
         except MilvusInvalidArgumentError as error:
@@ -154,6 +152,12 @@ class HasArguments:
         if "_airflow_from_mapped" in self.written:
             # What `expand` brings is a plain value by now.
             self.never_none |= self.written
+
+    def take(self, values: Mapping[str, Any]) -> None:
+        """Assign the arguments that are among ``values``, the ``locals()`` of an ``__init__``, unless a base has done so."""
+        for name in self._arguments:
+            if name in values and name not in self.__dict__:
+                setattr(self, name, values[name])
 
     def wrong(self, reason: object) -> MilvusInvalidArgumentError:
         """The error of an argument that can never work, or of several that do not go together."""

@@ -1,49 +1,67 @@
-"""What can go wrong, and whether trying again can help.
+"""The kinds of failure, and whether another attempt can help.
 
-Each kind carries that decision. ``try_again`` kinds are ridden out by the client until the operation's deadline and, when
-they do surface, are ordinary failures that Airflow retries. The kinds that derive from ``AirflowFailException`` end the
-task at once: no retry mends a wrong password or a misspelt name.
+A kind carries that decision. With ``try_again`` the client repeats the call until the operation's deadline; when such an error
+ends a task, Airflow retries the task. A kind that derives from ``AirflowFailException`` ends the task without a retry: no
+retry mends a wrong password or a misspelt name. Every other error is left to Airflow's retries.
 
-Every message names the connection, the database, what was tried and what to do next, and never holds a secret.
+A message names what failed, the cause, the connection and the database where they are known, and the next step. It never holds
+a secret.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import ClassVar
 
 from airflow.providers.common.compat.sdk import AirflowFailException
 
 
 class MilvusError(Exception):
-    """Any failure this provider reports. Not an ``AirflowException``: a sensor's ``soft_fail`` must not hide an outage."""
+    """Any failure that this provider reports.
+
+    .. code-block:: python
+
+        from airflow_provider_milvus.exceptions import MilvusCollectionNotFoundError, MilvusError
+        from airflow_provider_milvus.hooks.milvus import MilvusHook
+
+        with MilvusHook(timeout=10).client() as client:
+            try:
+                print(client.describe_collection("docs"))
+            except MilvusCollectionNotFoundError:
+                print("There is no collection 'docs'.")
+            except MilvusError as error:
+                print(f"Worth another try: {error.try_again}.", error)
+
+    It is not an ``AirflowException``, so that a sensor's ``soft_fail`` does not hide an outage.
+    """
 
     try_again: ClassVar[bool] = False
 
 
 class MilvusUnavailableError(MilvusError):
-    """The server cannot be reached, or says that it is not ready. Whether it carried out the call is not known."""
+    """The server cannot be reached, or is not ready. It may have carried out the call."""
 
     try_again = True
 
 
 class MilvusNotTakenError(MilvusUnavailableError):
-    """The server cannot be reached, or takes no calls for now. The call was certainly not carried out."""
+    """The server cannot be reached, or takes no calls for now. It certainly did not carry out the call."""
 
 
 class MilvusTimeoutError(MilvusError):
-    """No answer, or not the awaited state, in time. The server may still be working on it: look before repeating."""
+    """No answer in time, or not the awaited state. The server may still be working: look at its state before repeating."""
 
     try_again = True
 
 
 class MilvusRateLimitError(MilvusError):
-    """The server refuses for now: rate limit, or reads or writes denied by a quota. Nothing was changed."""
+    """The server refuses the call for now, by a rate limit or a quota. Nothing was changed."""
 
     try_again = True
 
 
 class MilvusServerError(MilvusError):
-    """The server failed in a way that has no kind of its own; the message holds its code and words."""
+    """The server failed in a way that has no kind of its own; the message holds its code and its text."""
 
 
 class MilvusNotLoadedError(MilvusServerError):
@@ -55,31 +73,31 @@ class MilvusLoadFailedError(MilvusError):
 
 
 class MilvusLoadStalledError(MilvusError):
-    """A load made no progress for ``stall_timeout`` seconds. The server still says Loading."""
+    """A load made no progress for ``stall_timeout`` seconds. The server still reports Loading."""
 
 
 class MilvusReclaimError(MilvusError):
-    """Some releases of a reclaim run failed. The others were carried out; the run's result tells which."""
+    """Some releases of a reclaim run failed. The others were carried out; the run's result lists both."""
 
 
 class MilvusRestoreError(MilvusError):
-    """Some collections of a restore set are not back in memory. The others are; the run's result tells which."""
+    """Some collections of a reload are not back in memory. The others are; the run's result lists both."""
 
 
 class MilvusCheckError(MilvusError):
-    """A check of rows or of recall does not hold; the message has the figures. Nothing was changed. A retry counts anew."""
+    """A check of rows or of recall failed; the message has the figures. Nothing was changed. A retry counts again."""
 
 
 class MilvusImportError(MilvusError):
-    """A bulk import failed, or is not known to have succeeded. The message says which files, why, and what is in."""
+    """A bulk import failed, or is not known to have succeeded. The message names the files, the causes, and what is in."""
 
 
 class MilvusMetricsError(MilvusError):
-    """The metrics cannot be read: down, slow, or not what they should be. Nothing is known of use and of bytes."""
+    """The metrics cannot be read: no answer, a late one, or another page. Use and bytes in memory are unknown."""
 
 
 class MilvusSourceError(MilvusError):
-    """A file of rows is not there, or cannot be read to its end. What was written before stays."""
+    """A file of rows does not exist, or cannot be read to its end. Rows that were written before stay."""
 
 
 class MilvusConfigurationError(MilvusError, AirflowFailException):
@@ -87,51 +105,51 @@ class MilvusConfigurationError(MilvusError, AirflowFailException):
 
 
 class MilvusAuthenticationError(MilvusError, AirflowFailException):
-    """The server answered, and rejected the credentials or the privilege."""
+    """The server answered, and rejected the credentials, or the user lacks a privilege."""
 
 
 class MilvusInvalidArgumentError(MilvusError, AirflowFailException, ValueError):
-    """An argument that can never work. Nothing was changed on the server."""
+    """An argument can never work. Nothing was changed on the server."""
 
 
 class MilvusRefusedError(MilvusError, AirflowFailException):
-    """This provider refused for safety's sake, for example to release through an alias. Nothing was changed."""
+    """This provider refused for safety, for example a release through an alias. Nothing was changed."""
 
 
 class MilvusBadRowsError(MilvusError, AirflowFailException):
-    """Rows of the source that cannot be written. Nothing of their chunk was sent; the message says what was written before."""
+    """The source has bad rows. No row of their chunk was sent; the message names the rows that were written before."""
 
 
 class MilvusInDoubtError(MilvusError, AirflowFailException):
-    """Whether some rows were inserted cannot be told, and a retry could write them twice. The message says which rows."""
+    """Some rows may have been inserted or not, and a retry could insert them twice. The message names the rows."""
 
 
 class MilvusBeingLoadedError(MilvusRefusedError):
-    """The collection is being loaded just now, and whoever waits for that would see it fail. Nothing was changed."""
+    """The collection is being loaded, and a task that waits for the load would fail. Nothing was changed."""
 
 
 class MilvusNeverMetError(MilvusError, AirflowFailException):
-    """What a sensor waits for will never be. Nothing was changed."""
+    """A condition can never be met. Nothing was changed."""
 
 
 class MilvusIndexFailedError(MilvusNeverMetError):
-    """The server gave up building an index; the message has its reason. The index is there, and Failed."""
+    """The server failed to build an index; the message has its reason. The index exists, in the state Failed."""
 
 
 class MilvusSchemaDriftError(MilvusError, AirflowFailException):
-    """A collection is not what the DAG says; the message names each difference. Nothing was changed."""
+    """A collection differs from the DAG's definition; the message names all differences. Nothing was changed."""
 
 
 class MilvusAliasMovedError(MilvusError, AirflowFailException):
-    """Somebody pointed the alias elsewhere while the task waited. Nothing was released or dropped after that."""
+    """The alias was pointed to another collection while the task waited. Nothing was released or dropped after that."""
 
 
 class MilvusUnsupportedError(MilvusError, AirflowFailException):
-    """This server cannot do that. Nothing was changed."""
+    """This server, or the installed pymilvus, does not support the call. Nothing was changed."""
 
 
 class MilvusNotFoundError(MilvusError, AirflowFailException):
-    """Something that the call names does not exist. Nothing was changed."""
+    """A thing that the call names does not exist. Nothing was changed."""
 
 
 class MilvusDatabaseNotFoundError(MilvusNotFoundError):
@@ -147,24 +165,19 @@ class MilvusPartitionNotFoundError(MilvusNotFoundError):
 
 
 class MilvusAliasNotFoundError(MilvusNotFoundError):
-    """No such alias."""
+    """The alias does not exist."""
 
 
 class MilvusIndexNotFoundError(MilvusNotFoundError):
-    """The collection has no index: it cannot be loaded."""
+    """The collection has no index, or not the named one. Without an index it cannot be loaded."""
 
 
 def error_of_kind(kind: str, message: str) -> MilvusError:
-    """Rebuild an error from its class name, as a trigger's event carries it."""
-    found = _kinds().get(kind, MilvusServerError)
-    return found(message)
+    """An error from the name of its class, as a trigger's event carries it; of an unknown name a ``MilvusServerError``."""
+    return next((known for known in _kinds(MilvusError) if known.__name__ == kind), MilvusServerError)(message)
 
 
-def _kinds() -> dict[str, type[MilvusError]]:
-    kinds: dict[str, type[MilvusError]] = {}
-    waiting: list[type[MilvusError]] = [MilvusError]
-    while waiting:
-        kind = waiting.pop()
-        kinds[kind.__name__] = kind
-        waiting.extend(kind.__subclasses__())
-    return kinds
+def _kinds(kind: type[MilvusError]) -> Iterator[type[MilvusError]]:
+    yield kind
+    for narrower in kind.__subclasses__():
+        yield from _kinds(narrower)

@@ -1,38 +1,42 @@
-"""What Airflow reads at start-up: the provider, its connection type and its form. Imports nothing."""
+"""What Airflow reads at start-up: the provider, its connection type and the form with its defaults. It imports nothing."""
 
 from __future__ import annotations
 
 from typing import Any
 
+DEFAULT_PORT = 19530
+DEFAULT_DATABASE = "default"
+DEFAULT_TIMEOUT = 60.0
+DEFAULT_CONNECT_TIMEOUT = 10.0
+
 
 def connection_fields() -> dict[str, dict[str, Any]]:
-    """The settings in the connection's ``extra``, as the form shows them; every one may stay empty."""
+    """The settings in the connection's ``extra``, the common ones first, as the form shows them. Each may stay empty."""
     return {
+        "database": _text("Database", f"Empty: Milvus's own {DEFAULT_DATABASE!r}."),
+        "token": _text("Token", "Instead of user and password: an API key, or user:password.", format="password"),
         "uri": _text(
             "URI",
             "Instead of host and port: http://…, https://…, unix:…, or the path of a Milvus Lite file that ends in .db.",
         ),
-        "token": _text("Token", "Instead of user and password: an API key, or user:password.", format="password"),
-        "database": _text("Database", "Empty: Milvus's own 'default'."),
         "secure": {
             "label": "Use TLS",
             "description": "Implied by an https URI and by any certificate below.",
             "schema": {"type": ["boolean", "null"], "default": False},
         },
-        "server_pem_path": _text("Server certificate", "Path of the PEM file that the server is trusted by (one-way TLS)."),
-        "ca_pem_path": _text("CA certificate", "Path of the PEM file of the authority that signed the server's certificate."),
-        "client_pem_path": _text("Client certificate", "Path of a PEM file; for mutual TLS, with the CA and the key."),
-        "client_key_path": _text("Client key", "Path of a PEM file; for mutual TLS."),
-        "server_name": _text("Server name", "The name in the server's certificate, where it differs from the host."),
-        "timeout": _seconds("Timeout (s)", "For one operation as a whole; 60 by default.", 60),
-        "connect_timeout": _seconds("Connect timeout (s)", "For one attempt to connect; 10 by default.", 10),
+        "timeout": _seconds("Timeout (s)", "For one operation as a whole", DEFAULT_TIMEOUT),
         "metrics_url": _text(
             "Metrics URL", "Base URL of the Prometheus that scrapes this Milvus, or its own …/metrics pages, with commas."
         ),
         "metrics_matchers": _text(
             "Metrics matchers", 'Label matchers that tell this Milvus from others in Prometheus, such as namespace="prod".'
         ),
-        "console_url": _text("Console URL", "Attu or the cloud console, for links in Airflow's UI."),
+        "ca_pem_path": _text("CA certificate", "Path of the PEM file of the authority that signed the server's certificate."),
+        "server_pem_path": _text("Server certificate", "Path of the PEM file of the trusted certificate (one-way TLS)."),
+        "client_pem_path": _text("Client certificate", "Path of a PEM file; for mutual TLS, with the CA and the key."),
+        "client_key_path": _text("Client key", "Path of a PEM file; for mutual TLS."),
+        "server_name": _text("Server name", "The name in the server's certificate, where it differs from the host."),
+        "connect_timeout": _seconds("Connect timeout (s)", "For one attempt to connect", DEFAULT_CONNECT_TIMEOUT),
         "rest_url": _text("REST URL", "For bulk imports, where it is not the server's address; Zilliz Cloud's control plane."),
         "cluster_id": _text("Cluster ID", "Zilliz Cloud, for bulk imports."),
         "project_id": _text("Project ID", "Zilliz Cloud, for bulk imports into a project's database; with the region."),
@@ -41,11 +45,11 @@ def connection_fields() -> dict[str, dict[str, Any]]:
 
 
 def field_behaviour() -> dict[str, Any]:
-    """How the form shows Airflow's standard fields."""
+    """How the form shows Airflow's own fields."""
     return {
         "hidden-fields": ["schema", "extra"],
         "relabeling": {"login": "User"},
-        "placeholders": {"host": "milvus.example.com", "port": "19530", "login": "root"},
+        "placeholders": {"host": "milvus.example.com", "port": str(DEFAULT_PORT), "login": "root"},
     }
 
 
@@ -63,7 +67,7 @@ def asset_uris() -> list[dict[str, Any]]:
 
 
 def get_provider_info() -> dict[str, Any]:
-    """Valid against Airflow's ``provider_info.schema.json`` and, as far as it describes one, ``provider.yaml.schema.json``."""
+    """The provider, valid for Airflow's ``provider_info.schema.json`` and for what ``provider.yaml.schema.json`` has of it."""
     package = "airflow_provider_milvus"
     integration = "Milvus"
     return {
@@ -75,7 +79,7 @@ def get_provider_info() -> dict[str, Any]:
             kind: [{"integration-name": integration, "python-modules": [f"{package}.{kind}.milvus"]}]
             for kind in ("hooks", "operators", "sensors", "triggers")
         },
-        # 2.11 knows assets as datasets.
+        # Airflow 2.11 has datasets in place of assets.
         "asset-uris": asset_uris(),
         "dataset-uris": asset_uris(),
         "connection-types": [
@@ -94,9 +98,9 @@ def _text(label: str, description: str, **schema: Any) -> dict[str, Any]:
     return {"label": label, "description": description, "schema": {"type": ["string", "null"], **schema}}
 
 
-def _seconds(label: str, description: str, default: int) -> dict[str, Any]:
+def _seconds(label: str, description: str, default: float) -> dict[str, Any]:
     return {
         "label": label,
-        "description": description,
+        "description": f"{description}; {default:g} by default.",
         "schema": {"type": ["number", "null"], "default": default, "minimum": 0.1},
     }

@@ -1,4 +1,4 @@
-"""Durations and sizes in words."""
+"""Durations, sizes and addresses, as messages show them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import timedelta
 
 
 def in_words(span: timedelta) -> str:
-    """The two largest units, rounded down: ``7 days``, ``1 day 3 h``, ``90 s`` as ``1 min 30 s``."""
+    """A duration in its two largest units, rounded down: ``7 days``, ``1 day 3 h``, ``1 min 30 s``."""
     total = max(int(span.total_seconds()), 0)
     parts = []
     for unit, seconds in (("day", 86400), ("h", 3600), ("min", 60), ("s", 1)):
@@ -17,9 +17,14 @@ def in_words(span: timedelta) -> str:
 
 
 def human(size: float) -> str:
-    """Bytes in words: ``1.5 GiB``."""
+    """A number of bytes: ``1.5 GiB``."""
     for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
         if abs(size) < 1024 or unit == "TiB":
             break
         size /= 1024
     return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+
+
+def without_secrets(address: str) -> str:
+    """An address to show: what stands before an @ may be a password, and what follows a ? may be a token."""
+    return address.rpartition("@")[2].partition("?")[0]

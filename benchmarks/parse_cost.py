@@ -31,7 +31,7 @@ PROVIDERS = {
         "airflow_provider_milvus.operators.window",
         "airflow_provider_milvus.sensors.demand",
         "airflow_provider_milvus.sensors.milvus",
-        "airflow_provider_milvus.triggers.demand",
+        "airflow_provider_milvus.triggers.milvus",
         "airflow_provider_milvus.triggers.milvus",
     ],
     "weaviate (operators)": ["airflow.providers.weaviate.operators.weaviate"],

@@ -1,7 +1,7 @@
 """Tonight's reclaim on one machine: a Milvus server, Airflow, and the example DAG between them. ``make demo`` runs it.
 
-Everything lives in a temporary directory and ends with the demo. What the table shows as before and after is what the server
-answered when asked, not what the DAG says of itself; the exit code is 1 when the two disagree or anything failed.
+Everything lives in a temporary directory and ends with the demo. The table's columns *before* and *after* are what the server
+reported, not what the DAG returned. The exit code is 1 when the two disagree, or when anything failed.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def say(text: str) -> None:
 
 
 def stop(*_: object) -> NoReturn:
-    """Ctrl-C, a cancelled job or a closed terminal: clean up, and let no second signal cut that short."""
+    """Clean up after Ctrl-C, a cancelled job or a closed terminal, and let no second signal interrupt that."""
     for number in STOPPING:
         signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
@@ -49,19 +49,19 @@ def start(server: str, directory: Path) -> AbstractContextManager[LiteServer | S
 
 def reasons(results: dict[str, Any]) -> dict[str, str]:
     """Why each collection was released or kept. Both tasks judge every collection; the one whose patterns it matches counts."""
-    found: dict[str, str] = {}
+    reasons: dict[str, str] = {}
     for outcome in ("kept", "released", "failed"):
         for result in results.values():
-            for each in result[outcome]:
-                if each["reason"] != NO_MATCH or each["collection"] not in found:
-                    found[each["collection"]] = each["reason"]
-    return found
+            for entry in result[outcome]:
+                if entry["reason"] != NO_MATCH or entry["collection"] not in reasons:
+                    reasons[entry["collection"]] = entry["reason"]
+    return reasons
 
 
 def sizes(results: dict[str, Any]) -> dict[str, str]:
-    """What each collection had in memory, where the server tells it: the real one does, Milvus Lite does not."""
-    entries = [each for result in results.values() for outcome in ("kept", "released") for each in result[outcome]]
-    return {each["collection"]: human(each["bytes"]) for each in entries if each["bytes"] is not None}
+    """The memory that each collection took, where the server reports it: the real one does, Milvus Lite does not."""
+    entries = [entry for result in results.values() for outcome in ("kept", "released") for entry in result[outcome]]
+    return {entry["collection"]: human(entry["bytes"]) for entry in entries if entry["bytes"] is not None}
 
 
 def show(before: dict[str, str], after: dict[str, str], memory: dict[str, str], why: dict[str, str]) -> None:
@@ -80,28 +80,28 @@ def show(before: dict[str, str], after: dict[str, str], memory: dict[str, str], 
     print()
 
 
-def disagreements(wanted: list[Sample], before: dict[str, str], after: dict[str, str], results: dict[str, Any]) -> list[str]:
+def disagreements(samples: list[Sample], before: dict[str, str], after: dict[str, str], results: dict[str, Any]) -> list[str]:
     """Where the server differs from what should be, or from what the DAG's tasks returned."""
-    expected = {each.name: "NotLoad" if each.goes else "Loaded" for each in wanted}
-    found = [f"{name} was {before.get(name)} before, not Loaded" for name in expected if before.get(name) != "Loaded"]
-    found += [f"{name} is {after.get(name)}, not {state}" for name, state in expected.items() if after.get(name) != state]
-    found += [f"{name} was not expected" for name in after.keys() - expected.keys()]
-    claimed = {each["collection"] for result in results.values() for each in result["released"]}
-    gone = {name for name in before if before[name] == "Loaded" and after.get(name) == "NotLoad"}
-    found += [f"the DAG says that it released {name}, the server disagrees" for name in claimed - gone]
-    found += [f"the server released {name}, of which the DAG says nothing" for name in gone - claimed]
-    return found
+    expected = {sample.name: "NotLoad" if sample.goes else "Loaded" for sample in samples}
+    wrong = [f"{name} was {before.get(name)} before, not Loaded" for name in expected if before.get(name) != "Loaded"]
+    wrong += [f"{name} is {after.get(name)}, not {state}" for name, state in expected.items() if after.get(name) != state]
+    wrong += [f"{name} was not expected" for name in after.keys() - expected.keys()]
+    returned = {entry["collection"] for result in results.values() for entry in result["released"]}
+    released = {name for name in before if before[name] == "Loaded" and after.get(name) == "NotLoad"}
+    wrong += [f"the DAG returned {name} as released, but the server has it in memory" for name in returned - released]
+    wrong += [f"the server released {name}, but no task of the DAG returned it" for name in released - returned]
+    return wrong
 
 
 def run(server: str, directory: Path) -> int:
     now = datetime.now(UTC)
-    wanted = sample_collections.samples(now)
+    samples = sample_collections.samples(now)
     airflow = LocalAirflow(directory / "airflow")
     name = "Milvus 2.3.5" if server == "standalone" else "Milvus Lite"
     say(f"starting {name}, and creating a database for Airflow")
     with airflow.started("db", "migrate") as migration, start(server, directory / "milvus") as milvus:
         say(f"{name} serves at {milvus.uri}")
-        sample_collections.create(milvus.uri, wanted)
+        sample_collections.create(milvus.uri, samples)
         before = sample_collections.load_states(milvus.uri)
         say(f"{len(before)} collections with {sample_collections.ROWS} rows each are in memory")
         airflow.finish(migration)
@@ -109,14 +109,15 @@ def run(server: str, directory: Path) -> int:
         measured = {"metrics_url": milvus.metrics_url} if isinstance(milvus, StandaloneServer) else {}
         connections = {"milvus_default": {"uri": milvus.uri, **measured}}
         airflow = LocalAirflow(airflow.home, connections=connections)
-        airflow.run_dag(DAG_ID, now=now)
+        # The DAG only plans until somebody asks for more.
+        airflow.run_dag(DAG_ID, now=now, conf={"dry_run": False})
         results = airflow.results(DAG_ID)
         after = sample_collections.load_states(milvus.uri)
     say("the DAG succeeded; what the server itself says:")
     show(before, after, sizes(results), reasons(results))
-    wrong = disagreements(wanted, before, after, results)
-    for each in wrong:
-        print(f"WRONG: {each}")
+    wrong = disagreements(samples, before, after, results)
+    for disagreement in wrong:
+        print(f"WRONG: {disagreement}")
     if wrong:
         return 1
     released = sum(state == "NotLoad" for state in after.values())

@@ -1,6 +1,6 @@
-"""A few hundred real texts that every machine with Python has: what the standard library says of its own functions.
+"""A few hundred real texts that every machine with Python has: the docstrings of the standard library.
 
-Written as the files that a pipeline reads, with real embeddings where they are asked for.
+They are written as the files that a pipeline reads, with real embeddings on request.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ LONGEST_TEXT = 200
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One text. ``id`` is its place in the list, ``title`` what it is about, such as ``zipfile.ZipFile.extract``."""
+    """One text. ``id`` is its place in the list; ``title`` names what it describes, such as ``zipfile.ZipFile.extract``."""
 
     id: int
     title: str
@@ -38,34 +38,34 @@ class Document:
 
 
 def documents(most: int = 400, modules: Sequence[str] = MODULES) -> list[Document]:
-    """The first sentences of ``most`` classes and functions, spread over the modules; the same ones each time."""
+    """The first sentences of ``most`` classes and functions, spread over the modules; the same ones every time."""
     by_module = [list(_of_module(name)) for name in modules]
     taken: list[tuple[str, str, str]] = []
     for turn in range(max(map(len, by_module))):
-        taken += [each[turn] for each in by_module if turn < len(each)]
-    return [Document(number, *each) for number, each in enumerate(taken[:most])]
+        taken += [texts[turn] for texts in by_module if turn < len(texts)]
+    return [Document(number, *text) for number, text in enumerate(taken[:most])]
 
 
-def embedded(wanted: Sequence[Document]) -> list[Document]:
-    """The same with what all-MiniLM-L6-v2 makes of them: see ``embedding.py``."""
+def embedded(texts: Sequence[Document]) -> list[Document]:
+    """The same with their vectors from all-MiniLM-L6-v2: see ``embedding.py``."""
     from dev.embedding import embed
 
-    vectors = embed(f"{each.title}: {each.text}" for each in wanted)
-    return [replace(each, vector=tuple(vector.tolist())) for each, vector in zip(wanted, vectors, strict=True)]
+    vectors = embed(f"{document.title}: {document.text}" for document in texts)
+    return [replace(document, vector=tuple(vector.tolist())) for document, vector in zip(texts, vectors, strict=True)]
 
 
-def write_json_lines(path: Path, wanted: Sequence[Document]) -> Path:
+def write_json_lines(path: Path, texts: Sequence[Document]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(f"{json.dumps(asdict(each))}\n" for each in wanted))
+    path.write_text("".join(f"{json.dumps(asdict(document))}\n" for document in texts))
     return path
 
 
-def write_parquet(path: Path, wanted: Sequence[Document]) -> Path:
+def write_parquet(path: Path, texts: Sequence[Document]) -> Path:
     import pyarrow
     from pyarrow import parquet
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    parquet.write_table(pyarrow.Table.from_pylist([asdict(each) for each in wanted]), path)
+    parquet.write_table(pyarrow.Table.from_pylist([asdict(document) for document in texts]), path)
     return path
 
 
@@ -79,23 +79,23 @@ def _of_module(name: str) -> Iterator[tuple[str, str, str]]:
 
 
 def _described(module: object) -> Iterator[tuple[str, str]]:
-    for name, found in _public(module):
-        if (inspect.isclass(found) or inspect.isroutine(found)) and (text := _first_paragraph(found)):
+    for name, member in _public(module):
+        if (inspect.isclass(member) or inspect.isroutine(member)) and (text := _first_paragraph(member)):
             yield name, text
-    for name, found in _public(module):
-        if inspect.isclass(found):
-            for method, each in _public(found, own=True):
-                if inspect.isroutine(each) and (text := _first_paragraph(each)):
+    for name, member in _public(module):
+        if inspect.isclass(member):
+            for method, function in _public(member, own=True):
+                if inspect.isroutine(function) and (text := _first_paragraph(function)):
                     yield f"{name}.{method}", text
 
 
 def _public(holder: object, own: bool = False) -> list[tuple[str, object]]:
-    said = () if own else getattr(holder, "__all__", ())
-    return [(name, each) for name, each in vars(holder).items() if (name in said if said else not name.startswith("_"))]
+    listed = () if own else getattr(holder, "__all__", ())
+    return [(name, value) for name, value in vars(holder).items() if (name in listed if listed else not name.startswith("_"))]
 
 
-def _first_paragraph(found: object) -> str:
-    paragraph = " ".join((inspect.getdoc(found) or "").strip().partition("\n\n")[0].split())
+def _first_paragraph(described: object) -> str:
+    paragraph = " ".join((inspect.getdoc(described) or "").strip().partition("\n\n")[0].split())
     # Not the signatures that functions written in C begin with.
     readable = paragraph[:1].isalpha() and len(paragraph.split()) >= FEWEST_WORDS and "->" not in paragraph
     return paragraph[:LONGEST_TEXT] if readable else ""

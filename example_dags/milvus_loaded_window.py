@@ -1,8 +1,10 @@
-"""Two jobs, one collection: it is in memory while either of them runs, and no longer.
+"""Two jobs share one collection: it is in memory while either of them runs, and is left as it was before.
 
-`milvus_loaded` makes the setup and the teardown, and what they load and release is agreed upon with every other window of the
-same collection, of this DAG and of others: the last one releases it. What somebody had loaded before stays. Compare
-`milvus_load_use_release`, which releases in any case.
+`milvus_loaded` makes two tasks around the jobs. The first loads the collection. The last releases it, but only if this
+DAG loaded it and no other DAG needs it: of several DAGs that use `milvus_loaded` for one collection, the last one
+releases it. What was in memory before stays in memory. `milvus_load_use_release` releases in any case.
+
+The DAG has no schedule: it runs when you trigger it.
 """
 
 from __future__ import annotations
@@ -20,15 +22,15 @@ COLLECTION = "{{ params.collection }}"
 
 @task
 def count(collection: str) -> dict[str, int]:
-    """How many rows there are: a stand-in for a job that reads the collection."""
+    """The number of rows. Put a job that reads the collection in its place."""
     with MilvusHook().client() as client:
-        (found,) = client.query(collection, output_fields=["count(*)"])
-    return {"rows": int(found["count(*)"])}
+        (row,) = client.query(collection, output_fields=["count(*)"])
+    return {"rows": int(row["count(*)"])}
 
 
 @task
 def newest(collection: str, counted: dict[str, int]) -> list[dict[str, Any]]:
-    """Some of them: a stand-in for the next one."""
+    """The rows with the highest ids. Put a job that needs the first one's result in its place."""
     with MilvusHook().client() as client:
         return [dict(row) for row in client.query(collection, filter=f"id >= {counted['rows'] - 3}", output_fields=["id"])]
 
@@ -36,12 +38,13 @@ def newest(collection: str, counted: dict[str, int]) -> list[dict[str, Any]]:
 with (
     DAG(
         dag_id="milvus_loaded_window",
+        # Loading takes memory, so somebody has to ask for it.
         schedule=None,
         start_date=datetime(2024, 1, 1),
         default_args={"retries": 2, "retry_delay": timedelta(minutes=1)},
         params={
             "collection": Param(
-                "docs", type="string", minLength=1, title="Collection", description="One whose key is a number called id."
+                "docs", type="string", minLength=1, title="Collection", description="Its primary key is a number called id."
             ),
         },
         doc_md=__doc__,

@@ -1,8 +1,14 @@
-"""Out of memory in the evening, back in the morning: for collections that are searched in office hours only.
+"""Release collections in the evening and load them again in the morning, for those that are searched in office hours
+only.
 
-The reclaim returns what it released, and hours later the restore loads exactly that: what is asked for first thing in the
-morning comes first, and nothing is loaded into query nodes that are nearly full. Collections that came back in the meantime
-are left as they are.
+1. `reclaim` releases the collections that match your patterns, except those that an alias points to. It returns which
+   it released.
+2. `morning` waits until the hours that you chose have passed.
+3. `restore` loads exactly what `reclaim` released. The patterns under *Back first* come first. It loads nothing into
+   query nodes that are nearly full, and leaves collections alone that somebody loaded in the meantime.
+
+The DAG has no schedule, so unpausing it releases nothing. A run that you trigger releases at once. Give your copy of
+this file a schedule when its patterns are yours.
 """
 
 from __future__ import annotations
@@ -17,7 +23,7 @@ from airflow_provider_milvus.operators.milvus import MilvusReclaimMemoryOperator
 
 @task.sensor(mode="reschedule", poke_interval=300, timeout=timedelta(days=1))
 def morning(hours: float, **context: Any) -> bool:
-    """So many hours after the evening's run was due."""
+    """Whether these hours have passed since the evening, when the run was due."""
     run = context["dag_run"]
     evening = run.logical_date or run.run_after
     return bool(datetime.now(UTC) >= evening + timedelta(hours=hours))
@@ -25,12 +31,13 @@ def morning(hours: float, **context: Any) -> bool:
 
 with DAG(
     dag_id="milvus_reclaim_and_restore",
-    schedule="0 20 * * 1-5",
+    # Such as "0 20 * * 1-5". With a schedule, unpausing makes the last missed run at once, and that run releases collections.
+    schedule=None,
     start_date=datetime(2024, 1, 1),
     catchup=False,
     max_active_runs=1,
     default_args={"retries": 2, "retry_delay": timedelta(minutes=5)},
-    # The result of one task, and the Params, then reach the other as they are instead of as text.
+    # So that Params, and the result of a task, reach the next as lists and numbers instead of text.
     render_template_as_native_obj=True,
     params={
         "collections": Param(
@@ -45,15 +52,16 @@ with DAG(
             ["*_search"],
             type="array",
             items={"type": "string", "minLength": 1},
+            minItems=1,
             title="Back first",
-            description="Patterns, one a line, in order of priority.",
+            description='Patterns, one a line, the most urgent first. "*" is no preference.',
         ),
         "hours": Param(
             10,
             type="number",
             minimum=0,
             title="Hours",
-            description="From the evening, when the run is due, until they are loaded again.",
+            description="From the evening, when the run is due, until the collections are loaded again.",
         ),
     },
     doc_md=__doc__,
@@ -67,7 +75,7 @@ with DAG(
         max_memory_percent=90,
         # What was dropped overnight need not come back.
         if_missing="skip",
-        # Also when a release had failed in the evening: the others were carried out.
+        # Even when one release failed in the evening: the others were carried out.
         trigger_rule="all_done",
     )
 

@@ -1,10 +1,13 @@
-"""Plan what to take out of Milvus's memory, let a person approve it, and release exactly that.
+"""Plan which collections to release from Milvus's memory, ask a person, and release exactly what the person approved.
 
-The plan is a dry run. It waits under *Required Actions* with a reason for every collection, and whoever opens it approves or
-rejects. What was approved is then released, except what has changed since: a collection that was searched in the meantime, got
-an alias, or was made anew is left alone, and the result says so. Nobody answers within a day: nothing is released.
+1. `plan` is a dry run. It changes nothing and gives a reason for every collection.
+2. `approve` shows the plan under *Required Actions*. Somebody approves or rejects it there. Without an answer within a
+   day, nothing is released.
+3. `release` releases what was approved. It leaves alone what has changed since then: a collection that was searched,
+   has got an alias, or was dropped and made anew. Its result names those.
 
-Needs Airflow 3.1 for the approval, and ``metrics_url`` in the connection for *idle for*.
+The DAG has no schedule: it runs when you trigger it. It needs Airflow 3.1 for the approval, and `metrics_url` in the
+connection for *Idle for*.
 """
 
 from __future__ import annotations
@@ -17,66 +20,65 @@ from airflow.providers.standard.operators.hitl import ApprovalOperator
 
 from airflow_provider_milvus.operators.milvus import MilvusReclaimMemoryOperator
 
-PATTERNS = {"type": "array", "items": {"type": "string", "minLength": 1}}
-OPTIONAL = {**PATTERNS, "type": ["null", "array"]}
-# The form shows them to whoever slips, so they are short.
-DURATION = r"^P(\d+W|\d+D|T\d+[HMS])$"
-SIZE = r"^\d+(\.\d+)? ?(%|[KMGT]i?B)$"
+# An empty field is refused: it must not widen what is released. "any" and "-" are the words for no rule.
+PATTERNS = {"type": "array", "items": {"type": "string", "minLength": 1}, "minItems": 1}
+# The form shows these to whoever mistypes, so they are short.
+DURATION = r"^(any|P(\d+W|\d+D|T\d+[HMS]))$"
+SIZE = r"^(any|\d+(\.\d+)? ?(%|[KMGT]i?B))$"
 
 
 @task.short_circuit
-def anything_to_release(planned: dict[str, Any]) -> bool:
-    return bool(planned["plan"])
+def anything_to_release(result: dict[str, Any]) -> bool:
+    return bool(result["plan"])
 
 
 with DAG(
     dag_id="milvus_reclaim_with_approval",
+    # Whoever triggers it waits for the question.
     schedule=None,
     start_date=datetime(2024, 1, 1),
     max_active_runs=1,
-    # Params then reach the operators as lists and numbers, and the plan as data instead of text.
+    # So that Params reach the operators as lists, and the plan as data instead of text.
     render_template_as_native_obj=True,
     params={
         "collections": Param(
             ["*"],
             **PATTERNS,
-            minItems=1,
             title="Collections",
-            description="Patterns, one a line: which this is about. Of these one goes when any of the rules below asks for it.",
+            description="Patterns, one a line. Of these, a collection goes when one of the three rules below asks for it.",
         ),
         "exclude": Param(
             ["*_keep"],
-            **OPTIONAL,
+            **PATTERNS,
             title="Never release",
-            description="Patterns, one a line. These stay, whatever else holds.",
+            description='Patterns, one a line. These always stay. A single "-" is no pattern.',
         ),
         "databases": Param(
             ["default"],
             **PATTERNS,
-            minItems=1,
             title="Databases",
-            description='One a line; "*" is all of them.',
-        ),
-        "idle_for": Param(
-            None,
-            type=["null", "string"],
-            pattern=DURATION,
-            title="Idle for",
-            description="What nobody has searched or queried for so long goes: P7D is seven days. Needs metrics_url.",
+            description='Names, one a line. "*" is all databases.',
         ),
         "older_than": Param(
             "P7D",
-            type=["null", "string"],
+            type="string",
             pattern=DURATION,
             title="Older than",
-            description="What is older goes, by the date in its name: P7D is seven days. With no rule at all, all of them go.",
+            description='By the date in the name. P7D is seven days; "any" is no rule. Without any rule, all of them go.',
+        ),
+        "idle_for": Param(
+            "any",
+            type="string",
+            pattern=DURATION,
+            title="Idle for",
+            description="Those that nobody has searched or queried for this long go. Needs metrics_url in the connection.",
         ),
         "memory_budget": Param(
-            None,
-            type=["null", "string"],
+            "any",
+            type="string",
             pattern=SIZE,
             title="Memory budget",
-            description="The coldest go until what is loaded fits: 64GiB, or 70% of the query nodes' memory.",
+            description="The coldest go until the rest fits: 64GiB, or 70% of the query nodes' memory.",
         ),
     },
     doc_md=__doc__,
@@ -87,8 +89,8 @@ with DAG(
         collections="{{ params.collections }}",
         exclude="{{ params.exclude }}",
         databases="{{ params.databases }}",
-        idle_for="{{ params.idle_for }}",
         older_than="{{ params.older_than }}",
+        idle_for="{{ params.idle_for }}",
         memory_budget="{{ params.memory_budget }}",
         dry_run=True,
     )

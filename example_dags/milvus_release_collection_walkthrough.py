@@ -1,7 +1,8 @@
-"""The example of Milvus's ``release_collection()`` page as a DAG: create, index, load, Loaded, release, NotLoad.
+"""Milvus's documentation page of `release_collection()`, as a DAG: create a collection, index it, load it, release it.
 
-It can be run again: what exists is left as it is, and the collection is out of memory in the end. On the page the states are
-printed; here two sensors insist on them.
+On the page the load states are printed. Here two sensors wait for them: `Loaded` after the load, `NotLoad` after the
+release. The DAG makes a collection of its own, `customized_setup`, without rows. You can run it again: it keeps what
+exists, and the collection is out of memory in the end. The DAG has no schedule: it runs when you trigger it.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ COLLECTION = "customized_setup"
 @task
 def create_collection() -> None:
     with MilvusHook().client() as client:
-        # Not before the client is there: the hook imports pymilvus in a way that leaves the task's log alone.
+        # After the client is there: the hook imports pymilvus in a way that keeps it out of the task's log.
         from pymilvus import DataType
 
         if client.has_collection(COLLECTION):
@@ -34,20 +35,21 @@ def create_collection() -> None:
 @task
 def create_indexes() -> None:
     with MilvusHook().client() as client:
-        # The page's STL_SORT is unknown to Milvus Lite, and Lite's INVERTED to servers before 2.4.
-        lite = client.get_server_version().startswith("milvus_lite")
-        wanted = {
-            "my_id": {"index_type": "INVERTED" if lite else "STL_SORT"},
+        # Milvus Lite does not know the page's STL_SORT, and servers before 2.4 do not know Lite's INVERTED.
+        is_lite = client.get_server_version().startswith("milvus_lite")
+        requested = {
+            "my_id": {"index_type": "INVERTED" if is_lite else "STL_SORT"},
             "my_vector": {"index_type": "IVF_FLAT", "metric_type": "L2", "params": {"nlist": 1024}},
         }
-        for field in wanted.keys() - set(client.list_indexes(COLLECTION)):
+        for field in requested.keys() - set(client.list_indexes(COLLECTION)):
             index = client.prepare_index_params()
-            index.add_index(field, **wanted[field])
+            index.add_index(field, **requested[field])
             client.create_index(COLLECTION, index)
 
 
 with DAG(
     dag_id="milvus_release_collection_walkthrough",
+    # It creates a collection, so somebody has to ask for it.
     schedule=None,
     start_date=datetime(2024, 1, 1),
     max_active_runs=1,

@@ -1,7 +1,7 @@
-"""Bulk import: one small interface, and the two that servers have.
+"""Bulk import: a server reads files of rows by itself, as a job.
 
-Milvus 2.3 takes imports over gRPC, one file for each task, and from 2.4 on over its REST API v2, one job for all files, as
-Zilliz Cloud does. :func:`import_api` asks the server which it is.
+Milvus 2.3 takes imports over gRPC, one file for each job. Later versions and Zilliz Cloud take them over the REST API v2, one
+job for all files. :func:`import_api` asks the server for its version and returns the one that it has.
 """
 
 from __future__ import annotations
@@ -9,29 +9,29 @@ from __future__ import annotations
 import re
 
 from airflow_provider_milvus.bulk_import.grpc_api import GrpcImports
-from airflow_provider_milvus.bulk_import.job import Files, FileSeen, ImportApi, Job
+from airflow_provider_milvus.bulk_import.job import Files, ImportApi, Job, ReportedFile
 from airflow_provider_milvus.bulk_import.rest_api import RestImports
 from airflow_provider_milvus.client.flow import Flow, Rpc
 from airflow_provider_milvus.client.reads import is_lite
 from airflow_provider_milvus.exceptions import MilvusUnsupportedError
 
-__all__ = ["FileSeen", "Files", "ImportApi", "Job", "import_api"]
+__all__ = ["Files", "ImportApi", "Job", "ReportedFile", "import_api"]
 
 FIRST_WITH_REST = (2, 4)
 
 
 def import_api() -> Flow[ImportApi]:
-    """The way in which this server takes imports.
+    """The API by which this server takes imports.
 
-    :raises MilvusUnsupportedError: Milvus Lite, which takes none.
+    :raises MilvusUnsupportedError: the server is Milvus Lite, which has no bulk import.
     """
     version = yield Rpc("GetVersion")
     if is_lite(version):
         raise MilvusUnsupportedError(
-            f"This server ({version.version}) has no bulk import. Write the rows with MilvusUpsertOperator instead; "
-            "it reads the same files."
+            f"Nothing was imported: this server ({version.version}) has no bulk import. Write the rows with "
+            "MilvusUpsertOperator, from the source that they come from."
         )
-    found = re.search(r"(\d+)\.(\d+)", version.version)
-    # Zilliz Cloud and builds from source may tell no number; neither is that old.
-    old = found is not None and tuple(map(int, found.groups())) < FIRST_WITH_REST
-    return GrpcImports() if old else RestImports()
+    numbers = re.search(r"(\d+)\.(\d+)", version.version)
+    # Zilliz Cloud and builds from source may report no number. Both are newer than 2.3.
+    is_old = numbers is not None and tuple(map(int, numbers.groups())) < FIRST_WITH_REST
+    return GrpcImports() if is_old else RestImports()

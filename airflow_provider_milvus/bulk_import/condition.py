@@ -1,4 +1,4 @@
-"""Bulk imports: whether every file is in."""
+"""What a task waits for: every file of an import is in."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from airflow_provider_milvus.bulk_import import Job, import_api
-from airflow_provider_milvus.bulk_import.job import COMPLETED, FAILED, PENDING
+from airflow_provider_milvus.bulk_import.job import COMPLETED, FAILED, IMPORTING, PENDING
 from airflow_provider_milvus.client.flow import Flow
 from airflow_provider_milvus.conditions.base import Condition, Observation, Verdict
 from airflow_provider_milvus.exceptions import MilvusError, MilvusImportError
 
-LONGEST_LIST = 10
+MOST_FILES_NAMED = 10
 """How many files of a failed import are named with their reasons."""
 
 
 @dataclass(frozen=True)
 class ImportFinished(Condition):
-    """Some import jobs of a collection have completed. When one has failed, the others are waited for first.
+    """The import jobs of a collection have completed. When one has failed, the others are waited for first.
 
     :raises MilvusUnsupportedError: the server is Milvus Lite.
     """
@@ -31,27 +31,28 @@ class ImportFinished(Condition):
     def look(self) -> Flow[Observation]:
         api = yield from import_api()
         jobs = yield from api.jobs(self.collection_name, self.job_ids)
-        progress = sum(each.progress for each in jobs) // max(len(jobs), 1)
-        if any(not each.ended for each in jobs):
-            state = PENDING if all(each.state == PENDING for each in jobs) else "Importing"
+        progress = sum(job.progress for job in jobs) // max(len(jobs), 1)
+        if not all(job.ended for job in jobs):
+            state = PENDING if all(job.state == PENDING for job in jobs) else IMPORTING
             return Observation(Verdict.NOT_YET, state, progress)
-        if lost := [each for each in self.job_ids if each not in {job.job_id for job in jobs}]:
-            reason = f"the server does not know job {', '.join(lost)}, or no longer; whether it completed is not known"
+        known_ids = {job.job_id for job in jobs}
+        if unknown_ids := [job_id for job_id in self.job_ids if job_id not in known_ids]:
+            reason = f"the server does not know job {', '.join(unknown_ids)}, or no longer; whether it completed is not known"
             return Observation(Verdict.NEVER, "Unknown", None, reason)
-        if failed := [each for each in jobs if each.state == FAILED]:
-            return Observation(Verdict.NEVER, FAILED, progress, _reasons(failed, len(jobs) - len(failed)))
+        if failed := [job for job in jobs if job.state == FAILED]:
+            return Observation(Verdict.NEVER, FAILED, progress, _describe_failure(failed, len(jobs) - len(failed)))
         return Observation(Verdict.MET, COMPLETED, 100)
 
 
 @dataclass(frozen=True)
 class SubmittedImport(ImportFinished):
-    """The import that a task began: when it fails, a retry imports anew what has failed."""
+    """The import that this task submitted. When it fails, a retry of the task imports the failed files anew."""
 
-    never: ClassVar[type[MilvusError]] = MilvusImportError
+    never_error: ClassVar[type[MilvusError]] = MilvusImportError
 
 
-def _reasons(failed: list[Job], completed: int) -> str:
-    complaints = [each for job in failed for each in job.complaints()]
-    more = f"; and {len(complaints) - LONGEST_LIST} more" if len(complaints) > LONGEST_LIST else ""
-    done = f". {completed} other job(s) completed, and their rows are in" if completed else ""
-    return "; ".join(complaints[:LONGEST_LIST]) + more + done
+def _describe_failure(failed: list[Job], completed: int) -> str:
+    reasons = [reason for job in failed for reason in job.failure_reasons()]
+    more = f"; and {len(reasons) - MOST_FILES_NAMED} more" if len(reasons) > MOST_FILES_NAMED else ""
+    rest = f". {completed} other job(s) completed, and their rows are in" if completed else ""
+    return "; ".join(reasons[:MOST_FILES_NAMED]) + more + rest

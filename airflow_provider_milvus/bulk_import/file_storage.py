@@ -1,6 +1,6 @@
 """Where the files for a bulk import go: a directory, or a bucket of S3 or of what speaks like it, such as Milvus's MinIO.
 
-A place belongs to one run of one task. What an earlier try of it left there is removed first, by its name, and nothing else.
+A folder belongs to one run of one task. What an earlier try of it left there is removed first, by its name, and nothing else.
 """
 
 from __future__ import annotations
@@ -8,149 +8,121 @@ from __future__ import annotations
 import os
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from airflow_provider_milvus.exceptions import MilvusConfigurationError, MilvusInvalidArgumentError
+from airflow_provider_milvus.bulk_import.storage_connection import StorageConnection
+from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError
+from airflow_provider_milvus.rows.storage import storage, without_secrets
 
-OURS = re.compile(r"\d+\.(parquet|json)")
-"""The names of the files that are written."""
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
+
+WRITTEN_NAME = re.compile(r"\d+\.(parquet|json)")
+"""The names of the files that a run writes."""
+CALL_TIMEOUT = 300.0
+"""Seconds for one call to a bucket, such as the upload of a file. s3fs itself waits for ever for a server that takes a
+connection and does not let it upload."""
 
 
-class Place(ABC):
-    """One try's files. ``working_directory`` is where a file is made before it is put there."""
+class ImportFolder(ABC):
+    """The folder of one run."""
 
     @abstractmethod
     def clear(self) -> list[str]:
-        """Remove what an earlier try left, and say what that was."""
+        """Remove the files of an earlier try. Returns their paths."""
 
     @abstractmethod
-    def put(self, path: Path, name: str) -> str:
-        """Move a finished file there, whole or not at all. The path by which a Milvus that owns this storage reads it."""
-
-    def url(self, name: str) -> str | None:
-        """The file for a server that does not own the storage; ``None`` where there is no such thing."""
-        return None
+    def put(self, file: Path) -> str:
+        """Move a finished file there, whole or not at all. Returns its path, as a Milvus that owns this storage reads it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Directory(Place):
-    """A directory that is made when needed."""
+class LocalFolder(ImportFolder):
+    """A directory, which is made when needed."""
 
     path: Path
 
     def clear(self) -> list[str]:
         self.path.mkdir(parents=True, exist_ok=True)
-        old = sorted(each for each in self.path.iterdir() if OURS.fullmatch(each.name))
-        for each in old:
-            each.unlink()
-        return [str(each) for each in old]
+        old = sorted(file for file in self.path.iterdir() if WRITTEN_NAME.fullmatch(file.name))
+        for file in old:
+            file.unlink()
+        return list(map(str, old))
 
-    def put(self, path: Path, name: str) -> str:
-        target = self.path / name
-        os.replace(path, target)
+    def put(self, file: Path) -> str:
+        target = self.path / file.name
+        os.replace(file, target)
         return str(target)
 
 
 @dataclass(frozen=True, slots=True)
-class Bucket(Place):
-    """Objects under ``prefix`` of a bucket. ``client`` is a ``minio.Minio``."""
+class BucketFolder(ImportFolder):
+    """Objects under ``path``, which is ``bucket/prefix``.
 
-    client: Any = field(repr=False)
-    bucket: str
-    prefix: str
+    :raises OSError: the storage refuses, fails or does not answer; the message has its reason and no secret.
+    """
+
+    fs: AbstractFileSystem = field(repr=False)
+    path: str
 
     def clear(self) -> list[str]:
-        with _told(self.bucket):
-            found = [str(each.object_name) for each in self.client.list_objects(self.bucket, prefix=f"{self.prefix}/")]
-            old = [each for each in found if OURS.fullmatch(each.rpartition("/")[2])]
-            for each in old:
-                self.client.remove_object(self.bucket, each)
+        with self._errors_in_words():
+            try:
+                entries = self.fs.ls(self.path, detail=True, timeout=CALL_TIMEOUT)
+            except FileNotFoundError:
+                return []
+            files = [entry["name"] for entry in entries if entry["type"] == "file"]
+            old = [file for file in files if WRITTEN_NAME.fullmatch(file.rpartition("/")[2])]
+            for file in old:
+                self.fs.rm_file(file, timeout=CALL_TIMEOUT)
         return old
 
-    def put(self, path: Path, name: str) -> str:
-        key = f"{self.prefix}/{name}"
-        with _told(self.bucket):
-            self.client.fput_object(self.bucket, key, str(path))
-        path.unlink()
-        return key
+    def put(self, file: Path) -> str:
+        target = f"{self.path}/{file.name}"
+        with self._errors_in_words():
+            self.fs.pipe_file(target, file.read_bytes(), timeout=CALL_TIMEOUT)
+        file.unlink()
+        return target.partition("/")[2]
 
-    def url(self, name: str) -> str | None:
-        return f"s3://{self.bucket}/{self.prefix}/{name}"
+    def url(self, key: str) -> str:
+        """The URL of a file that :meth:`put` moved, for a server that does not own the storage."""
+        return f"s3://{self.path.partition('/')[0]}/{key}"
+
+    @contextmanager
+    def _errors_in_words(self) -> Iterator[None]:
+        from botocore.exceptions import BotoCoreError
+
+        try:
+            yield
+        except (OSError, BotoCoreError) as error:
+            # The storage's own code is in the cause only; a timeout has no words.
+            reason = without_secrets(str(error.__cause__ or error)) or f"no answer within {CALL_TIMEOUT:g} s"
+            raise OSError(
+                f"Not all files for the import are in s3://{self.path}: {reason[:300]}. A retry writes them anew."
+            ) from None
 
 
-def place(path: str, run: str, connection: Any = None) -> Place:
-    """The place of ``run`` under ``path``: a local directory, or ``s3://bucket/prefix`` with an Airflow connection.
+def import_folder(path: str, run: str, conn_id: str | None = None) -> ImportFolder:
+    """The folder of ``run`` under ``path``: a local directory, or ``s3://bucket/prefix`` with an Airflow connection.
 
-    :raises MilvusInvalidArgumentError: it is neither.
-    :raises MilvusConfigurationError: the connection lacks something.
+    :raises MilvusInvalidArgumentError: ``path`` is neither.
+    :raises MilvusConfigurationError: the connection lacks something, or s3fs is not installed.
     """
     if "://" not in path:
-        if connection is not None:
+        if conn_id:
             raise MilvusInvalidArgumentError(f"storage_conn_id is for s3:// paths, not for {path!r}.")
-        return Directory(Path(os.path.abspath(path)) / run)
+        return LocalFolder(Path(os.path.abspath(path)) / run)
     address = urlsplit(path)
     if address.scheme != "s3" or not address.hostname or address.username:
-        shown = path.rpartition("@")[2] if "@" in path else path
         raise MilvusInvalidArgumentError(
-            f"path {shown!r} must be a local directory or s3://bucket/prefix, with credentials from storage_conn_id."
+            f"path {without_secrets(path)!r} must be a local directory or s3://bucket/prefix, with the keys in storage_conn_id."
         )
-    if connection is None:
+    if not conn_id:
         raise MilvusInvalidArgumentError(f"path {path!r} needs storage_conn_id, an Airflow connection for that storage.")
-    return Bucket(_minio(connection), address.netloc, "/".join(part for part in (address.path.strip("/"), run) if part))
-
-
-def _minio(connection: Any) -> Any:
-    try:
-        from minio import Minio
-    except ModuleNotFoundError:
-        raise MilvusConfigurationError(
-            "Object storage needs the package minio: pip install 'airflow-provider-milvus[bulk]'."
-        ) from None
-    extra: Mapping[str, Any] = connection.extra_dejson
-    endpoint, secure = _endpoint(connection, extra)
-    try:
-        return Minio(
-            endpoint=endpoint,
-            access_key=connection.login or extra.get("aws_access_key_id"),
-            secret_key=connection.password or extra.get("aws_secret_access_key"),
-            session_token=extra.get("aws_session_token"),
-            region=extra.get("region_name"),
-            secure=secure,
-        )
-    except ValueError as error:
-        raise MilvusConfigurationError(f"Connection {connection.conn_id!r}: {error}.") from None
-
-
-def _endpoint(connection: Any, extra: Mapping[str, Any]) -> tuple[str, bool]:
-    """Host and port, and whether it speaks TLS: of an AWS connection's ``endpoint_url``, of host and port, or of AWS itself."""
-    url = str(extra.get("endpoint_url") or connection.host or "")
-    if not url:
-        return "s3.amazonaws.com", True
-    parts = urlsplit(url if "://" in url else f"https://{url}")
-    port = parts.port or connection.port
-    return f"{parts.hostname}:{port}" if port else str(parts.hostname), parts.scheme == "https"
-
-
-class _told:  # noqa: N801, it reads as a word
-    """minio's own errors and urllib3's become one that Airflow retries, without what they may hold of the request."""
-
-    def __init__(self, bucket: str) -> None:
-        self._bucket = bucket
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
-        if error is None:
-            return
-        from minio.error import MinioException
-        from urllib3.exceptions import HTTPError
-
-        if isinstance(error, (MinioException, HTTPError)):
-            words = getattr(error, "code", None) or type(error).__name__
-            detail = getattr(error, "message", None) or str(error)
-            raise OSError(f"Object storage, bucket {self._bucket!r}: {words}: {str(detail)[:300]}") from None
+    fs, inside = storage(path, **StorageConnection.read(conn_id).for_fsspec())
+    return BucketFolder(fs, f"{inside.rstrip('/')}/{run}")

@@ -1,4 +1,4 @@
-"""What an import job is, whichever way the server takes it, and what can be asked of it."""
+"""What an import job is, and what can be asked of a server about it, over gRPC or REST."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from airflow_provider_milvus.client.flow import Flow
 
@@ -20,8 +19,8 @@ _QUOTED = re.compile(r'"([^"]+)"')
 
 
 @dataclass(frozen=True, slots=True)
-class FileSeen:
-    """How far a file of a job is. ``name`` is as the server has it, ``rows`` is ``None`` where it does not say."""
+class ReportedFile:
+    """A file of a job, as the server reports it. ``rows`` is ``None`` where the server does not count them by file."""
 
     name: str
     state: str
@@ -29,27 +28,27 @@ class FileSeen:
     reason: str = ""
 
     def is_among(self, files: Files) -> bool | None:
-        """Whether it is one of ``files``; ``None`` where the last part of a path is all that agrees.
+        """Whether it is one of ``files``. ``None`` is not known: only the last parts of the two paths agree.
 
-        Servers put ids and quotes around a path, and what they keep everything under before it, or they leave the bucket out.
-        The NumPy files of the same rows are one name.
+        A server may put ids and quotes around a path, put its own root directory before it, or leave out the bucket. It
+        reports the NumPy files of the same rows under one name.
         """
         if self.name in (",".join(group) for group in files):
             return True
-        told = [_bare(each) for each in _QUOTED.findall(self.name) or self.name.split(",")]
-        asked = [_bare(path) for group in files for path in group]
-        return _all(_is_one_of(each, asked) for each in told)
+        reported = [_without_scheme(path) for path in _QUOTED.findall(self.name) or self.name.split(",")]
+        requested = [_without_scheme(path) for group in files for path in group]
+        return _all_of(_is_one_of(path, requested) for path in reported)
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """An import job. ``progress`` is in per cent; ``rows`` are imported so far, ``None`` where the server does not say."""
+    """An import job. ``progress`` is in per cent. ``rows`` are imported so far; ``None`` is not known."""
 
     job_id: str
     state: str
     progress: int = 0
     rows: int | None = None
-    files: tuple[FileSeen, ...] = ()
+    files: tuple[ReportedFile, ...] = ()
     reason: str = ""
 
     @property
@@ -57,21 +56,21 @@ class Job:
         return self.state in ENDED
 
     def imports(self, files: Files) -> bool | None:
-        """Whether it imports ``files``; ``None`` as long as the server does not say what it imports."""
-        return _all(each.is_among(files) for each in self.files) if self.files else None
+        """Whether all that it imports is among ``files``. ``None`` is not known."""
+        return _all_of(file.is_among(files) for file in self.files) if self.files else None
 
-    def complaints(self) -> list[str]:
-        """Why it failed, file by file where the server says so."""
-        of_files = [f"{each.name.strip()}: {each.reason}" for each in self.files if each.reason]
-        return of_files or [self.reason or "the server gives no reason; its log has one"]
+    def failure_reasons(self) -> list[str]:
+        """Why it failed: a reason for each file, where the server reports them, or one for the job."""
+        by_file = [f"{file.name.strip()}: {file.reason}" for file in self.files if file.reason]
+        return by_file or [self.reason or "the server gives no reason; its log has one"]
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class ImportTarget:
     """Where imported rows go, and how.
 
-    ``storage`` holds what opens the object storage that the files are in, for a server that does not own it: then ``files``
-    are URLs. It is no part of any text or note.
+    With ``object_urls`` the files are URLs in an object storage that the server does not own. ``storage`` then holds the keys
+    of that storage, which are in no text and in no note.
     """
 
     collection_name: str
@@ -82,54 +81,46 @@ class Target:
 
 
 class ImportApi(ABC):
-    """The one interface; each method is a flow."""
+    """How a server takes imports. The methods that ask it something are flows."""
 
     @abstractmethod
     def portions(self, files: Files) -> list[Files]:
-        """``files``, cut into what one job imports."""
+        """``files``, divided into what one job can import."""
 
     @abstractmethod
-    def create(self, target: Target, files: Files) -> Flow[str]:
-        """Begin one job, and its id. It is sent once, unless the server certainly did not take it.
+    def create(self, target: ImportTarget, files: Files) -> Flow[str]:
+        """Begin one job, and return its id. The request is sent once, unless the server certainly did not take it.
 
         :raises MilvusTimeoutError, MilvusUnavailableError: whether there is a job now is not known.
         """
 
     @abstractmethod
     def jobs(self, collection_name: str, job_ids: Sequence[str]) -> Flow[list[Job]]:
-        """The jobs with these ids, in this order, without those that the server does not know, or no longer."""
+        """The jobs with these ids, in this order. A job that the server does not know, or no longer, is left out."""
 
     @abstractmethod
     def listed(self, collection_name: str) -> Flow[list[str]]:
         """The ids of all jobs of a collection that the server still knows."""
 
 
-def whole_number(value: Any) -> int | None:
-    """A number as an answer has it, which may be text; ``None`` for anything else."""
-    try:
-        return int(value)
-    except (TypeError, ValueError):
-        return None
-
-
-def _bare(path: str) -> str:
+def _without_scheme(path: str) -> str:
     return (path.partition("://")[2] or path).strip().lstrip("/")
 
 
-def _is_one_of(told: str, asked: list[str]) -> bool | None:
-    for path in asked:
-        longer, shorter = (path, told) if len(path) > len(told) else (told, path)
+def _is_one_of(reported: str, requested: list[str]) -> bool | None:
+    for path in requested:
+        longer, shorter = (path, reported) if len(path) > len(reported) else (reported, path)
         if longer == shorter or ("/" in shorter and longer.endswith(f"/{shorter}")):
             return True
-    for path in asked:
-        same_name = path.rpartition("/")[2] == told.rpartition("/")[2]
-        # A name without its folder may be somebody else's, and what a folder holds is not known.
-        if path.endswith("/") or (same_name and not ("/" in told and "/" in path)):
+    for path in requested:
+        same_name = path.rpartition("/")[2] == reported.rpartition("/")[2]
+        # A name without its folder may be somebody else's file, and what a requested folder holds is not known.
+        if path.endswith("/") or (same_name and not ("/" in reported and "/" in path)):
             return None
     return False
 
 
-def _all(verdicts: Iterable[bool | None]) -> bool | None:
-    """False if one is, else unknown if one is."""
-    found = set(verdicts)
-    return False if False in found else None if None in found else True
+def _all_of(answers: Iterable[bool | None]) -> bool | None:
+    """False if one answer is, otherwise not known if one is."""
+    distinct = set(answers)
+    return False if False in distinct else None if None in distinct else True

@@ -1,4 +1,4 @@
-"""Imports over the REST API v2: Milvus from 2.4 on, and Zilliz Cloud, which calls the files ``objectUrls``."""
+"""Imports over the REST API v2: Milvus from 2.4 on, and Zilliz Cloud, which takes the files as ``objectUrls``."""
 
 from __future__ import annotations
 
@@ -11,27 +11,28 @@ from airflow_provider_milvus.bulk_import.job import (
     IMPORTING,
     PENDING,
     Files,
-    FileSeen,
     ImportApi,
+    ImportTarget,
     Job,
-    Target,
-    whole_number,
+    ReportedFile,
 )
 from airflow_provider_milvus.client.flow import Flow, Rest
+from airflow_provider_milvus.client.rest import read_whole_number
 from airflow_provider_milvus.exceptions import MilvusServerError, MilvusUnsupportedError
 
 JOBS = "/v2/vectordb/jobs/import"
 PAGE = 100
+"""Jobs in one page of the listing."""
 CREATE_TIMEOUT = 15.0
-"""Seconds to wait for the answer to a new job; after that it is looked for in the listing."""
-_STATES = {each.lower(): each for each in (PENDING, IMPORTING, COMPLETED, FAILED)}
+"""Seconds to wait for the answer to a new job. After that the job is looked for in the listing."""
+STATES = {state.lower(): state for state in (PENDING, IMPORTING, COMPLETED, FAILED)}
 
 
 class RestImports(ImportApi):
     def portions(self, files: Files) -> list[Files]:
         return [files]
 
-    def create(self, target: Target, files: Files) -> Flow[str]:
+    def create(self, target: ImportTarget, files: Files) -> Flow[str]:
         body = {
             "collectionName": target.collection_name,
             "partitionName": target.partition_name,
@@ -43,18 +44,18 @@ class RestImports(ImportApi):
         data = yield Rest(f"{JOBS}/create", body, CREATE_TIMEOUT, repeat_after_timeout=False, repeatable=False)
         job_id = data.get("jobId") if isinstance(data, dict) else None
         if not job_id:
-            raise MilvusServerError(f"The server's answer names no job: {data!r}.")
+            raise MilvusServerError(f"Whether the import began is not known: the server's answer names no job: {data!r}.")
         return str(job_id)
 
     def jobs(self, collection_name: str, job_ids: Sequence[str]) -> Flow[list[Job]]:
-        found = []
-        for each in job_ids:
-            data = yield from self._described(each)
+        jobs = []
+        for job_id in job_ids:
+            data = yield from self._describe(job_id)
             if data is not None:
-                found.append(_job(each, data))
-        return found
+                jobs.append(_read_job(job_id, data))
+        return jobs
 
-    def _described(self, job_id: str) -> Flow[Any]:
+    def _describe(self, job_id: str) -> Flow[Any]:
         try:
             try:
                 return (yield Rest(f"{JOBS}/describe", {"jobId": job_id}))
@@ -70,33 +71,33 @@ class RestImports(ImportApi):
         ids: list[str] = []
         listed, page = 0, 1
         while True:
-            asked = {"collectionName": collection_name, "pageSize": PAGE, "currentPage": page}
-            data = (yield Rest(f"{JOBS}/list", asked)) or {}
+            fields = {"collectionName": collection_name, "pageSize": PAGE, "currentPage": page}
+            data = (yield Rest(f"{JOBS}/list", fields)) or {}
             records = data.get("records") or []
-            ids += [str(each["jobId"]) for each in records if each.get("collectionName", collection_name) == collection_name]
-            # Zilliz Cloud gives pages, of all collections, and their total; Milvus gives everything at once.
+            ids += [str(job["jobId"]) for job in records if job.get("collectionName", collection_name) == collection_name]
+            # Zilliz Cloud sends pages with the jobs of all collections, and their count; Milvus sends everything at once.
             listed, page = listed + len(records), page + 1
-            if not records or listed >= (whole_number(data.get("count")) or 0):
+            if not records or listed >= (read_whole_number(data.get("count")) or 0):
                 return ids
 
 
-def _job(job_id: str, data: Any) -> Job:
-    files = tuple(_file(each) for each in data.get("details") or ())
+def _read_job(job_id: str, data: Any) -> Job:
+    files = tuple(map(_read_file, data.get("details") or ()))
     if not files and data.get("fileName"):
-        files = (_file(data),)
-    state = _state(data)
-    rows = whole_number(data.get("importedRows"))
+        files = (_read_file(data),)
+    state = _read_state(data)
+    rows = read_whole_number(data.get("importedRows"))
     if state == COMPLETED and rows is None:
-        # Zilliz Cloud names the total only.
-        rows = whole_number(data.get("totalRows"))
-    return Job(job_id, state, whole_number(data.get("progress")) or 0, rows, files, str(data.get("reason") or ""))
+        # Zilliz Cloud reports the total only.
+        rows = read_whole_number(data.get("totalRows"))
+    return Job(job_id, state, read_whole_number(data.get("progress")) or 0, rows, files, str(data.get("reason") or ""))
 
 
-def _file(data: Any) -> FileSeen:
+def _read_file(data: Any) -> ReportedFile:
     name, reason = str(data.get("fileName") or ""), str(data.get("reason") or "")
-    return FileSeen(name, _state(data), whole_number(data.get("importedRows")), reason)
+    return ReportedFile(name, _read_state(data), read_whole_number(data.get("importedRows")), reason)
 
 
-def _state(data: Any) -> str:
-    """``InProgress`` and whatever else may come is neither of the ends."""
-    return _STATES.get(str(data.get("state")).lower(), IMPORTING)
+def _read_state(data: Any) -> str:
+    """``InProgress``, or a state that this provider does not know, is not the end of a job."""
+    return STATES.get(str(data.get("state")).lower(), IMPORTING)

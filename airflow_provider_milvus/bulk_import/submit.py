@@ -1,27 +1,27 @@
-"""Begin an import, or find the one that an earlier try of the same task began. Nothing is imported twice.
+"""Begin an import, or find the one that an earlier try of the same task began. No file is imported twice.
 
-Two things make that safe. Before the first job is made it is noted which jobs there are, and each job's id is noted as soon as
-it is known: that covers a try that ended anywhere else. A try that was lost between the server's making a job and the
-note of its id left a job that is in the server's listing, is not among those noted, and imports these files: it is found so.
+Two things make that safe. The task notes which jobs there are before it begins the first one, and it notes the id of each new
+job as soon as it knows it. A worker may be lost after the server has begun a job and before its id is in the notes. Such a job
+is in the server's listing, is not in the notes, and imports these files: the next try finds it by that.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from airflow_provider_milvus.bulk_import.job import FAILED, Files, ImportApi, Job, Target
+from airflow_provider_milvus.bulk_import.job import FAILED, Files, ImportApi, ImportTarget, Job
 from airflow_provider_milvus.client.flow import Flow, Pause, Report
 from airflow_provider_milvus.exceptions import MilvusImportError, MilvusTimeoutError, MilvusUnavailableError
 
 LOOKS = 30
-"""How often, a second apart, a job that may be ours is asked which files it imports."""
+"""How often, a second apart, a job that may be ours is looked at, until the server reports which files it imports."""
 
 
 @dataclass(frozen=True, slots=True)
 class Portion:
-    """What one job imports. ``job_id`` is empty as long as none is known."""
+    """What one job imports. ``job_id`` is empty until the job is known."""
 
     files: Files
     job_id: str = ""
@@ -29,139 +29,141 @@ class Portion:
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """An import as far as it has begun; plain values, which survive as a note.
+    """An import as far as it has begun. Its values are plain: a retry reads them from its notes, and the triggerer keeps them.
 
-    ``known`` are jobs that are none of ours, or have failed. ``rows_before`` is ``None`` where they cannot be counted.
+    ``other_job_ids`` are jobs that are not ours, or that have failed. ``rows_before`` is ``None`` where the rows could not be
+    counted. ``attached`` says that an earlier try of the task began it.
     """
 
+    collection_name: str
     collection_id: int
-    portions: tuple[Portion, ...]
-    known: tuple[str, ...]
+    portions: list[Portion]
+    other_job_ids: list[str]
     rows_before: int | None = None
     attached: bool = False
 
     @property
     def job_ids(self) -> list[str]:
-        return [each.job_id for each in self.portions if each.job_id]
+        return [portion.job_id for portion in self.portions if portion.job_id]
 
     @property
     def files(self) -> Files:
-        return [group for each in self.portions for group in each.files]
+        return [group for portion in self.portions for group in portion.files]
+
+    def with_job(self, number: int, job_id: str) -> Submission:
+        """The same, with ``job_id`` as the job of a portion."""
+        portions = list(self.portions)
+        portions[number] = replace(portions[number], job_id=job_id)
+        return replace(self, portions=portions)
 
     def as_dict(self) -> dict[str, Any]:
-        return {
-            "collection_id": self.collection_id,
-            "portions": [{"files": each.files, "job_id": each.job_id} for each in self.portions],
-            "known": list(self.known),
-            "rows_before": self.rows_before,
-        }
+        return asdict(self)
 
     @staticmethod
-    def of(noted: dict[str, Any]) -> Submission:
-        portions = tuple(Portion(each["files"], each["job_id"]) for each in noted["portions"])
-        return Submission(noted["collection_id"], portions, tuple(noted["known"]), noted["rows_before"], attached=True)
+    def from_dict(values: Mapping[str, Any]) -> Submission:
+        return Submission(**{**values, "portions": [Portion(**portion) for portion in values["portions"]]})
 
 
-Keep = Callable[[Submission], object]
+Keep = Callable[[dict[str, Any]], object]
+"""Notes a submission, as a dict, for a retry of the task."""
 
 
 def submit(
     api: ImportApi,
-    target: Target,
+    target: ImportTarget,
     files: Files,
     *,
     collection_id: int,
     rows_before: int | None,
-    noted: dict[str, Any],
+    notes: Mapping[str, Any],
     keep: Keep,
     report: Report,
 ) -> Flow[Submission]:
     """Have every file imported by a job, and return when each job is known.
 
-    ``noted`` is what the last call of ``keep`` in an earlier try kept; empty in the first. A job of that try is attached to,
-    whether it is under way or has completed; what failed is imported anew.
+    ``notes`` are what an earlier try kept last, and empty in the first try. A job of that try that is under way or has
+    completed is attached to; files whose job has failed are imported anew.
 
-    :raises MilvusImportError: the server does not know a noted job any more, or not say what a job that may be ours imports.
-    :raises MilvusTimeoutError, MilvusUnavailableError: a job may have been made; the next try looks for it first.
+    :raises MilvusImportError: the server does not know a noted job any more, or does not report what a job that may be ours
+        imports.
+    :raises MilvusTimeoutError, MilvusUnavailableError: a job may have begun; the next try looks for it first.
     """
-    begun = Submission.of(noted) if noted else None
-    if begun is not None and (begun.collection_id, sorted(begun.files)) == (collection_id, sorted(files)):
-        report(f"An earlier try of this task has begun this import: jobs {', '.join(begun.job_ids) or 'not noted'}.")
-        begun = yield from _attached(api, target.collection_name, begun, report)
+    earlier = Submission.from_dict(notes) if notes else None
+    if earlier is not None and (earlier.collection_id, sorted(earlier.files)) == (collection_id, sorted(files)):
+        report(f"An earlier try of this task began this import: jobs {', '.join(earlier.job_ids) or 'not noted'}.")
+        submission = replace(earlier, collection_name=target.collection_name, attached=True)
+        submission = yield from _attach(api, submission, report)
     else:
-        known = yield from api.listed(target.collection_name)
-        begun = Submission(collection_id, tuple(map(Portion, api.portions(files))), tuple(known), rows_before)
-    keep(begun)
-    for at, portion in enumerate(begun.portions):
+        portions = [Portion(part) for part in api.portions(files)]
+        other_job_ids = yield from api.listed(target.collection_name)
+        submission = Submission(target.collection_name, collection_id, portions, other_job_ids, rows_before)
+    keep(submission.as_dict())
+    for number, portion in enumerate(submission.portions):
         if not portion.job_id:
-            begun = _with(begun, at, (yield from _created(api, target, begun, portion)))
-            keep(begun)
-            report(f"Import job {begun.portions[at].job_id} of {len(portion.files)} file(s) is submitted.")
-    return begun
+            job_id = yield from _create(api, target, submission, portion)
+            submission = submission.with_job(number, job_id)
+            keep(submission.as_dict())
+            report(f"Import job {job_id} of {len(portion.files)} file(s) is submitted.")
+    return submission
 
 
-def _with(begun: Submission, at: int, job_id: str) -> Submission:
-    portion = replace(begun.portions[at], job_id=job_id)
-    return replace(begun, portions=(*begun.portions[:at], portion, *begun.portions[at + 1 :]))
-
-
-def _attached(api: ImportApi, collection_name: str, begun: Submission, report: Report) -> Flow[Submission]:
-    jobs = {each.job_id: each for each in (yield from api.jobs(collection_name, begun.job_ids))}
-    for at, portion in enumerate(begun.portions):
+def _attach(api: ImportApi, submission: Submission, report: Report) -> Flow[Submission]:
+    """The submission with the jobs that are still good: a lost job is found, and a failed one is forgotten."""
+    collection_name = submission.collection_name
+    jobs = {job.job_id: job for job in (yield from api.jobs(collection_name, submission.job_ids))}
+    for number, portion in enumerate(submission.portions):
         if not portion.job_id:
-            found = yield from _lost(api, collection_name, begun, portion)
-            if found:
-                report(f"Found job {found}, which an earlier try of this task began.")
-                begun = _with(begun, at, found)
+            if job_id := (yield from _find_job(api, submission, portion)):
+                report(f"Job {job_id} was found, which an earlier try of this task began.")
+                submission = submission.with_job(number, job_id)
         elif portion.job_id not in jobs:
             raise MilvusImportError(
-                f"The server does not know import job {portion.job_id} any more, so whether {_words(portion.files)} is in "
-                f"{collection_name!r} is not known. Servers forget a job some hours after its end. Count the rows; to import "
+                f"Whether {_name_files(portion.files)} is in {collection_name!r} is not known: the server does not know import "
+                f"job {portion.job_id} any more. Servers forget a job some hours after its end. Count the rows; to import "
                 "anew, set reattach=False for one try."
             )
         elif jobs[portion.job_id].state == FAILED:
-            report(
-                f"Job {portion.job_id} of the earlier try has failed ({jobs[portion.job_id].complaints()[0]}): importing anew."
-            )
-            begun = replace(_with(begun, at, ""), known=(*begun.known, portion.job_id))
-    return begun
+            reason = jobs[portion.job_id].failure_reasons()[0]
+            report(f"Job {portion.job_id} of the earlier try failed, and its files are imported anew: {reason}")
+            other_job_ids = [*submission.other_job_ids, portion.job_id]
+            submission = replace(submission.with_job(number, ""), other_job_ids=other_job_ids)
+    return submission
 
 
-def _created(api: ImportApi, target: Target, begun: Submission, portion: Portion) -> Flow[str]:
+def _create(api: ImportApi, target: ImportTarget, submission: Submission, portion: Portion) -> Flow[str]:
     try:
         return (yield from api.create(target, portion.files))
     except (MilvusTimeoutError, MilvusUnavailableError) as error:
-        found = yield from _lost(api, target.collection_name, begun, portion)
-        if found:
-            return found
+        if job_id := (yield from _find_job(api, submission, portion)):
+            return job_id
         raise type(error)(
-            f"{error} Whether there is an import job now is not known; the next try looks for it before it makes one."
+            f"{error} Whether there is an import job now is not known; the next try looks for it before it begins one."
         ) from None
 
 
-def _lost(api: ImportApi, collection_name: str, begun: Submission, portion: Portion) -> Flow[str]:
-    """The job that imports ``portion`` and was never noted; empty if there is none."""
-    unsure: list[Job] = []
+def _find_job(api: ImportApi, submission: Submission, portion: Portion) -> Flow[str]:
+    """The id of the job that imports ``portion`` and is not in the notes; empty if there is none."""
+    in_doubt: list[Job] = []
     for look in range(LOOKS):
         if look:
             yield Pause(1.0)
-        listed = yield from api.listed(collection_name)
-        new = [each for each in listed if each not in begun.known and each not in begun.job_ids]
-        # One that has failed has imported nothing.
-        jobs = [each for each in (yield from api.jobs(collection_name, new)) if each.state != FAILED]
-        ours = next((each for each in jobs if each.imports(portion.files)), None)
-        if ours is not None:
-            return ours.job_id
-        unsure = [each for each in jobs if each.imports(portion.files) is None]
-        if not unsure:
+        listed = yield from api.listed(submission.collection_name)
+        new = [job_id for job_id in listed if job_id not in submission.other_job_ids and job_id not in submission.job_ids]
+        # A failed job has imported nothing.
+        jobs = [job for job in (yield from api.jobs(submission.collection_name, new)) if job.state != FAILED]
+        answers = [job.imports(portion.files) for job in jobs]
+        if True in answers:
+            return jobs[answers.index(True)].job_id
+        in_doubt = [job for job, answer in zip(jobs, answers, strict=True) if answer is None]
+        if not in_doubt:
             return ""
     raise MilvusImportError(
-        f"Import job {unsure[0].job_id} into {collection_name!r} began after this task did, and the server does not say what "
-        f"it imports: it may be {_words(portion.files)}, begun by an earlier try. Try again later; or, when it is not, set "
-        "reattach=False for one try."
+        f"Nothing more was imported into {submission.collection_name!r}: import job {in_doubt[0].job_id} began after this task "
+        f"did, and the server does not report what it imports. It may be {_name_files(portion.files)}, begun by an earlier "
+        "try. Try again later; if it is not, set reattach=False for one try."
     )
 
 
-def _words(files: Files) -> str:
-    first = ", ".join(path for group in files[:3] for path in group[:1])
+def _name_files(files: Files) -> str:
+    first = ", ".join(group[0] for group in files[:3])
     return first + (f" and {len(files) - 3} more" if len(files) > 3 else "")

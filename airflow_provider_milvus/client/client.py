@@ -1,8 +1,8 @@
-"""A pymilvus client that is bounded, dedicated, quiet and closed after use.
+"""Clients over pymilvus whose every call ends in time.
 
-Each client owns one gRPC channel (pymilvus's shared ones cannot be closed, and ignore differing TLS settings), every call
-on it has a deadline, and pymilvus's own retries, which can last minutes, are switched off: :mod:`flow` decides when to try
-again. A lost connection is dropped and made anew on the next attempt.
+A client owns one gRPC channel: pymilvus's shared channels cannot be closed, and they ignore TLS settings that differ. Every
+call on the channel has a deadline. pymilvus's own retries, which can last minutes, are switched off: :mod:`flow` decides when
+to make a call again. A lost connection is dropped, and the next attempt makes a new one.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from airflow_provider_milvus.client.errors import explain, obstacle, unreachable
+from airflow_provider_milvus.client.errors import build_error, explain, find_obstacle, unavailable
 from airflow_provider_milvus.client.flow import Call, Deadline, Flow, Method, Rest, Rpc, Step, drive, drive_async, steady
 from airflow_provider_milvus.client.lazy_pymilvus import import_pymilvus
 from airflow_provider_milvus.client.rest import RestApi
@@ -40,17 +40,17 @@ T = TypeVar("T")
 CHANNEL_MARGIN = 2.0
 
 _READS = ("describe_", "get_", "has_", "list_", "query", "search", "hybrid_search")
-_STATE_SETTING = frozenset({"load_collection", "release_collection", "load_partitions", "release_partitions", "flush"})
+_SAFE_TWICE = frozenset({"load_collection", "release_collection", "load_partitions", "release_partitions", "flush"})
 _NOT_AVAILABLE = {
     "use_database": "give the hook its database, MilvusHook(database=…).",
     "using_database": "give the hook its database, MilvusHook(database=…).",
     "session": "its calls would have no deadline; use this client's own methods.",
-    "get_server_type": "it asks no server; get_server_version() does.",
+    "get_server_type": "it calls no server; get_server_version() does.",
 }
 
 
 class _Client:
-    """What both clients share: where they connect to, and how an attempt and its failure are put into words."""
+    """The settings of the connection, and how the failure of an attempt becomes an error."""
 
     def __init__(self, settings: ConnectionSettings, timeout: float) -> None:
         self.settings = settings
@@ -58,8 +58,8 @@ class _Client:
         self._rest = RestApi(settings)
 
     def _pymilvus_arguments(self, connect_within: float) -> dict[str, Any]:
-        # Every RPC of this channel has a deadline, also those that pymilvus makes inside its own methods without one.
-        # It is a net below the calls' own timeouts: gRPC 1.85 was seen to end it 1.3 s early, hence the margin.
+        # pymilvus makes calls without a timeout inside its methods, so the channel has one for every call. A call's own
+        # timeout comes first: the margin is for gRPC 1.85, which was seen to end a call 1.3 s early.
         service = {"methodConfig": [{"name": [{}], "timeout": f"{self.timeout + CHANNEL_MARGIN:.3f}s"}]}
         return {
             "uri": self.settings.uri,
@@ -76,47 +76,45 @@ class _Client:
             **self.settings.tls,
         }
 
-    def _limit(self, method: str, timeout: float | None) -> float:
+    def _deadline(self, method: str, timeout: float | None) -> Deadline:
         limit = self.timeout if timeout is None else check_seconds("timeout", timeout)
         if limit > self.timeout:
             raise MilvusInvalidArgumentError(
                 f"{method}(timeout={limit:g}) is more than this client's {self.timeout:g} s: use MilvusHook(timeout={limit:g})."
             )
-        return limit
+        return Deadline(limit)
 
-    def _connect_within(self, remaining: float) -> float:
+    def _connect_timeout(self, remaining: float) -> float:
         return max(min(self.settings.connect_timeout, remaining), 0.001)
 
-    def _in(self, database: str | None) -> ConnectionSettings:
-        """The settings as of another database of the same server."""
+    def _settings_for(self, database: str | None) -> ConnectionSettings:
+        """The settings, for another database of the same server where one is given."""
         return self.settings if database is None else self.settings.model_copy(update={"database": database})
 
-    def _explained(self, error: Exception, call: Call, started: float, where: str) -> Exception | None:
-        return explain(error, tried=str(call), where=where, waited=time.monotonic() - started)
-
-    def _obstacle(self, timeout: MilvusTimeoutError, call: Call, started: float) -> MilvusError:
-        """What was in the way of a connection that did not come about in time."""
-        details = obstacle(self.settings.uri, self.settings.tls)
+    def _no_connection(self, timeout: MilvusTimeoutError, call: Call, started: float) -> MilvusError:
+        """The error of a connection that did not come about in time, with the reason where it can be seen."""
+        details = find_obstacle(self.settings.uri, self.settings.tls)
         if details is None:
             return timeout
-        return unreachable(details, tried=str(call), where=self.settings.where, waited=time.monotonic() - started)
+        cause = unavailable(details, time.monotonic() - started)
+        return build_error(MilvusUnavailableError, cause, call, where=self.settings.where, sent=False)
 
 
-def _request(rpc: Rpc, database: str) -> Any:
+def _build_request(rpc: Rpc, database: str) -> Any:
     from pymilvus.grpc_gen import milvus_pb2
 
     kind = getattr(milvus_pb2, f"{rpc.name}Request", None)
     if kind is None:
         raise MilvusUnsupportedError(
-            f"{rpc} cannot be asked: the installed pymilvus does not know {rpc.name}, a newer one may. Nothing was changed."
+            f"{rpc.failure()}: the installed pymilvus does not know {rpc.name}, and a newer one may. Nothing was changed."
         )
     known = kind.DESCRIPTOR.fields_by_name
     fields: dict[str, Any] = {"db_name": database} if "db_name" in known else {}
     return kind(**fields, **rpc.fields)
 
 
-def _checked(response: Any) -> Any:
-    """The response, unless its status says that the call failed."""
+def _check_status(response: Any) -> Any:
+    """The response, unless its status reports that the call failed."""
     from pymilvus.exceptions import MilvusException
 
     status = getattr(response, "status", response)
@@ -128,9 +126,9 @@ def _checked(response: Any) -> Any:
 class BoundedClient(_Client):
     """A pymilvus ``MilvusClient`` whose every call ends in time, with an error of this provider's kinds.
 
-    All methods of ``MilvusClient`` that ask a server are here under their own names. Each takes ``timeout``, in seconds for
-    the whole call; the hook's is the default and the most. Reads, loads and releases ride out a short outage within it; calls
-    that change data are sent once, and again only when a rate limit refused them. It connects on the first call. One client
+    It has all methods of ``MilvusClient`` that call a server. A method takes ``timeout``, in seconds for the whole call; the
+    hook's is the default and the most. Reads, loads and releases ride out a short outage within it. A call that changes data is
+    sent once, and again only after a refusal that certainly changed nothing. The client connects on the first call. It
     serves one database and one thread at a time; close it, or use it in ``with``.
     """
 
@@ -158,32 +156,33 @@ class BoundedClient(_Client):
     def perform(self, call: Call, database: str | None = None) -> Any:
         """One attempt at ``call``, within its own timeout. ``database`` is for an ``Rpc`` and a ``Rest`` only.
 
-        :raises MilvusError: of the kind that tells whether to try again.
+        :raises MilvusError: its kind decides whether the call is made again.
         """
-        started, settings = time.monotonic(), self._in(database)
+        started, settings = time.monotonic(), self._settings_for(database)
         allowed = call.timeout or self.timeout
         if isinstance(call, Rest):
             import asyncio
 
             return asyncio.run(self._rest.post(call, settings.database, allowed))
         try:
-            client = self._connected(self._connect_within(allowed))
+            client = self._connected(self._connect_timeout(allowed))
             remaining = max(allowed - (time.monotonic() - started), 0.001)
             if isinstance(call, Rpc):
-                request = _request(call, settings.database)
+                request = _build_request(call, settings.database)
                 send = getattr(client._handler._stub, call.name)
-                return _checked(send(request, timeout=remaining, metadata=[("dbname", settings.database)]))
+                return _check_status(send(request, timeout=remaining, metadata=[("dbname", settings.database)]))
             method = getattr(client, call.name)
-            return method(*call.arguments, timeout=remaining, **_impatient(method, call))
+            return method(*call.arguments, timeout=remaining, **_keywords_for(method, call))
         except Exception as error:
-            known = self._explained(error, call, started, settings.where)
+            sent = self._client is not None
+            known = explain(error, call, where=settings.where, waited=time.monotonic() - started, sent=sent)
             if known is None:
                 raise
-            if isinstance(known, MilvusTimeoutError) and self._client is None:
-                known = self._obstacle(known, call, started)
+            if isinstance(known, MilvusTimeoutError) and not sent:
+                known = self._no_connection(known, call, started)
             if isinstance(known, MilvusUnavailableError):
                 self.close()
-            # The chain is kept only where the kind says too little: its 20 lines add nothing to an expected failure.
+            # The traceback of the cause is for an error without a kind of its own; to any other its 20 lines add nothing.
             raise known from (error if isinstance(known, MilvusServerError) else None)
 
     def close(self) -> None:
@@ -196,7 +195,7 @@ class BoundedClient(_Client):
         if self._client is None:
             pymilvus = import_pymilvus()
             self._client = pymilvus.MilvusClient(**self._pymilvus_arguments(within))
-            self._client._handler._on_rpc_error = _surface
+            self._client._handler._on_rpc_error = _raise_again
         return self._client
 
     def __getattr__(self, name: str) -> Any:
@@ -206,13 +205,13 @@ class BoundedClient(_Client):
         return plain if plain is not None else partial(self._bounded, name)
 
     def _bounded(self, method: str, /, *arguments: Any, timeout: float | None = None, **keywords: Any) -> Any:
-        return self.run(_one(_method(method, arguments, keywords)), Deadline(self._limit(method, timeout)))
+        return self.run(_single_call(_method(method, arguments, keywords)), self._deadline(method, timeout))
 
 
 class AsyncBoundedClient(_Client):
     """The same over pymilvus's ``AsyncMilvusClient``: for the triggerer, and for many flows at once in a worker.
 
-    It belongs to one event loop, which it never blocks.
+    A client is for one event loop, which it never blocks.
     """
 
     def __init__(self, settings: ConnectionSettings, timeout: float) -> None:
@@ -236,32 +235,33 @@ class AsyncBoundedClient(_Client):
     async def perform(self, call: Call, database: str | None = None) -> Any:
         """One attempt at ``call``, within its own timeout. ``database`` is for an ``Rpc`` and a ``Rest`` only.
 
-        :raises MilvusError: of the kind that tells whether to try again.
+        :raises MilvusError: its kind decides whether the call is made again.
         """
         import asyncio
 
-        started, settings = time.monotonic(), self._in(database)
+        started, settings = time.monotonic(), self._settings_for(database)
         allowed = call.timeout or self.timeout
         if isinstance(call, Rest):
             return await self._rest.post(call, settings.database, allowed)
         client = None
         try:
-            client = await self._connected(self._connect_within(allowed))
+            client = await self._connected(self._connect_timeout(allowed))
             self._users[client] += 1
             remaining = max(allowed - (time.monotonic() - started), 0.001)
             if isinstance(call, Rpc):
-                request = _request(call, settings.database)
+                request = _build_request(call, settings.database)
                 send = getattr(client._handler._async_stub, call.name)
-                return _checked(await send(request, timeout=remaining, metadata=[("dbname", settings.database)]))
+                return _check_status(await send(request, timeout=remaining, metadata=[("dbname", settings.database)]))
             method = getattr(client, call.name)
-            answer = method(*call.arguments, timeout=remaining, **_impatient(method, call))
+            answer = method(*call.arguments, timeout=remaining, **_keywords_for(method, call))
             return await asyncio.wait_for(answer, timeout=remaining + 0.5)
         except Exception as error:
-            known = self._explained(error, call, started, settings.where)
+            sent = client is not None
+            known = explain(error, call, where=settings.where, waited=time.monotonic() - started, sent=sent)
             if known is None:
                 raise
-            if isinstance(known, MilvusTimeoutError) and client is None:
-                known = await asyncio.to_thread(self._obstacle, known, call, started)
+            if isinstance(known, MilvusTimeoutError) and not sent:
+                known = await asyncio.to_thread(self._no_connection, known, call, started)
             if isinstance(known, MilvusUnavailableError) and client is self._client:
                 self._client = None
             raise known from (error if isinstance(known, MilvusServerError) else None)
@@ -270,7 +270,7 @@ class AsyncBoundedClient(_Client):
                 await self._leave(client)
 
     async def _leave(self, client: AsyncMilvusClient) -> None:
-        """Close a channel that was given up when nobody waits on it any more: closing cancels whoever does."""
+        """Close a dropped channel after its last call: closing cancels the calls on it."""
         self._users[client] -= 1
         if not self._users[client]:
             del self._users[client]
@@ -288,7 +288,7 @@ class AsyncBoundedClient(_Client):
 
         if self._client is not None:
             return self._client
-        # Flows that run at once share what the first of them opens; the margin leaves the verdict to pymilvus.
+        # Flows that run at once share the channel that the first of them opens. Within the margin pymilvus gives its reason.
         async with asyncio.timeout(within + 0.25), self._connecting:
             return await self._open(within)
 
@@ -300,11 +300,11 @@ class AsyncBoundedClient(_Client):
             from pymilvus.client.connection_manager import AsyncConnectionManager
 
             client = pymilvus.AsyncMilvusClient(**self._pymilvus_arguments(within))
-            # pymilvus's manager for the whole loop connects one client at a time: one host that hangs would hold up the
-            # triggers of all others. A manager of its own has nobody to wait for.
+            # pymilvus's manager for the whole loop connects one client at a time: a host that hangs would hold up the triggers
+            # of all other hosts. So each client has a manager of its own.
             client._manager = AsyncConnectionManager()
             client._handler = await client._manager.get_or_create(client._config, dedicated=True, client=client, timeout=within)
-            client._handler._on_rpc_error = _surface_async
+            client._handler._on_rpc_error = _raise_again_async
             self._client = client
         return self._client
 
@@ -315,50 +315,54 @@ class AsyncBoundedClient(_Client):
         return plain if plain is not None else partial(self._bounded, name)
 
     async def _bounded(self, method: str, /, *arguments: Any, timeout: float | None = None, **keywords: Any) -> Any:
-        return await self.run(_one(_method(method, arguments, keywords)), Deadline(self._limit(method, timeout)))
+        return await self.run(_single_call(_method(method, arguments, keywords)), self._deadline(method, timeout))
 
 
 def _plain_attribute(client_class: type, name: str) -> Any:
-    """A class-level builder such as ``create_schema``, which asks no server; ``None`` for an ordinary method."""
+    """A class-level builder such as ``create_schema``, which calls no server; ``None`` for an ordinary method."""
     import inspect
 
     try:
-        found = inspect.getattr_static(client_class, name)
+        attribute = inspect.getattr_static(client_class, name)
     except AttributeError:
         raise AttributeError(f"{client_class.__name__} has no attribute {name!r}") from None
     if name in _NOT_AVAILABLE:
         raise MilvusRefusedError(f"{name}() is not available: {_NOT_AVAILABLE[name]}")
-    return getattr(client_class, name) if isinstance(found, (classmethod, staticmethod)) else None
+    return getattr(client_class, name) if isinstance(attribute, (classmethod, staticmethod)) else None
 
 
-def _impatient(method: Callable[..., Any], call: Method) -> dict[str, Any]:
-    """The call's keywords, with pymilvus told not to wait out rate limits: it sleeps past the timeout, and then forgets why."""
+def _keywords_for(method: Callable[..., Any], call: Method) -> dict[str, Any]:
+    """The call's keywords. pymilvus must not wait for a rate limit: it sleeps past the timeout and loses the cause."""
     import inspect
 
-    takes_any = any(each.kind is each.VAR_KEYWORD for each in inspect.signature(method).parameters.values())
+    parameters = inspect.signature(method).parameters.values()
+    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
     return {"retry_on_rate_limit": False, **call.keywords} if takes_any else dict(call.keywords)
 
 
 def _method(name: str, arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> Method:
-    repeatable = name.startswith(_READS) or name in _STATE_SETTING
+    repeatable = name.startswith(_READS) or name in _SAFE_TWICE
     return Method(name, arguments, keywords, repeatable=repeatable)
 
 
-def _one(call: Step) -> Flow[Any]:
+def _single_call(call: Step) -> Flow[Any]:
     return (yield call)
 
 
-def _surface(error: Exception) -> NoReturn:
+def _raise_again(error: Exception) -> NoReturn:
     """In place of pymilvus's own recovery, whose reconnects and retries outlast the caller's timeout."""
     raise error
 
 
-async def _surface_async(error: Exception) -> NoReturn:
+async def _raise_again_async(error: Exception) -> NoReturn:
     raise error
 
 
 def check_lite_is_installed(uri: str) -> None:
-    """A ``*.db`` address needs the extra ``lite``."""
+    """Check that the package which opens a Milvus Lite file is installed.
+
+    :raises MilvusConfigurationError: it is not, and ``uri`` is the path of such a file.
+    """
     from importlib.util import find_spec
 
     if uri.endswith(".db") and find_spec("milvus_lite") is None:

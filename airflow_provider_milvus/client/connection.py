@@ -1,8 +1,7 @@
-"""An Airflow connection of type ``milvus``, checked and made plain.
+"""An Airflow connection of type ``milvus`` becomes checked settings.
 
-Everything that can be wrong with a connection is found here, before a client exists, and reported with the setting's name
-and never with a secret's value. Imported by the hook when a connection is first needed: pydantic has no place in the
-parsing of a DAG file.
+Every mistake in a connection is reported here, before a client exists, with the setting's name and without a secret's value.
+The hook imports this module when it first needs a connection, so that parsing a DAG file does not import pydantic.
 """
 
 from __future__ import annotations
@@ -16,57 +15,58 @@ from urllib.parse import unquote, urlsplit
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
 from airflow_provider_milvus.exceptions import MilvusConfigurationError, MilvusInvalidArgumentError
+from airflow_provider_milvus.get_provider_info import (
+    DEFAULT_CONNECT_TIMEOUT,
+    DEFAULT_DATABASE,
+    DEFAULT_PORT,
+    DEFAULT_TIMEOUT,
+)
+from airflow_provider_milvus.wording import without_secrets
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection
 
-DEFAULT_PORT = 19530
-DEFAULT_TIMEOUT = 60.0
-DEFAULT_CONNECT_TIMEOUT = 10.0
-DEFAULT_DATABASE = "default"
-
 _TLS_FILES = ("server_pem_path", "ca_pem_path", "client_pem_path", "client_key_path")
 
 
-def _unset_if_blank(value: Any) -> Any:
+def _none_if_blank(value: Any) -> Any:
     return None if isinstance(value, str) and not value.strip() else value
 
 
-def _stripped(value: Any) -> Any:
+def _strip(value: Any) -> Any:
     return (value.strip() or None) if isinstance(value, str) else value
 
 
-def _number(value: Any) -> Any:
+def _read_seconds(value: Any) -> Any:
     if isinstance(value, bool):
         raise ValueError("must be a number of seconds, not a boolean")  # noqa: TRY004, pydantic expects it
-    return _unset_if_blank(value)
+    return _none_if_blank(value)
 
 
-Text = Annotated[str | None, BeforeValidator(_stripped)]
-Secret = Annotated[SecretStr | None, BeforeValidator(_unset_if_blank)]
-Flag = Annotated[bool | None, BeforeValidator(_unset_if_blank)]
-Seconds = Annotated[Annotated[float, Field(gt=0, allow_inf_nan=False)] | None, BeforeValidator(_number)]
+Text = Annotated[str | None, BeforeValidator(_strip)]
+Secret = Annotated[SecretStr | None, BeforeValidator(_none_if_blank)]
+Flag = Annotated[bool | None, BeforeValidator(_none_if_blank)]
+Seconds = Annotated[Annotated[float, Field(gt=0, allow_inf_nan=False)] | None, BeforeValidator(_read_seconds)]
 
 
 class _Extra(BaseModel):
-    """The connection's ``extra``, as documented in ``docs/connection.md``; anything else is a mistake."""
+    """The connection's ``extra``, as ``docs/connection.md`` describes it; any other setting is a mistake."""
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, frozen=True)
 
-    uri: Text = None
-    token: Secret = None
     database: Text = None
+    token: Secret = None
+    uri: Text = None
     secure: Flag = None
-    server_pem_path: Text = None
+    timeout: Seconds = None
+    metrics_url: Text = None
+    metrics_matchers: Text = None
     ca_pem_path: Text = None
+    server_pem_path: Text = None
     client_pem_path: Text = None
     client_key_path: Text = None
     server_name: Text = None
-    timeout: Seconds = None
     connect_timeout: Seconds = None
-    metrics_url: Text = None
-    metrics_matchers: Text = None
-    console_url: Text = None
     rest_url: Text = None
     cluster_id: Text = None
     project_id: Text = None
@@ -88,27 +88,26 @@ class ConnectionSettings(BaseModel):
     connect_timeout: float
     metrics_url: str | None = Field(default=None, repr=False)
     metrics_matchers: str | None = None
-    console_url: str | None
     rest_url: str | None = None
     cloud: dict[str, str] = Field(default_factory=dict)
-    """What tells Zilliz Cloud's REST API which cluster, or which project and region, is meant; empty for a Milvus."""
+    """Which cluster, or which project and region, Zilliz Cloud's REST API shall use; empty for a Milvus."""
 
     @property
     def where(self) -> str:
-        """The connection in words, for messages; holds no secret."""
+        """The connection and the database, for messages; without a secret."""
         return f"Connection {self.conn_id!r} ({self.uri}), database {self.database!r}"
 
     @property
     def metrics_passwords(self) -> set[str]:
-        """What in ``metrics_url`` must be masked."""
-        written = {urlsplit(each.strip()).password or "" for each in (self.metrics_url or "").split(",")}
-        return written | {unquote(each) for each in written}
+        """The passwords in ``metrics_url``, which logs must mask."""
+        encoded = {urlsplit(url.strip()).password or "" for url in (self.metrics_url or "").split(",")}
+        return encoded | {unquote(password) for password in encoded}
 
     @classmethod
     def of(cls, connection: Connection, *, database: str | None = None) -> ConnectionSettings:
-        """Read ``connection``; a ``database`` given here replaces the connection's own.
+        """The settings of ``connection``; ``database`` replaces the connection's own.
 
-        :raises MilvusConfigurationError: naming every setting that is unknown, malformed or contradicts another.
+        :raises MilvusConfigurationError: a setting is unknown, malformed or contradicts another. The message names it.
         """
         try:
             return _read(connection, database)
@@ -117,41 +116,39 @@ class ConnectionSettings(BaseModel):
 
 
 class _WrongSettingError(Exception):
-    """What is wrong with a setting, in words."""
+    """The mistake in a setting, in words."""
 
 
 def _read(connection: Connection, database: str | None) -> ConnectionSettings:
-    extra = _extra(connection)
-    uri, uri_database = _address(connection, extra)
-    tls = _tls(extra)
-    secure = _secure(extra, uri, tls, _stripped(connection.host) or "")
+    extra = _read_extra(connection)
+    uri, uri_database = _read_address(connection, extra)
+    tls = _read_tls_files(extra)
+    secure = _read_secure(extra, uri, tls, _strip(connection.host) or "")
     if secure and uri.startswith("http://"):
         uri = "https://" + uri.removeprefix("http://")
-    named = {value for value in (extra.database, _unset_if_blank(connection.schema), uri_database) if value}
-    if len(named) > 1 and database is None:
+    databases = {value for value in (extra.database, _none_if_blank(connection.schema), uri_database) if value}
+    if len(databases) > 1 and database is None:
         raise _WrongSettingError(
-            f"the database is given more than once and differently: {', '.join(sorted(map(repr, named)))}."
+            f"the database is given more than once and differently: {', '.join(sorted(map(repr, databases)))}."
         )
     _check_metrics(extra)
-    rest_url = _checked_rest_url(extra)
     return ConnectionSettings(
         conn_id=connection.conn_id or "",
         uri=uri,
-        token=_token(connection, extra),
-        database=database or next(iter(named), DEFAULT_DATABASE),
+        token=_read_token(connection, extra),
+        database=database or next(iter(databases), DEFAULT_DATABASE),
         secure=secure,
         tls=tls,
         timeout=extra.timeout or DEFAULT_TIMEOUT,
         connect_timeout=extra.connect_timeout or DEFAULT_CONNECT_TIMEOUT,
         metrics_url=extra.metrics_url,
         metrics_matchers=extra.metrics_matchers,
-        console_url=extra.console_url,
-        rest_url=rest_url,
-        cloud=_cloud(extra),
+        rest_url=_read_rest_url(extra),
+        cloud=_read_cloud(extra),
     )
 
 
-def _extra(connection: Connection) -> _Extra:
+def _read_extra(connection: Connection) -> _Extra:
     raw = connection.extra
     try:
         values = json.loads(raw) if raw else {}
@@ -162,7 +159,7 @@ def _extra(connection: Connection) -> _Extra:
     try:
         return _Extra.model_validate(values)
     except ValidationError as invalid:
-        raise _WrongSettingError(" ".join(_sentence(each) for each in invalid.errors(include_input=False))) from None
+        raise _WrongSettingError(" ".join(map(_sentence, invalid.errors(include_input=False)))) from None
 
 
 def _sentence(error: Any) -> str:
@@ -173,29 +170,29 @@ def _sentence(error: Any) -> str:
     return f"extra {setting!r}: {message[0].lower()}{message[1:]}."
 
 
-def _address(connection: Connection, extra: _Extra) -> tuple[str, str | None]:
-    host = _stripped(connection.host)
+def _read_address(connection: Connection, extra: _Extra) -> tuple[str, str | None]:
+    host = _strip(connection.host)
     port = connection.port or None
     if port is not None and not 0 < port < 65536:
         raise _WrongSettingError(f"port {port} is not between 1 and 65535.")
     if extra.uri:
         if host or port:
             raise _WrongSettingError("give either uri in extra or host and port, not both.")
-        return _checked_uri("uri", extra.uri)
+        return _read_uri("uri", extra.uri)
     if not host:
         raise _WrongSettingError("neither host nor uri is set.")
     if "://" in host:
-        uri, uri_database = _checked_uri("host", host)
+        uri, uri_database = _read_uri("host", host)
         if port is None:
             return uri, uri_database
         if urlsplit(uri).port is not None:
             raise _WrongSettingError("port is given twice: in host and in port.")
         return f"{uri}:{port}", uri_database
     if _is_ipv6(host):
-        raise _no_ipv6("host", host)
+        raise _ipv6_address("host", host)
     if "@" in host:
         raise _credentials_in("host")
-    if any(each in "/:" or each.isspace() for each in host):
+    if any(character in "/:" or character.isspace() for character in host):
         raise _WrongSettingError(f"host {host!r} must be a bare host name or address; the port belongs into port.")
     return f"http://{host}:{port or DEFAULT_PORT}", None
 
@@ -212,7 +209,7 @@ def _check_metrics(extra: _Extra) -> None:
             raise _WrongSettingError(str(wrong)) from None
 
 
-def _checked_rest_url(extra: _Extra) -> str | None:
+def _read_rest_url(extra: _Extra) -> str | None:
     if not extra.rest_url:
         return None
     url = extra.rest_url.rstrip("/")
@@ -222,26 +219,26 @@ def _checked_rest_url(extra: _Extra) -> str | None:
     except ValueError:
         usable = False
     if not usable:
-        raise _WrongSettingError(f"rest_url {_shown(url)!r} must be an http:// or https:// address with a host.")
+        raise _WrongSettingError(f"rest_url {without_secrets(url)!r} must be an http:// or https:// address with a host.")
     if parts.username or parts.password:
         raise _credentials_in("rest_url")
     if parts.query or parts.fragment:
-        raise _WrongSettingError(f"rest_url {_shown(url)!r} may hold a path, and no query.")
+        raise _WrongSettingError(f"rest_url {without_secrets(url)!r} may hold a path, and no query.")
     return url
 
 
-def _cloud(extra: _Extra) -> dict[str, str]:
+def _read_cloud(extra: _Extra) -> dict[str, str]:
     if bool(extra.project_id) != bool(extra.region_id):
         raise _WrongSettingError("project_id and region_id belong together; one is missing.")
     if extra.cluster_id and extra.project_id:
-        raise _WrongSettingError("give cluster_id, or project_id and region_id, not all.")
-    named = {"clusterId": extra.cluster_id, "projectId": extra.project_id, "regionId": extra.region_id}
-    found = {key: value for key, value in named.items() if value}
-    if found and not extra.rest_url:
+        raise _WrongSettingError("give cluster_id, or project_id and region_id, not all three.")
+    fields = {"clusterId": extra.cluster_id, "projectId": extra.project_id, "regionId": extra.region_id}
+    cloud = {key: value for key, value in fields.items() if value}
+    if cloud and not extra.rest_url:
         raise _WrongSettingError(
             "cluster_id, or project_id and region_id, need rest_url: https://api.cloud.zilliz.com for Zilliz Cloud."
         )
-    return found
+    return cloud
 
 
 def _credentials_in(setting: str) -> _WrongSettingError:
@@ -255,12 +252,12 @@ def _is_ipv6(host: str) -> bool:
         return False
 
 
-def _no_ipv6(setting: str, host: str) -> _WrongSettingError:
+def _ipv6_address(setting: str, host: str) -> _WrongSettingError:
     # pymilvus (2.6.11, 3.0.2) loses the brackets, and gRPC then takes the port for a part of the address.
     return _WrongSettingError(f"{setting} {host!r} is an IPv6 address, which pymilvus cannot connect to; give a host name.")
 
 
-def _checked_uri(setting: str, uri: str) -> tuple[str, str | None]:
+def _read_uri(setting: str, uri: str) -> tuple[str, str | None]:
     if uri.startswith("unix:"):
         return uri, None
     if uri.endswith(".db") and "://" not in uri:
@@ -273,31 +270,28 @@ def _checked_uri(setting: str, uri: str) -> tuple[str, str | None]:
         host, port = parts.hostname, parts.port
     except ValueError:
         raise _WrongSettingError(
-            f"{setting} {_shown(uri)!r} has a host that cannot be read, or a port that is not between 1 and 65535."
+            f"{setting} {without_secrets(uri)!r} has a host that cannot be read, or a port that is not between 1 and 65535."
         ) from None
     if parts.scheme not in ("http", "https"):
         raise _WrongSettingError(
-            f"{setting} {_shown(uri)!r} needs a scheme: http://, https://, unix:, or a path that ends in .db."
+            f"{setting} {without_secrets(uri)!r} needs a scheme: http://, https://, unix:, or a path that ends in .db."
         )
     if parts.username or parts.password:
         raise _credentials_in(setting)
     if not host or port == 0:
-        raise _WrongSettingError(f"{setting} {_shown(uri)!r} has no usable {'host' if not host else 'port'}.")
+        raise _WrongSettingError(f"{setting} {without_secrets(uri)!r} has no usable {'host' if not host else 'port'}.")
     if _is_ipv6(host):
-        raise _no_ipv6(setting, host)
+        raise _ipv6_address(setting, host)
     path = parts.path.strip("/")
     if parts.query or parts.fragment or "/" in path:
-        raise _WrongSettingError(f"{setting} {_shown(uri)!r} may hold host, port and database; all else has its own setting.")
+        raise _WrongSettingError(
+            f"{setting} {without_secrets(uri)!r} may hold host, port and database; all else has its own setting."
+        )
     return f"{parts.scheme}://{parts.netloc}", path or None
 
 
-def _shown(uri: str) -> str:
-    """What stands before an @ may be a password, and what follows a ? a token."""
-    return uri.rpartition("@")[2].partition("?")[0]
-
-
-def _token(connection: Connection, extra: _Extra) -> SecretStr:
-    login, password = _unset_if_blank(connection.login), connection.password or None
+def _read_token(connection: Connection, extra: _Extra) -> SecretStr:
+    login, password = _none_if_blank(connection.login), connection.password or None
     if extra.token:
         if login or password:
             raise _WrongSettingError("give either token or login and password, not both.")
@@ -307,7 +301,7 @@ def _token(connection: Connection, extra: _Extra) -> SecretStr:
     return SecretStr(f"{login}:{password}" if login else "")
 
 
-def _tls(extra: _Extra) -> dict[str, str]:
+def _read_tls_files(extra: _Extra) -> dict[str, str]:
     files = {setting: path for setting in _TLS_FILES if (path := getattr(extra, setting))}
     for setting, path in files.items():
         if not os.path.isfile(path):
@@ -323,19 +317,19 @@ def _tls(extra: _Extra) -> dict[str, str]:
             raise _WrongSettingError("server_pem_path is for one-way TLS; with a client certificate give ca_pem_path only.")
     elif "ca_pem_path" in files:
         if "server_pem_path" in files:
-            raise _WrongSettingError("give ca_pem_path or server_pem_path, not both: each names what the server is trusted by.")
-        # Without a client certificate pymilvus ignores ca_pem_path; what it trusts a server by is server_pem_path.
+            raise _WrongSettingError("give ca_pem_path or server_pem_path, not both: either one names the trusted certificate.")
+        # Without a client certificate pymilvus ignores ca_pem_path and trusts server_pem_path.
         files["server_pem_path"] = files.pop("ca_pem_path")
     if extra.server_name:
         files["server_name"] = extra.server_name
     return files
 
 
-def _secure(extra: _Extra, uri: str, tls: dict[str, str], host: str) -> bool:
-    setting, written = ("uri", extra.uri) if extra.uri else ("host", host)
-    if written.startswith("http://") and (extra.secure or tls):
+def _read_secure(extra: _Extra, uri: str, tls: dict[str, str], host: str) -> bool:
+    setting, address = ("uri", extra.uri) if extra.uri else ("host", host)
+    if address.startswith("http://") and (extra.secure or tls):
         raise _WrongSettingError(
             f"{setting} says http, yet {'secure is true' if extra.secure else ', '.join(tls) + ' is set'}."
         )
-    # False contradicts nothing: it is what every version's form saves for a switch that nobody touched.
+    # False contradicts nothing: the form saves it for a switch that nobody touched.
     return bool(extra.secure or tls or uri.startswith("https://"))

@@ -1,18 +1,23 @@
-"""What pymilvus and gRPC raise, told as one of the kinds in ``exceptions.py``.
+"""Errors of pymilvus and gRPC become one of the kinds in ``exceptions.py``, with a message that a user understands.
 
-pymilvus reports a wrong password with the very text of a server that is down, lets raw ``grpc.RpcError`` through on a
-deadline, and uses code 1 for anything; so the gRPC status that hides in the chain of causes is asked first, then the
-server's own code, and only then the words. Codes are those of Milvus's ``merr`` package.
+pymilvus reports a wrong password with the text of a server that is down, lets raw ``grpc.RpcError`` through at a deadline, and
+uses code 1 for anything. So the gRPC status in the chain of causes comes first, then the server's own code, and the text last.
+The codes are those of Milvus's ``merr`` package.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from airflow_provider_milvus import exceptions as kinds
 from airflow_provider_milvus.exceptions import MilvusError
+from airflow_provider_milvus.get_provider_info import DEFAULT_PORT
+from airflow_provider_milvus.tls import tls_context
+
+if TYPE_CHECKING:
+    from airflow_provider_milvus.client.flow import Call
 
 _BY_MILVUS_CODE: dict[int, type[MilvusError]] = {
     2: kinds.MilvusUnavailableError,
@@ -41,7 +46,7 @@ _BY_GRPC_STATUS: dict[str, type[MilvusError]] = {
     "UNAUTHENTICATED": kinds.MilvusAuthenticationError,
     "PERMISSION_DENIED": kinds.MilvusAuthenticationError,
     "UNAVAILABLE": kinds.MilvusUnavailableError,
-    # Nobody here cancels a call: it is what a server answers to those in hand when it stops.
+    # This package cancels no call: a server that stops answers its open calls with it.
     "CANCELLED": kinds.MilvusUnavailableError,
     "DEADLINE_EXCEEDED": kinds.MilvusTimeoutError,
     "UNIMPLEMENTED": kinds.MilvusUnsupportedError,
@@ -51,7 +56,10 @@ _BY_GRPC_STATUS: dict[str, type[MilvusError]] = {
 _NOT_READY = ("service not ready", "not healthy", "is not ready", "node not found", "no available")
 
 _OUT_OF_TIME = ("context done", "deadline exceeded")
-"""What the server says when the call's time was up there a moment before it was up here; 2.3.5 of a release in its queue."""
+"""The server's text when a call's time ended there a moment earlier than here; 2.3.5 says it of a release in its queue."""
+
+OBSTACLE_TIMEOUT = 0.5
+"""Seconds to connect to a port that did not let pymilvus connect, and as many for its answer."""
 
 _NEXT_STEP: dict[type[MilvusError], str] = {
     kinds.MilvusAuthenticationError: "Check the connection's login and password, or its token, and the user's privileges.",
@@ -65,35 +73,45 @@ _NEXT_STEP: dict[type[MilvusError], str] = {
 }
 
 
-def explain(error: BaseException, *, tried: str, where: str, waited: float) -> MilvusError | None:
-    """The kind of ``error``, with a message; ``None`` for what is neither gRPC's nor pymilvus's, such as a TypeError."""
+def explain(error: BaseException, call: Call, *, where: str, waited: float, sent: bool = True) -> MilvusError | None:
+    """The error to raise in place of ``error``; ``None`` for one that is neither gRPC's nor pymilvus's, such as a TypeError.
+
+    :param where: the connection and the database, in words.
+    :param waited: seconds since the attempt began.
+    :param sent: false when no connection came about, so that the server cannot have carried the call out.
+    """
     import grpc
     from pymilvus.exceptions import MilvusException
 
     if isinstance(error, MilvusError):
         return error
     chain = list(_causes(error))
-    status = next((each for each in chain if isinstance(each, grpc.RpcError)), None)
+    status = next((cause for cause in chain if isinstance(cause, grpc.RpcError)), None)
     if status is not None:
-        kind, words = _from_grpc(status, waited)
-    elif any(isinstance(each, (TimeoutError, grpc.FutureTimeoutError)) for each in chain):
-        kind, words = kinds.MilvusTimeoutError, silence(waited)
+        kind, cause = _read_grpc_status(status, waited, sent)
+    elif any(isinstance(cause, (TimeoutError, grpc.FutureTimeoutError)) for cause in chain):
+        kind, cause = kinds.MilvusTimeoutError, silence(waited)
     elif isinstance(error, MilvusException):
-        kind, words = _from_milvus(error, waited)
+        kind, cause = _read_milvus_error(error, waited)
     else:
         return None
-    return worded(kind, words, tried=tried, where=where)
+    return build_error(kind, cause, call, where=where, sent=sent)
 
 
-def unreachable(details: str, *, tried: str, where: str, waited: float) -> MilvusError:
-    """The error for what :func:`obstacle` found."""
-    return worded(kinds.MilvusUnavailableError, unavailable(details, waited), tried=tried, where=where)
+def build_error(kind: type[MilvusError], cause: str, call: Call, *, where: str, sent: bool = True) -> MilvusError:
+    """An error of ``kind`` whose message names what failed, the cause, the connection and the next step."""
+    in_doubt = sent and issubclass(kind, (kinds.MilvusUnavailableError, kinds.MilvusTimeoutError))
+    failure = call.failure(certain=not in_doubt or issubclass(kind, kinds.MilvusNotTakenError))
+    unconnected = not sent and issubclass(kind, (kinds.MilvusTimeoutError, kinds.MilvusUnsupportedError))
+    ancestors = (kinds.MilvusUnavailableError if unconnected else kind).__mro__
+    next_step = next((_NEXT_STEP[ancestor] for ancestor in ancestors if ancestor in _NEXT_STEP), "")
+    return kind(f"{failure}: {cause.removesuffix('.')}. {where}. {next_step}".rstrip())
 
 
-def obstacle(uri: str, tls: Mapping[str, str], within: float = 0.5) -> str | None:
-    """Why no connection comes about, in gRPC's words; ``None`` when the port accepts it and is silent.
+def find_obstacle(uri: str, tls: Mapping[str, str], *, grpc: bool = True) -> str | None:
+    """Why no connection comes about, in gRPC's words; ``None`` when the port accepts it and is silent, or answers as it should.
 
-    pymilvus before 3.0 waits for its channel to become ready and, when the time is up, does not say what was in the way.
+    pymilvus before 3.0 waits for its channel to become ready and, when the time is up, does not give the reason.
     """
     import socket
     import ssl
@@ -102,15 +120,14 @@ def obstacle(uri: str, tls: Mapping[str, str], within: float = 0.5) -> str | Non
     if address.hostname is None:
         return None
     try:
-        with socket.create_connection((address.hostname, address.port or 19530), within) as connection:
-            if address.scheme == "https":
-                context = ssl.create_default_context(cafile=tls.get("server_pem_path") or tls.get("ca_pem_path"))
-                if "client_pem_path" in tls:
-                    context.load_cert_chain(tls["client_pem_path"], tls["client_key_path"])
-                context.set_alpn_protocols(["h2"])
-                with context.wrap_socket(connection, server_hostname=tls.get("server_name") or address.hostname) as secured:
-                    # A server speaks first in HTTP/2; with TLS 1.3 it rejects a client's certificate only here.
-                    secured.recv(1)
+        with socket.create_connection((address.hostname, address.port or DEFAULT_PORT), OBSTACLE_TIMEOUT) as connection:
+            if address.scheme != "https":
+                return _greet(connection) if grpc else None
+            context = tls_context(uri, tls)
+            context.set_alpn_protocols(["h2"])
+            with context.wrap_socket(connection, server_hostname=tls.get("server_name") or address.hostname) as secured:
+                # With TLS 1.3 a server rejects a client's certificate only after the handshake.
+                return _greet(secured) if grpc else str(secured.recv(1)) and None
     except socket.gaierror as error:
         return f"DNS resolution failed: {error.strerror}"
     except ssl.SSLError as error:
@@ -119,21 +136,21 @@ def obstacle(uri: str, tls: Mapping[str, str], within: float = 0.5) -> str | Non
         return str(error.strerror)
     except OSError:
         return None
-    return None
 
 
-def worded(kind: type[MilvusError], words: str, *, tried: str, where: str) -> MilvusError:
-    """An error whose message says what was tried, what came of it, where, and what to do next."""
-    next_step = next((_NEXT_STEP[each] for each in kind.__mro__ if each in _NEXT_STEP), "")
-    return kind(" ".join(part for part in (f"{tried} failed: {_stop(words)}", f"{where}.", next_step) if part))
-
-
-def _stop(words: str) -> str:
-    return words if words.endswith(".") else f"{words}."
+def _greet(connection: Any) -> str | None:
+    """Begin HTTP/2, as gRPC does, and read the answer; its first frame is of type 4, SETTINGS."""
+    connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0")
+    answer: bytes = connection.recv(100)
+    if not answer:
+        return "Socket closed"
+    if answer[3:4] == b"\4":
+        return None
+    return f"expected a SETTINGS frame, got {answer.splitlines()[0].decode(errors='replace')!r}"
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The chain of causes; pymilvus often raises an error from itself, which would never end."""
+    """The chain of causes; pymilvus often raises an error from itself, so the chain may be a ring."""
     seen: set[int] = set()
     current: BaseException | None = error
     while current is not None and id(current) not in seen:
@@ -146,9 +163,9 @@ def silence(waited: float) -> str:
     return f"the server did not answer within {waited:.1f} s (frozen, overloaded, speaking TLS, or not a Milvus port)"
 
 
-def _from_grpc(status: Any, waited: float) -> tuple[type[MilvusError], str]:
+def _read_grpc_status(status: Any, waited: float, sent: bool) -> tuple[type[MilvusError], str]:
     name = status.code().name
-    details = (status.details() or "").strip()
+    details = (status.details() or "").rpartition("last error: ")[2].strip()
     kind = _BY_GRPC_STATUS.get(name, kinds.MilvusServerError)
     if kind is kinds.MilvusTimeoutError:
         return kind, silence(waited)
@@ -156,13 +173,18 @@ def _from_grpc(status: Any, waited: float) -> tuple[type[MilvusError], str]:
         return kind, unavailable(details, waited)
     if kind is kinds.MilvusAuthenticationError:
         return kind, f"the server rejected the credentials ({details or name})"
+    if kind is kinds.MilvusUnsupportedError and not sent:
+        return kind, f"a gRPC server answers on that host and port, and it is not Milvus ({details or name})"
     if kind is kinds.MilvusUnsupportedError:
         return kind, f"this server does not support it ({details or name})"
     return kind, f"gRPC status {name}: {details}"
 
 
 def unavailable(details: str, waited: float) -> str:
+    """gRPC's ``details`` of a connection that did not come about, for a user."""
     lowered = details.lower()
+    if "expected" in lowered and "settings frame" in lowered:
+        return f"what answers on that host and port is not Milvus, or it wants TLS ({details})"
     if "refused" in lowered:
         return "the connection was refused: nothing listens on that host and port"
     if "dns" in lowered or "resolution" in lowered or "resolv" in lowered:
@@ -174,23 +196,24 @@ def unavailable(details: str, waited: float) -> str:
     return f"the server is unavailable or closed the connection ({details})"
 
 
-def _from_milvus(error: Any, waited: float) -> tuple[type[MilvusError], str]:
+def _read_milvus_error(error: Any, waited: float) -> tuple[type[MilvusError], str]:
     from pymilvus.exceptions import ConnectionConfigException, ParamError
 
     code = error.code if isinstance(error.code, int) else 0
-    words = str(error.message or "").strip()
+    text = str(error.message or "").strip()
     if isinstance(error, ConnectionConfigException):
-        return kinds.MilvusConfigurationError, words
+        return kinds.MilvusConfigurationError, text
     if isinstance(error, ParamError):
-        return kinds.MilvusInvalidArgumentError, words
-    if code in (0, 1) and "timeout" in words.lower() and kind_of(code, words) is kinds.MilvusTimeoutError:
-        return kinds.MilvusTimeoutError, silence(waited)
-    return kind_of(code, words), f"{words} (code {code})"
+        return kinds.MilvusInvalidArgumentError, text
+    kind = kind_of(code, text)
+    if code in (0, 1) and "timeout" in text.lower() and kind is kinds.MilvusTimeoutError:
+        return kind, silence(waited)
+    return kind, f"{text} (code {code})"
 
 
-def kind_of(code: int, words: str) -> type[MilvusError]:
-    """The kind of what a server reports by a code of its own and in words."""
-    lowered = words.lower()
+def kind_of(code: int, text: str) -> type[MilvusError]:
+    """The kind of an error that a server reports by its own code and text."""
+    lowered = text.lower()
     if "database" in lowered and ("not found" in lowered or "does not exist" in lowered) and code in (0, 1, 6, 800):
         return kinds.MilvusDatabaseNotFoundError
     if code in (0, 1) and "timeout" in lowered:

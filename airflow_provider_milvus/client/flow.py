@@ -1,21 +1,24 @@
-"""One text for the worker and for the triggerer: a flow says what to ask, a driver does the asking.
+"""Flows: one text for the worker and for the triggerer. A flow says which calls to make, and a driver makes them.
 
 A *flow* is a generator that yields steps (a call to Milvus, or a pause) and is sent their answers. It does no I/O, so the
 same flow runs under the synchronous client in a worker and under the asynchronous one in the triggerer, and a test can
-play the server's part with plain values. :func:`steady` gives any flow its deadline and its patience: an outage is ridden
-out, with bounded back-off, for as long as the deadline allows.
+play the server's part with plain values. :func:`steady` gives any flow its deadline, and rides out an outage: it makes a call
+again, with growing pauses, as long as the deadline allows.
 """
 
 from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
+import math
 import random
 import time
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
+from airflow_provider_milvus.client.failures import failure_in_words
 from airflow_provider_milvus.exceptions import (
     MilvusError,
     MilvusNotTakenError,
@@ -24,20 +27,25 @@ from airflow_provider_milvus.exceptions import (
     MilvusUnavailableError,
 )
 
+log = logging.getLogger(__name__)
+
 FIRST_PAUSE = 0.2
 LONGEST_PAUSE = 2.0
 LOOK_TIMEOUT = 15.0
-"""Seconds that one attempt to *read* something may take before it is tried anew."""
+"""Seconds that one attempt to *read* something may take before the next attempt."""
+WARN_EVERY = 30.0
+"""Seconds between two warnings of an outage that an operation rides out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rpc:
     """One call of the Milvus protocol, by its own name and request fields.
 
-    ``timeout`` bounds one attempt in seconds, and the operation's deadline bounds it too. ``repeat_after_timeout`` says
-    whether an attempt that timed out may be sent again; reads may, while a release that waits in the server's queue
-    would only be queued twice. ``repeatable`` is false where a second sending would do a second time what the first one did,
-    such as an insert: such a call is sent again only when the server refused it before it changed anything.
+    :param timeout: seconds for one attempt; the operation's deadline bounds it too.
+    :param repeat_after_timeout: an attempt that timed out may be sent again. A read may; a release may not, since the first one
+        may wait in the server's queue.
+    :param repeatable: false for a call that, sent twice, changes something twice, such as an insert. It is sent again only when
+        the server refused it before it changed anything.
     """
 
     name: str
@@ -46,9 +54,9 @@ class Rpc:
     repeat_after_timeout: bool = True
     repeatable: bool = True
 
-    def __str__(self) -> str:
-        subject = self.fields.get("collection_name") or self.fields.get("alias") or ""
-        return f"{self.name}({subject})"
+    def failure(self, *, certain: bool = True) -> str:
+        """The call's failure in words; without ``certain`` the server may have carried it out."""
+        return failure_in_words(self.name, self.fields, certain=certain)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,16 +71,16 @@ class Method:
 
     repeat_after_timeout = False
 
-    def __str__(self) -> str:
+    def failure(self, *, certain: bool = True) -> str:
         subject = self.keywords.get("collection_name", self.arguments[0] if self.arguments else "")
-        return f"{self.name}({subject if isinstance(subject, str) else ''})"
+        return failure_in_words(self.name, {"collection_name": subject if isinstance(subject, str) else ""}, certain=certain)
 
 
 @dataclass(frozen=True, slots=True)
 class Rest:
     """One call of Milvus's REST API v2: ``body`` is posted to ``path``, and the answer is the ``data`` of its JSON.
 
-    The client adds the database and what else the connection says, so ``body`` holds what is of this call alone.
+    The client adds the database and the connection's cluster or project to ``body``.
     """
 
     path: str
@@ -81,8 +89,8 @@ class Rest:
     repeat_after_timeout: bool = True
     repeatable: bool = True
 
-    def __str__(self) -> str:
-        return f"POST {self.path}({self.body.get('jobId') or self.body.get('collectionName') or ''})"
+    def failure(self, *, certain: bool = True) -> str:
+        return failure_in_words(self.path.removeprefix("/v2/vectordb/"), self.body, certain=certain)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,24 +101,25 @@ class Pause:
 Call = Rpc | Method | Rest
 Step = Call | Pause
 Report = Callable[[str], object]
-"""Where a flow tells of its progress: a logger's ``info``."""
+"""Where a flow reports its progress: a logger's ``info``."""
 T = TypeVar("T")
 Flow = Generator[Step, Any, T]
 
 
 class Deadline:
-    """The end of one operation, and how often the server was out of reach before it.
+    """The end of one operation, ``seconds`` from now, and the outages before it.
 
-    ``interruptions`` grows by one for each outage that was ridden out, or that the flow was told of: one that watches a load
-    looks at it to learn that the server may have been restarted. ``trouble`` is the error of a call that is being repeated,
-    until one is answered.
+    ``interruptions`` counts the outages that were ridden out or that ended a call: a flow that watches a load reads it to learn
+    that the server may have been restarted. ``trouble`` is the last error of the call that is being repeated.
     """
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, whole: Deadline | None = None) -> None:
         self.seconds = seconds
         self.interruptions = 0
         self.trouble: MilvusError | None = None
         self._end = time.monotonic() + seconds
+        self._whole = whole or self
+        self._warned_at = -math.inf
 
     @property
     def remaining(self) -> float:
@@ -118,21 +127,29 @@ class Deadline:
 
     def at_most(self, seconds: float) -> Deadline:
         """A deadline for a part of this operation: ``seconds`` from now, but never later than this one."""
-        return Deadline(min(seconds, self.remaining))
+        return Deadline(min(seconds, self.remaining), self._whole)
+
+    def warn(self, error: MilvusError) -> None:
+        """Log that a call failed and is made again, unless the operation has logged that within ``WARN_EVERY`` seconds."""
+        now = time.monotonic()
+        if now - self._whole._warned_at >= WARN_EVERY:
+            self._whole._warned_at = now
+            log.warning("%s Trying again for up to %.0f s.", error, self.remaining)
 
 
 def _insist(call: Call, deadline: Deadline) -> Flow[Any]:
-    """Yield ``call`` until it is answered, it fails for good, or the deadline leaves no time for another attempt."""
+    """Yield ``call`` until it is answered, fails for good, or the deadline leaves no time for another attempt."""
     pause = FIRST_PAUSE
     out_of_reach = False
     for attempts in itertools.count(1):
         remaining = deadline.remaining
         if remaining <= 0:
-            raise MilvusTimeoutError(f"No time left for {call}: the {deadline.seconds:g} s are used up.")
+            failure = call.failure(certain=attempts == 1)
+            raise MilvusTimeoutError(f"{failure}: the {deadline.seconds:g} s of the operation are used up.")
         try:
             answer = yield replace(call, timeout=min(remaining, call.timeout or remaining))
         except MilvusError as error:
-            # These refuse a call before anything is changed.
+            # A rate limit, and a server that takes no calls, refuse a call before anything is changed.
             may_repeat = error.try_again and (call.repeatable or isinstance(error, (MilvusRateLimitError, MilvusNotTakenError)))
             if isinstance(error, MilvusTimeoutError) and not call.repeat_after_timeout:
                 may_repeat = False
@@ -144,6 +161,7 @@ def _insist(call: Call, deadline: Deadline) -> Flow[Any]:
                     raise
                 raise type(error)(f"{error} Tried {attempts} times in {deadline.seconds:g} s.") from None
             deadline.trouble = error
+            deadline.warn(error)
             # A slow answer is no sign of a restart.
             out_of_reach = out_of_reach or isinstance(error, MilvusUnavailableError)
         else:
@@ -157,8 +175,8 @@ def _insist(call: Call, deadline: Deadline) -> Flow[Any]:
 def steady(flow: Flow[T], deadline: Deadline) -> Flow[T]:
     """Run ``flow`` with every step bounded by ``deadline`` and every outage ridden out while there is time.
 
-    A pause never outlasts the deadline. The flow itself is told by ``MilvusTimeoutError``, thrown where it waits, so it
-    can add what it saw last.
+    A pause never outlasts the deadline. At its end ``MilvusTimeoutError`` is thrown where the flow waits, so that the flow can
+    add what it saw last.
     """
     resume: Callable[[Any], Step] = flow.send
     value: Any = None
@@ -184,7 +202,7 @@ def steady(flow: Flow[T], deadline: Deadline) -> Flow[T]:
 
 
 def in_time(flow: Flow[T], otherwise: str) -> Flow[T]:
-    """Carry out ``flow``; when the deadline cuts it short, say what was not seen."""
+    """Carry out ``flow``; when the deadline ends it, say ``otherwise``: what was not seen by then."""
     try:
         return (yield from flow)
     except MilvusTimeoutError as error:
@@ -192,7 +210,7 @@ def in_time(flow: Flow[T], otherwise: str) -> Flow[T]:
 
 
 def drive(flow: Flow[T], perform: Callable[[Call], Any], sleep: Callable[[float], object] = time.sleep) -> T:
-    """Run a flow in a worker. ``perform`` makes one attempt and raises a ``MilvusError``; see ``client/client.py``."""
+    """Run a flow in a worker. ``perform`` makes one attempt at a call, or raises a ``MilvusError``."""
     resume: Callable[[Any], Step] = flow.send
     value: Any = None
     try:

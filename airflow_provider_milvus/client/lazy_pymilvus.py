@@ -15,10 +15,10 @@ _importing = threading.Lock()
 def import_pymilvus() -> Any:
     """Import pymilvus without its side effects, on first use.
 
-    While it is imported, pymilvus configures logging, which closes the handlers that exist (a task's log among them; its
-    issue 3794), and loads whatever ``.env`` file it finds above the working directory (3666). Both are withheld from it,
-    and only from it. Its logger of call errors is silenced: it writes a traceback of 20 lines for each error that is
-    raised anyway.
+    During its import pymilvus configures logging, which closes the existing handlers, a task's log among them (3794 of its
+    issues), and it loads a ``.env`` file from above the working directory (3666). Here neither happens, and other code can
+    still do both. pymilvus's logger of failed calls is silenced: it writes a traceback of 20 lines for an error that is raised
+    anyway.
     """
     with _importing:
         if "pymilvus" not in sys.modules:

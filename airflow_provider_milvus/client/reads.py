@@ -1,7 +1,7 @@
-"""What a server holds, as flows: databases, collections, what is loaded, aliases, rows, and the nodes that hold it.
+"""What a server holds, as flows: databases, collections, what is loaded, aliases, rows, and the nodes with their memory.
 
-Listings come with one call each, however many collections there are. What only a call per collection can tell
-(:func:`details`, :func:`rows`, :func:`replicas`, :func:`partitions`) is asked of loaded collections alone.
+A listing takes one call, however many collections there are. :func:`details`, :func:`rows`, :func:`replicas` and
+:func:`partitions` take a call or two for one collection, so they are for loaded collections.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from airflow_provider_milvus.schema.pairs import from_pairs
 from airflow_provider_milvus.schema.types import DATA_TYPES, NAMES
 
 _TEXT = 256
-"""Bytes a text, JSON, array or sparse vector is taken to have, unless its ``max_length`` is less."""
+"""Assumed bytes of a text, a JSON value, an array or a sparse vector, unless its ``max_length`` is less."""
 
 COUNT_TIMEOUT = 60.0
-"""Seconds for one attempt to count. A filter over many rows takes its time."""
+"""Seconds for one attempt to count: a filter over many rows is slow."""
 _NOT_LOADED = (MilvusServerError, MilvusCollectionNotFoundError)
-"""What 2.3.5 says of the replicas of a collection that is only being loaded, or was released: it, or they, do not exist."""
+"""The errors of 2.3.5 for the replicas and partitions in memory of a collection that is being loaded, or was released."""
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class ListedCollection:
     """A collection as a listing names it."""
 
     name: str
@@ -45,7 +45,7 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class Details:
-    """What describing a collection tells. ``row_bytes`` is what its schema makes of a row, an estimate."""
+    """A collection's aliases, its properties, and ``row_bytes``: the bytes of one row, estimated from the schema."""
 
     aliases: tuple[str, ...] = ()
     properties: dict[str, str] = field(default_factory=dict)
@@ -54,9 +54,9 @@ class Details:
 
 @dataclass(frozen=True, slots=True)
 class Nodes:
-    """The server's nodes, by its own count. ``None`` is what it does not tell. Memory is in bytes, of all query nodes.
+    """The number of proxies, and the memory of all query nodes in bytes; ``None`` where the server does not report it.
 
-    ``memory_used`` is of whole processes: on a standalone server everything else is in it as well.
+    ``memory_used`` is of whole processes: on a standalone server it includes all other components.
     """
 
     proxies: int | None = None
@@ -65,28 +65,28 @@ class Nodes:
 
 
 def describe(collection_name: str) -> Flow[Any]:
-    """The collection behind a name or an alias.
+    """The description of the collection behind a name or an alias.
 
-    :raises MilvusDatabaseNotFoundError: the database is what is missing; Milvus 2.3.5 blames the collection for it.
-    :raises MilvusCollectionNotFoundError: the database exists.
+    :raises MilvusDatabaseNotFoundError: the database does not exist; Milvus 2.3.5 reports a missing collection then.
+    :raises MilvusCollectionNotFoundError: the database exists, and has no collection or alias of this name.
     """
     try:
         return (yield Rpc("DescribeCollection", {"collection_name": collection_name}))
     except MilvusCollectionNotFoundError:
-        # ShowCollections is the one call that every server refuses for a missing database.
+        # Every server refuses ShowCollections, and only that, for a missing database.
         yield Rpc("ShowCollections", {"type": "InMemory"})
         raise
 
 
 def real_name(described: Any) -> str:
-    """The collection's own name: 2.3.5 puts the alias that was asked for into ``collection_name``."""
+    """The collection's own name: when a request names an alias, 2.3.5 answers with it in ``collection_name``."""
     return str(described.schema.name or described.collection_name)
 
 
 def find(name: str) -> Flow[Any | None]:
-    """What describing a collection tells; ``None`` when there is none of that name.
+    """The description of a collection; ``None`` when it does not exist.
 
-    :raises MilvusDatabaseNotFoundError: the database is what is missing.
+    :raises MilvusDatabaseNotFoundError: the database does not exist.
     :raises MilvusRefusedError: the name is an alias.
     """
     try:
@@ -103,41 +103,40 @@ def databases() -> Flow[list[str]]:
     return sorted(answer.db_names)
 
 
-def collections() -> Flow[list[Listed]]:
+def collections() -> Flow[list[ListedCollection]]:
     """Every collection of the database."""
     answer = yield Rpc("ShowCollections", {"type": "All"})
-    # Milvus Lite tells names only.
-    numbers, moments = list(answer.collection_ids), list(answer.created_utc_timestamps)
-    each = zip_longest(answer.collection_names, numbers, moments, fillvalue=0)
-    return [Listed(str(name), int(number) or None, _moment(created)) for name, number, created in each]
+    # Milvus Lite lists names only.
+    rows = zip_longest(answer.collection_names, answer.collection_ids, answer.created_utc_timestamps, fillvalue=0)
+    return [ListedCollection(str(name), int(id) or None, _moment(created)) for name, id, created in rows]
 
 
 def loaded() -> Flow[dict[str, int]]:
-    """Every collection in memory, or on its way there, with its load percentage."""
+    """Every collection that is in memory or being loaded, with its load progress in per cent."""
     answer = yield Rpc("ShowCollections", {"type": "InMemory"})
     listed = zip(answer.collection_names, answer.inMemory_percentages, strict=True)
-    # Milvus Lite lists all of them, with 0 for what is not loaded; on a server a load that begins has 0 too.
+    # Milvus Lite lists all collections, with 0 for one that is not loaded. On a server a load that begins has 0 too.
     version = yield Rpc("GetVersion")
     return {name: int(percent) for name, percent in listed if percent or not is_lite(version)}
 
 
 def is_lite(version: Any) -> bool:
-    """Not by the word alone: the standalone server of the PyPI package calls itself v2.3.5-lite."""
+    """Whether the answer to GetVersion is Milvus Lite's. Version v2.3.5-lite is not: it is PyPI's standalone server."""
     return bool(version.version.startswith("milvus_lite"))
 
 
 def aliases() -> Flow[dict[str, list[str]]]:
-    """Each aliased collection's aliases: one call, and one more per alias."""
-    found: dict[str, list[str]] = {}
+    """The aliases of every collection that has some: one call, and one more for each alias."""
+    by_collection: dict[str, list[str]] = {}
     answer = yield Rpc("ListAliases")
     for alias in answer.aliases:
         described = yield Rpc("DescribeAlias", {"alias": alias})
-        found.setdefault(described.collection, []).append(alias)
-    return found
+        by_collection.setdefault(described.collection, []).append(alias)
+    return by_collection
 
 
 def aliases_of(collection_name: str) -> Flow[list[str]]:
-    """One collection's aliases, also those of Milvus Lite, which leaves them out when it describes a collection."""
+    """One collection's aliases, on Milvus Lite too, whose description of a collection leaves them out."""
     answer = yield Rpc("ListAliases", {"collection_name": collection_name})
     return sorted(answer.aliases)
 
@@ -152,28 +151,41 @@ def details(collection_name: str) -> Flow[Details]:
 
 
 def rows(collection_name: str) -> Flow[int | None]:
-    """Rows that are flushed; ``None`` for 0, which Milvus also says of rows that are only not flushed yet."""
+    """The number of flushed rows; ``None`` for 0, which Milvus also reports for rows that are not flushed yet."""
     answer = yield Rpc("GetCollectionStatistics", {"collection_name": collection_name})
     return int(from_pairs(answer.stats).get("row_count", 0)) or None
 
 
 def replicas(collection_name: str) -> Flow[tuple[int | None, tuple[str, ...]]]:
-    """How many replicas of a loaded collection there are, and in which resource groups."""
+    """The number of replicas of a loaded collection, and their resource groups."""
     try:
         answer = yield Rpc("GetReplicas", {"collection_name": collection_name}, 5.0)
     except (MilvusUnsupportedError, *_NOT_LOADED):
         return None, ()
-    return len(answer.replicas), tuple(sorted({each.resource_group_name for each in answer.replicas}))
+    return len(answer.replicas), tuple(sorted({replica.resource_group_name for replica in answer.replicas}))
 
 
 def partitions(collection_name: str) -> Flow[tuple[int, int]]:
-    """How many partitions are in memory, of how many."""
-    every = yield Rpc("ShowPartitions", {"collection_name": collection_name})
+    """The number of partitions in memory, and of all partitions."""
+    existing = yield Rpc("ShowPartitions", {"collection_name": collection_name})
     try:
-        held = yield Rpc("ShowPartitions", {"collection_name": collection_name, "type": "InMemory"})
+        loaded = yield Rpc("ShowPartitions", {"collection_name": collection_name, "type": "InMemory"})
     except _NOT_LOADED:
-        return 0, len(every.partition_names)
-    return len(held.partition_names), len(every.partition_names)
+        return 0, len(existing.partition_names)
+    return len(loaded.partition_names), len(existing.partition_names)
+
+
+def check_partitions(collection_name: str, partition_names: Sequence[str]) -> Flow[list[str]]:
+    """All partitions of a collection.
+
+    :raises MilvusPartitionNotFoundError: one of ``partition_names`` is not among them.
+    """
+    existing = list((yield Rpc("ShowPartitions", {"collection_name": collection_name})).partition_names)
+    if missing := [name for name in partition_names if name not in existing]:
+        raise MilvusPartitionNotFoundError(
+            f"Collection {collection_name!r} has no partition {_words(missing)}; it has {_words(sorted(existing))}."
+        )
+    return existing
 
 
 def nodes() -> Flow[Nodes]:
@@ -181,11 +193,15 @@ def nodes() -> Flow[Nodes]:
         answer = yield Rpc("GetMetrics", {"request": json.dumps({"metric_type": "system_info"})})
     except MilvusUnsupportedError:
         return Nodes()
-    infos = [each.get("infos") or {} for each in json.loads(answer.response or "{}").get("nodes_info") or []]
-    kinds = [str(each.get("type", "")).lower() for each in infos]
-    hardware = [each.get("hardware_infos") or {} for each, kind in zip(infos, kinds, strict=True) if kind == "querynode"]
-    memory, used = (sum(int(each.get(key, 0)) for each in hardware) for key in ("memory", "memory_usage"))
+    infos = [node.get("infos") or {} for node in json.loads(answer.response or "{}").get("nodes_info") or []]
+    kinds = [str(info.get("type", "")).lower() for info in infos]
+    hardware = [info.get("hardware_infos") or {} for info, kind in zip(infos, kinds, strict=True) if kind == "querynode"]
+    memory, used = (sum(int(node.get(key, 0)) for node in hardware) for key in ("memory", "memory_usage"))
     return Nodes(kinds.count("proxy") or None, memory or None, used or None)
+
+
+def _as_dict(pairs: Any) -> dict[str, str]:
+    return {pair.key: pair.value for pair in pairs}
 
 
 def _moment(milliseconds: int) -> datetime | None:
@@ -201,25 +217,23 @@ def _field_bytes(described: Any) -> int:
 
 
 def row_count(collection_name: str, filter: str = "", partition_names: Sequence[str] = ()) -> Flow[int]:
-    """The rows of a collection (or of what an alias stands for) that match ``filter``; all of them without one.
+    """The number of rows that match ``filter``, or of all rows, in a collection or in the collection behind an alias.
 
-    The server counts them: ``count(*)`` with strong consistency sees every row that was written before it was asked, and none
-    that is gone. ``get_collection_stats`` says 0 of rows that are not flushed and goes on counting those that were deleted.
+    The server counts: ``count(*)`` with strong consistency sees every row that was written before the call, and no deleted row.
+    ``get_collection_stats`` in contrast leaves out rows that are not flushed, and includes deleted ones. Nothing is changed.
 
-    ``partition_names`` counts in these partitions only. It reads, and leaves the server as it is.
-
+    :param partition_names: count in these partitions only.
     :raises MilvusCollectionNotFoundError, MilvusPartitionNotFoundError, MilvusDatabaseNotFoundError: it does not exist.
-    :raises MilvusNotLoadedError: what is to be counted is not in memory, or not all of it. Milvus 2.3.5 would silently leave
-        out the partitions that are not.
+    :raises MilvusNotLoadedError: not all rows to count are in memory. Milvus 2.3.5 would silently leave out partitions.
     """
     described = yield from describe(collection_name)
     collection = real_name(described)
-    yield from _all_in_memory(collection, partition_names)
-    # Milvus Lite forgets about partition_names unless there is a filter; this one is true of every row.
-    primary = next(each.name for each in described.schema.fields if each.is_primary_key)
-    everything = f"{primary} not in []" if partition_names else ""
+    yield from _check_in_memory(collection, partition_names)
+    # Milvus Lite ignores partition_names without a filter; this filter matches every row.
+    primary = next(field.name for field in described.schema.fields if field.is_primary_key)
+    match_all = f"{primary} not in []" if partition_names else ""
     try:
-        answer = yield Rpc("Query", _count(collection, filter or everything, partition_names), COUNT_TIMEOUT)
+        answer = yield Rpc("Query", _count_request(collection, filter or match_all, partition_names), COUNT_TIMEOUT)
     except MilvusNotLoadedError as error:
         raise MilvusNotLoadedError(f"{_not_loaded(collection)} {error}") from None
     return int(answer.fields_data[0].scalars.long_data.data[0])
@@ -233,7 +247,7 @@ def row_count_if_loaded(collection_name: str, filter: str = "", partition_names:
         return None
 
 
-def _count(collection: str, filter: str, partition_names: Sequence[str]) -> dict[str, Any]:
+def _count_request(collection: str, filter: str, partition_names: Sequence[str]) -> dict[str, Any]:
     return {
         "collection_name": collection,
         "expr": filter,
@@ -244,18 +258,14 @@ def _count(collection: str, filter: str, partition_names: Sequence[str]) -> dict
     }
 
 
-def _all_in_memory(collection: str, partition_names: Sequence[str]) -> Flow[None]:
-    every = (yield Rpc("ShowPartitions", {"collection_name": collection})).partition_names
-    if missing := [each for each in partition_names if each not in every]:
-        raise MilvusPartitionNotFoundError(
-            f"Collection {collection!r} has no partition {_words(missing)}; it has {_words(sorted(every))}."
-        )
+def _check_in_memory(collection: str, partition_names: Sequence[str]) -> Flow[None]:
+    existing = yield from check_partitions(collection, partition_names)
     try:
-        held = (yield Rpc("ShowPartitions", {"collection_name": collection, "type": "InMemory"})).partition_names
+        loaded = (yield Rpc("ShowPartitions", {"collection_name": collection, "type": "InMemory"})).partition_names
     except (MilvusServerError, MilvusCollectionNotFoundError) as error:
-        # 2.3.5 says either of a collection that is not loaded, or is only being loaded.
+        # 2.3.5 answers with either error for a collection that is not loaded, or is being loaded.
         raise MilvusNotLoadedError(f"{_not_loaded(collection)} {error}") from None
-    if absent := [each for each in partition_names or every if each not in held]:
+    if absent := [name for name in partition_names or existing if name not in loaded]:
         raise MilvusNotLoadedError(f"{_not_loaded(collection)} Not in memory: partition {_words(absent)}.")
 
 

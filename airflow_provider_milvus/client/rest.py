@@ -1,6 +1,6 @@
-"""Milvus's REST API v2, and Zilliz Cloud's: one POST within its time, and its failure told as one of our kinds.
+"""Milvus's REST API v2, and Zilliz Cloud's: one POST within its time, whose failure becomes one of our kinds.
 
-Each call opens and closes its own connection, so nothing is left to close, and a server that was restarted is found again.
+A call opens and closes a connection of its own. So nothing is left to close, and a restarted server is reached again.
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_milvus import exceptions as kinds
-from airflow_provider_milvus.client.errors import kind_of, obstacle, silence, unavailable, worded
+from airflow_provider_milvus.client.errors import build_error, find_obstacle, kind_of, silence, unavailable
 from airflow_provider_milvus.client.flow import Rest
 from airflow_provider_milvus.exceptions import MilvusConfigurationError, MilvusError
+from airflow_provider_milvus.get_provider_info import DEFAULT_DATABASE
+from airflow_provider_milvus.tls import tls_context
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from airflow_provider_milvus.client.connection import ConnectionSettings
 
 DONE = (0, 200)
-"""The codes of an answer that is none of a failure. The first servers with this API said 200."""
+"""The codes of success. The first servers with this API answered 200."""
 
 _BY_STATUS: dict[int, type[MilvusError]] = {
     400: kinds.MilvusInvalidArgumentError,
@@ -35,13 +37,14 @@ _BY_STATUS: dict[int, type[MilvusError]] = {
 }
 
 _BY_CLOUD_CODE: dict[int, type[MilvusError]] = {21119: kinds.MilvusAuthenticationError}
-"""Zilliz Cloud's own: the API key is not accepted."""
+"""Zilliz Cloud's own code for an API key that it does not accept."""
 
-LONGEST_WORDS = 500
+LONGEST_TEXT = 500
+"""Characters of a server's text that go into a message."""
 
 
 class RestApi:
-    """The REST API that a connection leads to: of its ``rest_url``, or of the Milvus itself."""
+    """The REST API of a connection: at its ``rest_url``, or at the Milvus itself."""
 
     def __init__(self, settings: ConnectionSettings) -> None:
         self._settings = settings
@@ -51,28 +54,29 @@ class RestApi:
     async def post(self, call: Rest, database: str, timeout: float) -> Any:
         """The ``data`` of the answer, within ``timeout`` seconds in all.
 
-        :raises MilvusError: of the kind that tells whether to try again.
+        :raises MilvusError: its kind decides whether the call is made again.
         """
         import httpx
 
         if not self._url.startswith(("http://", "https://")):
             raise MilvusConfigurationError(
-                f"{self._settings.where}: {call} needs an http address; set rest_url in the connection's extra."
+                f"{call.failure()}: the REST API needs an http address. {self._settings.where}. "
+                "Set rest_url in the connection's extra."
             )
         began = time.monotonic()
         try:
-            # httpx's own timeout is for each piece of an answer, which a server that drips never exceeds.
+            # httpx's own timeout is for one piece of an answer: a server that sends byte by byte never exceeds it.
             async with asyncio.timeout(timeout):
                 answer = await self._send(call, database, timeout)
         except (TimeoutError, httpx.TimeoutException):
             raise self._failed(call, kinds.MilvusTimeoutError, silence(time.monotonic() - began)) from None
         except httpx.ConnectError as error:
-            # httpx says no more than that all attempts failed, where a name has two addresses.
-            details = await asyncio.to_thread(obstacle, self._url, self._settings.tls) or str(error)
+            # For a name with two addresses httpx reports only that all attempts failed.
+            details = await asyncio.to_thread(find_obstacle, self._url, self._settings.tls, grpc=False) or str(error)
             raise self._failed(call, kinds.MilvusNotTakenError, unavailable(details, time.monotonic() - began)) from None
         except httpx.TransportError as error:
-            words = unavailable(str(error) or type(error).__name__, time.monotonic() - began)
-            raise self._failed(call, kinds.MilvusUnavailableError, words) from None
+            cause = unavailable(str(error) or type(error).__name__, time.monotonic() - began)
+            raise self._failed(call, kinds.MilvusUnavailableError, cause) from None
         return self._data(call, answer)
 
     async def _send(self, call: Rest, database: str, timeout: float) -> Any:
@@ -81,68 +85,55 @@ class RestApi:
         token = self._settings.token.get_secret_value()
         headers = {"Accept": "application/json", **({"Authorization": f"Bearer {token}"} if token else {})}
         # Zilliz Cloud takes a database only where there can be more than one.
-        named = {"dbName": database} if database != "default" else {}
+        database_field = {"dbName": database} if database != DEFAULT_DATABASE else {}
         server_name = self._settings.tls.get("server_name")
         extensions = {"sni_hostname": server_name} if server_name and not self._settings.rest_url else {}
         if self._context is None:
-            # Reading the system's authorities takes 50 ms, which would hold up a triggerer's loop.
-            self._context = await asyncio.to_thread(self._trust)
+            self._context = await asyncio.to_thread(tls_context, self._url, self._settings.tls, trust_system=True)
         async with AsyncClient(timeout=timeout, verify=self._context, headers=headers) as client:
-            body = {**named, **self._settings.cloud, **call.body}
+            body = {**database_field, **self._settings.cloud, **call.body}
             return await client.post(self._url + call.path, json=body, extensions=extensions)
-
-    def _trust(self) -> SSLContext:
-        from ssl import PROTOCOL_TLS_CLIENT, SSLContext, create_default_context
-
-        if not self._url.startswith("https"):
-            return SSLContext(PROTOCOL_TLS_CLIENT)
-        tls, context = self._settings.tls, create_default_context()
-        if trusted := tls.get("server_pem_path") or tls.get("ca_pem_path"):
-            context.load_verify_locations(trusted)
-        if "client_pem_path" in tls:
-            context.load_cert_chain(tls["client_pem_path"], tls["client_key_path"])
-        return context
 
     def _data(self, call: Rest, answer: Any) -> Any:
         try:
-            said = answer.json()
+            body = answer.json()
         except ValueError:
-            said = None
-        said = said if isinstance(said, dict) else {}
-        words = str(said.get("message") or "")
+            body = None
+        body = body if isinstance(body, dict) else {}
+        text = str(body.get("message") or "")
         if answer.status_code != 200:
             kind = _BY_STATUS.get(answer.status_code, kinds.MilvusServerError)
-            raise self._failed(call, kind, _of_status(answer.status_code, words))
-        code = _whole_number(said.get("code"))
+            raise self._failed(call, kind, _status_in_words(answer.status_code, text))
+        code = read_whole_number(body.get("code"))
         if code is None:
-            raise self._failed(
-                call, kinds.MilvusServerError, "the answer is not what Milvus's REST API says; check uri and rest_url"
-            )
+            cause = "the answer is not one of Milvus's REST API; check uri and rest_url"
+            raise self._failed(call, kinds.MilvusServerError, cause)
         if code not in DONE:
-            raise self._failed(call, _BY_CLOUD_CODE.get(code) or kind_of(code, words), f"{words} (code {code})")
-        return said.get("data")
+            raise self._failed(call, _BY_CLOUD_CODE.get(code) or kind_of(code, text), f"{text} (code {code})")
+        return body.get("data")
 
-    def _failed(self, call: Rest, kind: type[MilvusError], words: str) -> MilvusError:
+    def _failed(self, call: Rest, kind: type[MilvusError], cause: str) -> MilvusError:
         where = self._settings.where
         if self._settings.rest_url:
             where += f", REST API at {self._url}"
         secrets = {self._settings.token.get_secret_value(), *(str(call.body.get(key) or "") for key in SECRETS)}
-        for each in secrets - {""}:
-            words = words.replace(each, "***")
-        return worded(kind, words[:LONGEST_WORDS], tried=str(call), where=where)
+        for secret in secrets - {""}:
+            cause = cause.replace(secret, "***")
+        return build_error(kind, cause[:LONGEST_TEXT], call, where=where)
 
 
 SECRETS = ("accessKey", "secretKey", "token")
-"""What in a body no text may show."""
+"""The fields of a body that no message may show."""
 
 
-def _of_status(status: int, words: str) -> str:
+def _status_in_words(status: int, text: str) -> str:
     if status == 404:
-        return f"HTTP 404: there is no such endpoint; Milvus has the REST API v2 from 2.4 on {words}".strip()
-    return f"HTTP {status} {words}".strip()
+        return f"HTTP 404: there is no such endpoint; Milvus has the REST API v2 from 2.4 on {text}".strip()
+    return f"HTTP {status} {text}".strip()
 
 
-def _whole_number(value: Any) -> int | None:
+def read_whole_number(value: Any) -> int | None:
+    """A whole number of an answer, which may be text; ``None`` for anything else."""
     try:
         return int(value)
     except (TypeError, ValueError):

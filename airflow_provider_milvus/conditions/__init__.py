@@ -1,11 +1,11 @@
-"""What a task can wait for: one small class for each thing, used by sensors, by operators in the worker and by the trigger."""
+"""What a task can wait for: a small class for each thing, used by sensors, by operators in the worker and by the trigger."""
 
 from __future__ import annotations
 
-from airflow_provider_milvus.conditions.base import Condition, Observation, Verdict, never_met, wait_for
-from airflow_provider_milvus.conditions.collection import CollectionExists, GraceOver, IndexBuilt, described_indexes
+from airflow_provider_milvus.conditions.base import Condition, Observation, Verdict, never_met_error, wait_for
+from airflow_provider_milvus.conditions.collection import CollectionExists, GraceOver, IndexBuilt, describe_indexes
 from airflow_provider_milvus.conditions.load import LOAD_STATES, LoadFinished, LoadState, Refreshed, load_states
-from airflow_provider_milvus.conditions.maintenance import Compacted, Flushed, SnapshotRestored, plans_of
+from airflow_provider_milvus.conditions.maintenance import Compacted, Flushed, SnapshotRestored, count_plans
 from airflow_provider_milvus.conditions.rows import RowCount
 
 __all__ = [
@@ -23,9 +23,9 @@ __all__ = [
     "RowCount",
     "SnapshotRestored",
     "Verdict",
-    "described_indexes",
+    "count_plans",
+    "describe_indexes",
     "load_states",
-    "never_met",
-    "plans_of",
+    "never_met_error",
     "wait_for",
 ]

@@ -1,7 +1,7 @@
-"""What a condition is, and :func:`wait_for`, which does the waiting.
+"""What a condition is, and :func:`wait_for`, which waits until it is met.
 
-To add a condition: a frozen dataclass derived from :class:`Condition` with a ``look`` flow, in one of the files beside this one
-or in a module of your own that a triggerer can import; about ten lines. It travels by its import path, as triggers do.
+A new condition is a frozen dataclass derived from :class:`Condition` with a ``look`` flow. It stands in a file beside this one,
+or in a module of the user's that the triggerer can import: it reaches the triggerer by its import path, as a trigger does.
 """
 
 from __future__ import annotations
@@ -24,10 +24,11 @@ from airflow_provider_milvus.exceptions import (
 )
 
 REVIVE_AFTER = 45.0
-"""Seconds a load may stand still after an outage before it is submitted again. Milvus 2.3.5 needed 26 s after a restart
-until a load it resumed by itself moved on; now and then it never does."""
+"""Seconds that a load may stand still after an outage before it is submitted again. After a restart Milvus 2.3.5 needed 26 s
+to go on with a load by itself; now and then it never does."""
 
 EAGER_PAUSE = 0.1
+"""Seconds of the first pause of an eager wait."""
 
 
 class Verdict(StrEnum):
@@ -38,7 +39,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What a look saw: the load state, the progress in per cent where there is one, and what it means."""
+    """What one look saw: the state, the progress in per cent where there is one, and what it means for the condition."""
 
     verdict: Verdict
     state: str
@@ -55,14 +56,40 @@ class Observation:
 
 @dataclass(frozen=True)
 class Condition:
-    """Something to wait for. Its fields are plain values: it travels to the triggerer as JSON and holds no secret."""
+    """Something to wait for. Its fields are plain values without a secret: it is sent to the triggerer as JSON.
 
-    never: ClassVar[type[MilvusError]] = MilvusNeverMetError
-    """What is raised when a look says that it will never be met."""
-    revives: ClassVar[bool] = False
+    .. code-block:: python
+
+        from dataclasses import dataclass
+
+        from airflow_provider_milvus.client.flow import Flow, Rpc
+        from airflow_provider_milvus.conditions import Condition, Observation, Verdict, wait_for
+        from airflow_provider_milvus.hooks.milvus import MilvusHook
+
+
+        @dataclass(frozen=True)
+        class PartitionsAtMost(Condition):
+            collection_name: str
+            most: int
+
+            def look(self) -> Flow[Observation]:
+                answer = yield Rpc("ShowPartitions", {"collection_name": self.collection_name})
+                count = len(answer.partition_names)
+                return Observation(Verdict.MET if count <= self.most else Verdict.NOT_YET, f"{count} partitions")
+
+
+        hook = MilvusHook()
+        with hook.client() as client:
+            deadline = hook.deadline()
+            client.run(wait_for(PartitionsAtMost("docs", 64), deadline, poll_interval=5), deadline)
+    """
+
+    never_error: ClassVar[type[MilvusError]] = MilvusNeverMetError
+    """The error to raise when a look sees that the condition can never be met."""
+    can_revive: ClassVar[bool] = False
     """Whether :meth:`revive` does anything."""
-    if_it_stands_still: ClassVar[str] = ""
-    """What to do when nothing moves, in words."""
+    stall_advice: ClassVar[str] = ""
+    """The next step for the user when nothing moves."""
 
     def __str__(self) -> str:
         collection = getattr(self, "collection_name", "")
@@ -70,17 +97,17 @@ class Condition:
         return f"Collection {collection!r}" + (f", partitions {', '.join(partitions)}" if partitions else "")
 
     def look(self) -> Flow[Observation]:
-        """One look at the server: few, cheap, read-only calls."""
+        """One look at the server, with few, cheap, read-only calls."""
         raise AssertionError("a condition defines look()")
         yield
 
     def revive(self) -> Flow[None]:
-        """What may be done, once, when nothing has moved since the server came back. By default nothing."""
+        """Begin the work once more when nothing has moved since the server came back. By default it does nothing."""
         return
         yield
 
     def undo(self) -> Flow[None]:
-        """Take back what the task began, when it is killed or its time is up. By default nothing."""
+        """Take back what the task began, when it is killed or its time is up. By default it does nothing."""
         return
         yield
 
@@ -91,7 +118,7 @@ class Condition:
         """
         path = f"{type(self).__module__}.{type(self).__qualname__}"
         if path.startswith(("__main__.", "unusual_prefix_")) or "<locals>" in path:
-            raise _cannot_travel(path, "it is defined in a DAG file, a script or a function")
+            raise _cannot_import(path, "it is defined in a DAG file, a script or a function")
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return {"condition": path, **values}
 
@@ -99,7 +126,7 @@ class Condition:
     def deserialize(data: Mapping[str, Any]) -> Condition:
         """The condition that :meth:`serialize` described.
 
-        :raises MilvusInvalidArgumentError: this process cannot import its class, or that is no condition.
+        :raises MilvusInvalidArgumentError: this process cannot import the class, or it is not a condition's.
         """
         values = dict(data)
         path = str(values.pop("condition", ""))
@@ -107,10 +134,10 @@ class Condition:
         try:
             kind = getattr(importlib.import_module(module), name)
             if not (isinstance(kind, type) and issubclass(kind, Condition)):
-                raise TypeError(f"{name} is no subclass of Condition")  # noqa: TRY301
+                raise TypeError(f"{name} is not a subclass of Condition")  # noqa: TRY301
             return kind(**values)
         except (ImportError, AttributeError, TypeError, ValueError) as error:
-            raise _cannot_travel(path, error) from None
+            raise _cannot_import(path, error) from None
 
 
 def wait_for(
@@ -122,12 +149,15 @@ def wait_for(
     stall_timeout: float | None = None,
     report: Report = lambda words: None,
 ) -> Flow[Observation]:
-    """Look until the condition is met; ``report`` is told, in words, whenever something has changed.
+    """Look until the condition is met, and return what the last look saw.
 
-    ``poll_interval`` is the pause between two looks. With ``eager`` the first pauses are shorter, in proportion to the time
-    waited so far, so that short work is noticed at once; a triggerer with a thousand waits had better not.
-
-    :raises MilvusNeverMetError, MilvusLoadFailedError: it can never be met.
+    :param deadline: when to give up; the flow must run under the same one.
+    :param poll_interval: seconds between two looks.
+    :param eager: make the first pauses shorter, in proportion to the time waited so far, so that short work is seen at once.
+        A triggerer with a thousand waits should not.
+    :param stall_timeout: give up after these seconds without a change; None: never.
+    :param report: called with a sentence whenever something has changed.
+    :raises MilvusNeverMetError, MilvusLoadFailedError: it can never be met; a condition may have another error for that.
     :raises MilvusLoadStalledError: nothing moved for ``stall_timeout`` seconds.
     :raises MilvusTimeoutError, MilvusUnavailableError: at the deadline, with what was seen last and since when.
     """
@@ -146,23 +176,25 @@ def wait_for(
             report("The server was out of reach for a while and is back.")
         if now != seen:
             if seen is not None and (now.progress or 0) > (seen.progress or 0):
-                # It goes on by itself: the outage is over for this load too.
+                # The load goes on by itself after the outage.
                 interrupted = False
             seen, moved = now, time.monotonic()
             report(f"{condition}: {now}")
         if now.verdict is Verdict.MET:
             return now
         if now.verdict is Verdict.NEVER:
-            raise never_met(condition, now)
+            raise never_met_error(condition, now)
         still = time.monotonic() - moved
-        if interrupted and condition.revives and not revived and still >= min(REVIVE_AFTER, stall_timeout or REVIVE_AFTER):
-            report(f"Nothing has moved for {still:.0f} s since the server came back: submitting the load again, once.")
+        if interrupted and condition.can_revive and not revived and still >= min(REVIVE_AFTER, stall_timeout or REVIVE_AFTER):
+            report(
+                f"{condition} has stood still for {still:.0f} s since the server came back: submitting the load again, once."
+            )
             yield from condition.revive()
             revived, moved = True, time.monotonic()
         elif stall_timeout is not None and still >= stall_timeout:
             raise MilvusLoadStalledError(
                 f"{condition} has stood still at {now} for {still:.0f} s (stall_timeout {stall_timeout:g} s). "
-                f"The server still says so. {condition.if_it_stands_still}".strip()
+                f"The server still reports {now.state}. {condition.stall_advice}".strip()
             )
         try:
             waited = time.monotonic() - began
@@ -171,9 +203,9 @@ def wait_for(
             raise _at_the_end(error, condition, seen, moved) from None
 
 
-def never_met(condition: Condition, seen: Observation) -> MilvusError:
-    """The error that says so of ``seen``, in the condition's own kind."""
-    return condition.never(f"{condition} is {seen}: {seen.reason}.")
+def never_met_error(condition: Condition, seen: Observation) -> MilvusError:
+    """The error for a condition that can never be met, after a look that saw ``seen``."""
+    return condition.never_error(f"{condition} is {seen}: {seen.reason}.")
 
 
 def _at_the_end(error: MilvusError, condition: Condition, seen: Observation | None, moved: float) -> MilvusError:
@@ -181,12 +213,12 @@ def _at_the_end(error: MilvusError, condition: Condition, seen: Observation | No
         return error
     since = time.monotonic() - moved
     return type(error)(
-        f"{condition} is not there in time: {error} Last seen {seen}, unchanged for {since:.0f} s. "
+        f"{condition} did not reach the awaited state in time: {error} Last seen {seen}, unchanged for {since:.0f} s. "
         "The server may still get there."
     )
 
 
-def _cannot_travel(path: str, reason: object) -> MilvusInvalidArgumentError:
+def _cannot_import(path: str, reason: object) -> MilvusInvalidArgumentError:
     return MilvusInvalidArgumentError(
         f"The wait did not begin: the condition {path!r} cannot be imported: {reason}. Define it at the top level of a module "
         "that workers and triggerers can import, such as one in the plugins folder; a DAG file is not one."

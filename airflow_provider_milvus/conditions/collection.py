@@ -1,4 +1,4 @@
-"""Collections and their indexes: whether one is there, and whether it is built."""
+"""Collections, their indexes and their aliases: whether they exist, are built, or have kept their target."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _STATES = ("None", "Unissued", "InProgress", "Finished", "Failed", "Retry")
 
 @dataclass(frozen=True)
 class CollectionExists(Condition):
-    """A collection, or an alias, is there; with ``exists=False``: is not.
+    """A collection, or an alias, exists; with ``exists=False``, does not exist.
 
-    :raises MilvusDatabaseNotFoundError: the database is what is missing.
+    :raises MilvusDatabaseNotFoundError: the database does not exist.
     """
 
     collection_name: str
@@ -35,17 +35,17 @@ class CollectionExists(Condition):
     def look(self) -> Flow[Observation]:
         try:
             yield from describe(self.collection_name)
-            found = True
+            exists = True
         except MilvusCollectionNotFoundError:
-            found = False
-        return Observation(Verdict.MET if found == self.exists else Verdict.NOT_YET, "Exists" if found else "NotExist")
+            exists = False
+        return Observation(Verdict.MET if exists == self.exists else Verdict.NOT_YET, "Exists" if exists else "NotExist")
 
 
 @dataclass(frozen=True)
 class IndexBuilt(Condition):
-    """The indexes of a collection are built: those of ``field_name``, the one called ``index_name``, or all there are.
+    """Indexes of a collection are built: those of ``field_name``, the one called ``index_name``, or all of them.
 
-    Milvus builds an index for rows that are flushed; an empty collection's is ``Finished`` at once.
+    Milvus builds an index for flushed rows; the index of an empty collection is ``Finished`` at once.
 
     :raises MilvusCollectionNotFoundError, MilvusDatabaseNotFoundError: it can never be met.
     """
@@ -53,33 +53,33 @@ class IndexBuilt(Condition):
     collection_name: str
     field_name: str = ""
     index_name: str = ""
-    never: ClassVar[type[MilvusError]] = MilvusIndexFailedError
+    never_error: ClassVar[type[MilvusError]] = MilvusIndexFailedError
 
     def __str__(self) -> str:
         name = self.index_name or self.field_name
         return f"{'Index ' + repr(name) if name else 'Every index'} of {self.collection_name!r}"
 
     def look(self) -> Flow[Observation]:
-        found = yield from described_indexes(self.collection_name, self.field_name, self.index_name)
-        if not found:
+        indexes = yield from describe_indexes(self.collection_name, self.field_name, self.index_name)
+        if not indexes:
             return Observation(Verdict.NOT_YET, "NotExist")
-        failed = next((each for each in found if each.state == _FAILED), None)
+        failed = next((index for index in indexes if index.state == _FAILED), None)
         if failed is not None:
             reason = failed.index_state_fail_reason or "the server gives no reason"
-            return Observation(Verdict.NEVER, "Failed", _percent(found), f"the server says: {reason}")
-        behind = [each for each in found if each.state != _FINISHED or each.pending_index_rows]
-        if behind:
-            # Rows that came after it was built are pending while it still says Finished.
-            state = "InProgress" if behind[0].state == _FINISHED else _STATES[int(behind[0].state)]
-            return Observation(Verdict.NOT_YET, state, _percent(found))
+            return Observation(Verdict.NEVER, "Failed", _percent(indexes), f"the server says: {reason}")
+        unfinished = [index for index in indexes if index.state != _FINISHED or index.pending_index_rows]
+        if unfinished:
+            # Rows that came after the index was built are pending while its state is still Finished.
+            state = "InProgress" if unfinished[0].state == _FINISHED else _STATES[int(unfinished[0].state)]
+            return Observation(Verdict.NOT_YET, state, _percent(indexes))
         return Observation(Verdict.MET, "Finished", 100)
 
 
 @dataclass(frozen=True)
 class GraceOver(Condition):
-    """A swapped alias has pointed to its new collection until ``until``, in seconds since the epoch, or does so no more.
+    """The time after a swap is over: ``until`` has come, in seconds since the epoch, or the alias points elsewhere.
 
-    Either way the wait is over: what became of the alias is looked at again before anything is done.
+    The condition is met either way: whoever waited looks at the alias again before the old collection is touched.
     """
 
     collection_name: str
@@ -92,18 +92,18 @@ class GraceOver(Condition):
     def look(self) -> Flow[Observation]:
         try:
             answer = yield Rpc("DescribeAlias", {"alias": self.alias})
-            there = answer.collection == self.collection_name
+            kept = answer.collection == self.collection_name
         except (MilvusAliasNotFoundError, MilvusCollectionNotFoundError):
-            there = False
-        if not there:
+            kept = False
+        if not kept:
             return Observation(Verdict.MET, "Moved")
         return Observation(Verdict.MET, "Over") if time.time() >= self.until else Observation(Verdict.NOT_YET, "Running")
 
 
-def described_indexes(collection_name: str, field_name: str = "", index_name: str = "") -> Flow[list[Any]]:
-    """What the server says of a collection's indexes; none is an empty list.
+def describe_indexes(collection_name: str, field_name: str = "", index_name: str = "") -> Flow[list[Any]]:
+    """The server's descriptions of a collection's indexes; an empty list when it has none.
 
-    :raises MilvusCollectionNotFoundError, MilvusDatabaseNotFoundError: which it is.
+    :raises MilvusCollectionNotFoundError, MilvusDatabaseNotFoundError: the collection or the database does not exist.
     """
     try:
         answer = yield Rpc("DescribeIndex", {"collection_name": collection_name})
@@ -112,14 +112,14 @@ def described_indexes(collection_name: str, field_name: str = "", index_name: st
     except MilvusCollectionNotFoundError:
         yield from describe(collection_name)
         raise
-    # Servers do not heed field_name, and Lite not index_name either.
+    # Servers ignore field_name in the request, and Lite ignores index_name too.
     return [
-        each
-        for each in answer.index_descriptions
-        if field_name in ("", each.field_name) and index_name in ("", each.index_name)
+        index
+        for index in answer.index_descriptions
+        if field_name in ("", index.field_name) and index_name in ("", index.index_name)
     ]
 
 
-def _percent(found: list[Any]) -> int | None:
-    total = sum(int(each.total_rows) for each in found)
-    return sum(min(int(each.indexed_rows), int(each.total_rows)) for each in found) * 100 // total if total else None
+def _percent(indexes: list[Any]) -> int | None:
+    total = sum(int(index.total_rows) for index in indexes)
+    return sum(min(int(index.indexed_rows), int(index.total_rows)) for index in indexes) * 100 // total if total else None

@@ -1,4 +1,4 @@
-"""Loads and refreshes: what is in memory, and when a load that a task began is through."""
+"""Loads and refreshes: what is in memory, and when a load that a task began has ended."""
 
 from __future__ import annotations
 
@@ -6,29 +6,27 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from airflow_provider_milvus.client.flow import Flow, Rpc
-from airflow_provider_milvus.client.reads import describe
+from airflow_provider_milvus.client.reads import check_partitions, describe
 from airflow_provider_milvus.conditions.base import Condition, Observation, Verdict
 from airflow_provider_milvus.exceptions import (
     MilvusError,
     MilvusLoadFailedError,
     MilvusNotLoadedError,
-    MilvusPartitionNotFoundError,
     MilvusServerError,
 )
 
 LOAD_STATES = ("NotExist", "NotLoad", "Loading", "Loaded")
 """The names of Milvus's ``LoadState``, by number."""
 
-
-_STUCK = "A lack of memory looks like this, too: see the query coordinator's log, make room, then release and load it again."
+_STUCK = "A lack of memory looks like this too: read the query coordinator's log, make room, then release and load it again."
 
 
 @dataclass(frozen=True)
 class LoadState(Condition):
     """A collection, or each of the named partitions, is ``Loaded`` or ``NotLoad``.
 
-    Milvus calls a collection Loaded as soon as one partition is, so named partitions are asked one by one. With
-    ``fail_if_not_loading``, NotLoad means that nobody is loading it and the wait is over.
+    Milvus calls a collection Loaded as soon as one partition is loaded, so the state of each named partition is read. With
+    ``fail_if_not_loading``, NotLoad means that nobody is loading it, and the condition can never be met.
 
     :raises MilvusCollectionNotFoundError, MilvusPartitionNotFoundError, MilvusDatabaseNotFoundError: it can never be met.
     """
@@ -37,11 +35,11 @@ class LoadState(Condition):
     partition_names: list[str] = field(default_factory=list)
     target_state: str = "Loaded"
     fail_if_not_loading: bool = False
-    if_it_stands_still: ClassVar[str] = _STUCK
+    stall_advice: ClassVar[str] = _STUCK
 
     def look(self) -> Flow[Observation]:
         states = yield from load_states(self.collection_name, self.partition_names)
-        # Every partition has to be there: the least loaded one tells of Loaded, the most loaded one of NotLoad.
+        # All partitions must be in the state: the least loaded one decides for Loaded, the most loaded one for NotLoad.
         state, progress = states[0] if self.target_state == "Loaded" else states[-1]
         if state == self.target_state:
             return Observation(Verdict.MET, state, 100 if state == "Loaded" else None)
@@ -52,15 +50,15 @@ class LoadState(Condition):
 
 @dataclass(frozen=True)
 class LoadFinished(LoadState):
-    """A load that this task submitted. It fails at once when Loading turns into NotLoad, and can be taken back.
+    """A load that this task submitted. It fails when Loading turns into NotLoad, and can be undone.
 
-    ``started`` says that nothing was in memory before: only then may a load be undone, or released and submitted anew
-    after a restart. ``options`` are the fields of the request that submitted it.
+    ``started``: nothing was in memory before. Only then may the load be undone, or be released and submitted again after a
+    restart. ``options`` are further fields of the request that submitted the load.
     """
 
     fail_if_not_loading: bool = True
-    never: ClassVar[type[MilvusError]] = MilvusLoadFailedError
-    revives: ClassVar[bool] = True
+    never_error: ClassVar[type[MilvusError]] = MilvusLoadFailedError
+    can_revive: ClassVar[bool] = True
     started: bool = False
     options: dict[str, Any] = field(default_factory=dict)
 
@@ -68,8 +66,8 @@ class LoadFinished(LoadState):
         try:
             seen = yield from super().look()
         except MilvusServerError as error:
-            # This is how 2.3.5 tells that a load was given up: asked for the progress, it answers with the reason.
-            state = yield from self._state_alone()
+            # When 2.3.5 has given up a load, it answers a request for the progress with the reason.
+            state = yield from self._load_state()
             if state != "NotLoad":
                 raise
             return Observation(Verdict.NEVER, state, None, f"the server says: {error}")
@@ -79,7 +77,7 @@ class LoadFinished(LoadState):
         return Observation(Verdict.NEVER, seen.state, None, reason)
 
     def submit(self) -> Flow[None]:
-        """Ask for the load; the answer comes before anything is in memory."""
+        """Submit the load; the server answers before anything is in memory."""
         if self.partition_names:
             fields = {"collection_name": self.collection_name, "partition_names": self.partition_names}
             yield Rpc("LoadPartitions", {**fields, **self.options})
@@ -100,7 +98,7 @@ class LoadFinished(LoadState):
         else:
             yield Rpc("ReleaseCollection", fields)
 
-    def _state_alone(self) -> Flow[str]:
+    def _load_state(self) -> Flow[str]:
         subject: dict[str, Any] = {"collection_name": self.collection_name}
         if self.partition_names:
             subject["partition_names"] = self.partition_names
@@ -108,25 +106,25 @@ class LoadFinished(LoadState):
         return LOAD_STATES[int(answer.state)]
 
     def _reason(self) -> Flow[str]:
-        words = (
-            "the server stopped loading it. Usual causes: not enough memory on the query nodes, or somebody released it; "
-            "the query coordinator's log tells which"
+        reason = (
+            "the server stopped loading it. Usual causes: not enough memory on the query nodes, or a release by somebody else; "
+            "the query coordinator's log has the cause"
         )
         try:
             yield Rpc("GetLoadingProgress", {"collection_name": self.collection_name})
         except MilvusNotLoadedError:
-            return words
+            return reason
         except MilvusServerError as error:
-            return f"{words}. The server says: {error}"
-        return words
+            return f"{reason}. The server says: {error}"
+        return reason
 
 
 @dataclass(frozen=True)
 class Refreshed(Condition):
-    """A refresh, which brings newly imported segments of a loaded collection into memory, is through."""
+    """A refresh, which brings newly imported rows of a loaded collection into memory, has ended."""
 
     collection_name: str
-    if_it_stands_still: ClassVar[str] = _STUCK
+    stall_advice: ClassVar[str] = _STUCK
 
     def look(self) -> Flow[Observation]:
         answer = yield Rpc("GetLoadingProgress", {"collection_name": self.collection_name})
@@ -135,32 +133,26 @@ class Refreshed(Condition):
 
 
 def load_states(collection_name: str, partition_names: list[str] | None = None) -> Flow[list[tuple[str, int | None]]]:
-    """The load state, and the progress in per cent while Loading: of the collection, or of each named partition, the least
+    """The load state, and the progress in per cent while Loading: of the collection, or of each named partition, with the least
     loaded one first.
 
-    :raises MilvusCollectionNotFoundError, MilvusPartitionNotFoundError, MilvusDatabaseNotFoundError: which it is.
+    :raises MilvusCollectionNotFoundError, MilvusPartitionNotFoundError, MilvusDatabaseNotFoundError: it does not exist.
     """
     if not partition_names:
         return [(yield from _state_of({"collection_name": collection_name}))]
-    # Milvus Lite says Loaded of a partition that does not exist, so existence is asked apart.
-    answer = yield Rpc("ShowPartitions", {"collection_name": collection_name})
-    missing = [each for each in partition_names if each not in answer.partition_names]
-    if missing:
-        raise MilvusPartitionNotFoundError(
-            f"Collection {collection_name!r} has no partition {', '.join(map(repr, missing))}; "
-            f"it has {', '.join(sorted(answer.partition_names))}."
-        )
+    # Milvus Lite reports Loaded for a partition that does not exist.
+    yield from check_partitions(collection_name, partition_names)
     states = []
-    for each in partition_names:
-        states.append((yield from _state_of({"collection_name": collection_name, "partition_names": [each]})))
-    return sorted(states, key=lambda seen: (LOAD_STATES.index(seen[0]), seen[1] or 0))
+    for partition in partition_names:
+        states.append((yield from _state_of({"collection_name": collection_name, "partition_names": [partition]})))
+    return sorted(states, key=lambda state: (LOAD_STATES.index(state[0]), state[1] or 0))
 
 
 def _state_of(subject: dict[str, Any]) -> Flow[tuple[str, int | None]]:
     answer = yield Rpc("GetLoadState", subject)
     state = LOAD_STATES[int(answer.state)]
     if state == "NotExist":
-        # It says so of a missing database too. Describing tells them apart, or finds what was made this very moment.
+        # NotExist also stands for a missing database, which describe() tells apart; the collection may exist by now.
         yield from describe(subject["collection_name"])
         return "NotLoad", None
     if state != "Loading":
@@ -168,6 +160,6 @@ def _state_of(subject: dict[str, Any]) -> Flow[tuple[str, int | None]]:
     try:
         progress = yield Rpc("GetLoadingProgress", subject)
     except MilvusNotLoadedError:
-        # Released, or given up, between the two calls.
+        # It was released, or the load was given up, between the two calls.
         return "NotLoad", None
     return state, int(progress.progress)

@@ -1,4 +1,4 @@
-"""Work on a collection that the server goes on with by itself: flushes, compactions, restores of snapshots."""
+"""Work that the server does by itself after it was asked to: flushes, compactions, restores of snapshots."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from airflow_provider_milvus.conditions.base import Condition, Observation, Verd
 from airflow_provider_milvus.exceptions import MilvusError, MilvusServerError
 
 _COMPLETED = 2
-"""Of ``CompactionState``."""
+"""The number of ``CompactionState.Completed``."""
 _RESTORE_STATES = ("None", "Pending", "Executing", "Completed", "Failed")
-"""The names of ``RestoreSnapshotState``, by number, without what they all begin with."""
+"""The names of ``RestoreSnapshotState``, by number, without their common prefix."""
 
 
 @dataclass(frozen=True)
 class Flushed(Condition):
-    """All that was written before a flush is on storage: ``segments`` are sealed and saved.
+    """All rows that were written before a flush are in storage.
 
-    ``segments`` and ``flush_ts`` are what the server answered to the flush.
+    ``segments`` and ``flush_ts`` are the server's answer to the flush.
     """
 
     collection_name: str
@@ -34,17 +34,17 @@ class Flushed(Condition):
 
 @dataclass(frozen=True)
 class Compacted(Condition):
-    """A compaction is through, and none of its plans has failed.
+    """A compaction has ended, and no plan of it has failed.
 
-    ``plans`` is how many it had when it began. Milvus says Completed of every compaction that it does not know, such as one
-    that it forgot in a restart; only the number of plans tells that apart. With 0 its word is taken. A ``compaction_id`` of 0
-    stands for a collection with nothing to compact.
+    ``plans`` is the number of its plans when it began. Milvus reports Completed for every compaction that it does not know,
+    such as one that it forgot in a restart, and then it knows fewer plans. With 0 plans, Completed is believed. A
+    ``compaction_id`` of 0 means that there was nothing to compact.
     """
 
     compaction_id: int
     plans: int = 0
     collection_name: str = ""
-    never: ClassVar[type[MilvusError]] = MilvusServerError
+    never_error: ClassVar[type[MilvusError]] = MilvusServerError
 
     def __str__(self) -> str:
         return f"Compaction {self.compaction_id}" + (f" of {self.collection_name!r}" if self.collection_name else "")
@@ -53,26 +53,26 @@ class Compacted(Condition):
         if not self.compaction_id:
             return Observation(Verdict.MET, "Completed", 100)
         answer = yield Rpc("GetCompactionState", {"compactionID": self.compaction_id})
-        seen = plans_of(answer)
-        known = sum(seen.values())
-        progress = 100 * (known - seen["executing"]) // known if known else None
+        plans = count_plans(answer)
+        known = sum(plans.values())
+        progress = 100 * (known - plans["executing"]) // known if known else None
         if answer.state != _COMPLETED:
             return Observation(Verdict.NOT_YET, "Executing", progress)
         if known < self.plans:
             reason = f"the server knows {known} of its {self.plans} plans, as after a restart: compact again"
             return Observation(Verdict.NEVER, "Forgotten", None, reason)
-        if failed := seen["failed"] + seen["timed out"]:
+        if failed := plans["failed"] + plans["timed out"]:
             return Observation(Verdict.NEVER, "Completed", None, f"{failed} of its {known} plans failed: compact again")
         return Observation(Verdict.MET, "Completed", 100)
 
 
 @dataclass(frozen=True)
 class SnapshotRestored(Condition):
-    """A job that restores a snapshot into a new collection is through."""
+    """A job that restores a snapshot into a new collection has ended."""
 
     job_id: int
     collection_name: str
-    never: ClassVar[type[MilvusError]] = MilvusServerError
+    never_error: ClassVar[type[MilvusError]] = MilvusServerError
 
     def __str__(self) -> str:
         return f"Restore {self.job_id} into {self.collection_name!r}"
@@ -87,8 +87,8 @@ class SnapshotRestored(Condition):
         return Observation(Verdict.NOT_YET, state, int(info.progress))
 
 
-def plans_of(answer: Any) -> dict[str, int]:
-    """How many plans of a compaction are where, by the server's answer to GetCompactionState."""
+def count_plans(answer: Any) -> dict[str, int]:
+    """The number of plans of a compaction in each state, from the answer to GetCompactionState."""
     return {
         "executing": int(answer.executingPlanNo),
         "completed": int(answer.completedPlanNo),

@@ -1,4 +1,4 @@
-"""How many rows there are."""
+"""The number of rows in a collection."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from airflow_provider_milvus.conditions.base import Condition, Observation, Verd
 
 @dataclass(frozen=True)
 class RowCount(Condition):
-    """At least so many rows match ``filter``, or are there at all; counted by the server.
+    """The server counts ``at_least`` rows: rows that match ``filter``, or all rows without one.
 
-    :raises MilvusNotLoadedError: the collection is not in memory, or not all of it; Milvus counts nothing else.
+    :raises MilvusNotLoadedError: not all rows to count are in memory.
     :raises MilvusCollectionNotFoundError, MilvusPartitionNotFoundError, MilvusDatabaseNotFoundError: it can never be met.
     """
 

@@ -1,14 +1,15 @@
-"""``MilvusHook``: an Airflow connection becomes a client that is safe to use in a task."""
+"""``MilvusHook``: an Airflow connection becomes a client whose every call ends in time."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseHook
 
-from airflow_provider_milvus.exceptions import MilvusConfigurationError, MilvusError
+from airflow_provider_milvus.exceptions import MilvusConfigurationError, MilvusError, MilvusMetricsError
 from airflow_provider_milvus.kinds import check_name, check_seconds
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 TEST_TIMEOUT = 4.0
 """Seconds for a test of the connection, which runs inside Airflow's API server."""
+SHORTEST_TEST = 0.5
+"""Seconds that the metrics have in a test, however long the server took."""
 
 
 class MilvusHook(BaseHook):
@@ -28,16 +31,18 @@ class MilvusHook(BaseHook):
 
     .. code-block:: python
 
-        with MilvusHook("milvus_default").client() as client:
-            client.list_collections()
+        from airflow_provider_milvus.hooks.milvus import MilvusHook
 
-    Creating a hook costs nothing: the connection is fetched, and pymilvus imported, when a client is first asked for.
+        with MilvusHook("milvus_default", timeout=30).client() as client:
+            print(client.list_collections(), client.get_load_state("docs"))
+
+    A new hook sends nothing: it fetches the connection and imports pymilvus when its first client is made.
 
     :param milvus_conn_id: the connection, of type ``milvus``.
-    :param database: the database; by default the connection's, and then Milvus's ``default``.
-    :param timeout: seconds for one operation as a whole: connecting, every attempt and all waiting. By default the
-        connection's ``timeout`` (60).
-    :raises MilvusInvalidArgumentError: a timeout or database that can never work.
+    :param database: the database; None: the connection's, which is Milvus's ``default`` unless it names another.
+    :param timeout: seconds for one operation as a whole: connecting, every attempt and all waiting. None: the connection's
+        ``timeout``, which is 60 unless it says otherwise.
+    :raises MilvusInvalidArgumentError: a timeout or a database that can never work.
     """
 
     conn_name_attr = "milvus_conn_id"
@@ -59,7 +64,7 @@ class MilvusHook(BaseHook):
 
     @property
     def settings(self) -> ConnectionSettings:
-        """The connection's settings, checked. Fetched once per hook.
+        """The connection's settings, checked. A hook fetches them once.
 
         :raises MilvusConfigurationError: a setting is unknown, malformed or contradicts another.
         """
@@ -74,13 +79,16 @@ class MilvusHook(BaseHook):
         return self.timeout or self.settings.timeout
 
     def deadline(self) -> Deadline:
-        """The clock of one operation, which starts now; ask for a client first, whose first import takes seconds."""
+        """The deadline of one operation that starts now. Make the client first: its first import takes seconds."""
         from airflow_provider_milvus.client.flow import Deadline
 
         return Deadline(self.operation_timeout)
 
     def get_conn(self) -> BoundedClient:
-        """A client of its own channel, which the caller closes; prefer :meth:`client`, which closes it."""
+        """A client with a channel of its own, which the caller closes; :meth:`client` closes it itself.
+
+        :raises MilvusConfigurationError: the connection cannot be used.
+        """
         from airflow_provider_milvus.client.client import BoundedClient, check_lite_is_installed
         from airflow_provider_milvus.client.lazy_pymilvus import import_pymilvus
 
@@ -90,9 +98,9 @@ class MilvusHook(BaseHook):
         return BoundedClient(self.settings, self.operation_timeout)
 
     def metrics(self) -> MetricsSource | None:
-        """What this Milvus's metrics say of memory and use; ``None`` where the connection has no ``metrics_url``.
+        """Where this Milvus's metrics are read; ``None`` when the connection has no ``metrics_url``.
 
-        Each answer has the connection's ``connect_timeout``, and 10 seconds at most.
+        Each answer may take the connection's ``connect_timeout``, and 10 seconds at most.
         """
         if not self.settings.metrics_url:
             return None
@@ -102,21 +110,33 @@ class MilvusHook(BaseHook):
         return metrics_source(self.settings.metrics_url, matchers=self.settings.metrics_matchers, timeout=timeout)
 
     def needed_metrics(self) -> MetricsSource:
-        """:raises MilvusConfigurationError: the connection does not say where the metrics are."""
-        found = self.metrics()
-        if found is None:
+        """Where this Milvus's metrics are read.
+
+        :raises MilvusConfigurationError: the connection has no ``metrics_url``.
+        """
+        metrics = self.metrics()
+        if metrics is None:
             raise MilvusConfigurationError(
-                f"Connection {self.milvus_conn_id!r} has no metrics_url, and only the metrics tell who is searched: set it to "
+                f"Connection {self.milvus_conn_id!r} has no metrics_url, and only the metrics count searches: set it to "
                 "the base URL of the Prometheus that scrapes this Milvus, or to Milvus's own pages that end in /metrics."
             )
-        return found
+        return metrics
 
     @contextmanager
     def client(self) -> Iterator[BoundedClient]:
-        """A pymilvus ``MilvusClient`` that is bounded, dedicated and quiet, closed when the block ends.
+        """A client with the methods of pymilvus's ``MilvusClient``, which is closed when the block ends.
 
-        Its methods are pymilvus's own. Each takes at most this hook's timeout, or the ``timeout`` given to the call, and
-        raises this provider's errors (``airflow_provider_milvus.exceptions``), never a raw gRPC one.
+        .. code-block:: python
+
+            from airflow_provider_milvus.hooks.milvus import MilvusHook
+
+            with MilvusHook().client() as client:
+                print(client.describe_collection("docs", timeout=5)["fields"])
+
+        A call takes at most its ``timeout`` in seconds, by default the hook's, which is also the most.
+
+        :raises MilvusConfigurationError: the connection cannot be used.
+        :raises MilvusError: from each call, of a kind in ``airflow_provider_milvus.exceptions``; never a raw gRPC error.
         """
         client = self.get_conn()
         try:
@@ -126,7 +146,22 @@ class MilvusHook(BaseHook):
 
     @asynccontextmanager
     async def async_client(self) -> AsyncIterator[AsyncBoundedClient]:
-        """The same over pymilvus's ``AsyncMilvusClient``. It belongs to the event loop that it was opened in."""
+        """The same with the methods of pymilvus's ``AsyncMilvusClient``, for the event loop in which it is opened.
+
+        .. code-block:: python
+
+            import asyncio
+
+            from airflow_provider_milvus.hooks.milvus import MilvusHook
+
+
+            async def list_collections():
+                async with MilvusHook().async_client() as client:
+                    return await client.list_collections()
+
+
+            print(asyncio.run(list_collections()))
+        """
         import asyncio
 
         from airflow_provider_milvus.client.client import AsyncBoundedClient, check_lite_is_installed
@@ -143,7 +178,10 @@ class MilvusHook(BaseHook):
             await client.close()
 
     def test_connection(self) -> tuple[bool, str]:
-        """Whether the server answers and accepts the credentials and the database; within 5 seconds, with the cause."""
+        """Whether the server accepts the credentials and the database, and whether its metrics can be read, in words.
+
+        It takes 5 seconds at most, and tries the metrics only where the connection has a ``metrics_url``.
+        """
         from airflow_provider_milvus.client.client import BoundedClient
         from airflow_provider_milvus.client.flow import Rpc
         from airflow_provider_milvus.client.lazy_pymilvus import import_pymilvus
@@ -151,14 +189,23 @@ class MilvusHook(BaseHook):
         try:
             settings = self.settings
             import_pymilvus()
+            end = time.monotonic() + TEST_TIMEOUT
             with BoundedClient(settings, TEST_TIMEOUT) as client:
-                # One attempt each: a test answers now, it does not wait for a server that may come back.
+                # One attempt for each call: a test does not wait for a server that may come back.
                 version = client.perform(Rpc("GetVersion", timeout=TEST_TIMEOUT / 2)).version
                 client.perform(Rpc("ShowCollections", timeout=TEST_TIMEOUT / 2))
         except MilvusError as error:
             # Airflow tests a connection under an id that it makes up for the moment.
             return False, str(error).replace(f"Connection {self.milvus_conn_id!r}", "The connection")
-        return True, f"Milvus {version} answers at {settings.uri}, database {settings.database!r}."
+        answers = f"Milvus {version} answers at {settings.uri}, database {settings.database!r}"
+        metrics = self.metrics()
+        if metrics is None:
+            return True, f"{answers}."
+        try:
+            _read_metrics(metrics, max(end - time.monotonic(), SHORTEST_TEST))
+        except MilvusMetricsError as error:
+            return False, f"{answers}, but its metrics do not. {error}"
+        return True, f"{answers}, and its metrics can be read."
 
     def _use(self, connection: Connection) -> None:
         from airflow.providers.common.compat.sdk import mask_secret
@@ -170,9 +217,9 @@ class MilvusHook(BaseHook):
                 f"Connection {self.milvus_conn_id!r} is of type {connection.conn_type!r}, not 'milvus'."
             )
         self._settings = ConnectionSettings.of(connection, database=self.database)
-        secret = self._settings.token.get_secret_value()
-        for each in {secret, secret.partition(":")[2], *self._settings.metrics_passwords} - {""}:
-            mask_secret(each)
+        token = self._settings.token.get_secret_value()
+        for secret in {token, token.partition(":")[2], *self._settings.metrics_passwords} - {""}:
+            mask_secret(secret)
 
     async def _fetch_connection(self) -> Connection:
         if hasattr(BaseHook, "aget_connection"):
@@ -184,7 +231,7 @@ class MilvusHook(BaseHook):
 
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
-        """The connection form of Airflow 2.11 to 3.1; later versions read ``get_provider_info``."""
+        """The fields of the connection form in Airflow 2.11 to 3.1; later versions read ``get_provider_info``."""
         from flask_appbuilder.fieldwidgets import BS3PasswordFieldWidget, BS3TextFieldWidget
         from flask_babel import lazy_gettext
         from wtforms import BooleanField, PasswordField, StringField
@@ -200,7 +247,7 @@ class MilvusHook(BaseHook):
             if schema.get("format") == "password":
                 text["description"] += " Airflow 2 forgets it when the connection is edited: enter it again then."
                 return PasswordField(label, widget=BS3PasswordFieldWidget(), **text)
-            # Numbers too: one field of a class that Airflow does not list, such as FloatField, and it drops the whole hook.
+            # Numbers too: Airflow drops the whole hook over a field of a class that it does not list, such as FloatField.
             return StringField(label, widget=BS3TextFieldWidget(), **text)
 
         return {setting: field(described) for setting, described in connection_fields().items()}
@@ -211,3 +258,12 @@ class MilvusHook(BaseHook):
         from airflow_provider_milvus.get_provider_info import field_behaviour
 
         return {key.replace("-", "_"): value for key, value in field_behaviour().items()}
+
+
+def _read_metrics(metrics: MetricsSource, within: float) -> None:
+    import asyncio
+
+    try:
+        asyncio.run(asyncio.wait_for(metrics.held(), within))
+    except TimeoutError:
+        raise MilvusMetricsError(f"The metrics did not answer within {within:.1f} s. Check metrics_url.") from None

@@ -1,7 +1,7 @@
-"""What Milvus's metrics say: which collection holds how many bytes, which was searched, which is wanted back.
+"""Milvus's metrics: the bytes of a collection in memory, and the searches of a collection, also of one not in memory.
 
-:func:`metrics_source` gives a source for an address: a Prometheus, or the ``/metrics`` pages of the Milvus processes. It only
-reads. What a counter means for a collection is in ``reclaim/usage.py``.
+:func:`metrics_source` returns a source for an address: a Prometheus, or the ``/metrics`` pages of the Milvus processes. It only
+reads. ``reclaim/usage.py`` says what a counter means for a collection.
 """
 
 from __future__ import annotations
@@ -13,39 +13,52 @@ from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError
 from airflow_provider_milvus.kinds import check_seconds
 from airflow_provider_milvus.metrics.endpoints import Endpoints
 from airflow_provider_milvus.metrics.prometheus import Prometheus
-from airflow_provider_milvus.metrics.source import Address, Attempts, Counted, Held, MetricsSource
+from airflow_provider_milvus.metrics.source import Address, Attempts, Held, MetricsSource, UsageAnswer
+from airflow_provider_milvus.wording import without_secrets
 
-__all__ = ["Attempts", "Counted", "Held", "MetricsSource", "metrics_source"]
+__all__ = ["Attempts", "Held", "MetricsSource", "UsageAnswer", "metrics_source"]
 
 _MATCHER = r'\s*[A-Za-z_]\w*\s*(=~|!~|!=|=)\s*"([^"\\\n]|\\.)*"\s*'
 _MATCHERS = re.compile(rf"{_MATCHER}(,{_MATCHER})*,?\s*", re.ASCII)
 
 
 def metrics_source(url: str, *, matchers: str | None = "", timeout: float = 10.0) -> MetricsSource:
-    """The source behind ``url``. Nothing is sent yet.
+    """The source at ``url``. Nothing is sent yet.
 
-    :param url: the base URL of a Prometheus (``http://prometheus:9090``, a path is allowed), or one or several Milvus
-        endpoints, separated by commas, each ending in ``/metrics``: all proxies, and for bytes all query nodes. User info is
-        for HTTP basic authentication.
+    .. code-block:: python
+
+        import asyncio
+
+        from airflow_provider_milvus.hooks.milvus import MilvusHook
+
+        metrics = MilvusHook().metrics()
+        if metrics is not None:
+            print(asyncio.run(metrics.held()))
+
+    :param url: the base URL of a Prometheus (``http://prometheus:9090``, a path is allowed), or Milvus endpoints, separated by
+        commas, that end in ``/metrics``: those of all proxies, and for bytes those of all query nodes. User info is for HTTP
+        basic authentication.
     :param matchers: label matchers for every query of Prometheus, such as ``namespace="prod"``.
-    :param timeout: seconds for each answer, connecting included.
-    :raises MilvusInvalidArgumentError: what can never work.
+    :param timeout: seconds for one answer, connecting included; 10 by default.
+    :raises MilvusInvalidArgumentError: an argument can never work.
     """
     limit = check_seconds("timeout", timeout)
-    found = [_address(each.strip()) for each in url.split(",")] if isinstance(url, str) else []
-    pages = sum(each.url.endswith("/metrics") for each in found)
-    if pages != len(found) or not found:
-        if len(found) != 1:
+    addresses = [_read_address(part.strip()) for part in url.split(",")] if isinstance(url, str) else []
+    pages = sum(address.url.endswith("/metrics") for address in addresses)
+    if pages != len(addresses) or not addresses:
+        if len(addresses) != 1:
             raise MilvusInvalidArgumentError(
                 "metrics_url must be the base URL of one Prometheus, or Milvus endpoints that each end in /metrics."
             )
-        return Prometheus(found[0], _checked(matchers or ""), limit)
+        return Prometheus(addresses[0], _check_matchers(matchers or ""), limit)
     if matchers and matchers.strip():
-        raise MilvusInvalidArgumentError("metrics_matchers is for a Prometheus, and metrics_url names Milvus endpoints.")
-    return Endpoints(found, limit)
+        raise MilvusInvalidArgumentError(
+            "metrics_matchers is for a Prometheus, and metrics_url names Milvus endpoints: leave it out."
+        )
+    return Endpoints(addresses, limit)
 
 
-def _checked(matchers: str) -> str:
+def _check_matchers(matchers: str) -> str:
     if matchers.strip() and not _MATCHERS.fullmatch(matchers):
         raise MilvusInvalidArgumentError(
             f'metrics_matchers {matchers!r} must be label matchers of Prometheus, such as namespace="prod".'
@@ -53,17 +66,15 @@ def _checked(matchers: str) -> str:
     return matchers.strip().rstrip(",")
 
 
-def _address(text: str) -> Address:
+def _read_address(text: str) -> Address:
     try:
         parts = urlsplit(text)
         usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
     except ValueError:
         usable = False
     if not usable or parts.query or parts.fragment or re.search(r"\s", text):
-        # What stands before an @ may be a password, and what follows a ? a token.
-        shown = text.rpartition("@")[2].partition("?")[0]
         raise MilvusInvalidArgumentError(
-            f"metrics_url {shown!r} must begin with http:// or https://, name a host and have no query: "
+            f"metrics_url {without_secrets(text)!r} must begin with http:// or https://, name a host and have no query: "
             "the base URL of a Prometheus, or Milvus endpoints that each end in /metrics."
         )
     auth = (unquote(parts.username or ""), unquote(parts.password or "")) if "@" in parts.netloc else None

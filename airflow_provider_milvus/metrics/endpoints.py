@@ -1,4 +1,4 @@
-"""The metrics as the ``/metrics`` pages of the Milvus processes have them. A page has no past: see ``history.py``."""
+"""The metrics on the ``/metrics`` pages of the Milvus processes. A page has no past; ``counters.py`` keeps one."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from airflow_provider_milvus.metrics.source import (
     SUCCEEDED,
     Address,
     Attempts,
-    Counted,
     Held,
     MetricsSource,
     Sample,
+    UsageAnswer,
     attempts_of,
     fetch,
     held_of,
     label_of,
     open_client,
-    unreadable,
-    wrong_number,
+    proxy_mismatch,
+    unreadable_error,
 )
 from airflow_provider_milvus.metrics.spans import Span
 
@@ -39,7 +39,7 @@ _BEGINNINGS = tuple(f"{name}{end}" for name in _NAMES for end in "{ ")
 
 
 class Endpoints(MetricsSource):
-    """Asks all pages at once; one that cannot be read fails the whole, for what it would say is not known."""
+    """Reads all pages at once, and fails when one of them cannot be read: its share would be missing."""
 
     def __init__(self, addresses: Sequence[Address], timeout: float) -> None:
         self._addresses = list(addresses)
@@ -52,27 +52,32 @@ class Endpoints(MetricsSource):
         pages = await self._read()
         return attempts_of((name, sample) for name, page in pages.items() for sample in page if _is_use(sample))
 
-    async def usage(self, spans: Sequence[timedelta], *, proxies: int | None, kept: Mapping[str, Any] | None = None) -> Counted:
+    async def usage(
+        self, spans: Sequence[timedelta], *, proxies: int | None, kept: Mapping[str, Any] | None = None
+    ) -> UsageAnswer:
         now = time.time()
         pages = await self._read()
-        seen = {name: _proxy(page) for name, page in pages.items() if _is_proxy(page)}
-        wrong = wrong_number(len(seen), proxies)
-        history = History.read(kept, now).carried_on(
-            seen, now, broken=wrong if proxies is not None else None, longest=max(spans, default=timedelta(0))
+        seen = {name: _read_proxy(page) for name, page in pages.items() if _is_proxy(page)}
+        mismatch = proxy_mismatch(len(seen), proxies)
+        history = History.read(kept, now).extend(
+            seen, now, interruption=mismatch if proxies is not None else None, longest=max(spans, default=timedelta(0))
         )
-        databases = {database for each in seen.values() for database, _ in each.counts}
-        labelled = bool(databases) and None not in databases
-        covered = [Span(span, frozenset(history.used(span, now)), wrong or history.gap(span, now), labelled) for span in spans]
-        return Counted(covered, history.as_kept(now))
+        databases = {database for proxy in seen.values() for database, _ in proxy.counts}
+        names_databases = bool(databases) and None not in databases
+        answers = [
+            Span(span, frozenset(history.used(span, now)), mismatch or history.gap(span, now), names_databases)
+            for span in spans
+        ]
+        return UsageAnswer(answers, history.serialize(now))
 
     async def _read(self) -> dict[str, list[Sample]]:
-        answers = await asyncio.gather(*(self._page(each) for each in self._addresses), return_exceptions=True)
+        answers = await asyncio.gather(*map(self._page, self._addresses), return_exceptions=True)
         pages = {}
         for address, answer in zip(self._addresses, answers, strict=True):
             if isinstance(answer, BaseException):
                 raise answer
-            # Thousands of collections are megabytes of text, and this may be the triggerer's loop.
-            pages[address.name] = await asyncio.to_thread(_parsed, address, answer)
+            # Thousands of collections are megabytes of text, whose parsing would block the triggerer's loop.
+            pages[address.name] = await asyncio.to_thread(_parse, address, answer)
         return pages
 
     async def _page(self, address: Address) -> bytes:
@@ -80,19 +85,21 @@ class Endpoints(MetricsSource):
             return await fetch(client, address, self._timeout)
 
 
-def _parsed(address: Address, body: bytes) -> list[Sample]:
-    """The samples that matter here. Most of a page is the buckets of histograms, so lines are chosen before they are parsed."""
+def _parse(address: Address, body: bytes) -> list[Sample]:
+    """The samples of the metrics in ``_NAMES``. Other lines, mostly buckets of histograms, are dropped before the parsing."""
     from prometheus_client.parser import text_string_to_metric_families
 
     chosen = [line for line in body.decode(errors="replace").split("\n") if line.startswith(_BEGINNINGS)]
     try:
         families = text_string_to_metric_families("\n".join(chosen) + "\n")
-        samples: list[Sample] = [(each.name, each.labels, float(each.value)) for family in families for each in family.samples]
+        samples: list[Sample] = [
+            (sample.name, sample.labels, float(sample.value)) for family in families for sample in family.samples
+        ]
     except (ValueError, LookupError, TypeError):
-        raise unreadable(address, "its text is malformed", "See whether something in between changes it.") from None
+        raise unreadable_error(address, "its text is malformed", "Check whether something between changes it.") from None
     if not any(name == NODES for name, _, _ in samples):
-        raise unreadable(
-            address, "this is not Milvus's metrics page", "A Milvus process has it on its metrics port (9091), at /metrics."
+        raise unreadable_error(
+            address, "this is not Milvus's metrics page", "A Milvus process has that at /metrics on its metrics port, 9091."
         )
     return samples
 
@@ -109,7 +116,7 @@ def _is_use(sample: Sample) -> bool:
     return name in (SUCCEEDED, RECEIVED)
 
 
-def _proxy(page: Sequence[Sample]) -> Proxy:
+def _read_proxy(page: Sequence[Sample]) -> Proxy:
     proxy = Proxy(next((value for name, _, value in page if name == STARTED), None), {})
     for sample in filter(_is_use, page):
         label = label_of(sample[1])

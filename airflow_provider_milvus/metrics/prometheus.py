@@ -1,4 +1,4 @@
-"""The metrics as a Prometheus server has them, asked through its HTTP query API."""
+"""The metrics in a Prometheus server, read through its HTTP query API."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from airflow_provider_milvus.metrics.source import (
     SUCCEEDED,
     Address,
     Attempts,
-    Counted,
     Held,
     MetricsSource,
+    UsageAnswer,
     attempts_of,
     fetch,
     held_of,
     label_of,
     open_client,
-    unreadable,
-    wrong_number,
+    proxy_mismatch,
+    unreadable_error,
 )
 from airflow_provider_milvus.metrics.spans import Span
 from airflow_provider_milvus.wording import in_words
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 Vector = list[tuple[dict[str, str], float]]
 Target = tuple[str, str]
-"""What Prometheus scrapes: an instance, and the job that names it."""
+"""What Prometheus scrapes: an instance, and the job that scrapes it."""
 
 _WEEK = 7 * 86_400_000
 _USES = {
@@ -49,11 +49,11 @@ _USES = {
 
 
 class Prometheus(MetricsSource):
-    """A number of queries that depends on the number of spans only, and "now" is one moment, by Prometheus's own clock.
+    """Makes a few queries for each span, all for one moment of Prometheus's own clock, however many collections there are.
 
-    A use shows up with the next scrape. A span counts as covered when each proxy was there at its start, at every step and
-    now, and was not restarted. A gap that is shorter than Prometheus's look-back (5 minutes by default) does not show, and
-    does no harm: the counters go on meanwhile.
+    A use is seen with the next scrape. A span is covered when every proxy was scraped at its start, at every step and now, and
+    was not restarted. A gap shorter than Prometheus's look-back (5 minutes by default) is not seen, and does no harm: the
+    counters go on counting in it.
     """
 
     def __init__(self, address: Address, matchers: str, timeout: float) -> None:
@@ -68,7 +68,7 @@ class Prometheus(MetricsSource):
             for name in (ROWS, BYTES):
                 by = "collection_id, node_id, segment_state"
                 # A node that two jobs scrape is still one node.
-                query = f"max by ({by}) (sum by ({by}, instance, job) ({self._of(name)}))"
+                query = f"max by ({by}) (sum by ({by}, instance, job) ({self._selector(name)}))"
                 samples += [(name, labels, value) for labels, value in await self._ask(client, query, now)]
         return held_of(samples)
 
@@ -78,62 +78,65 @@ class Prometheus(MetricsSource):
             now = await self._now(client)
             for name in (RECEIVED, REQUESTS):
                 by = "db_name, collection_name, instance"
-                query = f"max by ({by}) (sum by ({by}, job) ({self._of(name, _USES[name])}))"
+                query = f"max by ({by}) (sum by ({by}, job) ({self._selector(name, _USES[name])}))"
                 answer = await self._ask(client, query, now)
                 samples += [(labels.get("instance", ""), (name, labels, value)) for labels, value in answer]
         return attempts_of(samples)
 
-    async def usage(self, spans: Sequence[timedelta], *, proxies: int | None, kept: Mapping[str, Any] | None = None) -> Counted:
-        covered = []
+    async def usage(
+        self, spans: Sequence[timedelta], *, proxies: int | None, kept: Mapping[str, Any] | None = None
+    ) -> UsageAnswer:
+        answers = []
         async with await open_client(self._address, self._timeout) as client:
             now = await self._now(client)
-            here = await self._by_target(client, f"count by (instance, job) ({self._proxies})", now)
-            started = await self._by_target(client, f"max by (instance, job) ({self._of(STARTED)})", now)
-            counters = " or ".join(f"count by (db_name) ({self._of(*each)})" for each in _USES.items())
+            present = await self._by_target(client, f"count by (instance, job) ({self._proxies})", now)
+            started = await self._by_target(client, f"max by (instance, job) ({self._selector(STARTED)})", now)
+            counters = " or ".join(f"count by (db_name) ({self._selector(*use)})" for use in _USES.items())
             databases = [label_of(labels)[0] for labels, _ in await self._ask(client, counters, now)]
             for span in spans:
                 length = math.ceil(span.total_seconds() * 1000)
                 step = 300_000 if length > _WEEK else max(min(60_000, length // 10), 1)
                 first, last = (now - length - step) // step, now // step
-                seen = await self._by_target(client, self._presence(length, step), now)
-                unknown = wrong_number(len(here), proxies) or _gap(here, started, seen, last - first, now / 1000, span)
-                used = await self._ask(client, self._moved(length), now)
-                covered.append(
+                seen = await self._by_target(client, self._steps_present(length, step), now)
+                unknown = proxy_mismatch(len(present), proxies) or _gap(present, started, seen, last - first, now / 1000, span)
+                used = await self._ask(client, self._changed_labels(length), now)
+                answers.append(
                     Span(
                         span,
                         frozenset(label_of(labels) for labels, _ in used),
                         unknown,
-                        labelled=bool(databases) and None not in databases,
+                        names_databases=bool(databases) and None not in databases,
                     )
                 )
-        return Counted(covered)
+        return UsageAnswer(answers)
 
-    def _of(self, metric: str, more: str = "") -> str:
-        return f"{metric}{{{','.join(each for each in (more, self._matchers) if each)}}}"
+    def _selector(self, metric: str, more: str = "") -> str:
+        return f"{metric}{{{','.join(filter(None, (more, self._matchers)))}}}"
 
     @property
     def _proxies(self) -> str:
-        return self._of(NODES, 'role_name="proxy"')
+        return self._selector(NODES, 'role_name="proxy"')
 
-    def _presence(self, length: int, step: int) -> str:
-        """At how many steps each proxy was there, from the last one before the span; 0: only between two of them."""
+    def _steps_present(self, length: int, step: int) -> str:
+        """The query for the number of steps at which a proxy was scraped, from the last step before the span; 0: only between
+        two steps."""
         at_steps = f"count_over_time((count by (instance, job) ({self._proxies}))[{length + step}ms:{step}ms])"
         return f"{at_steps} or 0 * count by (instance, job) (last_over_time({self._proxies}[{length}ms]))"
 
-    def _moved(self, length: int) -> str:
-        """The labels whose counter is not what it was at the start, be it that it did not exist then, or that it moved
-        within the span. ``increase`` alone sees neither a first use nor one between the start and the first scrape."""
+    def _changed_labels(self, length: int) -> str:
+        """The query for the labels whose counter moved within the span or did not exist at its start. ``increase`` alone misses
+        a first use, and a use between the start and the first scrape."""
         parts = []
-        for each in (self._of(*use) for use in _USES.items()):
-            changed = f"last_over_time({each}[{length}ms]) unless ({each} == ({each} offset {length}ms))"
-            parts += [f"increase({each}[{length}ms]) > 0", changed]
-        return " or ".join(f"count by (db_name, collection_name) ({each})" for each in parts)
+        for counter in (self._selector(*use) for use in _USES.items()):
+            changed = f"last_over_time({counter}[{length}ms]) unless ({counter} == ({counter} offset {length}ms))"
+            parts += [f"increase({counter}[{length}ms]) > 0", changed]
+        return " or ".join(f"count by (db_name, collection_name) ({part})" for part in parts)
 
     async def _now(self, client: AsyncClient) -> int:
         """Milliseconds since the epoch."""
         answer = await self._ask(client, "vector(time())")
         if len(answer) != 1 or not math.isfinite(answer[0][1]):
-            raise self._strange()
+            raise self._not_prometheus()
         return int(answer[0][1] * 1000)
 
     async def _by_target(self, client: AsyncClient, query: str, now: int) -> dict[Target, float]:
@@ -148,18 +151,18 @@ class Prometheus(MetricsSource):
         try:
             answer = json.loads(body)
             if answer["status"] != "success":
-                raise unreadable(self._address, f"Prometheus says {str(answer.get('error'))[:200]!r}")
-            # Some versions tell remarks on the query in the same place.
-            incomplete = [each for each in answer.get("warnings") or () if not each.startswith("PromQL ")]
-            vector = [(dict(each["metric"]), float(each["value"][1])) for each in answer["data"]["result"]]
+                raise unreadable_error(self._address, f"Prometheus says {str(answer.get('error'))[:200]!r}")
+            # Some versions put remarks on the query among the warnings.
+            warnings = [warning for warning in answer.get("warnings") or () if not warning.startswith("PromQL ")]
+            vector = [(dict(sample["metric"]), float(sample["value"][1])) for sample in answer["data"]["result"]]
         except (ValueError, LookupError, TypeError, AttributeError):
-            raise self._strange() from None
-        if incomplete:
-            raise unreadable(self._address, f"the answer is incomplete, {incomplete[0][:200]!r}", "See Prometheus's log.")
+            raise self._not_prometheus() from None
+        if warnings:
+            raise unreadable_error(self._address, f"the answer is incomplete, {warnings[0][:200]!r}", "Read Prometheus's log.")
         return vector
 
-    def _strange(self) -> Exception:
-        return unreadable(
+    def _not_prometheus(self) -> Exception:
+        return unreadable_error(
             self._address,
             "what answers is not Prometheus",
             "Give metrics_url the base URL of a Prometheus, or Milvus endpoints that end in /metrics.",
@@ -167,22 +170,22 @@ class Prometheus(MetricsSource):
 
 
 def _gap(
-    here: Mapping[Target, float],
+    present: Mapping[Target, float],
     started: Mapping[Target, float],
     seen: Mapping[Target, float],
     steps: int,
     now: float,
     span: timedelta,
 ) -> str | None:
-    """Why the span is not covered for every proxy."""
+    """Why the span is not covered for every proxy; ``None`` when it is."""
     within = f"within the last {in_words(span)}"
-    for target in sorted(here.keys() | seen.keys()):
+    for target in sorted(present.keys() | seen.keys()):
         proxy = f"proxy {target[0]}"
-        if target not in here:
+        if target not in present:
             return f"{proxy} is gone, or no longer scraped, {within}"
         start = started.get(target)
         if start is None:
-            return f"{proxy} does not tell when it was started"
+            return f"{proxy} does not report when it was started"
         if not start < now - span.total_seconds():
             return f"{proxy} was restarted {in_words(timedelta(seconds=now - start))} ago, {within}"
         if seen.get(target, 0) < steps:

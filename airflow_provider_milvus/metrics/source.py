@@ -1,4 +1,4 @@
-"""What every source of metrics has in common: its answers, Milvus's names for them, and one bounded HTTP request."""
+"""What both sources of metrics share: the answers, Milvus's names of its metrics, and one HTTP request that ends in time."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from ssl import PROTOCOL_TLS_CLIENT, SSLContext
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_milvus.exceptions import MilvusMetricsError
 from airflow_provider_milvus.metrics.spans import Span
+from airflow_provider_milvus.tls import tls_context
 
 if TYPE_CHECKING:
     from httpx import AsyncClient
 
 Attempts = dict[tuple[str, str | None, str], float]
-"""By proxy, database (None: the server tells none) and name."""
+"""A count for each proxy, database (None: the server does not name it) and name of a collection or alias."""
 Sample = tuple[str, Mapping[str, str], float]
 """A metric's name, its labels and its value."""
 
@@ -28,12 +28,12 @@ ROWS = "milvus_querynode_entity_num"
 BYTES = "milvus_querynode_entity_size"
 SUCCEEDED = "milvus_proxy_collection_sq_latency_count"
 RECEIVED = "milvus_proxy_received_nq"
-"""It counts attempts: who fails to search a collection that is in memory needs it no less."""
+"""It counts attempts: a search that fails is a use too."""
 REQUESTS = "milvus_proxy_req_count"
-"""Other requests, such as asking for the load state, are in it as well. Before Milvus 2.4 it does not name the collection."""
+"""It counts other requests too, such as those for the load state. Before Milvus 2.4 it does not name the collection."""
 SEARCHES = ("Search", "HybridSearch", "Query")
 NODES = "milvus_num_node"
-"""With the role ``proxy`` it is on the page of each proxy, always, and tells which processes are proxies."""
+"""With the role ``proxy`` it is always on the page of a proxy, and on no other page."""
 STARTED = "process_start_time_seconds"
 
 CHECK = "Check that it runs, and metrics_url."
@@ -41,15 +41,15 @@ CHECK = "Check that it runs, and metrics_url."
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What the query nodes have of one collection, all replicas together."""
+    """What the query nodes hold of one collection, all replicas together."""
 
     rows: int
     bytes: int
 
 
 @dataclass(slots=True)
-class Counted:
-    """``spans``: one for each span asked for. ``keep``: what to hand to the next run, JSON-safe; empty for Prometheus."""
+class UsageAnswer:
+    """``spans``: one for each requested span. ``keep``: plain values for the next run to pass in; empty for Prometheus."""
 
     spans: list[Span]
     keep: dict[str, Any] = field(default_factory=dict)
@@ -58,50 +58,49 @@ class Counted:
 class MetricsSource(ABC):
     """Where the metrics are read.
 
-    :raises MilvusMetricsError: from each method: down, slow, or not what it should be.
+    :raises MilvusMetricsError: from every method: the metrics cannot be read.
     """
 
     @abstractmethod
     async def held(self) -> dict[int, Held]:
-        """What is in memory, by collection id. A loaded collection without rows is not in it."""
+        """What is in memory, by collection id. A loaded collection without rows is left out."""
 
     @abstractmethod
-    async def usage(self, spans: Sequence[timedelta], *, proxies: int | None, kept: Mapping[str, Any] | None = None) -> Counted:
-        """Who was searched or queried, or tried to be, within each of ``spans``, which all end now.
+    async def usage(
+        self, spans: Sequence[timedelta], *, proxies: int | None, kept: Mapping[str, Any] | None = None
+    ) -> UsageAnswer:
+        """Which collections somebody searched or queried, or tried to, within each of ``spans``, which all end now.
 
-        :param proxies: how many proxies Milvus itself says it has; None: not known, and then nothing is.
-        :param kept: what the previous run's answer said to keep. Malformed or of another server: as if there were none.
+        :param proxies: the number of proxies by Milvus's own count; None: not known, and then no span is covered.
+        :param kept: ``keep`` of the previous run's answer. One that is malformed or of another server is ignored.
         """
 
     @abstractmethod
     async def attempts(self) -> Attempts:
-        """How many searches and queries were tried so far, counted from each proxy's start, also of what is not loaded."""
+        """The attempts to search or query since each proxy was started, also of collections that are not loaded."""
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A URL without its user info, so that it can be shown."""
+    """A URL without user info, which messages may show, and its credentials."""
 
     url: str
     auth: tuple[str, str] | None = field(default=None, repr=False)
 
     @property
     def name(self) -> str:
-        """Of a Milvus endpoint, for people: host and port, and a path where there is one."""
+        """A Milvus endpoint's name in messages: host and port, and the path where it has one."""
         return self.url.partition("://")[2].removesuffix("/metrics")
 
 
-def unreadable(address: Address, what: str, next_step: str = CHECK) -> MilvusMetricsError:
+def unreadable_error(address: Address, what: str, next_step: str = CHECK) -> MilvusMetricsError:
     return MilvusMetricsError(f"The metrics at {address.url} cannot be read: {what}. {next_step}")
 
 
 async def open_client(address: Address, timeout: float) -> AsyncClient:
-    from httpx import AsyncClient, create_ssl_context
+    from httpx import AsyncClient
 
-    # To read the system's authorities takes 50 ms, which would hold up a triggerer's loop.
-    secure = address.url.startswith("https")
-    context = await asyncio.to_thread(create_ssl_context) if secure else SSLContext(PROTOCOL_TLS_CLIENT)
-    return AsyncClient(timeout=timeout, verify=context)
+    return AsyncClient(timeout=timeout, verify=await asyncio.to_thread(tls_context, address.url))
 
 
 async def fetch(
@@ -112,21 +111,21 @@ async def fetch(
 
     method, auth = ("GET", "POST")[form is not None], address.auth or httpx.USE_CLIENT_DEFAULT
     try:
-        # httpx's own timeout is for each piece of an answer, which a server that drips never exceeds.
+        # httpx's own timeout is for one piece of an answer: a server that sends byte by byte never exceeds it.
         async with asyncio.timeout(timeout):
             answer = await client.request(method, address.url + path, data=form, auth=auth)
     except (TimeoutError, httpx.TimeoutException):
-        raise unreadable(address, f"no answer within {timeout:g} s") from None
+        raise unreadable_error(address, f"no answer within {timeout:g} s") from None
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise unreadable(address, str(error) or type(error).__name__) from None
+        raise unreadable_error(address, str(error) or type(error).__name__) from None
     if answer.status_code != 200:
-        what = f"HTTP {answer.status_code}{_complaint(answer.content)}"
-        raise unreadable(address, what, "Check metrics_url, its credentials and metrics_matchers.")
+        what = f"HTTP {answer.status_code}{_prometheus_error(answer.content)}"
+        raise unreadable_error(address, what, "Check metrics_url, its credentials and metrics_matchers.")
     return answer.content
 
 
-def _complaint(body: bytes) -> str:
-    """What Prometheus says of a query that it refuses."""
+def _prometheus_error(body: bytes) -> str:
+    """The reason that Prometheus gives when it refuses a query."""
     try:
         return f", {str(json.loads(body)['error'])[:200]}"
     except (ValueError, LookupError, TypeError):
@@ -138,7 +137,7 @@ def label_of(labels: Mapping[str, str]) -> tuple[str | None, str]:
 
 
 def held_of(samples: Iterable[Sample]) -> dict[int, Held]:
-    """The size keeps its old value after a release: it counts only where there are rows."""
+    """What is in memory, by collection id. The size keeps its old value after a release, so it counts only with rows."""
     sums: dict[str, dict[tuple[int, str, str], float]] = {ROWS: defaultdict(float), BYTES: defaultdict(float)}
     for name, labels, value in samples:
         collection = labels.get("collection_id", "")
@@ -153,7 +152,7 @@ def held_of(samples: Iterable[Sample]) -> dict[int, Held]:
 
 
 def attempts_of(samples: Iterable[tuple[str, Sample]]) -> Attempts:
-    """Given samples with their proxy. Where both counters tell of the same attempts, the larger."""
+    """The attempts in ``samples``, which come with their proxy: the larger count of the two metrics."""
     sums: dict[str, Attempts] = {RECEIVED: defaultdict(float), REQUESTS: defaultdict(float)}
     for proxy, (name, labels, value) in samples:
         if name in sums:
@@ -162,8 +161,8 @@ def attempts_of(samples: Iterable[tuple[str, Sample]]) -> Attempts:
     return {key: max(received.get(key, 0), requests.get(key, 0)) for key in received.keys() | requests.keys()}
 
 
-def wrong_number(seen: int, proxies: int | None) -> str | None:
-    """Why nothing is known: the metrics are not those of all proxies, and of no others."""
+def proxy_mismatch(seen: int, proxies: int | None) -> str | None:
+    """Why the metrics do not count: they are not those of exactly all proxies. ``None`` when they are."""
     if proxies is None:
-        return "Milvus did not say how many proxies it has"
+        return "Milvus did not report the number of its proxies"
     return None if seen == proxies else f"the metrics are of {seen} proxies, and Milvus has {proxies}"

@@ -1,4 +1,4 @@
-"""What the counters of all proxies say about one span of time."""
+"""The use of collections within a span of time, by the counters of all proxies."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from datetime import timedelta
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """What the counters of all proxies say about one span of time, up to now.
+    """The counters of all proxies over the last ``length`` of time.
 
-    ``used`` are the labels, a database (None: the server tells none) and a name, whose counter moved or first appeared.
-    ``unknown`` says why the span is not covered for every proxy: then nothing is idle in it. ``labelled``: there are counters,
-    and every one of them names its database.
+    ``used`` are the labels whose counter moved or first appeared: a database (None: the server does not name it) and a name.
+    ``unknown`` is the reason why the span is not covered for every proxy; then no collection counts as idle in it.
+    ``names_databases``: there are counters, and all of them name their database.
     """
 
     length: timedelta
     used: frozenset[tuple[str | None, str]]
     unknown: str | None = None
-    labelled: bool = False
+    names_databases: bool = False

@@ -1,6 +1,6 @@
-"""Bulk import: a job that a server carries out by itself, watched until its rows are served.
+"""Bulk import: the server reads files by itself, and the task watches until their rows are served.
 
-What it does is in ``imports/`` and ``bulk_import/condition.py``, imported when a task runs.
+The steps are in ``bulk_import/stages.py``, imported when a task runs.
 """
 
 from __future__ import annotations
@@ -10,61 +10,65 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_milvus.arguments import Argument, OptionalArgument
-from airflow_provider_milvus.exceptions import MilvusImportError
 from airflow_provider_milvus.kinds import check_files, check_flag, check_mapping, check_name, check_text, read_files
-from airflow_provider_milvus.operators.base import MilvusWriteOperator, WatchedOperator, result
+from airflow_provider_milvus.operators.base import MilvusWriteOperator, WatchedOperator, known, result
 from airflow_provider_milvus.operators.run_notes import RetryNotes
-from airflow_provider_milvus.triggers.milvus import outcome, resumed_with
+from airflow_provider_milvus.triggers.milvus import outcome_of, resumed_with
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_milvus.bulk_import.job import Target
-    from airflow_provider_milvus.bulk_import.submit import Submission
+    from airflow_provider_milvus.bulk_import.job import ImportTarget
     from airflow_provider_milvus.client.client import BoundedClient
-    from airflow_provider_milvus.client.flow import Deadline, Flow
-    from airflow_provider_milvus.conditions import Condition
+    from airflow_provider_milvus.client.flow import Deadline
     from airflow_provider_milvus.hooks.milvus import MilvusHook
-
-STAGES = ("import", "index", "refresh")
 
 
 class MilvusBulkImportOperator(WatchedOperator, MilvusWriteOperator):
-    """Import files into a collection; done when their rows are indexed and, if the collection is loaded, served.
+    """Import files into a collection. Success means that their rows are indexed and, if the collection is loaded, served.
 
-    The job is submitted, then watched; then every index is waited for, a loaded collection is refreshed, and its rows are
-    counted. A retry attaches to the job that an earlier try began, whatever became of that try, and imports anew only what has
-    failed. Milvus cannot cancel an import: when the task is killed or its time is up, the job goes on.
+    The task submits an import job and watches it. Then it waits for every index, refreshes a collection that is loaded, and
+    counts its rows. A retry attaches to the job that an earlier try began, even if the worker was lost, and imports anew only
+    files that failed. Milvus cannot cancel an import: when the task is killed or its time is up, the job goes on.
 
-    An import adds rows. It does not replace those with the same keys, and a task that has succeeded and is cleared imports
+    An import adds rows. It does not replace rows with the same keys, and a task that has succeeded and is cleared imports
     again.
 
     Returns ``collection``, ``database``, ``job_ids``, ``files``, ``rows`` (imported), ``rows_before`` and ``rows_after``
-    (``None`` where the collection is not loaded, so that they cannot be counted), ``attached``, and ``seconds``; ``alias`` if
-    one was given.
+    (``None`` where the collection is not loaded, so that its rows cannot be counted), ``attached`` (an earlier try began the
+    import), and ``seconds``; ``alias`` if one was given.
+
+    .. code-block:: python
+
+        from airflow_provider_milvus.operators.milvus import MilvusBulkImportOperator
+
+        bulk_import = MilvusBulkImportOperator(task_id="bulk_import", collection_name="docs", files="docs/part-1.parquet")
 
     :param collection_name: the collection, or an alias of it. (templated)
     :param files: a path; a list of paths; a list of lists, each one file or the NumPy files of the same rows; or what
         ``MilvusPrepareImportOperator`` returned. Milvus 2.3 takes absolute paths of its local storage, or keys in its bucket;
-        later versions take keys in its bucket; Zilliz Cloud URLs. (templated)
+        later versions take keys in its bucket; Zilliz Cloud URLs. An empty list is nothing to do, and nothing is sent.
+        (templated)
     :param partition_name: import into this partition. (templated)
     :param options: options of the server, such as ``{"timeout": "300s"}``. (templated)
-    :param storage_conn_id: an Airflow connection whose login and password (and ``aws_session_token`` in its extra) open the
-        object storage, for Zilliz Cloud. (templated)
-    :param wait_for_index: wait until the indexes have taken in the rows. A collection without one is not waited for.
-    :param refresh: refresh the collection if it is loaded: without it, a search does not find the rows.
-    :param probe: count the rows with strong consistency afterwards, and fail unless all that were imported are there. Set it to
+    :param storage_conn_id: an Airflow connection with the keys of the object storage, for Zilliz Cloud: as login and password,
+        or as an AWS connection has them in its extra. (templated)
+    :param wait_for_index: wait until the indexes have taken in the rows. A collection without an index is not waited for.
+    :param refresh: refresh the collection if it is loaded. Without a refresh a search does not find the rows.
+    :param probe: count the rows with strong consistency afterwards, and fail unless all imported rows are there. Set it to
         False where others delete rows at the same time.
-    :param reattach: look for what an earlier try began. False imports anew in each try.
-    :param timeout: seconds for all of it; an hour by default.
+    :param reattach: look for the jobs that an earlier try began. False imports anew in each try.
+    :param timeout: seconds for the whole operation; an hour by default.
     :param poll_interval: seconds between two looks, at most; the worker looks more often at the beginning.
-    :param stall_timeout: fail when nothing moves for so many seconds; None: only ``timeout`` ends it.
+    :param stall_timeout: fail when nothing moves for this many seconds; None: only ``timeout`` ends the wait.
     :param deferrable: wait in the triggerer. Default: ``[operators] default_deferrable``.
-    :raises MilvusImportError: a file was not imported; each is named with its reason. From Milvus 2.4 on nothing is in then; of
-        Milvus 2.3 the other files are. Or the rows are not served.
+    :raises MilvusImportError: some files were not imported; the message names them with their reasons. On Milvus 2.3 the rows
+        of the other files are in, on later versions none are. Or not all rows are served.
     :raises MilvusUnsupportedError: the server is Milvus Lite. Nothing was changed.
+    :raises MilvusInvalidArgumentError: ``files`` is None or empty text, or an argument is wrong. Nothing was sent.
+    :raises MilvusConfigurationError: the storage's connection holds no keys. Nothing was sent.
     :raises MilvusCollectionNotFoundError, MilvusPartitionNotFoundError, MilvusDatabaseNotFoundError: nothing was changed.
-    :raises MilvusTimeoutError: it did not end in time; the server goes on with it, and a retry attaches to it.
+    :raises MilvusTimeoutError: the import did not end in time. The server goes on with it, and a retry attaches to it.
     """
 
     files = Argument(check_files, empty_list="given")
@@ -90,29 +94,30 @@ class MilvusBulkImportOperator(WatchedOperator, MilvusWriteOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.files = files
-        self.partition_name = partition_name
-        self.options = options
-        self.storage_conn_id = storage_conn_id
-        self.wait_for_index = wait_for_index
-        self.refresh = refresh
-        self.probe = probe
-        self.reattach = reattach
+        self.take(locals())
         self._job_ids: list[str] = []
 
     def execute(self, context: Context) -> dict[str, Any]:
-        given, began, hook = self.collection_name, time.time(), self.hook()
-        target = self._target(hook, given)
+        from airflow_provider_milvus.bulk_import.stages import submit_import
+
+        collection_name, began, hook = self.collection_name, time.time(), self.hook()
+        target = self._target(hook, collection_name)
         files = read_files("files", self.files, as_urls=target.object_urls)
+        if not files:
+            self.log.info("Nothing is imported into collection %r: files is an empty list.", collection_name)
+            return result(
+                hook, collection_name, began, job_ids=[], files=0, rows=0, rows_before=None, rows_after=None, attached=False
+            )
+        retry_notes = RetryNotes(context)
+        notes = retry_notes.read() if self.reattach else {}
         with hook.client() as client:
             deadline = hook.deadline()
-            collection, submission = client.run(self._submitted(target, files, RetryNotes(context)), deadline)
+            flow = submit_import(target, files, notes=notes, keep=retry_notes.write, report=self.log.info)
+            submission = client.run(flow, deadline)
             self._job_ids = submission.job_ids
             state = {
-                "collection": collection,
-                "alias": given if given != collection else None,
                 "submission": submission.as_dict(),
-                "attached": submission.attached,
+                "alias": collection_name if collection_name != submission.collection_name else None,
                 "began": began,
                 "end": time.time() + deadline.remaining,
                 "stage": 0,
@@ -120,28 +125,29 @@ class MilvusBulkImportOperator(WatchedOperator, MilvusWriteOperator):
             return self._go_on(context, hook, client, state, deadline)
 
     def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:
-        """Resumed by the trigger's event, after each of the stages that had to be waited for."""
+        """Go on after a stage that was waited for in the triggerer."""
         from airflow_provider_milvus.client.flow import LOOK_TIMEOUT, Deadline
 
-        outcome(event)
+        outcome_of(event)
         hook, submitted = self.hook(), resumed_with(event)
         with hook.client() as client:
-            # The last stage may end just in time, and the rows are still to be counted.
+            # The last stage may end just in time, and then there are rows to count.
             deadline = Deadline(max(submitted["end"] - time.time(), LOOK_TIMEOUT))
             return self._go_on(context, hook, client, submitted, deadline)
 
     def on_kill(self) -> None:
         if self._job_ids:
             self.log.warning(
-                "Milvus cannot cancel an import: job %s goes on. A retry attaches to it.", ", ".join(self._job_ids)
+                "The import goes on, since Milvus cannot cancel one: job %s. A retry attaches to it.", ", ".join(self._job_ids)
             )
 
-    def _target(self, hook: MilvusHook, collection: str) -> Target:
-        from airflow_provider_milvus.bulk_import.job import Target
+    def _target(self, hook: MilvusHook, collection: str) -> ImportTarget:
+        from airflow_provider_milvus.bulk_import.job import ImportTarget
+        from airflow_provider_milvus.bulk_import.storage_connection import StorageConnection
 
         options = self.options or {}
-        storage = _storage(self.storage_conn_id) if self.storage_conn_id else {}
-        return Target(
+        storage = StorageConnection.read(self.storage_conn_id).for_server() if self.storage_conn_id else {}
+        return ImportTarget(
             collection,
             self.partition_name or "",
             {str(key): str(value) for key, value in options.items()},
@@ -149,125 +155,38 @@ class MilvusBulkImportOperator(WatchedOperator, MilvusWriteOperator):
             storage=storage,
         )
 
-    def _submitted(self, target: Target, files: list[list[str]], notes: RetryNotes) -> Flow[tuple[str, Submission]]:
-        from dataclasses import replace
-
-        from airflow_provider_milvus.bulk_import import import_api
-        from airflow_provider_milvus.bulk_import.submit import submit
-        from airflow_provider_milvus.client.reads import describe, real_name
-
-        api = yield from import_api()
-        described = yield from describe(target.collection_name)
-        collection = real_name(described)
-        submission = yield from submit(
-            api,
-            replace(target, collection_name=collection),
-            files,
-            collection_id=int(described.collectionID),
-            rows_before=(yield from self._rows(collection)),
-            noted=notes.read() if self.reattach else {},
-            keep=lambda submission: notes.write(submission.as_dict()),
-            report=self.log.info,
-        )
-        return collection, submission
-
-    def _rows(self, collection: str) -> Flow[int | None]:
-        """The rows of a collection; ``None`` where it is not in memory, and they cannot be counted."""
-        from airflow_provider_milvus.client.reads import row_count
-        from airflow_provider_milvus.exceptions import MilvusNotLoadedError
-
-        try:
-            return (yield from row_count(collection))
-        except MilvusNotLoadedError:
-            return None
-
     def _go_on(
         self, context: Context, hook: MilvusHook, client: BoundedClient, state: dict[str, Any], deadline: Deadline
     ) -> dict[str, Any]:
+        """Wait for the stages that are left, then count the rows. ``state`` holds plain values; a deferral brings it back."""
+        from airflow_provider_milvus.bulk_import.stages import STAGES, begin_stage, count_rows
+        from airflow_provider_milvus.bulk_import.submit import Submission
         from airflow_provider_milvus.conditions import Verdict
 
-        for at, stage in enumerate(STAGES):
-            if at < state["stage"]:
-                continue
-            condition = client.run(self._awaited(stage, state), deadline)
+        submission = Submission.from_dict(state["submission"])
+        for number, stage in enumerate(STAGES[state["stage"] :], state["stage"] + 1):
+            flow = begin_stage(stage, submission, wait_for_index=self.wait_for_index, refresh=self.refresh)
+            condition = client.run(flow, deadline)
             if condition is None:
                 continue
             if not self.deferrable:
                 self.watch(client, condition, deadline)
             elif client.run(condition.look(), deadline).verdict is not Verdict.MET:
-                self.hand_over(condition, deadline, {**state, "stage": at + 1})
-        return self._finished(context, hook, client, state, deadline)
-
-    def _awaited(self, stage: str, state: dict[str, Any]) -> Flow[Condition | None]:
-        """What has to hold before the next stage; ``None`` if there is nothing to wait for."""
-        from airflow_provider_milvus.bulk_import.condition import SubmittedImport
-        from airflow_provider_milvus.bulk_import.submit import Submission
-        from airflow_provider_milvus.conditions import IndexBuilt, load_states
-        from airflow_provider_milvus.conditions.collection import described_indexes
-        from airflow_provider_milvus.server.load_release import submit_refresh
-
-        collection = state["collection"]
-        if stage == "import":
-            return SubmittedImport(collection, Submission.of(state["submission"]).job_ids)
-        if stage == "index":
-            indexed = self.wait_for_index and (yield from described_indexes(collection))
-            return IndexBuilt(collection) if indexed else None
-        ((loaded, _),) = yield from load_states(collection)
-        if not self.refresh or loaded != "Loaded":
-            return None
-        return (yield from submit_refresh(collection))
-
-    def _finished(
-        self, context: Context, hook: MilvusHook, client: BoundedClient, state: dict[str, Any], deadline: Deadline
-    ) -> dict[str, Any]:
-        from airflow_provider_milvus.bulk_import import import_api
-        from airflow_provider_milvus.bulk_import.submit import Submission
-
-        collection, submission = state["collection"], Submission.of(state["submission"])
-
-        def imported() -> Flow[int | None]:
-            api = yield from import_api()
-            counts = [each.rows for each in (yield from api.jobs(collection, submission.job_ids))]
-            return None if None in counts else sum(each or 0 for each in counts)
-
-        rows = client.run(imported(), deadline)
-        after = client.run(self._rows(collection), deadline)
-        if self.probe and self.refresh:
-            _check(collection, rows, submission.rows_before, after)
+                self.hand_over(condition, deadline, {**state, "stage": number})
+        rows, rows_after = client.run(count_rows(submission, probe=self.probe and self.refresh), deadline)
+        collection_name, alias = submission.collection_name, state["alias"]
         files = [path for group in submission.files for path in group]
-        self.wrote(context, hook, collection, alias=state["alias"], from_files=files, rows=rows)
+        self.wrote(context, hook, collection_name, alias=alias, from_files=files, rows=rows)
         RetryNotes(context).forget()
         return result(
             hook,
-            collection,
+            collection_name,
             state["began"],
-            **({"alias": state["alias"]} if state["alias"] else {}),
+            **known(alias=alias),
             job_ids=submission.job_ids,
             files=len(files),
             rows=rows,
             rows_before=submission.rows_before,
-            rows_after=after,
-            attached=state["attached"],
+            rows_after=rows_after,
+            attached=submission.attached,
         )
-
-
-def _check(collection: str, rows: int | None, before: int | None, after: int | None) -> None:
-    """Fail unless the imported rows can be counted; what is not known is not judged."""
-    if rows is not None and after is not None and after < (before or 0) + rows:
-        counted = f"{before} before and " if before is not None else ""
-        raise MilvusImportError(
-            f"The import of {rows} rows into {collection!r} completed, yet there are {counted}{after} after it: not all "
-            "of them are served. A retry looks again. Where others delete rows at the same time, set probe=False."
-        )
-
-
-def _storage(conn_id: str) -> dict[str, str]:
-    from airflow.providers.common.compat.sdk import BaseHook
-
-    connection = BaseHook.get_connection(conn_id)
-    told = {
-        "accessKey": connection.login,
-        "secretKey": connection.password,
-        "token": connection.extra_dejson.get("aws_session_token"),
-    }
-    return {key: value for key, value in told.items() if value}

@@ -1,6 +1,6 @@
-"""Operators that check a collection before it is served: how many rows it has, and how much of the truth its index finds.
+"""Operators that check a collection before it is served: its number of rows, and the recall of its index.
 
-They only read. A check that does not hold fails the task, so that nothing downstream, such as an alias swap, happens.
+They only read. A check that fails also fails the task, so nothing downstream runs, such as the swap of an alias.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ if TYPE_CHECKING:
 
 
 MOST_NEIGHBOURS = 16_383
-"""A server gives at most 16,384, and a row that is searched for is one of them."""
+"""A server answers with 16,384 at most, and the row that is searched for is one of them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tolerance:
-    """Rows, or a share of the number that is expected."""
+    """How far a number of rows may be from the expected one: rows, or a share of it."""
 
     rows: int = 0
     share: float | None = None
@@ -65,26 +65,39 @@ def read_tolerance(argument: str, value: Any) -> Tolerance:
 
 
 class MilvusRowCountCheckOperator(MilvusOperator):
-    """Compare the number of rows with a number, or with another collection's.
+    """Compare a collection's number of rows with a number, or with that of another collection; fail if it differs.
 
-    The server counts (``count(*)``, strong consistency): all that was written before is in, what was deleted is not, and
-    nothing has to be flushed. Milvus counts only what is in memory, so the collection has to be loaded.
+    .. code-block:: python
 
-    Returns ``collection``, ``database``, ``rows``, ``expected``, ``difference``, ``seconds``, and ``same_as`` if it was given.
+        from airflow_provider_milvus.operators.milvus import MilvusRowCountCheckOperator
 
-    :param collection_name: the collection, or an alias of it. (templated)
-    :param equal_to: so many rows. Give exactly one of this and the next two. (templated)
-    :param at_least: so many rows or more. (templated)
-    :param same_as: as many as this collection, or alias, of the same database has. (templated)
-    :param tolerance: how far from ``equal_to`` or ``same_as`` it may be, either way: rows, or a share of the expected number
-        such as ``"1%"``. (templated)
-    :param filter: count only the rows that match, in both collections. It is no template, so that no value can change what it
-        means.
-    :param filter_params: values for ``{name}`` in the filter, quoted safely. (templated)
-    :param partition_names: count in these partitions only, in both collections. (templated)
-    :raises MilvusCheckError: the check does not hold; it names both numbers.
-    :raises MilvusNotLoadedError: a collection is not in memory, or not all of it.
-    :raises MilvusInvalidArgumentError: ``collection_name`` and ``same_as`` are the same collection, or a number is none.
+        rows = MilvusRowCountCheckOperator(task_id="rows", collection_name="docs", same_as="docs_live", tolerance="1%")
+
+    Give exactly one of ``equal_to``, ``at_least`` and ``same_as``. All arguments except ``filter`` are templates: no value can
+    change what a filter means. The task only reads.
+
+    The server counts, with strong consistency: rows need not be flushed, and deleted rows do not count. Milvus counts only what
+    is in memory, so the collection has to be loaded.
+
+    Returns ``collection``, ``database``, ``rows``, ``expected``, ``difference`` and ``seconds``; ``same_as`` if it was given.
+
+    :param collection_name: the collection, or an alias of it.
+    :param equal_to: the expected number of rows.
+    :param at_least: the smallest number of rows.
+    :param same_as: another collection, or an alias, of the same database: its number of rows is the expected one.
+    :param tolerance: how far the number may be from ``equal_to`` or ``same_as``, up or down: rows, or a share of the expected
+        number, such as ``"1%"``; 0 by default.
+    :param filter: count only the rows that match this expression, in both collections; by default all rows.
+    :param filter_params: the values for ``{name}`` in the filter: numbers, text, bools, dates, or lists of them.
+    :param partition_names: count in these partitions only, in both collections; by default, or with ``"*"``, in all.
+    :param milvus_conn_id: the connection, of type ``milvus``; ``milvus_default`` by default.
+    :param database: the database; by default the connection's.
+    :param timeout: seconds for the whole operation; by default the connection's ``timeout``, which is 60 unless it says
+        otherwise.
+    :raises MilvusCheckError: the number is not the expected one; the message has both. A retry counts again.
+    :raises MilvusNotLoadedError: a collection, or a part of it, is not in memory.
+    :raises MilvusInvalidArgumentError: ``same_as`` is the collection itself, or an argument can never work.
+    :raises MilvusCollectionNotFoundError, MilvusPartitionNotFoundError, MilvusDatabaseNotFoundError: it does not exist.
     """
 
     collection_name = Argument(check_name)
@@ -110,50 +123,43 @@ class MilvusRowCountCheckOperator(MilvusOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.collection_name = collection_name
-        self.equal_to = equal_to
-        self.at_least = at_least
-        self.same_as = same_as
-        self.tolerance = tolerance
-        self.filter = filter
-        self.filter_params = filter_params
-        self.partition_names = partition_names
+        self.take(locals())
         expectations = ("equal_to", "at_least", "same_as")
         if sum(map(self.is_given, expectations)) != 1:
             raise self.wrong(f"Give exactly one of {', '.join(expectations)}.")
         if self.is_given("at_least") and tolerance != 0:
-            raise self.wrong("tolerance has no meaning with at_least: ask for fewer.")
+            raise self.wrong("tolerance has no meaning with at_least. Set at_least to a smaller number.")
 
     def execute(self, context: Context) -> dict[str, Any]:
         from airflow_provider_milvus.server.filters import render
 
         began, hook = time.time(), self.hook()
         tolerance = self.tolerance
-        given = self.equal_to if self.at_least is None else self.at_least
+        number = self.equal_to if self.at_least is None else self.at_least
         counting = self._count(
             self.collection_name, self.same_as, render(self.filter or "", self.filter_params), self.partition_names or []
         )
         with hook.client() as client:
-            collection, found, other = client.run(counting, hook.deadline())
-        wanted = other if given is None else given
+            collection, rows, rows_of_other = client.run(counting, hook.deadline())
+        expected = rows_of_other if number is None else number
         result = {
             "collection": collection,
             "database": hook.settings.database,
-            "rows": found,
-            "expected": wanted,
-            "difference": found - wanted,
+            "rows": rows,
+            "expected": expected,
+            "difference": rows - expected,
             "seconds": round(time.time() - began, 3),
             **known(same_as=self.same_as),
         }
-        holds = found >= wanted if self.at_least is not None else abs(found - wanted) <= tolerance.of(wanted)
-        words = self._words(collection, found, wanted, tolerance)
-        if not holds:
-            raise MilvusCheckError(f"The row count check does not hold: {words} {hook.settings.where}. Nothing was changed.")
-        self.log.info("The row count check holds: %s", words)
+        passed = rows >= expected if self.at_least is not None else abs(rows - expected) <= tolerance.of(expected)
+        comparison = self._in_words(collection, rows, expected, tolerance)
+        if not passed:
+            raise MilvusCheckError(f"{comparison} {hook.settings.where}. Nothing was changed.")
+        self.log.info("The row count check passed. %s", comparison)
         return result
 
     def _count(self, collection: str, same_as: str | None, filter: str, partitions: list[str]) -> Flow[tuple[str, int, int]]:
-        """The collection's own name, its rows, and those of ``same_as``, or 0."""
+        """The collection's own name, its number of rows, and that of ``same_as`` or 0."""
         from airflow_provider_milvus.client.reads import describe, real_name, row_count
 
         real = real_name((yield from describe(collection)))
@@ -161,45 +167,60 @@ class MilvusRowCountCheckOperator(MilvusOperator):
             return real, (yield from row_count(real, filter, partitions)), 0
         other = real_name((yield from describe(same_as)))
         if other == real:
-            raise MilvusInvalidArgumentError(f"same_as {same_as!r} is the collection {real!r} itself: it has as many rows.")
-        found = yield from row_count(real, filter, partitions)
-        return real, found, (yield from row_count(other, filter, partitions))
+            raise MilvusInvalidArgumentError(
+                f"Collection {real!r} was not checked: same_as {same_as!r} is this collection itself. Name another one."
+            )
+        rows = yield from row_count(real, filter, partitions)
+        return real, rows, (yield from row_count(other, filter, partitions))
 
-    def _words(self, collection: str, found: int, wanted: int, tolerance: Tolerance) -> str:
+    def _in_words(self, collection: str, rows: int, expected: int, tolerance: Tolerance) -> str:
         matching = f" that match {self.filter!r}" if self.filter else ""
-        compared = f"at least {wanted}" if self.at_least is not None else f"{wanted}{tolerance}"
+        bounds = f"at least {expected}" if self.at_least is not None else f"{expected}{tolerance}"
         source = f", as many as {self.same_as!r}" if self.same_as is not None else ""
-        return f"collection {collection!r} has {found} rows{matching}; expected {compared}{source}."
+        return f"Collection {collection!r} has {rows} rows{matching}; expected {bounds}{source}."
 
 
 class MilvusRecallCheckOperator(MilvusOperator):
-    """Measure recall@k of a vector index against brute force, with the latency of the same searches; fail below ``floor``.
+    """Measure the recall of a vector index against brute force, and the latency; fail below ``floor``.
 
-    Vectors drawn at random from the collection are searched for one by one, each without itself as an answer; then every vector
-    of the collection is read, page by page, and the true nearest neighbours are computed. Recall is the share of them that the
-    searches found, the mean over all queries. Equal distances are equally right. In the worker it takes a few megabytes; the
-    server reads the whole vector field once.
+    .. code-block:: python
 
-    Rows that are written or deleted while it runs make it wrong by as much as they are among the neighbours: check before
-    the collection is served.
+        from airflow_provider_milvus.operators.milvus import MilvusRecallCheckOperator
 
-    Returns ``collection``, ``database``, ``vector_field``, ``metric``, ``recall``, ``k``, ``queries``, ``rows``, ``p50_ms``,
-    ``p95_ms``, ``p99_ms``, ``worst`` (the keys of up to 5 queries that found the least) and ``seconds``.
+        recall = MilvusRecallCheckOperator(
+            task_id="recall", collection_name="docs", search_params={"ef": 64}, floor=0.95, latency_ceiling_ms=50
+        )
 
-    :param collection_name: the collection, or an alias of it; loaded. (templated)
-    :param field_name: the vector field; None: the only one. (templated)
-    :param sample: how many stored vectors to search for, at most.
-    :param k: how many neighbours.
-    :param floor: the least recall, from 0 to 1. (templated)
-    :param search_params: as a search has them, such as ``{"nprobe": 16}`` or ``{"ef": 64}``: those that it is served with.
-        None: the server's own. (templated)
-    :param latency_ceiling_ms: fail as well when the 95th percentile takes more milliseconds than that. (templated)
-    :param queries: vectors to search for besides, each a list of numbers. With ``sample=0`` only these.
-    :param seed: draw the same vectors again; None: others each time.
-    :param timeout: seconds for all of it.
-    :raises MilvusCheckError: the recall is below the floor, or the searches took too long; it has the figures.
-    :raises MilvusNotLoadedError: the collection is not in memory, or not all of it.
-    :raises MilvusUnsupportedError: the vectors are sparse, or the metric is one that brute force is not written for.
+    All arguments are templates. Vectors are drawn at random from the collection and searched for, one by one, without
+    themselves as an answer. Then every vector of the collection is read, page by page, and the true nearest neighbours are
+    computed. Recall is the share of them that the searches found, as the mean of all queries; equal distances are equally
+    right. The worker needs a few megabytes, the server reads the vector field once. The task only reads.
+
+    Rows that are written or deleted meanwhile make the result wrong by their share of the neighbours: check a collection before
+    it is served.
+
+    Returns ``collection``, ``database``, ``vector_field``, ``metric``, ``recall``, ``k``, ``queries`` (their number), ``rows``,
+    ``p50_ms``, ``p95_ms``, ``p99_ms``, ``worst`` (the keys of up to 5 queries with the lowest recall) and ``seconds``.
+
+    :param collection_name: the collection, or an alias of it. It has to be in memory.
+    :param field_name: the vector field; by default the only one.
+    :param sample: the number of stored vectors to search for, at most; 100 by default.
+    :param k: the number of neighbours; 10 by default.
+    :param floor: the lowest recall, from 0 to 1; 0.95 by default.
+    :param search_params: the parameters of a search, such as ``{"nprobe": 16}`` or ``{"ef": 64}``: those that the collection is
+        served with. By default the server's.
+    :param latency_ceiling_ms: also fail when the 95th percentile of the latency is above this number of milliseconds; no limit
+        by default.
+    :param queries: more vectors to search for, each a list of numbers; with ``sample=0`` only these.
+    :param seed: a number with which the same vectors are drawn again; by default every run draws others.
+    :param milvus_conn_id: the connection, of type ``milvus``; ``milvus_default`` by default.
+    :param database: the database; by default the connection's.
+    :param timeout: seconds for the whole operation; 3600 by default.
+    :raises MilvusCheckError: the recall is too low, or the searches took too long; the message has the figures.
+    :raises MilvusNotLoadedError: the collection, or a part of it, is not in memory.
+    :raises MilvusUnsupportedError: the vectors are sparse, or the check does not know the metric.
+    :raises MilvusCollectionNotFoundError, MilvusDatabaseNotFoundError: it does not exist.
+    :raises MilvusTimeoutError: the measurement did not end in time.
     """
 
     timeout = Argument(check_seconds)
@@ -229,17 +250,9 @@ class MilvusRecallCheckOperator(MilvusOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(timeout=timeout, **kwargs)
-        self.collection_name = collection_name
-        self.field_name = field_name
-        self.sample = sample
-        self.k = k
-        self.floor = floor
-        self.search_params = search_params
-        self.latency_ceiling_ms = latency_ceiling_ms
-        self.queries = queries
+        self.take(locals())
         if sample == 0 and queries is None:
             raise self.wrong("sample is 0 and there are no queries: there is nothing to search for.")
-        self.seed = seed
 
     def execute(self, context: Context) -> dict[str, Any]:
         from airflow_provider_milvus.recall.measure import measure
@@ -261,18 +274,16 @@ class MilvusRecallCheckOperator(MilvusOperator):
         with hook.client() as client:
             measured = client.run(measuring, hook.deadline())
         result = _result(hook.settings.database, measured, began)
-        words = (
-            f"recall@{self.k} of {measured.vector_field!r} in {measured.collection!r} is {measured.recall:g} over "
-            f"{measured.queries} queries, floor {floor:g}; p50 {measured.latency['p50_ms']:g} ms, "
+        figures = (
+            f"Recall@{self.k} of field {measured.vector_field!r} in collection {measured.collection!r} is {measured.recall:g} "
+            f"over {measured.queries} queries, floor {floor:g}; p50 {measured.latency['p50_ms']:g} ms, "
             f"p95 {measured.latency['p95_ms']:g} ms, p99 {measured.latency['p99_ms']:g} ms"
             + ("" if ceiling is None else f", ceiling {ceiling:g} ms")
         )
         if measured.recall < floor or (ceiling is not None and measured.latency["p95_ms"] > ceiling):
             worst = f" Worst: {', '.join(map(str, measured.worst))}." if measured.worst else ""
-            raise MilvusCheckError(
-                f"The recall check does not hold: {words}.{worst} {hook.settings.where}. Nothing was changed."
-            )
-        self.log.info("The recall check holds: %s.", words)
+            raise MilvusCheckError(f"{figures}.{worst} {hook.settings.where}. Nothing was changed.")
+        self.log.info("The recall check passed. %s.", figures)
         return result
 
 

@@ -1,4 +1,4 @@
-"""Operators for whole collections: create and drop. What they do is in ``server/collections.py``, imported when a task runs."""
+"""Operators that create and drop a collection. The work is in ``server/collections.py``, which is imported when a task runs."""
 
 from __future__ import annotations
 
@@ -20,33 +20,59 @@ if TYPE_CHECKING:
 
 
 class MilvusCreateCollectionOperator(MilvusWriteOperator):
-    """Create a collection with its indexes; done when the server shows both as they were asked for.
+    """Create a collection with its indexes; done when the server shows both as the DAG defines them.
 
-    The definition is checked before anything is sent. What a server takes and does not keep (2.3 drops functions and nullable
-    fields without a word) is an error that names it, and nothing is left of the attempt. A retry completes what an earlier try
-    of the same run left half made, whatever ``if_exists``: the property ``airflow.created_by`` tells whose it is.
+    .. code-block:: python
 
-    Returns ``collection``, ``database``, ``created``, ``replaced``, ``indexes`` (those on the server), ``indexes_created`` (by
-    name) and ``seconds``.
+        from airflow_provider_milvus.operators.milvus import MilvusCreateCollectionOperator
 
-    :param collection_name: the collection. (templated)
-    :param schema: its fields, dynamic field and functions: a dict, its text in JSON or YAML, or the path of a ``.json``,
-        ``.yaml`` or ``.yml`` file beside the DAG file. See docs/collections.md. (templated)
-    :param indexes: dicts with ``field_name``, ``index_type`` (AUTOINDEX), ``metric_type``, ``index_params`` and ``index_name``
-        (the field's name), or text or file as above. (templated)
-    :param properties: the collection's properties, such as ``collection.ttl.seconds``. (templated)
-    :param num_shards: shards; None: the server's default. (templated)
-    :param num_partitions: partitions behind a partition key; None: the server's default. (templated)
-    :param consistency_level: ``"Strong"``, ``"Session"``, ``"Bounded"`` or ``"Eventually"``; None: Bounded. (templated)
-    :param description: in place of the schema's own. (templated)
-    :param if_exists: ``"fail"``; ``"skip"``: leave it as it is, with the indexes it has; ``"check"``: compare it, fail with
-        each difference, and create only indexes that are missing; ``"replace"``: drop it, **with all rows**, and make it anew,
-        after the server has taken the new definition under another name.
-    :param drop_aliased: let ``"replace"`` drop a collection that has an alias, which loses it.
+        create = MilvusCreateCollectionOperator(
+            task_id="create",
+            collection_name="docs",
+            schema={
+                "fields": [
+                    {"name": "id", "type": "INT64", "is_primary": True},
+                    {"name": "vector", "type": "FLOAT_VECTOR", "dim": 384},
+                ]
+            },
+            indexes=[{"field_name": "vector", "index_type": "HNSW", "metric_type": "COSINE", "index_params": {"M": 16}}],
+        )
+
+    All arguments are templates. The definition is checked before anything is sent. A new collection is empty and not in memory.
+    Milvus 2.3 accepts functions and nullable fields and drops them; here that is an error which names them, and the collection
+    is dropped again.
+
+    A retry completes what an earlier try of the same run left unfinished, whatever ``if_exists`` says: it recognizes the
+    collection by its property ``airflow.created_by``.
+
+    Returns ``collection``, ``database``, ``created``, ``replaced``, ``indexes`` (all on the server), ``indexes_created`` (their
+    names) and ``seconds``.
+
+    :param collection_name: the collection.
+    :param schema: its fields, dynamic field and functions: a dict, JSON or YAML text, or the path of a ``.json``, ``.yaml`` or
+        ``.yml`` file beside the DAG file. See docs/collections.md.
+    :param indexes: dicts with ``field_name``, ``index_type`` (``"AUTOINDEX"`` by default), ``metric_type``, ``index_params``
+        and ``index_name`` (by default the field's name); text or a file as above. By default there are none.
+    :param properties: the collection's properties, such as ``{"collection.ttl.seconds": 604800}``; by default none.
+    :param num_shards: the number of shards; by default the server's.
+    :param num_partitions: the number of partitions behind a partition key; by default the server's.
+    :param consistency_level: ``"Strong"``, ``"Session"``, ``"Bounded"`` (the default) or ``"Eventually"``.
+    :param description: a description in place of the schema's own.
+    :param if_exists: what to do with a collection that exists. ``"fail"``, the default: fail. ``"skip"``: leave it as it is,
+        with the indexes it has. ``"check"``: compare it, fail with every difference, and create only indexes that are missing.
+        ``"replace"``: drop it **with all rows** and create it again, after the server has accepted the new definition under
+        another name.
+    :param drop_aliased: let ``"replace"`` drop a collection that has an alias, and the alias with it; False by default.
+    :param milvus_conn_id: the connection, of type ``milvus``; ``milvus_default`` by default.
+    :param database: the database; by default the connection's.
+    :param timeout: seconds for the whole operation; by default the connection's ``timeout``, which is 60 unless it says
+        otherwise.
     :raises MilvusInvalidArgumentError: the definition can never work. Nothing was sent.
-    :raises MilvusRefusedError: it exists, is aliased, or its name is an alias. Nothing was changed.
-    :raises MilvusSchemaDriftError: it exists and differs. Nothing was changed.
-    :raises MilvusUnsupportedError: the server does not know what is asked for. Nothing was changed.
+    :raises MilvusRefusedError: the collection exists, or has an alias, or the name is an alias. Nothing was changed.
+    :raises MilvusSchemaDriftError: the collection exists and differs. Nothing was changed.
+    :raises MilvusUnsupportedError: the server does not keep all of the definition. Nothing is left of the attempt.
+    :raises MilvusTimeoutError, MilvusUnavailableError: the collection may exist, without some of its indexes; a retry completes
+        it. With ``"replace"`` the old collection may be gone.
     """
 
     collection_name = Argument(check_name)
@@ -78,16 +104,7 @@ class MilvusCreateCollectionOperator(MilvusWriteOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.collection_name = collection_name
-        self.schema = schema
-        self.indexes = indexes
-        self.properties = properties
-        self.num_shards = num_shards
-        self.num_partitions = num_partitions
-        self.consistency_level = consistency_level
-        self.description = description
-        self.if_exists = if_exists
-        self.drop_aliased = drop_aliased
+        self.take(locals())
         if not self.unrendered:
             self._requested()
 
@@ -113,42 +130,55 @@ class MilvusCreateCollectionOperator(MilvusWriteOperator):
 
         began, hook, requested, notes = time.time(), self.hook(), self._requested(), RetryNotes(context)
         with hook.client() as client:
-            made = client.run(
+            created = client.run(
                 collections.create(
                     requested,
                     if_exists=self.if_exists,
-                    created_by=_made_by(context, notes),
+                    created_by=_creator(context, notes),
                     drop_aliased=self.drop_aliased,
                     report=self.log.info,
                 ),
                 hook.deadline(),
             )
-        if made.created:
-            self.wrote(context, hook, requested.name, created=True, replaced=made.replaced)
+        if created.created:
+            self.wrote(context, hook, requested.name, created=True, replaced=created.replaced)
         notes.forget()
         return result(
             hook,
             requested.name,
             began,
-            created=made.created,
-            replaced=made.replaced,
-            indexes=[index.as_dict() for index in made.indexes],
-            indexes_created=made.indexes_created,
+            created=created.created,
+            replaced=created.replaced,
+            indexes=[index.as_dict() for index in created.indexes],
+            indexes_created=created.indexes_created,
         )
 
 
 class MilvusDropCollectionOperator(MilvusWriteOperator):
-    """Drop a collection with all its rows, loaded or not; done when the server does not have it any more.
+    """Drop a collection with all its rows, loaded or not; done when the server no longer has it. All arguments are templates.
 
-    A retry after a drop whose end was not seen succeeds. Returns ``collection``, ``database``, ``dropped`` and ``seconds``.
+    .. code-block:: python
 
-    :param collection_name: the collection itself, not an alias. (templated)
-    :param if_missing: ``"fail"`` or ``"skip"``. A missing database always fails.
-    :param drop_aliased: also drop a collection that has an alias. Milvus drops the alias with it, and every search through
-        it fails.
+        from airflow_provider_milvus.operators.milvus import MilvusDropCollectionOperator
+
+        drop = MilvusDropCollectionOperator(task_id="drop", collection_name="docs", if_missing="skip")
+
+    A retry succeeds if an earlier try sent the drop and did not see its end.
+
+    Returns ``collection``, ``database``, ``dropped`` and ``seconds``.
+
+    :param collection_name: the collection itself, not an alias.
+    :param if_missing: ``"fail"``, the default, or ``"skip"``: succeed when the collection does not exist. A missing database
+        always fails.
+    :param drop_aliased: also drop a collection that has an alias; False by default. Milvus drops the alias too, and every
+        search through it fails.
+    :param milvus_conn_id: the connection, of type ``milvus``; ``milvus_default`` by default.
+    :param database: the database; by default the connection's.
+    :param timeout: seconds for the whole operation; by default the connection's ``timeout``, which is 60 unless it says
+        otherwise.
     :raises MilvusRefusedError: the name is an alias, or the collection has one. Nothing was changed.
-    :raises MilvusCollectionNotFoundError, MilvusDatabaseNotFoundError: it does not exist.
-    :raises MilvusTimeoutError: it was not seen to go in time; the server may still drop it.
+    :raises MilvusCollectionNotFoundError, MilvusDatabaseNotFoundError: it does not exist. Nothing was changed.
+    :raises MilvusTimeoutError: the collection was not seen to go in time. The server may still drop it.
     """
 
     collection_name = Argument(check_name)
@@ -157,40 +187,37 @@ class MilvusDropCollectionOperator(MilvusWriteOperator):
 
     def __init__(self, *, collection_name: str, if_missing: str = "fail", drop_aliased: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.collection_name = collection_name
-        self.if_missing = if_missing
-        self.drop_aliased = drop_aliased
+        self.take(locals())
 
     def execute(self, context: Context) -> dict[str, Any]:
         from airflow_provider_milvus.server import collections
 
-        wanted, began, hook = self.collection_name, time.time(), self.hook()
-        notes = RetryNotes(context)
-        begun = notes.read().get("dropping") == wanted
+        collection, began, hook, notes = self.collection_name, time.time(), self.hook(), RetryNotes(context)
+        sent_before = notes.read().get("dropping") == collection
         with hook.client() as client:
             dropped = client.run(
                 collections.drop(
-                    wanted,
+                    collection,
                     drop_aliased=self.drop_aliased,
-                    skip_if_missing=self.if_missing == "skip" or begun,
-                    before_sending=lambda: notes.write({"dropping": wanted}),
+                    skip_if_missing=self.if_missing == "skip" or sent_before,
+                    before_sending=lambda: notes.write({"dropping": collection}),
                     report=self.log.info,
                 ),
                 hook.deadline(),
             ).dropped
-        if dropped := dropped or begun:
-            self.wrote(context, hook, wanted, dropped=True)
+        if dropped := dropped or sent_before:
+            self.wrote(context, hook, collection, dropped=True)
         notes.forget()
-        return result(hook, wanted, began, dropped=dropped)
+        return result(hook, collection, began, dropped=dropped)
 
 
-def _made_by(context: Context, notes: RetryNotes) -> str:
-    """Who makes a collection: the same in each try until one has succeeded, and nobody else's."""
-    noted = notes.read().get("created_by")
-    if isinstance(noted, str):
-        return noted
+def _creator(context: Context, notes: RetryNotes) -> str:
+    """Who creates a collection: the same text in every try until one has succeeded, and in no other task or run."""
+    creator = notes.read().get("created_by")
+    if isinstance(creator, str):
+        return creator
     task_instance = context.get("ti")
     task = f"{task_instance.dag_id}.{task_instance.task_id}, run {notes.run_id}, " if task_instance and notes.run_id else ""
-    made_by = f"{task}{uuid.uuid4().hex[:12]}"
-    notes.write({"created_by": made_by})
-    return made_by
+    creator = f"{task}{uuid.uuid4().hex[:12]}"
+    notes.write({"created_by": creator})
+    return creator

@@ -1,6 +1,6 @@
-"""Operators for rows: insert, upsert and delete.
+"""Operators that insert, upsert and delete rows.
 
-What they do is in ``ingest/run.py`` and ``server/writes.py``, imported when a task runs: a DAG file pays only for this one.
+The work is in ``ingest/run.py`` and ``server/deletes.py``, which are imported when a task runs.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ if TYPE_CHECKING:
 BATCH_ROWS = 5_000
 BATCH_BYTES = 16 << 20
 PARALLEL = 2
-"""On Milvus 2.3.5, batches of 1,000 to 10,000 rows of 384 dimensions, and one to three at once, differed less than the noise.
-gRPC's limit for one call is 64 MB."""
+"""On Milvus 2.3.5, batches of 1,000 to 10,000 rows of 384 dimensions, one to three at once, differed less than the noise."""
 MOST_BYTES = 60 << 20
+"""gRPC's limit for one call is 64 MB."""
 
 
 class _WriteRowsOperator(MilvusWriteOperator):
@@ -68,23 +68,18 @@ class _WriteRowsOperator(MilvusWriteOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(timeout=timeout, **kwargs)
-        self.collection_name = collection_name
-        self.rows = kept(rows)
-        self.partition_name = partition_name
-        self.batch_rows = batch_rows
-        self.batch_bytes = batch_bytes
-        self.max_parallel = max_parallel
-        self.on_bad_row = on_bad_row
+        rows = kept(rows)
+        self.take(locals())
 
     def execute(self, context: Context) -> dict[str, Any]:
         from airflow_provider_milvus.ingest.run import EarlierTry, IngestRun
 
         began, hook, notes = time.time(), self.hook(), RetryNotes(context)
-        wanted = self._wanted()
-        # Here and not in the event loop: Airflow 3 does not let the two ways of asking for it meet.
+        request = self._request()
+        # Fetched before there is an event loop: in Airflow 3 a task cannot fetch connections both inside and outside of one.
         database = hook.settings.database
         earlier = EarlierTry(int(getattr(context.get("ti"), "try_number", None) or 1) > 1, notes.read(), notes.write)
-        target, counts = asyncio.run(IngestRun(hook, wanted, earlier, report=self.log.info).carry_out())
+        target, counts = asyncio.run(IngestRun(hook, request, earlier, report=self.log.info).carry_out())
         self.log.info("Database %r, collection %r: %s.", database, target.collection, counts)
         totals: dict[str, Any] = {
             "rows_read": counts.rows_read,
@@ -95,12 +90,12 @@ class _WriteRowsOperator(MilvusWriteOperator):
             "batches": counts.batches,
             "bytes": counts.bytes,
         }
-        files = [str(each) for each in _paths(wanted.rows)]
+        files = [str(path) for path in _paths(request.rows)]
         self.wrote(context, hook, target.collection, alias=target.alias, from_files=files, **totals)
         notes.forget()
         return result(hook, target.collection, began, **known(alias=target.alias), **totals)
 
-    def _wanted(self) -> IngestRequest:
+    def _request(self) -> IngestRequest:
         from airflow_provider_milvus.ingest.run import IngestRequest
 
         return IngestRequest(
@@ -116,71 +111,115 @@ class _WriteRowsOperator(MilvusWriteOperator):
 
 
 class MilvusUpsertOperator(_WriteRowsOperator):
-    """Write rows in place of those with the same keys; done when the server has acknowledged each.
+    """Write rows in place of those with the same keys; done when the server has acknowledged every row.
 
-    The rows are read a chunk at a time, checked against the collection's schema, and sent some batches at once, so memory does
-    not grow with their number. Of rows with the same key the last one stays. Rate limits and quotas are waited out, and what
-    was lost in an outage is sent again, until ``timeout``. A retry of the task goes on after the last row that is known to be
-    written where ``rows`` are files that have not changed, and begins anew otherwise; both give the same rows.
+    .. code-block:: python
+
+        from airflow_provider_milvus.operators.milvus import MilvusUpsertOperator
+
+        upsert = MilvusUpsertOperator(task_id="upsert", collection_name="docs", rows="/data/docs/{{ ds }}/*.parquet")
+
+    All arguments are templates, but of ``rows`` only paths and other tasks' outputs are.
+
+    Rows are read in chunks, checked against the collection's schema, and sent in batches, several at once, so memory does not
+    grow with their number. Of rows with the same key the last one stays. Until ``timeout`` the task waits for rate limits and
+    quotas, and sends again what an outage has lost. A retry begins after the last row that is known to be written if ``rows``
+    are files that have not changed, and with the first row otherwise; the collection is the same in the end.
 
     Returns ``collection``, ``database``, ``rows_read``, ``written``, ``already_there`` (written by an earlier try),
-    ``replaced`` (left out, since a later row of the same chunk has their key), ``refused``, ``batches``, ``bytes`` and
-    ``seconds``, and ``alias`` if one was given.
+    ``replaced`` (left out, since a later row of the same chunk has the key), ``refused`` (bad rows), ``batches``, ``bytes`` and
+    ``seconds``; ``alias`` if one was given.
 
-    :param collection_name: the collection, or an alias, which is resolved once: the real collection is written to. (templated)
-    :param rows: paths or URLs of Parquet, JSON Lines or CSV files, directories or patterns (templated); a list of dicts or any
-        iterable of them; a pandas, Arrow or other table; a function without arguments that returns one of these; or another
-        task's output.
-    :param partition_name: the partition; None: Milvus's own choice. (templated)
-    :param batch_rows: rows of a chunk, at most.
-    :param batch_bytes: bytes of a call, at most; a row that alone takes more is a bad one.
-    :param max_parallel: calls under way at once.
-    :param on_bad_row: ``"fail"``: nothing of a chunk with a bad row is sent, nor what follows. ``"skip"``: the others are
-        written. A path or URL that ends in .jsonl: as skip, and the bad rows go there, each with its reason. (templated)
-    :param timeout: seconds for all of it.
-    :raises MilvusBadRowsError: with ``"fail"``. The chunks before are written.
-    :raises MilvusSourceError: a file cannot be read. What a function raises is raised as it is. The rows before are written.
-    :raises MilvusTimeoutError, MilvusUnavailableError, MilvusRateLimitError: at ``timeout``, with the rows written until then.
-    :raises MilvusCollectionNotFoundError, MilvusPartitionNotFoundError, MilvusDatabaseNotFoundError: it does not exist.
+    :param collection_name: the collection, or an alias, which is resolved once: the rows go to the collection behind it.
+    :param rows: paths or URLs of Parquet, JSON Lines or CSV files, directories or patterns; a list of dicts or any iterable of
+        them; a pandas, Arrow or other table; a function without arguments that returns one of these; or another task's output.
+    :param partition_name: the partition; by default Milvus's own choice.
+    :param batch_rows: rows of a chunk, at most; 5,000 by default.
+    :param batch_bytes: bytes of one call, at most; 16 MiB by default, 60 MiB at most. A larger row is a bad row.
+    :param max_parallel: calls under way at once; 2 by default, 16 at most.
+    :param on_bad_row: ``"fail"``, the default: a chunk with a bad row is not sent, and no row after it. ``"skip"``: the other
+        rows are written. A path or URL that ends in ``.jsonl``: as ``"skip"``, and the bad rows go there, each with its reason.
+    :param milvus_conn_id: the connection, of type ``milvus``; ``milvus_default`` by default.
+    :param database: the database; by default the connection's.
+    :param timeout: seconds for the whole operation; 3600 by default.
+    :raises MilvusBadRowsError: there is a bad row. The chunks before it are written.
+    :raises MilvusSourceError: a file cannot be read. The rows before are written. What a function raises is raised unchanged.
+    :raises MilvusTimeoutError, MilvusUnavailableError, MilvusRateLimitError: not all rows were written in time. The message
+        says how many were.
+    :raises MilvusCollectionNotFoundError, MilvusPartitionNotFoundError, MilvusDatabaseNotFoundError: it does not exist. Nothing
+        was changed.
     """
 
     _upsert = True
 
 
 class MilvusInsertOperator(_WriteRowsOperator):
-    """Add rows; done when the server has acknowledged each. Milvus keeps rows of the same key side by side: prefer
-    :class:`MilvusUpsertOperator` where keys can come again.
+    """Add rows; done when the server has acknowledged every row.
 
-    As :class:`MilvusUpsertOperator`, but for what may have been sent already, in this try or an earlier one of the same run: it
-    is written once. Rows that bring their key are sent again as an upsert. Where the server makes the keys (``auto_id``), the
-    rows of the collection are counted, one batch is sent at a time, and nobody else may write meanwhile; a retry passes over as
-    many rows as have arrived, so ``rows`` have to come in the same order again.
+    .. code-block:: python
 
-    :raises MilvusInDoubtError: the server makes the keys, and whether some rows arrived cannot be told, since the collection
-        was not loaded or others wrote to it. The message says which rows.
+        from airflow_provider_milvus.operators.milvus import MilvusInsertOperator
+
+        insert = MilvusInsertOperator(
+            task_id="insert", collection_name="docs", rows=[{"id": 1, "vector": [0.1, 0.2, 0.3, 0.4]}]
+        )
+
+    Milvus keeps rows with the same key side by side: prefer :class:`MilvusUpsertOperator` where a key can come again. Arguments
+    and result are the same as there.
+
+    Within a DAG run, retries included, every row is written once. When a call is lost, rows with keys of their own are sent
+    again as an upsert. Where the server generates the keys (``auto_id``), the collection's rows are counted and one batch is
+    sent at a time. Nobody else may write meanwhile, and a retry skips the rows that have arrived, so ``rows`` have to come in
+    the same order.
+
+    :raises MilvusInDoubtError: the server generates the keys, and it cannot be known whether some rows arrived: the collection
+        was not in memory, or somebody else wrote to it. The message names these rows.
     """
 
     _upsert = False
 
 
 class MilvusDeleteOperator(MilvusWriteOperator):
-    """Delete rows by key or by filter; done when the server, where it can count, finds none of them any more.
+    """Delete rows by key or by filter; done when the server counts none of them any more.
 
-    Returns ``collection``, ``database``, ``deleted`` and ``seconds``, and ``alias`` if one was given. ``deleted`` is counted by
-    the server before and after; ``"unknown"`` where the collection is not in memory, which Milvus cannot count.
+    .. code-block:: python
 
-    :param collection_name: the collection, or an alias: its real collection is meant. (templated)
-    :param ids: one or more keys. An empty list deletes nothing. (templated)
-    :param filter: instead of ids: Milvus's boolean expression, with ``{name}`` for each value of ``filter_params``. It is no
-        template, so that no value can change what it means. The collection has to be loaded.
-    :param filter_params: values: numbers, strings, bools, dates, or lists of such. (templated)
-    :param partition_name: delete in this partition only. Milvus Lite cannot do that. (templated)
-    :param allow_all: also accept a filter that matches every row there is.
-    :raises MilvusInvalidArgumentError: neither ids nor filter, both, or a filter that is empty or does not fit its parameters.
-    :raises MilvusRefusedError: the filter matches every row, without ``allow_all``. Nothing was changed.
-    :raises MilvusNotLoadedError: a filter, on a collection that is not loaded. Nothing was changed.
-    :raises MilvusUnsupportedError: ``partition_name`` on Milvus Lite, which deletes in all partitions. Nothing was changed.
-    :raises MilvusTimeoutError, MilvusUnavailableError: some rows may be deleted; a retry deletes the rest.
+        from airflow_provider_milvus.operators.milvus import MilvusDeleteOperator
+
+        delete = MilvusDeleteOperator(
+            task_id="delete",
+            collection_name="docs",
+            filter="source == {source} and day < {day}",
+            filter_params={"source": "wiki", "day": "{{ ds }}"},
+        )
+
+    Give either ``ids`` or ``filter``. All arguments except ``filter`` are templates: no value can change what a filter means.
+
+    Returns ``collection``, ``database``, ``deleted`` and ``seconds``; ``alias`` if one was given. ``deleted`` is the number of
+    rows, by the server's count before and after; it is ``"unknown"`` where rows are deleted by key and the collection is not in
+    memory.
+
+    :param collection_name: the collection, or an alias, which is resolved once.
+    :param ids: one key or several. A key that no row has is no error, and an empty list deletes nothing.
+    :param filter: an expression of Milvus, with ``{name}`` for each value of ``filter_params``. The collection has to be in
+        memory.
+    :param filter_params: the values: numbers, text, bools, dates, or lists of them.
+    :param partition_name: delete in this partition only; by default, or with ``"*"``, in all.
+    :param allow_all: also accept a filter that matches every row; False by default.
+    :param milvus_conn_id: the connection, of type ``milvus``; ``milvus_default`` by default.
+    :param database: the database; by default the connection's.
+    :param timeout: seconds for the whole operation; by default the connection's ``timeout``, which is 60 unless it says
+        otherwise.
+    :raises MilvusInvalidArgumentError: there is neither ``ids`` nor ``filter``, or both; the filter is empty or does not fit
+        its parameters; or a value cannot be a key. Nothing was changed.
+    :raises MilvusRefusedError: the filter matches every row. Nothing was changed.
+    :raises MilvusNotLoadedError: there is a filter, and the collection is not in memory. Nothing was changed.
+    :raises MilvusUnsupportedError: ``partition_name`` on Milvus Lite, which would delete in all partitions. Nothing was
+        changed.
+    :raises MilvusCollectionNotFoundError, MilvusPartitionNotFoundError, MilvusDatabaseNotFoundError: it does not exist. Nothing
+        was changed.
+    :raises MilvusServerError: rows that match are still there, perhaps since somebody else wrote them meanwhile.
+    :raises MilvusTimeoutError, MilvusUnavailableError: some rows may be deleted. A retry deletes the rest.
     """
 
     collection_name = Argument(check_name)
@@ -202,14 +241,9 @@ class MilvusDeleteOperator(MilvusWriteOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.collection_name = collection_name
-        self.ids = ids
-        self.filter = filter
-        self.filter_params = filter_params
-        self.partition_name = partition_name
-        self.allow_all = allow_all
+        self.take(locals())
         if self.is_given("ids") == self.is_given("filter"):
-            raise self.wrong("Give ids or filter, one of the two: nothing is deleted by default.")
+            raise self.wrong("Give either ids or filter: they name the rows to delete.")
         if self.is_given("filter_params") and not self.is_given("filter"):
             raise self.wrong("filter_params are for a filter, and there is none.")
 
@@ -233,5 +267,5 @@ class MilvusDeleteOperator(MilvusWriteOperator):
 
 
 def _paths(rows: Any) -> list[Any]:
-    given = rows if isinstance(rows, (list, tuple)) else [rows]
-    return [each for each in given if isinstance(each, (str, os.PathLike))]
+    items = rows if isinstance(rows, (list, tuple)) else [rows]
+    return [item for item in items if isinstance(item, (str, os.PathLike))]

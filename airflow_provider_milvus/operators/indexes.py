@@ -1,6 +1,6 @@
-"""Operators for indexes: create one and wait until it is built, and drop one.
+"""Operators that create an index and wait until it is built, and that drop one.
 
-What they do is in ``server/indexes.py`` and ``conditions/collection.py``, imported when a task runs.
+The work is in ``server/indexes.py`` and ``conditions/collection.py``, which are imported when a task runs.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from airflow_provider_milvus.arguments import Argument, OptionalArgument
 from airflow_provider_milvus.kinds import check_flag, check_mapping, check_name, check_text, one_of
 from airflow_provider_milvus.operators.base import MilvusOperator, WatchedOperator, known, result
 from airflow_provider_milvus.operators.run_notes import RetryNotes
-from airflow_provider_milvus.triggers.milvus import outcome, resumed_with
+from airflow_provider_milvus.triggers.milvus import outcome_of, resumed_with
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -23,27 +23,47 @@ if TYPE_CHECKING:
 
 
 class MilvusCreateIndexOperator(WatchedOperator):
-    """Create an index and wait until the server has built it.
+    """Create an index and wait until the server has built it. All arguments are templates.
 
-    Submitted, then watched: done when it is ``Finished`` and no row is pending. Rows that are not flushed have no index yet
-    and are not waited for. Returns ``collection``, ``database``, ``created``, ``index``, ``state`` and ``seconds``.
+    .. code-block:: python
 
-    :param collection_name: the collection, or an alias of it. (templated)
-    :param field_name: the field. (templated)
-    :param index_type: such as ``"HNSW"`` or ``"STL_SORT"``. (templated)
-    :param metric_type: of a vector field, such as ``"COSINE"``; empty: the server's choice, which differs between versions.
-        (templated)
-    :param index_params: of the index type, such as ``{"M": 16, "efConstruction": 200}``. (templated)
-    :param index_name: empty: the field's name. (templated)
-    :param if_exists: when the field has an index: ``"skip"``: leave it as it is, and wait until it is built; ``"check"``: fail
-        when it differs; ``"fail"``. A retry takes an equal one for its own.
-    :param wait: False: done when the server has taken the request.
-    :param poll_interval: seconds between two looks, at most.
-    :param stall_timeout: fail when nothing moves for so many seconds; None: only ``timeout`` ends it.
-    :param deferrable: wait in the triggerer. Default: ``[operators] default_deferrable``.
+        from airflow_provider_milvus.operators.milvus import MilvusCreateIndexOperator
+
+        index = MilvusCreateIndexOperator(
+            task_id="index",
+            collection_name="docs",
+            field_name="vector",
+            index_type="HNSW",
+            metric_type="COSINE",
+            index_params={"M": 16, "efConstruction": 200},
+        )
+
+    The index is submitted, then watched: the task is done when it is ``Finished`` and no row is pending (Milvus 2.3.5 reports
+    ``Finished`` while new rows are pending). Rows that are not flushed have no index yet; the task does not wait for them.
+
+    Returns ``collection``, ``database``, ``created``, ``index`` (its name), ``state`` and ``seconds``.
+
+    :param collection_name: the collection, or an alias of it.
+    :param field_name: the field.
+    :param index_type: such as ``"HNSW"`` or ``"STL_SORT"``; ``"AUTOINDEX"`` by default.
+    :param metric_type: of a vector field, such as ``"COSINE"``; by default the server's choice, which differs between versions.
+    :param index_params: parameters of the index type, such as ``{"M": 16, "efConstruction": 200}``; by default the server's.
+    :param index_name: the index; by default it has the field's name.
+    :param if_exists: what to do when the field has an index. ``"fail"``, the default: fail. ``"skip"``: leave it as it is, and
+        wait until it is built. ``"check"``: the same, but fail when it differs. A retry accepts the index that an earlier try
+        sent.
+    :param wait: wait until the index is built; True by default. With False the task is done when the server has accepted the
+        request, with the state ``Submitted``.
+    :param milvus_conn_id: the connection, of type ``milvus``; ``milvus_default`` by default.
+    :param database: the database; by default the connection's.
+    :param timeout: seconds for the whole operation; 3600 by default.
+    :param poll_interval: seconds between two looks, at most; 2 by default. A worker looks more often at the beginning.
+    :param stall_timeout: fail when the progress stands still for this number of seconds; by default only ``timeout`` ends the
+        wait.
+    :param deferrable: wait in the triggerer; by default what ``[operators] default_deferrable`` says.
     :raises MilvusRefusedError, MilvusSchemaDriftError: the field has an index. Nothing was changed.
-    :raises MilvusIndexFailedError: the server gave up building it; the index is there, and Failed.
-    :raises MilvusTimeoutError: not built in time; the server goes on building.
+    :raises MilvusIndexFailedError: the server gave up. The index exists, in the state Failed.
+    :raises MilvusLoadStalledError, MilvusTimeoutError: the index was not built in time. The server goes on with it.
     """
 
     field_name = Argument(check_name)
@@ -67,15 +87,9 @@ class MilvusCreateIndexOperator(WatchedOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.field_name = field_name
-        self.index_type = index_type
-        self.metric_type = metric_type
-        self.index_params = index_params
-        self.index_name = index_name
-        self.if_exists = if_exists
-        self.wait = wait
+        self.take(locals())
 
-    def _wanted(self) -> Index:
+    def _requested(self) -> Index:
         from airflow_provider_milvus.schema.definition import Index
 
         return Index.of(
@@ -91,19 +105,19 @@ class MilvusCreateIndexOperator(WatchedOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         from airflow_provider_milvus.server import indexes
 
-        named, began, hook = self.collection_name, time.time(), self.hook()
-        wanted, notes = self._wanted(), RetryNotes(context)
-        creating = {"creating": wanted.as_dict(), "of": named}
-        begun = notes.read() == creating
+        collection, began, hook = self.collection_name, time.time(), self.hook()
+        requested, notes = self._requested(), RetryNotes(context)
+        note = {"creating": requested.as_dict(), "of": collection}
+        sent_before = notes.read() == note
         with hook.client() as client:
             deadline = hook.deadline()
             condition, created = client.run(
                 indexes.submit_index(
-                    named,
-                    wanted,
+                    collection,
+                    requested,
                     if_exists=self.if_exists,
-                    own=begun,
-                    before_sending=lambda: notes.write(creating),
+                    own=sent_before,
+                    before_sending=lambda: notes.write(note),
                     report=self.log.info,
                 ),
                 deadline,
@@ -111,7 +125,7 @@ class MilvusCreateIndexOperator(WatchedOperator):
             submitted = {
                 "collection": condition.collection_name,
                 "index": condition.index_name,
-                "created": created or begun,
+                "created": created or sent_before,
                 "began": began,
             }
             if not self.wait:
@@ -122,7 +136,7 @@ class MilvusCreateIndexOperator(WatchedOperator):
 
     def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:
         """Resumed by the trigger's event."""
-        return self._done(context, self.hook(), resumed_with(event), outcome(event).state)
+        return self._done(context, self.hook(), resumed_with(event), outcome_of(event).state)
 
     def _done(self, context: Context, hook: MilvusHook, submitted: dict[str, Any], state: str) -> dict[str, Any]:
         RetryNotes(context).forget()
@@ -131,18 +145,32 @@ class MilvusCreateIndexOperator(WatchedOperator):
 
 
 class MilvusDropIndexOperator(MilvusOperator):
-    """Drop an index; done when the server does not have it any more. Name it, or its field, or both.
+    """Drop an index; done when the server no longer has it. All arguments are templates.
 
-    A retry after a drop whose end was not seen succeeds. Returns ``collection``, ``database``, ``dropped`` (the names of the
-    indexes, one or none) and ``seconds``.
+    .. code-block:: python
 
-    :param collection_name: the collection itself, not an alias. (templated)
-    :param field_name: the field. (templated)
-    :param index_name: the index. (templated)
-    :param if_missing: ``"fail"`` or ``"skip"``: the index does not exist. A missing collection always fails.
+        from airflow_provider_milvus.operators.milvus import MilvusDropIndexOperator
+
+        drop_index = MilvusDropIndexOperator(task_id="drop_index", collection_name="docs", field_name="vector")
+
+    Give ``field_name`` or ``index_name``, or both. A retry succeeds if an earlier try sent the drop and did not see its end.
+
+    Returns ``collection``, ``database``, ``dropped`` (a list with the index's name, empty if there was none) and ``seconds``.
+
+    :param collection_name: the collection itself, not an alias.
+    :param field_name: the field whose index is dropped.
+    :param index_name: the index.
+    :param if_missing: ``"fail"``, the default, or ``"skip"``: succeed when the index does not exist. A missing collection
+        always fails.
+    :param milvus_conn_id: the connection, of type ``milvus``; ``milvus_default`` by default.
+    :param database: the database; by default the connection's.
+    :param timeout: seconds for the whole operation; by default the connection's ``timeout``, which is 60 unless it says
+        otherwise.
     :raises MilvusRefusedError: the collection is in memory, where Milvus drops no index: release it first; or the name is an
-        alias. Nothing was changed.
-    :raises MilvusIndexNotFoundError, MilvusCollectionNotFoundError, MilvusDatabaseNotFoundError: it does not exist.
+        alias, or the field has several indexes. Nothing was changed.
+    :raises MilvusIndexNotFoundError, MilvusCollectionNotFoundError, MilvusDatabaseNotFoundError: it does not exist. Nothing was
+        changed.
+    :raises MilvusTimeoutError: the index was not seen to go in time. The server may still drop it.
     """
 
     collection_name = Argument(check_name)
@@ -160,31 +188,27 @@ class MilvusDropIndexOperator(MilvusOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.collection_name = collection_name
-        self.field_name = field_name
-        self.index_name = index_name
-        self.if_missing = if_missing
+        self.take(locals())
         if not (self.is_given("field_name") or self.is_given("index_name")):
-            raise self.wrong("Give field_name or index_name, or both: they say which index to drop.")
+            raise self.wrong("Give field_name or index_name, or both: they name the index to drop.")
 
     def execute(self, context: Context) -> dict[str, Any]:
         from airflow_provider_milvus.server import indexes
 
-        wanted, began, hook = self.collection_name, time.time(), self.hook()
-        named = {"field_name": self.field_name or "", "index_name": self.index_name or ""}
-        notes = RetryNotes(context)
-        dropping, noted = [wanted, *named.values()], notes.read()
-        earlier = noted.get("found") if noted.get("dropping") == dropping else None
+        collection, began, hook, notes = self.collection_name, time.time(), self.hook(), RetryNotes(context)
+        names = {"field_name": self.field_name or "", "index_name": self.index_name or ""}
+        dropping, earlier = [collection, *names.values()], notes.read()
+        dropped_before = earlier.get("index") if earlier.get("dropping") == dropping else None
         with hook.client() as client:
             dropped = client.run(
                 indexes.drop_index(
-                    wanted,
-                    **named,
-                    skip_if_missing=self.if_missing == "skip" or earlier is not None,
-                    before_sending=lambda found: notes.write({"dropping": dropping, "found": found}),
+                    collection,
+                    **names,
+                    skip_if_missing=self.if_missing == "skip" or dropped_before is not None,
+                    before_sending=lambda index: notes.write({"dropping": dropping, "index": index}),
                     report=self.log.info,
                 ),
                 hook.deadline(),
             )
         notes.forget()
-        return result(hook, wanted, began, dropped=dropped or ([earlier] if earlier else []))
+        return result(hook, collection, began, dropped=dropped or ([dropped_before] if dropped_before else []))

@@ -1,6 +1,6 @@
 """Operators that keep a collection in order: flush, compact, truncate, and change its properties.
 
-What they do is in ``server/upkeep.py`` and ``conditions/maintenance.py``, imported when a task runs.
+The work is in ``server/upkeep.py`` and ``conditions/maintenance.py``, which are imported when a task runs.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from airflow_provider_milvus.arguments import Argument, OptionalArgument
 from airflow_provider_milvus.exceptions import MilvusRefusedError
 from airflow_provider_milvus.kinds import check_flag, check_keys_of_properties, check_name
 from airflow_provider_milvus.operators.base import MilvusOperator, MilvusWriteOperator, WatchedOperator, result
-from airflow_provider_milvus.triggers.milvus import outcome, resumed_with
+from airflow_provider_milvus.triggers.milvus import outcome_of, resumed_with
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -22,19 +22,29 @@ if TYPE_CHECKING:
 
 
 class MilvusFlushOperator(WatchedOperator):
-    """Flush a collection; done when the server says that all that was written before is on storage.
+    """Flush a collection; done when the server says that all rows written before are on storage. All arguments are templates.
 
-    Rows are safe and can be searched without it; it is for what works on storage alone: an index, a compaction, a snapshot.
-    Each flush ends segments, and many small ones make searches slow: once after an ingest, not once for each batch.
+    .. code-block:: python
 
-    Returns ``collection``, ``database``, ``state`` and ``seconds``.
+        from airflow_provider_milvus.operators.milvus import MilvusFlushOperator
 
-    :param collection_name: the collection, or an alias of it. (templated)
-    :param poll_interval: seconds between two looks, at most.
-    :param stall_timeout: fail when nothing moves for so many seconds; None: only ``timeout`` ends it.
-    :param deferrable: wait in the triggerer. Default: ``[operators] default_deferrable``.
-    :raises MilvusCollectionNotFoundError, MilvusDatabaseNotFoundError: it does not exist.
-    :raises MilvusTimeoutError: not flushed in time; the server goes on with it.
+        flush = MilvusFlushOperator(task_id="flush", collection_name="docs")
+
+    Rows are safe and can be searched without a flush. What reads storage needs one: an index, a compaction, a snapshot. Every
+    flush ends segments, and many small ones make searches slow: flush once after an ingest, not once for each batch.
+
+    Returns ``collection``, ``database``, ``state`` (``Flushed``) and ``seconds``.
+
+    :param collection_name: the collection, or an alias of it.
+    :param milvus_conn_id: the connection, of type ``milvus``; ``milvus_default`` by default.
+    :param database: the database; by default the connection's.
+    :param timeout: seconds for the whole operation; 3600 by default.
+    :param poll_interval: seconds between two looks, at most; 2 by default. A worker looks more often at the beginning.
+    :param stall_timeout: fail after this number of seconds, since a flush reports no progress; by default only ``timeout`` ends
+        the wait.
+    :param deferrable: wait in the triggerer; by default what ``[operators] default_deferrable`` says.
+    :raises MilvusCollectionNotFoundError, MilvusDatabaseNotFoundError: it does not exist. Nothing was changed.
+    :raises MilvusLoadStalledError, MilvusTimeoutError: the flush did not end in time. The server goes on with it.
     """
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -52,7 +62,7 @@ class MilvusFlushOperator(WatchedOperator):
 
     def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:
         """Resumed by the trigger's event."""
-        outcome(event)
+        outcome_of(event)
         return self._done(self.hook(), resumed_with(event))
 
     def _done(self, hook: MilvusHook, submitted: dict[str, Any]) -> dict[str, Any]:
@@ -60,38 +70,48 @@ class MilvusFlushOperator(WatchedOperator):
 
 
 class MilvusCompactOperator(WatchedOperator):
-    """Compact a collection: merge small segments and drop what was deleted; done when every plan is through.
+    """Compact a collection; done when every plan of the compaction has ended. All arguments are templates.
 
-    Milvus compacts by itself as well. A collection with nothing to compact is a success with 0 plans, and so is Milvus Lite,
-    which has no other way than by itself.
+    .. code-block:: python
 
-    Returns ``collection``, ``database``, ``compaction_id`` (as text; ``"0"`` where nothing was to be done), ``plans`` (their
+        from airflow_provider_milvus.operators.milvus import MilvusCompactOperator
+
+        compact = MilvusCompactOperator(task_id="compact", collection_name="docs", deferrable=True)
+
+    A compaction merges small segments and removes deleted rows from storage. Milvus also compacts by itself. A collection with
+    nothing to compact is a success with 0 plans; so is Milvus Lite, which only compacts by itself.
+
+    Returns ``collection``, ``database``, ``compaction_id`` (as text; ``"0"`` when there was nothing to do), ``plans`` (their
     number), ``state`` and ``seconds``.
 
-    :param collection_name: the collection, or an alias of it. (templated)
-    :param wait: False: done when the server has taken the request, with the state ``Executing``; a
-        ``MilvusCompactionSensor`` can wait for it.
-    :param poll_interval: seconds between two looks, at most.
-    :param stall_timeout: fail when nothing moves for so many seconds; None: only ``timeout`` ends it.
-    :param deferrable: wait in the triggerer. Default: ``[operators] default_deferrable``.
-    :raises MilvusCollectionNotFoundError, MilvusDatabaseNotFoundError: it does not exist.
+    :param collection_name: the collection, or an alias of it.
+    :param wait: wait until the compaction has ended; True by default. With False the task is done when the server has accepted
+        the request, with the state ``Executing``; :class:`MilvusCompactionSensor` can wait for the end.
+    :param milvus_conn_id: the connection, of type ``milvus``; ``milvus_default`` by default.
+    :param database: the database; by default the connection's.
+    :param timeout: seconds for the whole operation; 3600 by default.
+    :param poll_interval: seconds between two looks, at most; 2 by default. A worker looks more often at the beginning.
+    :param stall_timeout: fail when the progress stands still for this number of seconds; by default only ``timeout`` ends the
+        wait.
+    :param deferrable: wait in the triggerer; by default what ``[operators] default_deferrable`` says.
+    :raises MilvusCollectionNotFoundError, MilvusDatabaseNotFoundError: it does not exist. Nothing was changed.
     :raises MilvusServerError: a plan failed, or the server was restarted and forgot the compaction. No row is lost.
-    :raises MilvusTimeoutError: not through in time; the server goes on with it.
+    :raises MilvusLoadStalledError, MilvusTimeoutError: the compaction did not end in time. The server goes on with it.
     """
 
     wait = Argument(check_flag)
 
     def __init__(self, *, wait: bool = True, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.wait = wait
+        self.take(locals())
 
     def execute(self, context: Context) -> dict[str, Any]:
         from airflow_provider_milvus.server import upkeep
 
-        named, began, hook = self.collection_name, time.time(), self.hook()
+        began, hook = time.time(), self.hook()
         with hook.client() as client:
             deadline = hook.deadline()
-            submission = upkeep.submit_compaction(named, report=self.log.info)
+            submission = upkeep.submit_compaction(self.collection_name, report=self.log.info)
             collection, condition = client.run(submission, deadline)
             if condition is None:
                 return result(hook, collection, began, compaction_id="0", plans=0, state="Completed")
@@ -109,7 +129,7 @@ class MilvusCompactOperator(WatchedOperator):
 
     def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:
         """Resumed by the trigger's event."""
-        return self._done(self.hook(), resumed_with(event), outcome(event).state)
+        return self._done(self.hook(), resumed_with(event), outcome_of(event).state)
 
     def _done(self, hook: MilvusHook, submitted: dict[str, Any], state: str) -> dict[str, Any]:
         of_it = {key: submitted[key] for key in ("compaction_id", "plans")}
@@ -117,19 +137,32 @@ class MilvusCompactOperator(WatchedOperator):
 
 
 class MilvusTruncateCollectionOperator(MilvusWriteOperator):
-    """Delete **every row** of a collection and keep its schema, indexes, aliases and partitions.
+    """Delete **every row** of a collection and keep its schema, indexes, aliases and partitions. All arguments are templates.
 
-    Done when the server counts no row any more; a collection that is not in memory cannot be counted and is taken at the
-    server's word. Nobody should write to it meanwhile. A retry empties it again.
+    .. code-block:: python
 
-    Returns ``collection``, ``database``, ``rows_before``, ``rows`` (None: not counted) and ``seconds``.
+        from airflow_provider_milvus.operators.milvus import MilvusTruncateCollectionOperator
 
-    :param collection_name: the collection itself, not an alias. (templated)
-    :param confirm: its name once more, so that nothing is emptied by a slip. (templated)
-    :param truncate_aliased: also empty a collection that has an alias, which then finds nothing.
-    :raises MilvusRefusedError: ``confirm`` is another name, the name is an alias, or it has one. Nothing was changed.
-    :raises MilvusUnsupportedError: the server cannot do it (2.3 to 2.5). Nothing was changed.
-    :raises MilvusTimeoutError: rows were still there at the end.
+        empty = MilvusTruncateCollectionOperator(task_id="empty", collection_name="docs", confirm="docs")
+
+    Done when the server counts no rows. Rows of a collection that is not in memory cannot be counted; there the server's answer
+    is enough. Nobody should write to the collection meanwhile. A retry deletes again, with what was written since.
+
+    Returns ``collection``, ``database``, ``rows_before``, ``rows`` (both None where rows cannot be counted) and ``seconds``.
+
+    :param collection_name: the collection itself, not an alias.
+    :param confirm: the collection's name once more, so that no slip deletes rows.
+    :param truncate_aliased: also truncate a collection that has an alias; False by default. Searches through the alias find
+        nothing then.
+    :param milvus_conn_id: the connection, of type ``milvus``; ``milvus_default`` by default.
+    :param database: the database; by default the connection's.
+    :param timeout: seconds for the whole operation; by default the connection's ``timeout``, which is 60 unless it says
+        otherwise.
+    :raises MilvusRefusedError: ``confirm`` is another name, ``collection_name`` is an alias, or the collection has one. Nothing
+        was changed.
+    :raises MilvusCollectionNotFoundError, MilvusDatabaseNotFoundError: it does not exist. Nothing was changed.
+    :raises MilvusUnsupportedError: the server cannot truncate (Milvus 2.3 to 2.5). Nothing was changed.
+    :raises MilvusTimeoutError: the server did not answer, or still counted rows at the end. Some or all rows may be deleted.
     """
 
     collection_name = Argument(check_name)
@@ -138,9 +171,7 @@ class MilvusTruncateCollectionOperator(MilvusWriteOperator):
 
     def __init__(self, *, collection_name: str, confirm: str, truncate_aliased: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.collection_name = collection_name
-        self.confirm = confirm
-        self.truncate_aliased = truncate_aliased
+        self.take(locals())
 
     def execute(self, context: Context) -> dict[str, Any]:
         from airflow_provider_milvus.server import upkeep
@@ -148,38 +179,55 @@ class MilvusTruncateCollectionOperator(MilvusWriteOperator):
         collection, began, hook = self.collection_name, time.time(), self.hook()
         if self.confirm != collection:
             raise MilvusRefusedError(
-                f"confirm is {self.confirm!r} and not {collection!r}: every row would be deleted. Nothing was changed."
+                f"Collection {collection!r} was not truncated: confirm is {self.confirm!r}. "
+                f"Set it to {collection!r} if every row is to be deleted."
             )
         with hook.client() as client:
-            emptying = upkeep.truncate(collection, truncate_aliased=self.truncate_aliased, report=self.log.info)
-            before, after = client.run(emptying, hook.deadline())
+            truncation = upkeep.truncate(collection, truncate_aliased=self.truncate_aliased, report=self.log.info)
+            before, after = client.run(truncation, hook.deadline())
         self.wrote(context, hook, collection, rows_deleted=before, truncated=True)
         return result(hook, collection, began, rows_before=before, rows=after)
 
 
 def check_properties(argument: str, value: Any) -> dict[str, str]:
-    """Properties of a collection, as its definition has them too."""
+    """Properties of a collection, by the same rules as in its definition."""
     from airflow_provider_milvus.schema.reading import read_properties
 
     return read_properties(argument, value)
 
 
 class MilvusAlterCollectionOperator(MilvusOperator):
-    """Set and remove properties of a collection; done when the server shows them so.
+    """Set and remove properties of a collection; done when the server shows the change. All arguments are templates.
 
-    What is so already is not sent, so a retry, or every run of a DAG, may ask for the same. Properties that are not named stay.
+    .. code-block:: python
 
-    Returns ``collection``, ``database``, ``properties`` (all of them, afterwards), ``changed`` (the keys) and ``seconds``.
+        from airflow_provider_milvus.operators.milvus import MilvusAlterCollectionOperator
 
-    :param collection_name: the collection. (templated)
-    :param properties: such as ``{"collection.ttl.seconds": 604800}`` (0: rows stay for ever) or ``{"mmap.enabled": True}``, or
-        JSON or YAML text of a dict; some servers take the latter only of a collection that is not in memory. (templated)
-    :param drop_properties: keys to remove, which brings the server's default back. Milvus 2.3 cannot. (templated)
-    :param allow_alias: also accept an alias, and alter the collection behind it.
-    :raises MilvusInvalidArgumentError: nothing to do, a key in both, or a value that can never work. Nothing was changed.
+        alter = MilvusAlterCollectionOperator(
+            task_id="alter", collection_name="docs", properties={"collection.ttl.seconds": 604800}
+        )
+
+    Only differences are sent, so every run of a DAG may set the same properties. Other properties stay as they are.
+
+    Returns ``collection``, ``database``, ``properties`` (all of them, after the change), ``changed`` (the keys) and
+    ``seconds``.
+
+    :param collection_name: the collection.
+    :param properties: such as ``{"collection.ttl.seconds": 604800}`` (0: rows stay for ever) or ``{"mmap.enabled": True}``; a
+        dict, or JSON or YAML text of one. Milvus after 2.3 may refuse ``mmap.enabled`` of a collection in memory. Give this,
+        ``drop_properties`` or both.
+    :param drop_properties: the keys of properties to remove: the server's defaults apply again. Milvus 2.3 cannot remove any.
+    :param allow_alias: also accept an alias, and alter the collection behind it; False by default.
+    :param milvus_conn_id: the connection, of type ``milvus``; ``milvus_default`` by default.
+    :param database: the database; by default the connection's.
+    :param timeout: seconds for the whole operation; by default the connection's ``timeout``, which is 60 unless it says
+        otherwise.
+    :raises MilvusInvalidArgumentError: there is nothing to do, both arguments name a key, or a value can never work. Nothing
+        was changed.
     :raises MilvusRefusedError: the name is an alias. Nothing was changed.
-    :raises MilvusUnsupportedError: the server removes no properties. Nothing was changed.
-    :raises MilvusServerError: the server refuses, in its own words, or does not show the change.
+    :raises MilvusCollectionNotFoundError, MilvusDatabaseNotFoundError: it does not exist. Nothing was changed.
+    :raises MilvusUnsupportedError: the server cannot remove properties. Nothing was changed.
+    :raises MilvusServerError: the server refuses the change, with its reason, or accepts it and does not show it.
     """
 
     collection_name = Argument(check_name)
@@ -197,24 +245,22 @@ class MilvusAlterCollectionOperator(MilvusOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.collection_name = collection_name
-        self.properties = properties
-        self.drop_properties = drop_properties
-        self.allow_alias = allow_alias
+        self.take(locals())
         if not (self.is_given("properties") or self.is_given("drop_properties")):
-            raise self.wrong("Give properties or drop_properties, or both: they say what to change.")
+            raise self.wrong("Give properties or drop_properties, or both: they name what to change.")
 
     def execute(self, context: Context) -> dict[str, Any]:
         from airflow_provider_milvus.server import upkeep
 
         began, hook = time.time(), self.hook()
-        collection, removed = self.collection_name, self.drop_properties or []
-        requested = self.properties or {}
-        if both := sorted(requested.keys() & set(removed)):
+        to_set, to_remove = self.properties or {}, self.drop_properties or []
+        if both := sorted(to_set.keys() & set(to_remove)):
             raise self.wrong(f"drop_properties and properties both name {', '.join(both)}.")
         with hook.client() as client:
-            altering = upkeep.alter(collection, requested, removed, allow_alias=self.allow_alias, report=self.log.info)
-            altered = client.run(altering, hook.deadline())
-        every = altered.before.keys() | altered.after.keys()
-        changed = sorted(key for key in every if altered.before.get(key) != altered.after.get(key))
+            alteration = upkeep.alter(
+                self.collection_name, to_set, to_remove, allow_alias=self.allow_alias, report=self.log.info
+            )
+            altered = client.run(alteration, hook.deadline())
+        keys = altered.before.keys() | altered.after.keys()
+        changed = sorted(key for key in keys if altered.before.get(key) != altered.after.get(key))
         return result(hook, altered.collection, began, properties=altered.after, changed=changed)

@@ -19,7 +19,7 @@ from airflow_provider_milvus.exceptions import (
 )
 from airflow_provider_milvus.kinds import check_flag, check_name, check_names, one_of, whole_number
 from airflow_provider_milvus.operators.base import MilvusOperator, WatchedOperator, known, result
-from airflow_provider_milvus.triggers.milvus import outcome, resumed_with
+from airflow_provider_milvus.triggers.milvus import outcome_of, resumed_with
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -235,7 +235,7 @@ class MilvusLoadCollectionOperator(WatchedOperator):
 
     def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:
         """Resumed by the trigger's event."""
-        return self._finish(self.hook(), resumed_with(event), lambda: outcome(event).progress)
+        return self._finish(self.hook(), resumed_with(event), lambda: outcome_of(event).progress)
 
     def _finish(self, hook: MilvusHook, submitted: dict[str, Any], wait: Callable[[], int | None]) -> dict[str, Any]:
         from airflow_provider_milvus.conditions import LoadFinished
@@ -335,7 +335,7 @@ class MilvusRefreshLoadOperator(WatchedOperator):
 
     def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:
         """Resumed by the trigger's event."""
-        return self._refreshed(self.hook(), resumed_with(event), outcome(event).progress)
+        return self._refreshed(self.hook(), resumed_with(event), outcome_of(event).progress)
 
     def _refreshed(self, hook: MilvusHook, submitted: dict[str, Any], progress: int | None) -> dict[str, Any]:
         states = {"previous_state": "Loaded", "state": "Loaded"}

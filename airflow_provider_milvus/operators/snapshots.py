@@ -1,6 +1,6 @@
-"""Operators for snapshots: a collection as it was at a moment, kept by the server. Milvus 3 and pymilvus 3 have them.
+"""Operators for snapshots: a collection as it was at one moment, kept by the server. Milvus 3 and pymilvus 3 have them.
 
-What they do is in ``server/snapshots.py``, imported when a task runs.
+The work is in ``server/snapshots.py``, which is imported when a task runs.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from airflow_provider_milvus.arguments import Argument, OptionalArgument
 from airflow_provider_milvus.kinds import check_flag, check_name, check_seconds, check_text, one_of, whole_number
 from airflow_provider_milvus.operators.base import HOUR, MilvusOperator, MilvusWriteOperator, WatchedOperator, result
 from airflow_provider_milvus.operators.run_notes import RetryNotes
-from airflow_provider_milvus.triggers.milvus import outcome, resumed_with
+from airflow_provider_milvus.triggers.milvus import outcome_of, resumed_with
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -22,20 +22,33 @@ if TYPE_CHECKING:
 
 
 class MilvusCreateSnapshotOperator(MilvusOperator):
-    """Take a snapshot of a collection; done when the server shows it.
+    """Take a snapshot of a collection; done when the server shows it. All arguments are templates.
 
-    A snapshot holds what is on storage, so the collection is flushed first. A retry takes that of an earlier try for its own.
+    .. code-block:: python
 
-    Returns ``collection``, ``database``, ``snapshot``, ``created``, ``create_ts`` (as the server tells it) and ``seconds``.
+        from airflow_provider_milvus.operators.milvus import MilvusCreateSnapshotOperator
 
-    :param collection_name: the collection, or an alias of it. (templated)
-    :param snapshot_name: the snapshot, unique within the collection. (templated)
-    :param description: kept with it. (templated)
-    :param protect_seconds: keep its segments from being compacted away for so long; 0: not.
-    :param flush: False: as it is on storage now, without what was written last.
-    :param if_exists: ``"fail"`` or ``"skip"``: the collection has a snapshot of that name, which is never replaced.
-    :raises MilvusRefusedError: it has one. Nothing was changed.
-    :raises MilvusUnsupportedError: the server, or the installed pymilvus, knows no snapshots. Nothing was changed.
+        snapshot = MilvusCreateSnapshotOperator(task_id="snapshot", collection_name="docs", snapshot_name="docs_monday")
+
+    A snapshot holds what is on storage, so the collection is flushed first. A retry accepts the snapshot of an earlier try. It
+    needs Milvus 3 and pymilvus 3.
+
+    Returns ``collection``, ``database``, ``snapshot``, ``created``, ``create_ts`` (the server's own number) and ``seconds``.
+
+    :param collection_name: the collection, or an alias of it.
+    :param snapshot_name: the snapshot, unique within the collection.
+    :param description: text that is kept with the snapshot; none by default.
+    :param protect_seconds: seconds for which the server does not compact the snapshot's segments away; 0 by default.
+    :param flush: flush first; True by default. With False the snapshot lacks rows that are not on storage yet.
+    :param if_exists: ``"fail"``, the default, or ``"skip"``: succeed when the collection has a snapshot of this name. It is
+        never replaced.
+    :param milvus_conn_id: the connection, of type ``milvus``; ``milvus_default`` by default.
+    :param database: the database; by default the connection's.
+    :param timeout: seconds for the whole operation; 3600 by default.
+    :raises MilvusRefusedError: the collection has a snapshot of this name. Nothing was changed.
+    :raises MilvusCollectionNotFoundError, MilvusDatabaseNotFoundError: it does not exist. Nothing was changed.
+    :raises MilvusUnsupportedError: the server, or the installed pymilvus, has no snapshots. Nothing was changed.
+    :raises MilvusTimeoutError, MilvusUnavailableError: the snapshot was not seen in time. The server may still take it.
     """
 
     timeout = Argument(check_seconds)
@@ -59,19 +72,14 @@ class MilvusCreateSnapshotOperator(MilvusOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(timeout=timeout, **kwargs)
-        self.collection_name = collection_name
-        self.snapshot_name = snapshot_name
-        self.description = description
-        self.protect_seconds = protect_seconds
-        self.flush = flush
-        self.if_exists = if_exists
+        self.take(locals())
 
     def execute(self, context: Context) -> dict[str, Any]:
         from airflow_provider_milvus.server import snapshots
 
         collection, snapshot = self.collection_name, self.snapshot_name
-        taking, notes = {"snapshot": snapshot, "of": collection}, RetryNotes(context)
-        begun = notes.read() == taking
+        note, notes = {"snapshot": snapshot, "of": collection}, RetryNotes(context)
+        sent_before = notes.read() == note
         began, hook = time.time(), self.hook()
         with hook.client() as client:
             deadline = hook.deadline()
@@ -82,8 +90,8 @@ class MilvusCreateSnapshotOperator(MilvusOperator):
                 description=self.description or "",
                 protect_seconds=self.protect_seconds,
                 flush=self.flush,
-                skip_if_exists=self.if_exists == "skip" or begun,
-                before_sending=lambda: notes.write(taking),
+                skip_if_exists=self.if_exists == "skip" or sent_before,
+                before_sending=lambda: notes.write(note),
                 report=self.log.info,
             )
             taken, created = client.run(flow, deadline)
@@ -93,28 +101,45 @@ class MilvusCreateSnapshotOperator(MilvusOperator):
             taken.collection_name or collection,
             began,
             snapshot=snapshot,
-            created=created or begun,
+            created=created or sent_before,
             create_ts=int(taken.create_ts),
         )
 
 
 class MilvusRestoreSnapshotOperator(WatchedOperator, MilvusWriteOperator):
-    """Restore a snapshot into a new collection of the same database; done when the server says that the job is Completed.
+    """Restore a snapshot into a new collection of the same database; done when the server says Completed of the job.
 
-    A retry watches the job of its earlier try, unless that has failed. The new collection is not loaded.
+    .. code-block:: python
+
+        from airflow_provider_milvus.operators.milvus import MilvusRestoreSnapshotOperator
+
+        restore = MilvusRestoreSnapshotOperator(
+            task_id="restore",
+            collection_name="docs",
+            snapshot_name="docs_monday",
+            target_collection_name="docs_restored",
+        )
+
+    All arguments are templates. Afterwards the new collection is not in memory. A retry watches the job of an earlier try,
+    unless the job has failed. It needs Milvus 3 and pymilvus 3.
 
     Returns ``collection`` (the new one), ``database``, ``snapshot``, ``job_id`` (as text), ``state`` and ``seconds``.
 
-    :param collection_name: the collection that the snapshot was taken of. (templated)
-    :param snapshot_name: the snapshot. (templated)
-    :param target_collection_name: the new collection, which must not exist. (templated)
-    :param poll_interval: seconds between two looks, at most.
-    :param stall_timeout: fail when the progress stands still for so many seconds; None: only ``timeout`` ends it.
-    :param deferrable: wait in the triggerer. Default: ``[operators] default_deferrable``.
-    :raises MilvusRefusedError: the target exists. Nothing was changed.
-    :raises MilvusUnsupportedError: the server, or the installed pymilvus, knows no snapshots. Nothing was changed.
-    :raises MilvusServerError: the job failed, with the server's reason; look at what it left of the target.
-    :raises MilvusTimeoutError: not through in time; the server goes on with it.
+    :param collection_name: the collection that the snapshot was taken of.
+    :param snapshot_name: the snapshot.
+    :param target_collection_name: the new collection. No collection or alias may have this name.
+    :param milvus_conn_id: the connection, of type ``milvus``; ``milvus_default`` by default.
+    :param database: the database; by default the connection's.
+    :param timeout: seconds for the whole operation; 3600 by default.
+    :param poll_interval: seconds between two looks, at most; 2 by default. A worker looks more often at the beginning.
+    :param stall_timeout: fail when the progress stands still for this number of seconds; by default only ``timeout`` ends the
+        wait.
+    :param deferrable: wait in the triggerer; by default what ``[operators] default_deferrable`` says.
+    :raises MilvusRefusedError: a collection or an alias has the target's name. Nothing was changed.
+    :raises MilvusCollectionNotFoundError, MilvusDatabaseNotFoundError: it does not exist. Nothing was changed.
+    :raises MilvusUnsupportedError: the server, or the installed pymilvus, has no snapshots. Nothing was changed.
+    :raises MilvusServerError: the job failed, with the server's reason. A part of the target may exist.
+    :raises MilvusLoadStalledError, MilvusTimeoutError: the job did not end in time. The server goes on with it.
     """
 
     snapshot_name = Argument(check_name)
@@ -122,16 +147,15 @@ class MilvusRestoreSnapshotOperator(WatchedOperator, MilvusWriteOperator):
 
     def __init__(self, *, snapshot_name: str, target_collection_name: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.snapshot_name = snapshot_name
-        self.target_collection_name = target_collection_name
+        self.take(locals())
 
     def execute(self, context: Context) -> dict[str, Any]:
         from airflow_provider_milvus.server import snapshots
 
         collection, snapshot = self.collection_name, self.snapshot_name
         target = self.target_collection_name
-        restoring, notes = {"restore": snapshot, "of": collection, "into": target}, RetryNotes(context)
-        noted = notes.read()
+        note, notes = {"restore": snapshot, "of": collection, "into": target}, RetryNotes(context)
+        earlier = notes.read()
         began, hook = time.time(), self.hook()
         with hook.client() as client:
             deadline = hook.deadline()
@@ -141,8 +165,8 @@ class MilvusRestoreSnapshotOperator(WatchedOperator, MilvusWriteOperator):
                     collection,
                     target,
                     database=hook.settings.database,
-                    earlier_job=noted.get("job_id") if restoring.items() <= noted.items() else None,
-                    on_submitted=lambda job_id: notes.write({**restoring, "job_id": job_id}),
+                    earlier_job=earlier.get("job_id") if note.items() <= earlier.items() else None,
+                    on_submitted=lambda job_id: notes.write({**note, "job_id": job_id}),
                     report=self.log.info,
                 ),
                 deadline,
@@ -160,7 +184,7 @@ class MilvusRestoreSnapshotOperator(WatchedOperator, MilvusWriteOperator):
 
     def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:
         """Resumed by the trigger's event."""
-        return self._done(context, self.hook(), resumed_with(event), outcome(event).state)
+        return self._done(context, self.hook(), resumed_with(event), outcome_of(event).state)
 
     def _done(self, context: Context, hook: MilvusHook, submitted: dict[str, Any], state: str) -> dict[str, Any]:
         target, snapshot = submitted["target"], submitted["snapshot"]

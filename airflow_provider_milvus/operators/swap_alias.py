@@ -1,6 +1,6 @@
-"""The operator that swaps an alias from one collection to the next.
+"""The operator that moves an alias from one collection to another.
 
-What it does is in ``server/aliases.py``, imported when a task runs.
+The work is in ``server/aliases.py``, which is imported when a task runs.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from airflow_provider_milvus.arguments import Argument, OptionalArgument
 from airflow_provider_milvus.kinds import check_flag, check_name, check_seconds, one_of
 from airflow_provider_milvus.operators.base import MilvusWriteOperator, WatchedOperator, result
 from airflow_provider_milvus.operators.run_notes import RetryNotes
-from airflow_provider_milvus.triggers.milvus import outcome, resumed_with
+from airflow_provider_milvus.triggers.milvus import outcome_of, resumed_with
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -22,34 +22,49 @@ if TYPE_CHECKING:
 
 
 def check_grace(argument: str, value: Any) -> float:
-    """Seconds, or a timedelta; 0 is no grace period, as it reads."""
+    """Seconds, or a timedelta; 0 is no grace period."""
     return 0.0 if value in (0, "0", timedelta(0)) and not isinstance(value, bool) else check_seconds(argument, value)
 
 
 class MilvusSwapAliasOperator(WatchedOperator, MilvusWriteOperator):
-    """Point an alias to a collection, in one step for whoever searches through it; then, if asked, release or drop the old one.
+    """Point an alias to another collection, in one step for all who search through it; done when the server shows it.
 
-    Done when the server shows it. An alias that does not exist is made. The old collection is looked at just before it is
-    released or dropped: it is kept when another alias points to it, and when the swap was taken back meanwhile the task fails,
-    without a retry that would repeat the swap. A retry knows the old collection from the first try.
+    .. code-block:: python
 
-    Returns ``alias``, ``collection``, ``database``, ``old`` (None: the alias is new, or pointed there before this run),
-    ``changed``, ``old_is`` (``"kept"``, ``"released"``, ``"dropped"``, ``"gone"`` or None), ``reason`` where that is not what
-    was asked for, and ``seconds``.
+        from airflow_provider_milvus.operators.milvus import MilvusSwapAliasOperator
 
-    :param alias: the alias. (templated)
-    :param collection_name: the collection it is to point to; not an alias. (templated)
-    :param expected_old: swap only if the alias points to this collection now. (templated)
-    :param require_loaded: refuse a collection that is not in memory: every search would fail at once.
-    :param grace_period: seconds, or a timedelta, between the swap and what becomes of the old one, for searches under way and
-        for second thoughts. It comes on top of ``timeout``. None: none. (templated)
-    :param then: ``"keep"``, ``"release"`` or ``"drop"`` the old collection.
-    :param poll_interval: seconds between two looks at the alias in the grace period.
-    :param deferrable: wait in the triggerer. Default: ``[operators] default_deferrable``.
-    :raises MilvusRefusedError: the collection is not in memory; the alias points elsewhere than expected, or is a collection's
-        name. Nothing was changed.
-    :raises MilvusAliasMovedError: somebody pointed the alias elsewhere in the grace period. The old collection was left alone.
+        go_live = MilvusSwapAliasOperator(
+            task_id="go_live", alias="docs_live", collection_name="docs", grace_period=600, then="release"
+        )
+
+    All arguments are templates. An alias that does not exist is created. Afterwards the old collection is kept, released or
+    dropped (``then``). It is looked at just before: it is kept when another alias points to it or when it is being loaded. When
+    somebody moves the alias in the grace period, the task fails without a retry, which would repeat the swap. A retry knows the
+    old collection from the first try.
+
+    Returns ``alias``, ``collection``, ``database``, ``old`` (the old collection; None if the alias is new or pointed to the
+    collection before this run), ``changed``, ``old_is`` (``"kept"``, ``"released"``, ``"dropped"``, ``"gone"`` or None),
+    ``reason`` where that is not what ``then`` says, and ``seconds``.
+
+    :param alias: the alias.
+    :param collection_name: the collection that the alias is to point to; not an alias.
+    :param expected_old: swap only if the alias points to this collection now; by default, or with ``"*"``, wherever it points.
+    :param require_loaded: refuse a collection that is not in memory, where every search would fail; True by default.
+    :param grace_period: seconds, or a timedelta, between the swap and what ``then`` says, for searches under way and for second
+        thoughts; none by default. The task's ``timeout`` does not include it.
+    :param then: ``"keep"``, the default, ``"release"`` or ``"drop"`` the old collection.
+    :param milvus_conn_id: the connection, of type ``milvus``; ``milvus_default`` by default.
+    :param database: the database; by default the connection's.
+    :param timeout: seconds for the whole operation; 3600 by default.
+    :param poll_interval: seconds between two looks at the alias in the grace period, at most; 2 by default.
+    :param stall_timeout: of no use here: nothing moves in a grace period, so a shorter ``stall_timeout`` fails the task.
+    :param deferrable: wait for the end of the grace period in the triggerer; by default what ``[operators] default_deferrable``
+        says.
+    :raises MilvusRefusedError: the collection is not in memory, its name is an alias, the alias is a collection's name, or it
+        points elsewhere than ``expected_old``. Nothing was changed.
     :raises MilvusCollectionNotFoundError, MilvusDatabaseNotFoundError: it does not exist. Nothing was changed.
+    :raises MilvusAliasMovedError: somebody moved the alias in the grace period. The old collection was left as it is.
+    :raises MilvusTimeoutError, MilvusUnavailableError: the swap, or what ``then`` says, was not seen in time. A retry goes on.
     """
 
     alias = Argument(check_name)
@@ -69,11 +84,7 @@ class MilvusSwapAliasOperator(WatchedOperator, MilvusWriteOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.alias = alias
-        self.expected_old = expected_old
-        self.require_loaded = require_loaded
-        self.grace_period = grace_period
-        self.then = then
+        self.take(locals())
 
     def execute(self, context: Context) -> dict[str, Any]:
         from airflow_provider_milvus.client.flow import Deadline
@@ -82,8 +93,8 @@ class MilvusSwapAliasOperator(WatchedOperator, MilvusWriteOperator):
 
         began, hook = time.time(), self.hook()
         alias, target, grace, notes = self.alias, self.collection_name, self.grace_period or 0.0, RetryNotes(context)
-        noted = notes.read()
-        earlier = noted if noted.get("swapping") == [alias, target] else None
+        note = notes.read()
+        earlier = note if note.get("swapping") == [alias, target] else None
         with hook.client() as client:
             swapped = client.run(
                 aliases.swap(
@@ -114,7 +125,7 @@ class MilvusSwapAliasOperator(WatchedOperator, MilvusWriteOperator):
 
     def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:
         """Resumed by the trigger's event."""
-        outcome(event)
+        outcome_of(event)
         return self._done(context, self.hook(), resumed_with(event))
 
     def _done(self, context: Context, hook: MilvusHook, submitted: dict[str, Any]) -> dict[str, Any]:
@@ -130,6 +141,6 @@ class MilvusSwapAliasOperator(WatchedOperator, MilvusWriteOperator):
                 )
             more |= {"old_is": retired.outcome, **({"reason": retired.reason} if retired.reason else {})}
         if submitted["changed"]:
-            self.wrote(context, hook, self.alias, from_collections=[each for each in (target, old) if each], points_to=target)
+            self.wrote(context, hook, self.alias, from_collections=[target, *([old] if old else [])], points_to=target)
         RetryNotes(context).forget()
         return result(hook, target, submitted["began"], **more)

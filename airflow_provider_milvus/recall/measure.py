@@ -20,7 +20,7 @@ from typing import Any
 
 from airflow_provider_milvus.client.flow import Flow, Report, Rpc
 from airflow_provider_milvus.client.reads import describe, real_name, row_count
-from airflow_provider_milvus.conditions import described_indexes
+from airflow_provider_milvus.conditions import describe_indexes
 from airflow_provider_milvus.exceptions import (
     MilvusIndexNotFoundError,
     MilvusInvalidArgumentError,
@@ -149,7 +149,7 @@ def _find_subject(collection_name: str, vector_field: str | None) -> Flow[_Subje
     if field.type not in DENSE_VECTORS or field.nullable:
         what = "may be null" if field.nullable else f"is a {field.type}"
         raise MilvusUnsupportedError(f"{failure} it {what}, and there is no brute force for that.")
-    indexes = yield from described_indexes(collection, field.name)
+    indexes = yield from describe_indexes(collection, field.name)
     if not indexes:
         raise MilvusIndexNotFoundError(f"{failure} it has no index. Create one first.")
     metric = from_pairs(indexes[0].params).get("metric_type", "").upper()

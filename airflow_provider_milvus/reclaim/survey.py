@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from airflow_provider_milvus.client import reads
-from airflow_provider_milvus.client.reads import Details, Listed, Nodes
+from airflow_provider_milvus.client.reads import Details, ListedCollection, Nodes
 from airflow_provider_milvus.exceptions import MilvusCollectionNotFoundError, MilvusMetricsError
 from airflow_provider_milvus.reclaim.inventory import MEASURED, CollectionState, Memory, estimate_memory, state_from_percent
 from airflow_provider_milvus.server.window_marks import marks_of, open_windows
@@ -89,7 +89,7 @@ class Surveyor:
         )
 
     async def _describe(
-        self, database: str, listed: Listed, loaded: Mapping[str, int], aliases: Iterable[str]
+        self, database: str, listed: ListedCollection, loaded: Mapping[str, int], aliases: Iterable[str]
     ) -> CollectionState:
         state = CollectionState(
             database,

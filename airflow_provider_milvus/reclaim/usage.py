@@ -70,4 +70,4 @@ def usage_of(
 
 
 def _names_databases(span: Span) -> bool:
-    return span.labelled and all(label is not None for label, _ in span.used)
+    return span.names_databases and all(label is not None for label, _ in span.used)

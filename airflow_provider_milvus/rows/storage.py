@@ -1,6 +1,6 @@
-"""What a path stands for: files, on any storage that fsspec reaches, in which Airflow's connections count.
+"""What a path stands for: files on this machine, or on any storage that Airflow's connections or fsspec reach.
 
-And how a path is shown: never with the credentials that its URL may hold.
+It also says how a path is shown: never with the credentials that its URL may hold.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ KINDS = {
     ".json": "JSON Lines",
     ".csv": "CSV",
 }
-"""By the end of a file's name, before ``.gz``."""
+"""What a file holds, by the end of its name, before ``.gz``."""
 
 _SECRETS = re.compile(r"(://)(?:[^/?#\s@]*@)?([^?\s]*)(\?\S*)?")
 _LONGEST_PATH = 4096
@@ -77,7 +77,7 @@ class File:
 
 
 def is_path(value: Any) -> bool:
-    """Whether it is text or a path object; whether there is such a file is another question."""
+    """Whether it is text or a path object. There may be no such file."""
     return isinstance(value, str | os.PathLike) or (hasattr(value, "fs") and hasattr(value, "path"))
 
 
@@ -86,23 +86,24 @@ def is_local(fs: AbstractFileSystem) -> bool:
 
 
 def kind_of(path: Any) -> str | None:
-    """What the name says a file holds, or ``None``."""
+    """What a file holds, by its name; ``None`` where the name does not say it."""
     stem = _plain_name(str(path)).lower().removesuffix(".gz")
     return next((kind for suffix, kind in KINDS.items() if stem.endswith(suffix)), None)
 
 
 def without_secrets(text: str) -> str:
-    """A URL, or a text that has one in it, without user, password and query."""
-    return _SECRETS.sub(lambda found: f"{found[1]}{found[2]}{'?…' if found[3] else ''}", text)
+    """A URL, or a text with a URL in it, without user, password and query."""
+    return _SECRETS.sub(lambda match: f"{match[1]}{match[2]}{'?…' if match[3] else ''}", text)
 
 
-def storage(path: Any) -> tuple[AbstractFileSystem, str]:
-    """The file system of a path, and what the path is called there.
+def storage(path: Any, **options: Any) -> tuple[AbstractFileSystem, str]:
+    """The file system of a path, and the path's name there.
 
-    A URL whose scheme Airflow has a file system for is Airflow's, so ``s3://my_conn@bucket/key`` uses the connection
-    ``my_conn``; any other is fsspec's.
+    Airflow opens a URL whose scheme it has a file system for, so ``s3://my_conn@bucket/key`` uses the connection ``my_conn``.
+    fsspec opens every other URL, and every URL with ``options``: they are fsspec's own, such as keys.
 
-    :raises MilvusConfigurationError: what reads this kind of URL is not installed.
+    :raises MilvusConfigurationError: the package for this kind of URL is not installed.
+    :raises MilvusInvalidArgumentError: nothing can open this kind of URL.
     """
     from fsspec.core import url_to_fs
 
@@ -110,48 +111,52 @@ def storage(path: Any) -> tuple[AbstractFileSystem, str]:
         return path.fs, str(path.path)
     url = os.fspath(path)
     try:
-        return (_of_airflow(url) if "://" in url and "::" not in url else None) or url_to_fs(url)
+        ask_airflow = "://" in url and "::" not in url and not options
+        return (_of_airflow(url) if ask_airflow else None) or url_to_fs(url, **options)
     except ImportError as error:
         raise MilvusConfigurationError(
-            f"{without_secrets(url)} cannot be reached: {error}. Airflow's provider for it brings it along."
+            f"{without_secrets(url)} cannot be reached: {error}. Airflow's provider for this storage installs the package; "
+            "for s3:// pip install 'airflow-provider-milvus[bulk]' does, too."
         ) from error
     except ValueError as error:
-        raise MilvusInvalidArgumentError(f"{without_secrets(url)} is no URL that can be read: {error}") from error
+        raise MilvusInvalidArgumentError(f"{without_secrets(url)} is not a URL of a known storage: {error}") from error
 
 
 def _of_airflow(url: str) -> tuple[AbstractFileSystem, str] | None:
     from airflow.providers.common.compat.sdk import ObjectStoragePath
 
     try:
-        known = ObjectStoragePath(url)
-        return known.fs, str(known.path)
+        path = ObjectStoragePath(url)
+        return path.fs, str(path.path)
     except ValueError:
         return None  # Airflow has no file system for it.
 
 
 def files(path: Any) -> list[File]:
-    """The files that a path names: itself, those of the directory, or those that match the pattern; sorted.
+    """The files that a path names, sorted: one file, the files of a directory, or those that match a pattern.
 
-    :raises MilvusSourceError: there is none.
-    :raises MilvusInvalidArgumentError: it is no path, or the name of a file does not say what it holds.
+    :raises MilvusSourceError: there is no such file.
+    :raises MilvusInvalidArgumentError: it is not a path, or the name of a file does not say what the file holds.
     """
     if isinstance(path, str):
         _check_text(path)
     fs, inside = storage(path)
     shown = without_secrets(str(path))
-    found = _expanded(fs, inside, shown)
-    if found is None:
+    matches = _expand(fs, inside, shown)
+    if matches is None:
         if isinstance(path, str) and "/" not in path and kind_of(path) is None:
-            raise MilvusInvalidArgumentError(f"rows: {reprlib.repr(path)} is no path; rows are dicts, tables or files.")
+            raise MilvusInvalidArgumentError(f"rows: {reprlib.repr(path)} is not a path; rows are dicts, tables or files.")
         raise MilvusSourceError(f"rows: there is no {shown}.")
-    if not found:
+    if not matches:
         raise MilvusSourceError(f"rows: there is no file that ends in {_endings()} at {shown}.")
-    if unknown := next((each for each in found if each.kind is None), None):
-        raise MilvusInvalidArgumentError(f"rows: {unknown.url} should end in {_endings()}, to tell what it holds.")
-    return found
+    if unknown := next((file for file in matches if file.kind is None), None):
+        raise MilvusInvalidArgumentError(
+            f"rows: what {unknown.url} holds is not known: the name of a file has to end in {_endings()}."
+        )
+    return matches
 
 
-def _expanded(fs: AbstractFileSystem, path: str, shown: str) -> list[File] | None:
+def _expand(fs: AbstractFileSystem, path: str, shown: str) -> list[File] | None:
     from fsspec.core import has_magic
 
     try:
@@ -159,36 +164,36 @@ def _expanded(fs: AbstractFileSystem, path: str, shown: str) -> list[File] | Non
     except FileNotFoundError:
         if not has_magic(path):
             return None
-        found = fs.glob(path, detail=True)
+        entries = fs.glob(path, detail=True)
         return [
             file
-            for name, info in sorted(found.items())
-            for file in (_directory(fs, name, shown) if info["type"] == "directory" else [File(fs, name)])
+            for name, info in sorted(entries.items())
+            for file in (_files_of_directory(fs, name, shown) if info["type"] == "directory" else [File(fs, name)])
         ]
-    return _directory(fs, path, shown) if kind == "directory" else [File(fs, path)]
+    return _files_of_directory(fs, path, shown) if kind == "directory" else [File(fs, path)]
 
 
-def _directory(fs: AbstractFileSystem, path: str, shown: str) -> list[File]:
-    """What writers leave beside the data, such as ``_SUCCESS`` and hidden files, is no data."""
-    entries = sorted(fs.ls(path, detail=True), key=lambda each: str(each["name"]))
-    entries = [each for each in entries if not _plain_name(each["name"].rstrip("/")).startswith(("_", "."))]
-    if deeper := next((each["name"] for each in entries if each["type"] == "directory"), None):
+def _files_of_directory(fs: AbstractFileSystem, path: str, shown: str) -> list[File]:
+    """The files with rows. Hidden files, and what writers leave beside the data, such as ``_SUCCESS``, have none."""
+    entries = sorted(fs.ls(path, detail=True), key=lambda entry: str(entry["name"]))
+    entries = [entry for entry in entries if not _plain_name(entry["name"].rstrip("/")).startswith(("_", "."))]
+    if deeper := next((entry["name"] for entry in entries if entry["type"] == "directory"), None):
         raise MilvusInvalidArgumentError(
             f"rows: {shown} has directories in it, such as {_plain_name(deeper)!r}. "
             "Name the files by a pattern, such as …/**/*.parquet."
         )
-    return [File(fs, each["name"]) for each in entries if kind_of(each["name"]) is not None]
+    return [File(fs, entry["name"]) for entry in entries if kind_of(entry["name"]) is not None]
 
 
 def _check_text(text: str) -> None:
     start = text.lstrip()[:1]
     if start in ("[", "{") and kind_of(text) is None:
         raise MilvusInvalidArgumentError(
-            f"rows: {reprlib.repr(text)} is text, not rows. A template that stands for rows needs "
+            f"rows: {reprlib.repr(text)} is text, not rows. A template that renders to rows needs "
             "render_template_as_native_obj=True in the DAG."
         )
     if not start or "\n" in text or "\0" in text or len(text) > _LONGEST_PATH:
-        raise MilvusInvalidArgumentError(f"rows: {reprlib.repr(text)} is no path of a file.")
+        raise MilvusInvalidArgumentError(f"rows: {reprlib.repr(text)} is not the path of a file.")
 
 
 def _plain_name(path: str) -> str:

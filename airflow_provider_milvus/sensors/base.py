@@ -18,7 +18,7 @@ from airflow_provider_milvus.arguments import Argument, HasArguments, OptionalAr
 from airflow_provider_milvus.exceptions import MilvusMetricsError, MilvusTimeoutError, MilvusUnavailableError
 from airflow_provider_milvus.hooks.milvus import MilvusHook
 from airflow_provider_milvus.kinds import check_flag, check_name, check_text
-from airflow_provider_milvus.triggers.milvus import BACKSTOP, MilvusConditionTrigger, outcome
+from airflow_provider_milvus.triggers.milvus import BACKSTOP, MilvusConditionTrigger, outcome_of
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -133,13 +133,13 @@ class MilvusConditionSensor(HasArguments, BaseSensorOperator):
     def execute_complete(self, context: Context, event: Any = None) -> None:
         """Resumed by the trigger's event."""
         try:
-            seen = outcome(event)
+            seen = outcome_of(event)
         except (MilvusTimeoutError, MilvusUnavailableError) as error:
             raise AirflowSensorTimeout(str(error)) from None
         self.log.info("%s: %s", self.condition(), seen.state)
 
     def poke(self, context: Context) -> bool:
-        from airflow_provider_milvus.conditions import Verdict, never_met
+        from airflow_provider_milvus.conditions import Verdict, never_met_error
 
         condition = self.condition()
         seen = self._look(context, lambda client, deadline: client.run(condition.look(), deadline))
@@ -147,7 +147,7 @@ class MilvusConditionSensor(HasArguments, BaseSensorOperator):
             return False
         self.log.info("%s: %s", condition, seen)
         if seen.verdict is Verdict.NEVER:
-            raise never_met(condition, seen)
+            raise never_met_error(condition, seen)
         return seen.verdict is Verdict.MET
 
     def _look(self, context: Context, look: Callable[[BoundedClient, Deadline], T]) -> T | None:

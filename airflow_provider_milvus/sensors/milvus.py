@@ -24,6 +24,7 @@ from airflow_provider_milvus.kinds import (
     whole_number,
 )
 from airflow_provider_milvus.sensors.base import MilvusConditionSensor as MilvusConditionSensor
+from airflow_provider_milvus.triggers.milvus import MilvusDemandTrigger, read_demand
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, PokeReturnValue
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from airflow_provider_milvus.client.flow import Deadline
     from airflow_provider_milvus.conditions import CollectionExists, Compacted, IndexBuilt, LoadState, RowCount
     from airflow_provider_milvus.reclaim.demand import Demand, DemandedCollection
-    from airflow_provider_milvus.triggers.demand import MilvusDemandTrigger
 
 
 class MilvusLoadStateSensor(MilvusConditionSensor):
@@ -325,8 +325,6 @@ class MilvusDemandSensor(MilvusConditionSensor):
         self._demand: Demand | None = None
 
     def _trigger(self, end: float) -> MilvusDemandTrigger:
-        from airflow_provider_milvus.triggers.demand import MilvusDemandTrigger
-
         return MilvusDemandTrigger(
             collections=self.collections,
             milvus_conn_id=self.milvus_conn_id,
@@ -361,9 +359,7 @@ class MilvusDemandSensor(MilvusConditionSensor):
 
     def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:  # type: ignore[override]
         """Resumed by the trigger's event."""
-        from airflow_provider_milvus.triggers.demand import demanded
-
         try:
-            return demanded(event)
+            return read_demand(event)
         except (MilvusTimeoutError, MilvusUnavailableError) as error:
             raise AirflowSensorTimeout(str(error)) from None

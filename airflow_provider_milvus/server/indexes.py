@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from airflow_provider_milvus.client.flow import Flow, Pause, Report, Rpc, in_time
 from airflow_provider_milvus.client.reads import describe, find, is_lite, real_name
-from airflow_provider_milvus.conditions import IndexBuilt, described_indexes, load_states
+from airflow_provider_milvus.conditions import IndexBuilt, describe_indexes, load_states
 from airflow_provider_milvus.exceptions import (
     MilvusCollectionNotFoundError,
     MilvusIndexNotFoundError,
@@ -46,7 +46,7 @@ def submit_index(
         raise MilvusInvalidArgumentError(
             f"The index was not created: collection {collection!r} has no field {field_name!r}; it has {', '.join(fields)}."
         )
-    descriptions = yield from described_indexes(collection, field_name)
+    descriptions = yield from describe_indexes(collection, field_name)
     existing = _counterpart(requested, [Index.of_described(description) for description in descriptions])
     if existing is not None:
         differences = index_drift(requested, existing, lite=is_lite((yield Rpc("GetVersion"))))
@@ -87,7 +87,7 @@ def drop_index(
         raise MilvusCollectionNotFoundError(
             f"The index was not dropped: there is no collection {name!r}. Check the name and the database."
         )
-    descriptions = yield from described_indexes(name, field_name, index_name)
+    descriptions = yield from describe_indexes(name, field_name, index_name)
     names = [str(description.index_name) for description in descriptions]
     which = repr(index_name) if index_name else f"of field {field_name!r}"
     if not names:
@@ -114,7 +114,7 @@ def drop_index(
 
 
 def _see_no_index(collection: str, index: str) -> Flow[None]:
-    while (yield from described_indexes(collection, index_name=index)):
+    while (yield from describe_indexes(collection, index_name=index)):
         yield Pause(POLL)
 
 
@@ -125,14 +125,14 @@ def create_index(collection: str, index: Index) -> Flow[None]:
         yield Rpc("CreateIndex", {**request, "extra_params": index.extra_params})
     except MilvusServerError:
         # A call that is repeated because its answer was lost meets its own result.
-        descriptions = yield from described_indexes(collection, index.field_name, index.name)
+        descriptions = yield from describe_indexes(collection, index.field_name, index.name)
         if not descriptions or index_drift(index, Index.of_described(descriptions[0])):
             raise
 
 
 def indexes_of(collection: str) -> Flow[list[Index]]:
     """All indexes that a collection has on the server."""
-    descriptions = yield from described_indexes(collection)
+    descriptions = yield from describe_indexes(collection)
     return [Index.of_described(description) for description in descriptions]
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from airflow_provider_milvus.client.flow import Flow, Pause, Report, Rpc
 from airflow_provider_milvus.client.reads import aliases_of, describe, find, is_lite, real_name, row_count_if_loaded
-from airflow_provider_milvus.conditions import Compacted, Flushed, plans_of
+from airflow_provider_milvus.conditions import Compacted, Flushed, count_plans
 from airflow_provider_milvus.exceptions import (
     MilvusCollectionNotFoundError,
     MilvusRefusedError,
@@ -66,7 +66,7 @@ def submit_compaction(name: str, *, report: Report) -> Flow[tuple[str, Compacted
         report(f"The server reports nothing to compact in collection {collection!r}.")
         return collection, None
     state = yield Rpc("GetCompactionState", {"compactionID": submitted.compactionID})
-    plans = max(int(submitted.compactionPlanCount), sum(plans_of(state).values()))
+    plans = max(int(submitted.compactionPlanCount), sum(count_plans(state).values()))
     report(f"Compaction {submitted.compactionID} of collection {collection!r}: {plans} plans.")
     return collection, Compacted(int(submitted.compactionID), plans, collection)
 

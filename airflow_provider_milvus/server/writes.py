@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_milvus.client.flow import Flow, Pause, Rpc
-from airflow_provider_milvus.client.reads import describe, real_name, row_count_if_loaded
+from airflow_provider_milvus.client.reads import check_partitions, describe, real_name, row_count_if_loaded
 from airflow_provider_milvus.exceptions import (
     MilvusInDoubtError,
-    MilvusPartitionNotFoundError,
     MilvusServerError,
     MilvusTimeoutError,
     MilvusUnavailableError,
@@ -66,12 +65,7 @@ def find_target(name: str, partition_name: str = "") -> Flow[WriteTarget]:
     described = yield from describe(name)
     collection = real_name(described)
     if partition_name:
-        partitions = (yield Rpc("ShowPartitions", {"collection_name": collection})).partition_names
-        if partition_name not in partitions:
-            raise MilvusPartitionNotFoundError(
-                f"Nothing was changed: collection {collection!r} has no partition {partition_name!r}; "
-                f"it has {', '.join(sorted(partitions))}."
-            )
+        yield from check_partitions(collection, [partition_name])
     return WriteTarget(
         collection,
         Schema.of_described(described),

@@ -1,41 +1,77 @@
-"""The one trigger: it waits for any condition, in the triggerer.
+"""The triggers: one for every condition, and one for searches that arrive for what is not in memory. All public ones are here.
 
-It holds ids and plain values only; the credentials are fetched once, when it runs. It survives a restart of the triggerer,
-since ``end`` is a moment and not a duration, and rides out a restart of the server. It is limited by two of Airflow's
-settings: ``[triggerer] capacity``, and, when a user kills the task, ``[triggerer] on_kill_timeout``.
+They hold ids and plain values only, and fetch the credentials once, when they run. A wait survives a restart of the triggerer,
+since ``end`` is a moment and not a duration, and rides out a restart of the server. Two of Airflow's settings limit it:
+``[triggerer] capacity``, and, when a user kills the task, ``[triggerer] on_kill_timeout``.
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_milvus.exceptions import MilvusError, error_of_kind
+from airflow_provider_milvus.exceptions import (
+    MilvusError,
+    MilvusMetricsError,
+    MilvusTimeoutError,
+    MilvusUnavailableError,
+    error_of_kind,
+)
 from airflow_provider_milvus.hooks.milvus import MilvusHook
+from airflow_provider_milvus.kinds import check_names, check_seconds, check_whole_number
+
+try:
+    from airflow.triggers.base import BaseEventTrigger
+except ImportError:  # Airflow 2 has no AssetWatcher.
+    BaseEventTrigger = BaseTrigger  # type: ignore[assignment,misc]
+
+if TYPE_CHECKING:
+    from airflow_provider_milvus.client.client import AsyncBoundedClient
+    from airflow_provider_milvus.conditions import Observation
+    from airflow_provider_milvus.metrics import MetricsSource
+    from airflow_provider_milvus.reclaim.demand import Demand, DemandedCollection
 
 BACKSTOP = timedelta(seconds=30)
-"""The trigger ends by itself and says what it saw; Airflow's own timeout comes this much later, where no triggerer runs."""
+"""The trigger ends by itself and reports what it saw; Airflow's own timeout comes this much later, where no triggerer runs."""
 KILL_TIMEOUT = 20.0
+"""Seconds to take back the work of a killed task."""
+LAST_LOOK = 5.0
+"""Seconds that a look for demand may take, even when the end has come."""
 
 
 class MilvusConditionTrigger(BaseTrigger):
-    """Wait until ``condition`` is met, can never be met, or ``end`` has come.
+    """Wait until ``condition`` is met, can never be met, or ``end`` has come. It only reads, unless the task is killed.
 
-    :param condition: ``Condition.serialize()``.
+    .. code-block:: python
+
+        import asyncio
+        import time
+
+        from airflow_provider_milvus.conditions import LoadState
+        from airflow_provider_milvus.triggers.milvus import MilvusConditionTrigger, outcome_of
+
+        # An operator passes the trigger to self.defer(trigger=…, method_name=…) and reads the event in that method.
+        trigger = MilvusConditionTrigger(condition=LoadState("docs").serialize(), end=time.time() + 60)
+        print(outcome_of(asyncio.run(anext(trigger.run())).payload))
+
+    :param condition: what ``Condition.serialize()`` returns.
+    :param end: when to give up, in seconds since the epoch.
     :param milvus_conn_id: the connection.
     :param database: the database; None: the connection's.
-    :param end: when to give up, in seconds since the epoch.
-    :param poll_interval: seconds between two looks.
-    :param stall_timeout: give up when nothing has moved for so many seconds; None: never.
-    :param undo_on_kill: when a user kills or clears the deferred task, take back what the task began. Airflow calls a
-        trigger's ``on_kill`` from 3.3 on; before, nothing is taken back.
-    :param submitted: what the task resumes with; it comes back with the event, since ``airflow dags test`` of Airflow 3.3 loses
-        the arguments that a deferral keeps.
+    :param poll_interval: seconds between two looks; 5 by default.
+    :param stall_timeout: give up after these seconds without a change; None: never.
+    :param undo_on_kill: take back what the task began when a user kills or clears the deferred task. Airflow calls a
+        trigger's ``on_kill`` from 3.3 on; earlier versions take nothing back.
+    :param submitted: what the resumed task needs. It comes back with the event, since ``airflow dags test`` of Airflow 3.3
+        loses the keyword arguments of a deferral.
+
+    The event holds an error of a kind in ``airflow_provider_milvus.exceptions``; :func:`outcome_of` raises it.
     """
 
     def __init__(
@@ -76,7 +112,7 @@ class MilvusConditionTrigger(BaseTrigger):
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """One event, read by :func:`outcome` and :func:`resumed_with`."""
+        """Yield one event, for :func:`outcome_of` and :func:`resumed_with`."""
         from airflow_provider_milvus.client.flow import Deadline
         from airflow_provider_milvus.conditions import Condition, wait_for
 
@@ -95,11 +131,11 @@ class MilvusConditionTrigger(BaseTrigger):
                 )
             event: dict[str, Any] = {"seen": seen.as_dict()}
         except MilvusError as error:
-            event = {"error": {"kind": type(error).__name__, "message": str(error)}}
+            event = error_event(error)
         yield TriggerEvent({**event, "submitted": self.submitted})  # type: ignore[no-untyped-call]
 
     async def on_kill(self) -> None:
-        """Called by Airflow 3.3 and later when a user kills, clears or marks the deferred task; never on a restart."""
+        """Airflow calls it from 3.3 on when a user kills, clears or marks the deferred task, and never in a restart."""
         if not self.undo_on_kill:
             return
         from airflow_provider_milvus.client.flow import Deadline
@@ -108,32 +144,164 @@ class MilvusConditionTrigger(BaseTrigger):
         condition = Condition.deserialize(self.condition)
         async with MilvusHook(self.milvus_conn_id, self.database).async_client() as client:
             await client.run(condition.undo(), Deadline(KILL_TIMEOUT))
-        self.log.info("The task was killed: what it began was taken back.")
+        self.log.info("%s: the task was killed, and what it began was taken back.", condition)
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a trigger's event says was seen when the condition was met."""
+class MilvusDemandTrigger(BaseEventTrigger):
+    """Fire when searches or queries arrive for a collection that is not in memory. It only reads.
 
-    state: str
-    progress: int | None
+    .. code-block:: python
 
+        from airflow_provider_milvus.triggers.milvus import MilvusDemandTrigger
 
-def outcome(event: Any) -> Outcome:
-    """Read the trigger's event in the resumed task.
+        # On Airflow 3 an Asset with AssetWatcher(name="docs_demand", trigger=trigger) starts a DAG run for every event.
+        trigger = MilvusDemandTrigger(collections=["docs"], poll_interval=30)
 
-    :raises MilvusError: of the kind that ended the wait.
+    Milvus's proxies count attempts to search or query, also those that fail. Attempts before the watch began do not count. When
+    the metrics or the server cannot be read, the next look tries again. The payload of the event is ``{"collection": "docs",
+    "database": "default", "attempts": 3}``.
+
+    :param collections: the collections, by their own names. Searches through their aliases count as well.
+    :param milvus_conn_id: the connection; it must have a ``metrics_url``.
+    :param database: the database; None: the connection's.
+    :param poll_interval: seconds between two looks; 15 by default.
+    :param min_attempts: the number of attempts that fires; 1 by default.
+    :param end: when to give up, in seconds since the epoch: the trigger fires once, at the first demand or with an error at the
+        end. None: it watches for ever, for an ``AssetWatcher``, and fires again for a collection only after it was seen Loaded.
+    :raises MilvusInvalidArgumentError: an argument can never work.
     """
-    if not isinstance(event, dict) or not event.keys() & {"seen", "error"}:
-        raise MilvusError(f"The trigger sent an event that is not one of its own: {event!r}.")
-    if "error" in event:
-        raise error_of_kind(event["error"]["kind"], event["error"]["message"])
-    return Outcome(event["seen"]["state"], event["seen"]["progress"])
+
+    def __init__(
+        self,
+        *,
+        collections: str | Sequence[str],
+        milvus_conn_id: str = MilvusHook.default_conn_name,
+        database: str | None = None,
+        poll_interval: float = 15.0,
+        min_attempts: int = 1,
+        end: float | None = None,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.collections = check_names("collections", collections)
+        self.milvus_conn_id = milvus_conn_id
+        self.database = database
+        self.poll_interval = check_seconds("poll_interval", poll_interval)
+        self.min_attempts = check_whole_number("min_attempts", min_attempts, 1)
+        self.end = end
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        return (
+            f"{type(self).__module__}.{type(self).__qualname__}",
+            {
+                "collections": self.collections,
+                "milvus_conn_id": self.milvus_conn_id,
+                "database": self.database,
+                "poll_interval": self.poll_interval,
+                "min_attempts": self.min_attempts,
+                "end": self.end,
+            },
+        )
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Yield events for :func:`read_demand`."""
+        while True:
+            try:
+                async with aclosing(self._watch()) as watched:
+                    async for demanded in watched:
+                        yield TriggerEvent(demanded.as_dict())  # type: ignore[no-untyped-call]
+                        if self.end is not None:
+                            return
+            except MilvusError as error:
+                if self.end is not None:
+                    yield TriggerEvent(error_event(error))  # type: ignore[no-untyped-call]
+                    return
+                # An event would start a DAG run, and the connection may be mended while this waits.
+                self.log.error("The watch of %s stopped and begins again: %s", ", ".join(self.collections), error)
+            await asyncio.sleep(self.poll_interval)
+
+    async def _watch(self) -> AsyncGenerator[DemandedCollection]:
+        from airflow_provider_milvus.reclaim.demand import Demand
+
+        hook, trouble = MilvusHook(self.milvus_conn_id, self.database), ""
+        async with hook.async_client() as client:
+            metrics = hook.needed_metrics()
+            demand = Demand(
+                self.collections,
+                hook.settings.database,
+                min_attempts=self.min_attempts,
+                report_missing=self.log.warning if self.end is None else None,
+            )
+            while True:
+                try:
+                    demands = await self._look(client, metrics, demand, hook)
+                    trouble = ""
+                except (MilvusMetricsError, MilvusUnavailableError, MilvusTimeoutError) as error:
+                    self.log.warning("A look for demand failed, and the next one tries again: %s", error)
+                    demands, trouble = [], f" At the last look: {error}"
+                for demanded in demands:
+                    self.log.info("%s", demanded)
+                    yield demanded
+                if self._left <= 0:
+                    raise MilvusTimeoutError(
+                        f"No search came for {', '.join(self.collections)} in database {hook.settings.database!r} while "
+                        f"it was not in memory.{trouble}"
+                    )
+                await asyncio.sleep(min(self.poll_interval, self._left))
+
+    async def _look(
+        self, client: AsyncBoundedClient, metrics: MetricsSource, demand: Demand, hook: MilvusHook
+    ) -> list[DemandedCollection]:
+        demand.count(await metrics.attempts())
+        deadline = hook.deadline().at_most(max(self._left, LAST_LOOK))
+        return await client.run(demand.look(), deadline)
+
+    @property
+    def _left(self) -> float:
+        return float("inf") if self.end is None else self.end - time.time()
+
+
+def outcome_of(event: Any) -> Observation:
+    """How the wait ended, in the resumed task: what the trigger saw when the condition was met.
+
+    :raises MilvusError: the wait ended with this error.
+    """
+    from airflow_provider_milvus.conditions import Observation, Verdict
+
+    seen = read_event(event, "seen")["seen"]
+    return Observation(Verdict(seen["verdict"]), seen["state"], seen["progress"], seen["reason"])
 
 
 def resumed_with(event: Any) -> dict[str, Any]:
-    """What the task gave to the trigger to resume with."""
-    submitted = event.get("submitted") if isinstance(event, dict) else None
-    if not isinstance(submitted, dict):
-        raise MilvusError(f"The trigger sent an event that is not one of its own: {event!r}.")
+    """The ``submitted`` of the trigger, in the resumed task."""
+    submitted: dict[str, Any] = _own_event(event, "submitted")["submitted"]
     return submitted
+
+
+def error_event(error: MilvusError) -> dict[str, Any]:
+    """The event of a wait that ended with ``error``; :func:`read_event` raises it again."""
+    return {"error": {"kind": type(error).__name__, "message": str(error)}}
+
+
+def read_event(event: Any, key: str) -> dict[str, Any]:
+    """The event of a trigger, which has ``key``.
+
+    :raises MilvusError: the wait ended with this error.
+    """
+    own = _own_event(event, key, "error")
+    if "error" in own:
+        raise error_of_kind(**own["error"])
+    return own
+
+
+def _own_event(event: Any, *keys: str) -> dict[str, Any]:
+    if not isinstance(event, dict) or not any(isinstance(event.get(key), (dict, str)) for key in keys):
+        raise MilvusError(f"The task cannot resume: the trigger sent an event that is not one of its own: {event!r}.")
+    return event
+
+
+def read_demand(event: Any) -> dict[str, Any]:
+    """The trigger's event in the resumed task: ``collection``, ``database`` and ``attempts``.
+
+    :raises MilvusError: the wait ended with this error.
+    """
+    return read_event(event, "collection")

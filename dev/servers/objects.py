@@ -1,4 +1,4 @@
-"""A bucket that speaks as much of the S3 protocol as putting, listing and removing objects needs; it checks no signature."""
+"""An object store that speaks enough of the S3 protocol to put, list and remove objects. It checks no signature."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from xml.sax.saxutils import escape
 
 @dataclass
 class Objects:
-    """``kept`` maps ``bucket/key`` to what was put there. ``refusing`` is the code that every request is answered with."""
+    """``kept`` maps ``bucket/key`` to an object's bytes. With ``refusing``, every request is answered with that error code."""
 
     port: int
     access_key: str
@@ -28,21 +28,22 @@ class Objects:
 @contextmanager
 def objects_server(access_key: str = "access-key") -> Iterator[Objects]:
     class Handler(BaseHTTPRequestHandler):
+        # Clients ask before they send a body, which HTTP/1.0 does not know.
+        protocol_version = "HTTP/1.1"
+
         def _respond(self) -> None:
             address = urlsplit(self.path)
             name, query = unquote(address.path.strip("/")), parse_qs(address.query)
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             if objects.refusing or f"Credential={objects.access_key}/" not in self.headers.get("Authorization", ""):
                 self._send(403, _refusal(objects.refusing or "InvalidAccessKeyId"))
-            elif "location" in query:
-                self._send(200, "<LocationConstraint/>")
             elif self.command == "GET":
                 self._send(200, _listing(name, query.get("prefix", [""])[0], sorted(objects.kept)))
             elif self.command == "DELETE":
                 objects.kept.pop(name, None)
                 self._send(204, "")
             else:
-                objects.kept[name] = _unchunked(body) if "aws-chunked" in self.headers.get("Content-Encoding", "") else body
+                objects.kept[name] = body
                 self._send(200, "")
 
         do_GET = do_PUT = do_DELETE = _respond  # noqa: N815, the names are the library's
@@ -68,22 +69,19 @@ def objects_server(access_key: str = "access-key") -> Iterator[Objects]:
             thread.join()
 
 
-def _unchunked(body: bytes) -> bytes:
-    """The payload of AWS's signed chunks: a length in hex and a signature before each."""
-    whole = b""
-    while body:
-        head, _, rest = body.partition(b"\r\n")
-        size = int(head.partition(b";")[0], 16)
-        whole, body = whole + rest[:size], rest[size + 2 :]
-        if not size:
-            break
-    return whole
-
-
 def _listing(bucket: str, prefix: str, names: list[str]) -> str:
+    """The objects of one folder, and the folders in it."""
     keys = [name.removeprefix(f"{bucket}/") for name in names if name.startswith(f"{bucket}/{prefix}")]
-    contents = "".join(f"<Contents><Key>{escape(each)}</Key><Size>1</Size></Contents>" for each in keys)
-    return f"<ListBucketResult><Name>{bucket}</Name><IsTruncated>false</IsTruncated>{contents}</ListBucketResult>"
+    inside = [key.removeprefix(prefix).partition("/") for key in keys]
+    folders = sorted({name for name, slash, _ in inside if slash})
+    content = "".join(
+        f"<Contents><Key>{escape(prefix + name)}</Key><Size>1</Size><LastModified>2026-01-01T00:00:00Z</LastModified>"
+        "</Contents>"
+        for name, slash, _ in inside
+        if not slash
+    )
+    content += "".join(f"<CommonPrefixes><Prefix>{escape(prefix + name)}/</Prefix></CommonPrefixes>" for name in folders)
+    return f"<ListBucketResult><Name>{bucket}</Name><IsTruncated>false</IsTruncated>{content}</ListBucketResult>"
 
 
 def _refusal(code: str) -> str:

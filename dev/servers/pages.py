@@ -45,8 +45,8 @@ class Pages:
 
     def answer(self, request: Request) -> Answer:
         self.requests.append(request)
-        found = self.at.get(request.path, Answer("no such page", 404))
-        return found(request) if callable(found) else found
+        answer = self.at.get(request.path, Answer("no such page", 404))
+        return answer(request) if callable(answer) else answer
 
 
 def vector(*samples: tuple[dict[str, str], float]) -> Answer:
@@ -73,10 +73,10 @@ def pages_server() -> Iterator[Pages]:
                 if not answer.pause:
                     self.wfile.write(body)
                     return
-                for each in body:
+                for byte in body:
                     if stopped.wait(answer.pause):
                         return
-                    self.wfile.write(bytes([each]))
+                    self.wfile.write(bytes([byte]))
 
         do_GET = do_POST = _respond  # noqa: N815, the names are the library's
 

@@ -16,9 +16,9 @@ def free_ports(count: int) -> list[int]:
     """Ports nobody listens on now. They are held together while they are chosen, so no two are the same."""
     with contextlib.ExitStack() as held:
         sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
+        for held_socket in sockets:
+            held_socket.bind(("127.0.0.1", 0))
+        return [held_socket.getsockname()[1] for held_socket in sockets]
 
 
 class ServerProcess:

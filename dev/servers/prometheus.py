@@ -31,7 +31,7 @@ class PrometheusServer:
         query = urllib.parse.quote("timestamp(up) and up == 1")
         with urllib.request.urlopen(f"{self.url}/api/v1/query?query={query}", timeout=10) as answer:
             samples = json.load(answer)["data"]["result"]
-        return bool(samples) and all(float(each["value"][1]) > moment for each in samples)
+        return bool(samples) and all(float(sample["value"][1]) > moment for sample in samples)
 
 
 def _ready(port: int) -> bool:

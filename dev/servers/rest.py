@@ -72,7 +72,7 @@ def refuse(code: int, message: str, status: int = 200) -> Step:
 
 
 def status(number: int, text: str = "") -> Step:
-    """What a gateway in front of it says, which need not be JSON."""
+    """The answer of a gateway in front of the server, which need not be JSON."""
     return lambda server, body: Answer(text, number)
 
 
@@ -85,7 +85,7 @@ def dripping(seconds: float = 0.3) -> Step:
 
 
 def unanswered(endpoint: str, hang: float = 0.0) -> Step:
-    """Carry it out, and let nobody know: the connection breaks, or hangs for ``hang`` seconds."""
+    """Carry it out, but do not answer: the connection breaks, or hangs for ``hang`` seconds."""
 
     def step(server: RestMilvus, body: dict[str, Any]) -> Answer:
         server.carry_out(endpoint, body)
@@ -122,13 +122,13 @@ class RestMilvus:
     @property
     def rows(self) -> int:
         """What all completed imports have brought."""
-        return sum(each.rows_of_a_file * len(each.files) for each in self.jobs.values() if each.now[0] == "Completed")
+        return sum(job.rows_of_a_file * len(job.files) for job in self.jobs.values() if job.now[0] == "Completed")
 
     def next(self, endpoint: str, *steps: Step) -> None:
         self._steps[endpoint].extend(steps)
 
     def asked(self, endpoint: str) -> list[dict[str, Any]]:
-        return [each.body for each in self.received if each.endpoint == endpoint]
+        return [post.body for post in self.received if post.endpoint == endpoint]
 
     def answer(self, path: str, headers: dict[str, str], text: bytes) -> Answer:
         endpoint = path.removeprefix(JOBS)
@@ -169,10 +169,9 @@ class RestMilvus:
         return _done({"jobId": job_id})
 
     def _list(self, body: dict[str, Any]) -> Answer:
-        jobs = [each for each in self.jobs.values() if self.cluster_id or each.collection == body["collectionName"]]
+        jobs = [job for job in self.jobs.values() if self.cluster_id or job.collection == body["collectionName"]]
         records = [
-            {"collectionName": each.collection, "jobId": each.job_id, "progress": each.now[1], "state": each.now[0]}
-            for each in jobs
+            {"collectionName": job.collection, "jobId": job.job_id, "progress": job.now[1], "state": job.now[0]} for job in jobs
         ]
         if not self.cluster_id:
             return _done({"records": records})
@@ -196,7 +195,7 @@ class RestMilvus:
             "details": details,
             "reason": next(iter(job.reasons.values()), "") if state == "Failed" else "",
         }
-        # The cloud tells the total only.
+        # The cloud reports the total only.
         return _done(data if self.cluster_id else {**data, "importedRows": rows * len(job.files)})
 
     def _detail(self, job: RestJob, number: int, group: list[str]) -> dict[str, Any]:
@@ -225,8 +224,8 @@ def rest_server(**settings: Any) -> Iterator[RestMilvus]:
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(answer.text)))
                 self.end_headers()
-                for each in [answer.text] if not answer.drip else [bytes([byte]) for byte in answer.text]:
-                    self.wfile.write(each)
+                for part in [answer.text] if not answer.drip else [bytes([byte]) for byte in answer.text]:
+                    self.wfile.write(part)
                     if milvus.stopping.wait(answer.drip):
                         return
 

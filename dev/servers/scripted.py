@@ -70,7 +70,7 @@ class Collection:
 
     @property
     def primary(self) -> Any:
-        return next(each for each in self.schema.fields if each.is_primary_key)
+        return next(field for field in self.schema.fields if field.is_primary_key)
 
     def become(self, states: Sequence[State]) -> None:
         self.now, self.to_come = states[0], list(states)
@@ -86,6 +86,11 @@ _LARGE_MESSAGES = ("grpc.max_receive_message_length", 64 << 20)
 
 SILENCE = 30.0
 """Seconds that stand for ever: a caller without any patience of its own fails its test instead of hanging it."""
+
+
+class NoSuchCollectionError(Exception):
+    """The model has no collection of the request's name."""
+
 
 Step = Callable[["ScriptedMilvus", Any, Any], Any]
 """Given the server, the request and gRPC's context: the answer, or ``None`` for the model's own."""
@@ -126,7 +131,7 @@ def never_answer(server: ScriptedMilvus, request: Any, context: Any) -> None:
 
 
 def unanswered(server: ScriptedMilvus, request: Any, context: Any) -> Any:
-    """Carry the call out, and let nobody know."""
+    """Carry the call out, but do not answer."""
     answer = server.carry_out(request)
     server.pause(SILENCE, context)
     return answer
@@ -190,7 +195,7 @@ class ScriptedMilvus:
 
     @contextmanager
     def outage(self, seconds: float) -> Iterator[None]:
-        """Be gone for so long, and change what it will be like afterwards."""
+        """Stop for these seconds. The block may change what the server is like afterwards."""
         self.stop()
         yield
         time.sleep(seconds)
@@ -203,7 +208,7 @@ class ScriptedMilvus:
         return added
 
     def next(self, rpc: str, *steps: Step) -> None:
-        """Play ``steps`` for the next calls of ``rpc``, one each; then the model answers again."""
+        """Play one of ``steps`` for each of the next calls of ``rpc``; then the model answers again."""
         self._steps[rpc].extend(steps)
 
     def always(self, rpc: str, step: Step) -> None:
@@ -211,7 +216,7 @@ class ScriptedMilvus:
         self._always[rpc] = step
 
     def received(self, rpc: str) -> list[ReceivedCall]:
-        return [each for each in self.calls if each.name == rpc]
+        return [call for call in self.calls if call.name == rpc]
 
     def pause(self, seconds: float, context: Any) -> None:
         """Wait, but no longer than the caller does, nor than this server runs."""
@@ -241,17 +246,23 @@ class ScriptedMilvus:
             # 2.3.5 notices a missing database here only; elsewhere it blames the collection.
             if rpc == "ShowCollections" and database not in self.databases:
                 return Refusal(800, f"database not found[database={database}]")
-            return act(request)
+            try:
+                return act(request)
+            except NoSuchCollectionError:
+                return Refusal(100, f"collection not found[collection={request.collection_name}]")
 
-    def _found(self, request: Any) -> Collection | None:
+    def _find(self, request: Any) -> Collection | None:
         database = getattr(request, "db_name", "") or "default"
         return self.collections.get(self._real(request.collection_name)) if database in self.databases else None
 
-    def _real(self, name: str) -> str:
-        return next((real for real, each in self.collections.items() if name in each.aliases), name)
+    def _collection(self, request: Any) -> Collection:
+        collection = self._find(request)
+        if collection is None:
+            raise NoSuchCollectionError
+        return collection
 
-    def _missing(self, request: Any) -> Refusal:
-        return Refusal(100, f"collection not found[collection={request.collection_name}]")
+    def _real(self, name: str) -> str:
+        return next((real for real, collection in self.collections.items() if name in collection.aliases), name)
 
     def _on_connect(self, request: Any) -> dict[str, Any]:
         return {"identifier": 1, "server_info": {"build_tags": self.version}}
@@ -263,7 +274,7 @@ class ScriptedMilvus:
         return {"db_names": sorted(self.databases)}
 
     def _on_show_collections(self, request: Any) -> dict[str, Any]:
-        in_memory = {name: each.now[1] for name, each in self.collections.items() if each.now[0] != "NotLoad"}
+        in_memory = {name: collection.now[1] for name, collection in self.collections.items() if collection.now[0] != "NotLoad"}
         listed = in_memory if request.type == 1 else dict.fromkeys(self.collections, 0)
         return {
             "collection_names": list(listed),
@@ -274,61 +285,52 @@ class ScriptedMilvus:
         }
 
     def _on_has_collection(self, request: Any) -> dict[str, Any]:
-        return {"value": self._found(request) is not None}
+        return {"value": self._find(request) is not None}
 
     def _on_describe_collection(self, request: Any) -> Any:
-        found = self._found(request)
-        if found is None:
-            return self._missing(request)
+        collection = self._collection(request)
         name = self._real(request.collection_name)
-        properties = [{"key": key, "value": value} for key, value in found.properties.items()]
+        properties = [{"key": key, "value": value} for key, value in collection.properties.items()]
         return {
             "collection_name": request.collection_name,
-            "schema": found.schema or {"name": name},
-            "aliases": found.aliases,
+            "schema": collection.schema or {"name": name},
+            "aliases": collection.aliases,
             "properties": properties,
-            "collectionID": found.number,
+            "collectionID": collection.number,
             "created_utc_timestamp": MADE,
         }
 
     def _on_alter_collection(self, request: Any) -> Any:
-        found = self._found(request)
-        if found is None:
-            return self._missing(request)
-        found.properties.update({each.key: each.value for each in request.properties})
+        collection = self._collection(request)
+        collection.properties.update({item.key: item.value for item in request.properties})
         return {}
 
     def _on_get_collection_statistics(self, request: Any) -> dict[str, Any]:
         return {"stats": [{"key": "row_count", "value": "0"}]}
 
     def _on_show_partitions(self, request: Any) -> Any:
-        return {"partition_names": ["_default"]} if self._found(request) else self._missing(request)
+        self._collection(request)
+        return {"partition_names": ["_default"]}
 
     def _on_get_load_state(self, request: Any) -> dict[str, Any]:
-        found = self._found(request)
-        return {"state": STATES.index(found.look()[0] if found else "NotExist")}
+        collection = self._find(request)
+        return {"state": STATES.index(collection.look()[0] if collection else "NotExist")}
 
     def _on_get_loading_progress(self, request: Any) -> Any:
-        found = self._found(request)
-        if found is None:
-            return self._missing(request)
-        if found.now[0] == "NotLoad":
+        collection = self._collection(request)
+        if collection.now[0] == "NotLoad":
             return Refusal(101, f"collection not loaded[collection={request.collection_name}]")
-        return {"progress": found.now[1], "refresh_progress": found.refresh_progress}
+        return {"progress": collection.now[1], "refresh_progress": collection.refresh_progress}
 
     def _on_load_collection(self, request: Any) -> Any:
-        found = self._found(request)
-        if found is None:
-            return self._missing(request)
-        if found.now[0] == "NotLoad":
-            found.become(found.on_load)
+        collection = self._collection(request)
+        if collection.now[0] == "NotLoad":
+            collection.become(collection.on_load)
         return {}
 
     def _on_release_collection(self, request: Any) -> Any:
-        found = self._found(request)
-        if found is None:
-            return self._missing(request)
-        found.become(found.on_release)
+        collection = self._collection(request)
+        collection.become(collection.on_release)
         return {}
 
     def _on_create_collection(self, request: Any) -> Any:
@@ -337,34 +339,28 @@ class ScriptedMilvus:
         if request.collection_name in self.collections:
             return Refusal(65535, "create duplicate collection with different parameters")
         schema = schema_pb2.CollectionSchema.FromString(request.schema)
-        self.add(request.collection_name, schema=schema, properties={each.key: each.value for each in request.properties})
+        self.add(request.collection_name, schema=schema, properties={item.key: item.value for item in request.properties})
         return {}
 
     def _on_create_index(self, request: Any) -> Any:
-        found = self._found(request)
-        if found is None:
-            return self._missing(request)
-        if any(each["field_name"] == request.field_name for each in found.indexes):
+        collection = self._collection(request)
+        if any(index["field_name"] == request.field_name for index in collection.indexes):
             return Refusal(65535, "CreateIndex failed: at most one distinct index is allowed per field")
         name = request.index_name or request.field_name
-        found.indexes.append(
+        collection.indexes.append(
             {"index_name": name, "field_name": request.field_name, "params": list(request.extra_params), "state": 3}
         )
         return {}
 
     def _on_describe_index(self, request: Any) -> Any:
-        found = self._found(request)
-        if found is None:
-            return self._missing(request)
-        if not found.indexes:
+        collection = self._collection(request)
+        if not collection.indexes:
             return Refusal(700, f"index not found[collection={request.collection_name}]")
-        return {"index_descriptions": found.indexes}
+        return {"index_descriptions": collection.indexes}
 
     def _on_drop_index(self, request: Any) -> Any:
-        found = self._found(request)
-        if found is None:
-            return self._missing(request)
-        found.indexes = [each for each in found.indexes if each["index_name"] != request.index_name]
+        collection = self._collection(request)
+        collection.indexes = [index for index in collection.indexes if index["index_name"] != request.index_name]
         return {}
 
     def _on_create_alias(self, request: Any) -> Any:
@@ -379,11 +375,11 @@ class ScriptedMilvus:
 
     def _point(self, request: Any) -> Any:
         if request.collection_name not in self.collections:
-            return self._missing(request)
-        for name, each in self.collections.items():
-            each.aliases = [alias for alias in each.aliases if alias != request.alias]
+            raise NoSuchCollectionError
+        for name, collection in self.collections.items():
+            collection.aliases = [alias for alias in collection.aliases if alias != request.alias]
             if name == request.collection_name:
-                each.aliases.append(request.alias)
+                collection.aliases.append(request.alias)
         return {}
 
     def _on_drop_collection(self, request: Any) -> dict[str, Any]:
@@ -392,7 +388,8 @@ class ScriptedMilvus:
 
     def _on_list_aliases(self, request: Any) -> dict[str, Any]:
         asked = {request.collection_name} if request.collection_name else self.collections.keys()
-        return {"aliases": [alias for name, each in self.collections.items() if name in asked for alias in each.aliases]}
+        collections = [collection for name, collection in self.collections.items() if name in asked]
+        return {"aliases": [alias for collection in collections for alias in collection.aliases]}
 
     def _on_describe_alias(self, request: Any) -> Any:
         real = self._real(request.alias)
@@ -401,52 +398,46 @@ class ScriptedMilvus:
         return {"alias": request.alias, "collection": real}
 
     def _on_insert(self, request: Any) -> dict[str, Any]:
-        found = self._found(request)
-        if found is None or found.schema is None:
+        collection = self._find(request)
+        if collection is None or collection.schema is None:
             return {"insert_cnt": request.num_rows, "IDs": {"int_id": {"data": range(request.num_rows)}}}
         self._numbered += request.num_rows
         made = range(self._numbered - request.num_rows, self._numbered)
-        keys = list(made) if found.primary.autoID else _keys(request, found.primary)
-        found.keys += keys
+        keys = list(made) if collection.primary.autoID else _keys(request, collection.primary)
+        collection.keys += keys
         return {"insert_cnt": len(keys)}
 
     def _on_upsert(self, request: Any) -> Any:
-        found = self._found(request)
-        if found is None:
-            return self._missing(request)
-        keys = _keys(request, found.primary)
-        found.keys = [each for each in found.keys if each not in set(keys)] + keys
+        collection = self._collection(request)
+        keys = _keys(request, collection.primary)
+        collection.keys = [key for key in collection.keys if key not in set(keys)] + keys
         return {"upsert_cnt": len(keys)}
 
     def _on_delete(self, request: Any) -> Any:
-        found = self._found(request)
-        if found is None:
-            return self._missing(request)
+        collection = self._collection(request)
         named = _named(request.expr)
-        found.keys = [each for each in found.keys if each not in named]
+        collection.keys = [key for key in collection.keys if key not in named]
         return {"delete_cnt": len(named)}
 
     def _on_query(self, request: Any) -> Any:
-        """It counts, all rows or those with the keys that are named."""
-        found = self._found(request)
-        if found is None:
-            return self._missing(request)
-        if found.now[0] != "Loaded":
+        """A count of all rows, or of those whose keys the expression names."""
+        collection = self._collection(request)
+        if collection.now[0] != "Loaded":
             return Refusal(101, f"collection not loaded[collection={request.collection_name}]")
-        named = _named(request.expr) if request.expr else found.keys
-        count = sum(each in named for each in found.keys)
+        named = _named(request.expr) if request.expr else collection.keys
+        count = sum(key in named for key in collection.keys)
         return {"fields_data": [{"type": 5, "field_name": "count(*)", "scalars": {"long_data": {"data": [count]}}}]}
 
 
-def collection_schema(name: str, said: Mapping[str, Any]) -> Any:
-    """The ``CollectionSchema`` of what a DAG author says."""
+def collection_schema(name: str, schema: Mapping[str, Any]) -> Any:
+    """The ``CollectionSchema`` of a schema as a DAG author writes it."""
     from pymilvus.grpc_gen import schema_pb2
 
-    return schema_pb2.CollectionSchema.FromString(schema_bytes(name, Schema.of(said)))
+    return schema_pb2.CollectionSchema.FromString(schema_bytes(name, Schema.of(schema)))
 
 
 def _keys(request: Any, primary: Any) -> list[Any]:
-    scalars = next(each.scalars for each in request.fields_data if each.field_name == primary.name)
+    scalars = next(field.scalars for field in request.fields_data if field.field_name == primary.name)
     return [*scalars.long_data.data, *scalars.string_data.data]
 
 
@@ -457,7 +448,7 @@ def _named(expression: str) -> list[Any]:
 
 
 class _Handler:
-    """Route each RPC by its name, with the message types that its descriptor tells."""
+    """Route each RPC by its name, with the message types of its descriptor."""
 
     def __init__(self, milvus: ScriptedMilvus) -> None:
         from pymilvus.grpc_gen import milvus_pb2
@@ -504,7 +495,7 @@ def scripted_server() -> Iterator[ScriptedMilvus]:
 
 @contextmanager
 def silent_port() -> Iterator[str]:
-    """The address of a port that accepts connections and never says a word."""
+    """The address of a port that accepts connections and never sends a byte."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen(128)

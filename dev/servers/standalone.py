@@ -88,9 +88,9 @@ def standalone_server(
     from milvus import MilvusServerConfig
 
     directory.mkdir(parents=True, exist_ok=True)
-    wanted = [key for key in MilvusServerConfig().configurable_items if key.endswith("_port")]
-    *ports, peer_port, metrics_port = free_ports(len(wanted) + 2)
-    chosen = dict(zip(wanted, ports, strict=True))
+    port_keys = [key for key in MilvusServerConfig().configurable_items if key.endswith("_port")]
+    *ports, peer_port, metrics_port = free_ports(len(port_keys) + 2)
+    chosen = dict(zip(port_keys, ports, strict=True))
     configuration = MilvusServerConfig(data_dir=str(directory), **chosen)
     for key, value in (settings or {}).items():
         configuration.set(key, value)

@@ -8,8 +8,11 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from airflow.exceptions import ParamValidationError
 
 from dev import sample_collections
 from dev.local_airflow import EXAMPLE_DAGS, LocalAirflow, RunDag
@@ -34,7 +37,7 @@ try:
 except ImportError:
     from airflow.models.dagbag import DagBag
 bag = DagBag(sys.argv[1])
-failed = {Path(each).stem: error for each, error in bag.import_errors.items() if Path(each).stem not in sys.argv[2:]}
+failed = {Path(path).stem: error for path, error in bag.import_errors.items() if Path(path).stem not in sys.argv[2:]}
 assert not failed, failed
 print(*sorted(bag.dags), *({"pymilvus", "grpc", "pandas"} & sys.modules.keys()))
 """
@@ -43,19 +46,19 @@ print(*sorted(bag.dags), *({"pymilvus", "grpc", "pandas"} & sys.modules.keys()))
 @pytest.fixture
 def samples(milvus: Milvus) -> Iterator[list[Sample]]:
     """The demo's collections, in memory."""
-    wanted = sample_collections.samples(NOW)
-    sample_collections.create(milvus.uri, wanted)
-    yield wanted
+    samples = sample_collections.samples(NOW)
+    sample_collections.create(milvus.uri, samples)
+    yield samples
     with milvus.plain_client() as client:
-        for each in wanted:
-            if each.alias:
-                client.drop_alias(each.alias)
-            client.drop_collection(each.name)
+        for sample in samples:
+            if sample.alias:
+                client.drop_alias(sample.alias)
+            client.drop_collection(sample.name)
 
 
 def test_they_import_without_errors_and_without_pymilvus(tmp_path: Path) -> None:
     cannot = NEED_AIRFLOW_3 if int(version("apache-airflow").partition(".")[0]) < 3 else set()
-    found = subprocess.run(
+    imported = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", IMPORT_ALL, str(EXAMPLE_DAGS), *cannot],
         env=LocalAirflow(tmp_path).environment,
         capture_output=True,
@@ -63,58 +66,106 @@ def test_they_import_without_errors_and_without_pymilvus(tmp_path: Path) -> None
         timeout=120,
         check=False,
     )
-    assert found.returncode == 0, found.stderr
-    assert found.stdout.splitlines()[-1].split() == sorted({path.stem for path in EXAMPLE_DAGS.glob("*.py")} - cannot)
+    assert imported.returncode == 0, imported.stderr
+    assert imported.stdout.splitlines()[-1].split() == sorted({path.stem for path in EXAMPLE_DAGS.glob("*.py")} - cannot)
+
+
+@pytest.fixture(scope="module")
+def dags() -> dict[str, Any]:
+    """The example DAGs that this Airflow can import, by id."""
+    try:
+        from airflow.dag_processing.dagbag import DagBag
+    except ImportError:
+        from airflow.models.dagbag import DagBag
+    return dict(DagBag(str(EXAMPLE_DAGS)).dags)
+
+
+def templates_in(value: Any) -> Iterator[str]:
+    if isinstance(value, str) and "{{" in value:
+        yield value
+    elif isinstance(value, (list, tuple, dict)):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from templates_in(item)
+
+
+RUNS = {
+    "scheduled": {"dag_run": SimpleNamespace(logical_date=NOW, run_after=NOW), "logical_date": NOW, "ds": "2026-05-20"},
+    # What `airflow dags trigger` and assets start in Airflow 3.
+    "without a logical date": {"dag_run": SimpleNamespace(logical_date=None, run_after=NOW)},
+    "in Airflow 2.11": {"dag_run": SimpleNamespace(logical_date=NOW), "logical_date": NOW, "ds": "2026-05-20"},
+}
+
+
+@pytest.mark.parametrize("run", RUNS.values(), ids=RUNS)
+def test_every_template_can_be_rendered_with_and_without_a_logical_date(dags: dict[str, Any], run: dict[str, Any]) -> None:
+    task_instance = SimpleNamespace(xcom_pull=lambda task_ids: {"markdown": "", "plan": []})
+    rendered = set()
+    for dag in dags.values():
+        # One form has a field without a default.
+        params = {"collection": "docs"} | {name: value for name, value in dag.params.dump().items() if value is not None}
+        context = {**run, "params": params, "ti": task_instance}
+        for task in dag.tasks:
+            fields = [getattr(task, name, None) for name in task.template_fields]
+            rendered |= {str(dag.get_template_env().from_string(text).render(context)) for text in templates_in(fields)}
+    days = {"20260520", "/data/docs/20260520.parquet"}
+    assert days | {f"/data/docs/20260520T03/{file}.jsonl" for file in ("upserts", "deletes")} <= rendered
+
+
+@pytest.mark.parametrize("empty", [None, "", [], {}], ids=repr)
+def test_an_empty_field_of_a_form_is_an_error(dags: dict[str, Any], empty: Any) -> None:
+    for dag in dags.values():
+        for name in dag.params:
+            with pytest.raises(ParamValidationError):
+                dag.params.get_param(name).resolve(empty)
 
 
 def test_nightly_reclaim_releases_what_is_old_or_temporary(
     airflow: LocalAirflow, run_dag: RunDag, milvus: Milvus, samples: list[Sample]
 ) -> None:
-    run_dag("milvus_nightly_memory_reclaim", now=NOW)
+    run_dag("milvus_nightly_memory_reclaim", now=NOW, conf={"dry_run": False})
 
     after = sample_collections.load_states(milvus.uri)
-    assert {each.name: after[each.name] for each in samples} == {
-        each.name: "NotLoad" if each.goes else "Loaded" for each in samples
+    assert {sample.name: after[sample.name] for sample in samples} == {
+        sample.name: "NotLoad" if sample.goes else "Loaded" for sample in samples
     }
     results = airflow.results("milvus_nightly_memory_reclaim")
-    claimed = {each["collection"] for result in results.values() for each in result["released"]}
-    assert claimed == {each.name for each in samples if each.goes}
+    released = {entry["collection"] for result in results.values() for entry in result["released"]}
+    assert released == {sample.name for sample in samples if sample.goes}
 
 
 @ON_LITE
-def test_nightly_reclaim_takes_other_rules_and_a_dry_run_from_the_trigger_form(
+def test_nightly_reclaim_plans_by_other_rules_from_the_trigger_form(
     airflow: LocalAirflow, run_dag: RunDag, milvus: Milvus, samples: list[Sample]
 ) -> None:
     before = sample_collections.load_states(milvus.uri)
     form = {
         "collections": ["events_*", "docs"],
-        "older_than": None,
+        "older_than": "any",
         "exclude": ["events_202605[!2]*"],
-        "max_releases": 1,
-        "dry_run": True,
+        "max_releases": "1",
     }
     run_dag("milvus_nightly_memory_reclaim", now=NOW, conf=form)
 
     assert sample_collections.load_states(milvus.uri) == before
     old, temporary = (airflow.results("milvus_nightly_memory_reclaim")[task] for task in ("release_old", "release_temporary"))
-    assert [each["collection"] for each in old["planned"]] == ["events_20260520"]
-    assert [each["collection"] for each in temporary["planned"]] == ["tmp_import"]
+    assert [entry["collection"] for entry in old["planned"]] == ["events_20260520"]
+    assert [entry["collection"] for entry in temporary["planned"]] == ["tmp_import"]
 
 
 @ON_LITE
 def test_nightly_reclaim_takes_a_budget_and_databases_from_the_trigger_form(
     airflow: LocalAirflow, run_dag: RunDag, milvus: Milvus, samples: list[Sample]
 ) -> None:
-    form = {"older_than": None, "memory_budget": "1MiB", "databases": ["*"], "exclude": None, "dry_run": True}
+    form = {"older_than": "any", "memory_budget": "1MiB", "databases": ["*"], "exclude": ["-"]}
     run_dag("milvus_nightly_memory_reclaim", now=NOW, conf=form)
 
     old, temporary = (airflow.results("milvus_nightly_memory_reclaim")[task] for task in ("release_old", "release_temporary"))
     assert (old["plan"], old["totals"]["budget"]) == ([], 2**20)
-    assert {each["reason"] for each in old["kept"] if each["collection"].startswith("events_")} == {
+    assert {entry["reason"] for entry in old["kept"] if entry["collection"].startswith("events_")} == {
         "behind the alias events_under_audit",
         "what is loaded fits into 1.0 MiB",
     }
-    assert "tmp_reference_keep" in [each["collection"] for each in temporary["planned"]]
+    assert "tmp_reference_keep" in [entry["collection"] for entry in temporary["planned"]]
 
 
 @ON_LITE
@@ -126,8 +177,8 @@ def test_reclaim_and_restore_ends_with_the_same_in_memory(
     run_dag("milvus_reclaim_and_restore", now=NOW, conf=form)
 
     results = airflow.results("milvus_reclaim_and_restore")
-    released = [each["collection"] for each in results["reclaim"]["released"]]
-    back = [each["collection"] for each in results["restore"]["loaded"]]
+    released = [entry["collection"] for entry in results["reclaim"]["released"]]
+    back = [entry["collection"] for entry in results["restore"]["loaded"]]
     assert len(released) > 3
     assert sorted(back) == sorted(released)
     assert back[:2] == ["events_20260515", "events_20260514"]
@@ -140,7 +191,7 @@ def test_load_use_release_leaves_the_collection_out_of_memory(
 ) -> None:
     with milvus.plain_client() as client:
         client.release_collection("docs")
-    run_dag("milvus_load_use_release")
+    run_dag("milvus_load_use_release", conf={"collection": "docs"})
 
     results = airflow.results("milvus_load_use_release")
     assert results["load"]["state"] == "Loaded"

@@ -58,7 +58,7 @@ def texts() -> list[Document]:
 
 @dataclass
 class Searches:
-    """What somebody who searches through an alias has seen since he began."""
+    """What searches through an alias have shown since they began."""
 
     editions: set[str] = field(default_factory=set)
     errors: list[str] = field(default_factory=list)
@@ -92,7 +92,7 @@ def searching(milvus: Milvus, alias: str, vector: list[float]) -> Iterator[Searc
 
 
 def a_vector_too_short(rows: list[Document]) -> list[Document]:
-    return [replace(each, vector=each.vector[1:]) if each.id == ROWS // 2 else each for each in rows]
+    return [replace(row, vector=row.vector[1:]) if row.id == ROWS // 2 else row for row in rows]
 
 
 def half_of_them(rows: list[Document]) -> list[Document]:
@@ -100,7 +100,7 @@ def half_of_them(rows: list[Document]) -> list[Document]:
 
 
 def beside_the_wrong_texts(rows: list[Document]) -> list[Document]:
-    return [replace(each, vector=other.vector) for each, other in zip(rows, rows[7:] + rows[:7], strict=True)]
+    return [replace(row, vector=other.vector) for row, other in zip(rows, rows[7:] + rows[:7], strict=True)]
 
 
 BAD_NIGHTS: dict[str, tuple[Callable[[list[Document]], list[Document]], str]] = {
@@ -117,7 +117,7 @@ class Nights:
     def __init__(self, airflow: LocalAirflow, run_dag: RunDag, milvus: Milvus, folder: Path, texts: list[Document]) -> None:
         self.airflow, self.run_dag, self.milvus, self.folder, self.texts = airflow, run_dag, milvus, folder, texts
         self.asked = embedding.embed(QUESTIONS)
-        answers = (self.asked @ numpy.array([each.vector for each in texts]).T).argmax(axis=1)
+        answers = (self.asked @ numpy.array([text.vector for text in texts]).T).argmax(axis=1)
         lines = [
             json.dumps({"vector": vector.tolist(), "answer": texts[at].id})
             for vector, at in zip(self.asked, answers, strict=True)
@@ -126,8 +126,8 @@ class Nights:
         self.questions.write_text("\n".join(lines))
 
     def write(self, day: str, damage: Callable[[list[Document]], list[Document]] = list) -> None:
-        # Each edition's rows can be told from the others'.
-        rows = [replace(each, section=day) for each in self.texts]
+        # Each edition's rows can be distinguished from the others'.
+        rows = [replace(text, section=day) for text in self.texts]
         documents.write_parquet(self.folder / f"{day}.parquet", damage(rows))
 
     def run(self, day: str) -> None:
@@ -159,7 +159,7 @@ def nights(
 
 
 def test_the_alias_never_leads_to_a_bad_collection(nights: Nights) -> None:
-    # A night on the real server takes its time; how it counts is tested elsewhere.
+    # A night on the real server is slow, and its count of rows is tested elsewhere.
     bad_nights = [day for day in BAD_NIGHTS if nights.milvus.is_lite or day != "20260522"]
     nights.write("20260520")
     nights.run("20260520")
@@ -174,7 +174,7 @@ def test_the_alias_never_leads_to_a_bad_collection(nights: Nights) -> None:
             assert nights.airflow.tasks_in("failed", REINDEX) == [finds_out]
             assert "release_refused" in nights.airflow.tasks_in("success", REINDEX)
             assert (nights.served(), nights.state_of("20260520")) == ("docs_20260520", "Loaded")
-            # Kept for a look, and out of memory.
+            # Kept on disk, and out of memory.
             assert nights.state_of(day) == "NotLoad"
         assert seen.editions == {"20260520"}
 
@@ -191,10 +191,10 @@ def test_the_alias_never_leads_to_a_bad_collection(nights: Nights) -> None:
     assert seen.count > 50
     with nights.milvus.plain_client() as client:
         (served,) = client.query("docs", output_fields=["count(*)"], consistency_level="Strong")
-        (found,) = client.search("docs", data=[nights.asked[0].tolist()], limit=1, output_fields=["title"])
+        (hits,) = client.search("docs", data=[nights.asked[0].tolist()], limit=1, output_fields=["title"])
     assert served["count(*)"] == ROWS
     # Asked how to open a compressed archive.
-    assert found[0]["entity"]["title"].split(".")[0] in {"gzip", "bz2", "lzma", "zipfile", "tarfile"}
+    assert hits[0]["entity"]["title"].split(".")[0] in {"gzip", "bz2", "lzma", "zipfile", "tarfile"}
 
 
 @pytest.mark.parametrize("milvus", ["lite"], indirect=True)
@@ -250,20 +250,20 @@ def test_an_hour_can_be_run_again_and_who_waits_for_it_is_told(
 ) -> None:
     hours: dict[str, tuple[list[Document], list[int]]] = {
         "20260520T14": (texts[:40], []),
-        "20260520T15": ([replace(each, text=f"{each.text} Changed.") for each in texts[30:50]], [5, 31]),
+        "20260520T15": ([replace(text, text=f"{text.text} Changed.") for text in texts[30:50]], [5, 31]),
     }
     for hour, (rows, gone) in hours.items():
         documents.write_json_lines(tmp_path / hour / "upserts.jsonl", rows)
         (tmp_path / hour / "deletes.jsonl").write_text("".join(f'{{"id": {key}}}\n' for key in gone))
     expected: dict[int, str] = {}
     for rows, gone in hours.values():
-        expected |= {each.id: each.text for each in rows}
+        expected |= {row.id: row.text for row in rows}
         expected = {key: text for key, text in expected.items() if key not in gone}
 
     def there() -> dict[int, str]:
         with lite.plain_client() as client:
-            found = client.query("docs_hourly", filter="id >= 0", output_fields=["text"], consistency_level="Strong")
-        return {row["id"]: row["text"] for row in found}
+            rows = client.query("docs_hourly", filter="id >= 0", output_fields=["text"], consistency_level="Strong")
+        return {row["id"]: row["text"] for row in rows}
 
     with hourly.in_one_process() as run_dag:
 
@@ -285,4 +285,4 @@ def test_an_hour_can_be_run_again_and_who_waits_for_it_is_told(
     assert events == [(task, f"{server}/{name}") for task in ("upsert", "delete") for name in ("docs_of_hours", "docs_hourly")]
     assert [extra["written"] for task, _, extra in hourly.asset_events(UPSERT) if task == "upsert"] == [20, 20]
     waiting = ("after_the_alias", "after_the_collection", "after_the_task", "after_another")
-    assert [hourly.is_queued_by_an_asset(each) for each in waiting] == [True, True, True, False]
+    assert [hourly.is_queued_by_an_asset(dag_id) for dag_id in waiting] == [True, True, True, False]

@@ -9,7 +9,6 @@ import shutil
 import signal
 import threading
 import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -37,7 +36,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from airflow.providers.common.compat.sdk import DAG
-from airflow_provider_milvus.operators.memory import MilvusReclaimMemoryOperator
+from airflow_provider_milvus.operators.milvus import MilvusReclaimMemoryOperator
 
 
 class Reclaim(MilvusReclaimMemoryOperator):
@@ -64,7 +63,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from airflow.providers.common.compat.sdk import DAG
-from airflow_provider_milvus.operators.data import MilvusInsertOperator
+from airflow_provider_milvus.operators.milvus import MilvusInsertOperator
 
 
 class Ingest(MilvusInsertOperator):
@@ -95,36 +94,9 @@ class Served:
     milvus: Milvus
     scripted: ScriptedMilvus
 
-    def ask(self, method: str, path: str, body: Any = None) -> Any:
-        request = urllib.request.Request(
-            f"http://localhost:{self.airflow.port}{path}",
-            method=method,
-            data=None if body is None else json.dumps(body).encode(),
-            headers={
-                "Content-Type": "application/json",
-                **({"Authorization": f"Bearer {_token(self)}"} if path[:5] == "/api/" else {}),
-            },
-        )
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            return json.loads(answer.read() or b"null")
-
-    def trigger(self, dag_id: str, conf: Any = None) -> str:
-        run = self.ask("POST", f"/api/v2/dags/{dag_id}/dagRuns", {"logical_date": None, "conf": conf or {}})
-        return str(run["dag_run_id"])
-
-    def knows(self, dag_id: str) -> bool:
-        try:
-            return bool(self.ask("GET", f"/api/v2/dags/{dag_id}")["dag_id"] == dag_id)
-        except OSError:
-            return False
-
     def ended(self, dag_id: str, patience: float = 120) -> str | None:
         eventually(lambda: self.airflow.state_of(dag_id) in ("success", "failed"), patience)
         return self.airflow.state_of(dag_id)
-
-
-def _token(served: Served) -> str:
-    return str(served.ask("GET", "/auth/token")["access_token"])
 
 
 @pytest.fixture(scope="module")
@@ -155,10 +127,8 @@ def served(migrated: LocalAirflow, tmp_path_factory: pytest.TempPathFactory) -> 
                 "milvus_scripted": {"uri": scripted.uri},
             },
         )
-        found = Served(airflow, milvus, scripted)
-        with airflow.started("standalone"):
-            eventually(lambda: all(found.knows(path.stem) for path in dags.glob("*.py")), patience=180)
-            yield found
+        with airflow.served():
+            yield Served(airflow, milvus, scripted)
 
 
 def test_retry_of_a_killed_reclaim_releases_the_rest_and_reports_both(served: Served) -> None:
@@ -175,9 +145,9 @@ def test_retry_of_a_killed_reclaim_releases_the_rest_and_reports_both(served: Se
     pids = served.airflow.dags / "pids"
 
     def released() -> int:
-        return sum(each.now == NOT_LOADED for each in scripted.collections.values())
+        return sum(collection.now == NOT_LOADED for collection in scripted.collections.values())
 
-    served.trigger("reclaim_many")
+    served.airflow.trigger("reclaim_many")
     eventually(lambda: released() >= COUNT / 2, patience=90)
     os.kill(int(pids.read_text()), signal.SIGKILL)
     at_the_kill = released()
@@ -190,7 +160,7 @@ def test_retry_of_a_killed_reclaim_releases_the_rest_and_reports_both(served: Se
     assert result["totals"]["released"] == COUNT
     assert result["failed"] == []
     assert result["restore"] == {"default": sorted(scripted.collections)}
-    earlier = [each for each in result["released"] if each["reason"].endswith("(released by an earlier try)")]
+    earlier = [entry for entry in result["released"] if entry["reason"].endswith("(released by an earlier try)")]
     # What the server had taken up was carried out after the kill as well.
     assert at_the_kill <= len(earlier) <= at_the_kill + 4
 
@@ -198,17 +168,17 @@ def test_retry_of_a_killed_reclaim_releases_the_rest_and_reports_both(served: Se
 def test_retry_of_a_killed_ingest_goes_on_and_leaves_each_row_once(served: Served) -> None:
     """Milvus keeps a key as often as it is inserted, so that a row that was sent twice would be counted twice."""
     dags = served.airflow.dags
-    held = {key: [key % 7 + each / 8 for each in range(8)] for key in range(ROWS)}
+    held = {key: [key % 7 + place / 8 for place in range(8)] for key in range(ROWS)}
     (dags / "rows.jsonl").write_text("".join(json.dumps({"id": key, "vector": held[key]}) + "\n" for key in held))
     with served.milvus.plain_client() as client:
         build_collection(client, "ingested", rows=0, dim=8)
         client.load_collection("ingested")
 
         def count() -> int:
-            (found,) = client.query("ingested", "", output_fields=["count(*)"], consistency_level="Strong")
-            return int(found["count(*)"])
+            (row,) = client.query("ingested", "", output_fields=["count(*)"], consistency_level="Strong")
+            return int(row["count(*)"])
 
-        served.trigger("ingest_many")
+        served.airflow.trigger("ingest_many")
         eventually(lambda: count() >= ROWS / 2, patience=90)
         os.kill(int((dags / "ingest_pids").read_text()), signal.SIGKILL)
         at_the_kill = count()
@@ -232,15 +202,15 @@ def test_exactly_what_was_approved_is_released(served: Served) -> None:
     loaded = ["docs", "events_20260101", "events_20260102", "kept_keep"]
     with served.milvus.plain_client() as client:
         load_all(client, loaded)
-    run = served.trigger("milvus_reclaim_with_approval", {"collections": ["*"], "older_than": "P7D"})
+    run = served.airflow.trigger("milvus_reclaim_with_approval", {"collections": ["*"], "older_than": "P7D"})
     task = f"/api/v2/dags/milvus_reclaim_with_approval/dagRuns/{run}/taskInstances/approve"
     answer = f"{task}/-1/hitlDetails"
 
     def asks_for_approval() -> bool:
         try:
             # It can be answered before the task waits for the answer, and then it waits for ever.
-            waits = served.ask("GET", task)["state"] in ("awaiting_input", "deferred")
-            return waits and "events_20260101" in served.ask("GET", answer)["body"]
+            waits = served.airflow.ask("GET", task)["state"] in ("awaiting_input", "deferred")
+            return waits and "events_20260101" in served.airflow.ask("GET", answer)["body"]
         except OSError:
             return False
 
@@ -252,14 +222,14 @@ def test_exactly_what_was_approved_is_released(served: Served) -> None:
     with served.milvus.plain_client() as client:
         client.create_alias("events_20260102", "needed_after_all")
     try:
-        served.ask("PATCH", answer, {"chosen_options": ["Approve"], "params_input": {}})
+        served.airflow.ask("PATCH", answer, {"chosen_options": ["Approve"], "params_input": {}})
         assert served.ended("milvus_reclaim_with_approval") == "success"
     finally:
         with served.milvus.plain_client() as client:
             client.drop_alias("needed_after_all")
 
     result = served.airflow.results("milvus_reclaim_with_approval")["release"]
-    assert [each["collection"] for each in result["released"]] == ["events_20260101"]
+    assert [entry["collection"] for entry in result["released"]] == ["events_20260101"]
     assert "needed_after_all" in result["kept"][0]["reason"]
     assert {name: served.milvus.state_of(name) for name in loaded} == {
         "docs": "Loaded",

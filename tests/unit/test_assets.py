@@ -55,7 +55,7 @@ class TestUri:
             ("milvus://vectors.example.com", "collection is empty"),
             ("milvus://vectors.example.com/", "collection is empty"),
             ("milvus:///default/docs", "no host"),
-            ("milvus://vectors.example.com:0/docs", "no port that can be"),
+            ("milvus://vectors.example.com:0/docs", "no usable port"),
             ("milvus://vectors.example.com:99999/docs", "between 1 and 65535"),
             ("milvus://vectors.example.com/a/b/c", "more than two parts"),
             ("milvus://vectors.example.com/default/docs_{{ ds }}", "not a Milvus name"),
@@ -156,8 +156,8 @@ def through(events: Any, alias: str) -> list[tuple[str, dict[str, Any]]]:
     """URI and extra of each event that goes through an alias."""
     found = events[AssetAlias(alias)]
     if HAS_NAMES:
-        return [(each.dest_asset_key.uri, each.extra) for each in found.asset_alias_events]
-    return [(each["dest_dataset_uri"], each["extra"]) for each in found.dataset_alias_events]
+        return [(event.dest_asset_key.uri, event.extra) for event in found.asset_alias_events]
+    return [(event["dest_dataset_uri"], event["extra"]) for event in found.dataset_alias_events]
 
 
 class TestEvents:
@@ -181,7 +181,7 @@ class TestEvents:
     @pytest.mark.skipif(not HAS_NAMES, reason="assets have no names before Airflow 3")
     def test_reach_an_asset_that_a_dag_calls_by_another_name(self, events):
         write({"alias": "docs_live"}).execute({"outlet_events": events})
-        named = [each.dest_asset_key.name for each in events[AssetAlias("milvus.t")].asset_alias_events]
+        named = [event.dest_asset_key.name for event in events[AssetAlias("milvus.t")].asset_alias_events]
         assert named == [DOCS, "what is served"]
 
     def test_go_through_the_users_own_alias_instead(self, events):

@@ -28,7 +28,7 @@ def test_every_operator_and_sensor_has_an_example_of_its_least_arguments():
 
 def test_the_names_that_a_type_checker_sees_are_those_that_there_are():
     door = DOORS["operators"]
-    tree = ast.parse(Path(door.__file__).read_text())
+    tree = ast.parse(Path(door.__file__).with_suffix(".pyi").read_text())
     typed = {name.asname: node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for name in node.names}
     assert {name: module for name, module in typed.items() if name} == {
         name: f"{PACKAGE}.operators.{module}" for name, module in door._HOMES.items()

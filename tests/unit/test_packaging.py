@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import re
 import subprocess
 import sys
 import tomllib
@@ -12,6 +13,7 @@ from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
+from packaging.version import Version
 
 from airflow_provider_milvus import __version__
 
@@ -44,8 +46,10 @@ def test_holds_the_package_and_nothing_beside_it(wheel, information):
 
 
 def test_holds_every_module_and_the_types_marker(wheel):
-    source = {path.relative_to(ROOT).as_posix() for path in PACKAGE.rglob("*.py")} | {"airflow_provider_milvus/py.typed"}
-    assert source == {name for name in wheel.namelist() if name.startswith("airflow_provider_milvus/")}
+    source = {path.relative_to(ROOT).as_posix() for path in PACKAGE.rglob("*.py*") if path.suffix in (".py", ".pyi")}
+    assert source | {"airflow_provider_milvus/py.typed"} == {
+        name for name in wheel.namelist() if name.startswith("airflow_provider_milvus/")
+    }
 
 
 def test_holds_the_licence(wheel, information):
@@ -66,7 +70,17 @@ def test_says_what_it_is_and_what_it_needs(wheel, information):
     assert metadata["License-Expression"] == "Apache-2.0"
     assert metadata["Requires-Python"] == ">=3.11"
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
-    needed = {each.replace(" ", "") for each in metadata.get_all("Requires-Dist") if "extra ==" not in each}
-    assert needed == {each.replace(" ", "") for each in declared}
+    needed = {line.replace(" ", "") for line in metadata.get_all("Requires-Dist") if "extra ==" not in line}
+    assert needed == {line.replace(" ", "") for line in declared}
     assert {"apache-airflow>=2.11.0", "pymilvus>=2.6.11"} <= needed
     assert metadata.get_all("Provides-Extra") == ["bulk", "lite"]
+
+
+def test_the_floors_are_those_that_make_lowest_runs_with():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lowest = dict(
+        line.split("==") for line in (ROOT / "constraints" / "airflow-lowest.txt").read_text().splitlines() if line[0] != "#"
+    )
+    declared = [*project["dependencies"], *(line for extra in project["optional-dependencies"].values() for line in extra)]
+    floors = {tuple(re.split(r"(?:\[.*\])?>=", line)) for line in declared}
+    assert {(name, Version(floor)) for name, floor in floors} == {(name, Version(lowest[name])) for name, _ in floors}

@@ -43,13 +43,13 @@ def test_each_part_is_valid_for_the_schema_of_airflows_own_providers(part):
     given = get_provider_info()[part]
     if part == "connection-types" and "conn-fields" not in described["items"]["properties"]:
         # 2.11 to 3.1 know nothing of the form's fields; there the hook's methods describe them.
-        given = [{key: value for key, value in each.items() if key in described["items"]["properties"]} for each in given]
+        given = [{key: value for key, value in part.items() if key in described["items"]["properties"]} for part in given]
     jsonschema.validate(given, {**described, "definitions": whole.get("definitions", {}), "$defs": whole.get("$defs", {})})
 
 
 def test_the_entry_point_leads_here_and_names_the_distribution():
     installed = distribution("airflow-provider-milvus")
-    (entry_point,) = [each for each in installed.entry_points if each.group == "apache_airflow_provider"]
+    (entry_point,) = [entry_point for entry_point in installed.entry_points if entry_point.group == "apache_airflow_provider"]
     assert entry_point.name == "provider_info"
     assert entry_point.load() is get_provider_info
     assert get_provider_info()["package-name"] == installed.metadata["Name"]
@@ -134,7 +134,7 @@ class TestFormBefore32:
     def test_describes_each_field(self, widgets):
         described = {name: field.kwargs.get("description") for name, field in widgets.items()}
         token = described.pop("token")
-        assert described == {name: each["description"] for name, each in connection_fields().items() if name != "token"}
+        assert described == {name: field["description"] for name, field in connection_fields().items() if name != "token"}
         assert token.startswith(connection_fields()["token"]["description"])
         assert "enter it again" in token
 
@@ -168,7 +168,7 @@ def test_airflow_lists_the_connection_type_without_complaint(run_python):
             "testable": hook.connection_testable,
             "hidden": behaviour["hidden_fields"] if "hidden_fields" in behaviour else behaviour["hidden-fields"],
             "fields": sorted(key.removeprefix("extra__milvus__") for key in manager.connection_form_widgets if "milvus" in key),
-            "said": [each for each in said if "milvus" in each.lower()],
+            "said": [message for message in said if "milvus" in message.lower()],
         }))
     """
     found = json.loads(run_python(code).splitlines()[-1])

@@ -63,8 +63,8 @@ def keys(milvus: Milvus, name: str) -> list[int]:
     """Every key that the server has, in order, as often as it has it."""
     with milvus.plain_client() as client:
         load_all(client, [name])
-        found = client.query(name, "id >= 0", output_fields=["id"], consistency_level="Strong", limit=16000)
-    return sorted(each["id"] for each in found)
+        answer = client.query(name, "id >= 0", output_fields=["id"], consistency_level="Strong", limit=16000)
+    return sorted(row["id"] for row in answer)
 
 
 def rows_on_disk(milvus: Milvus, name: str) -> int:
@@ -117,12 +117,12 @@ def test_each_file_that_failed_is_named_with_its_reason_and_a_retry_imports_only
     with pytest.raises(MilvusImportError) as failed:
         import_files(name, files, a_try(state))
 
-    told = str(failed.value)
-    assert f"{corrupt}: failed to parse row value" in told
-    assert f"{missing}: failed to get file size" in told
-    assert "no such file" in told
-    assert str(good) not in told
-    assert "1 other job(s) completed" in told
+    message = str(failed.value)
+    assert f"{corrupt}: failed to parse row value" in message
+    assert f"{missing}: failed to get file size" in message
+    assert "no such file" in message
+    assert str(good) not in message
+    assert "1 other job(s) completed" in message
 
     json_file("corrupt.json", 100, 100)
     json_file("missing.json", 200, 100)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import socket
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet
 import pytest
+from fsspec.registry import _registry
 
+from airflow_provider_milvus.bulk_import.file_storage import import_folder
 from airflow_provider_milvus.exceptions import (
     MilvusBadRowsError,
     MilvusConfigurationError,
@@ -19,6 +23,7 @@ from airflow_provider_milvus.exceptions import (
 from airflow_provider_milvus.operators.milvus import MilvusPrepareImportOperator
 from dev.servers.objects import Objects, objects_server
 from tests.integration.ingest.task_state import TaskState, a_try
+from tests.integration.support import SLACK, ends_within
 
 SMALL = {"fields": [{"name": "id", "type": "INT64", "is_primary": True}, {"name": "v", "type": "FLOAT_VECTOR", "dim": 4}]}
 
@@ -39,7 +44,7 @@ def read(files: list[list[str]]) -> list[dict[str, Any]]:
 
 
 def everything(path: Path) -> list[str]:
-    return sorted(str(each.relative_to(path)) for each in path.rglob("*") if each.is_file())
+    return sorted(str(file.relative_to(path)) for file in path.rglob("*") if file.is_file())
 
 
 class TestFiles:
@@ -101,8 +106,8 @@ class TestFiles:
 
         first, second = read(prepare([row, {**bare, "key": "b"}], tmp_path, schema=schema)["files"])
 
-        for of in (first, second):
-            of["tree"], of["sparse"], of["$meta"] = (json.loads(of[each]) for each in ("tree", "sparse", "$meta"))
+        for written in (first, second):
+            written.update({name: json.loads(written[name]) for name in ("tree", "sparse", "$meta")})
         assert first == {
             "key": "a",
             "flag": True,
@@ -122,7 +127,7 @@ class TestFiles:
             "sparse": {"3": 1.0, "7": 0.5},
             "$meta": {"more": {"of": "it"}},
         }
-        assert {each: second[each] for each in ("double", "text", "$meta")} == {"double": None, "text": "nothing", "$meta": {}}
+        assert {name: second[name] for name in ("double", "text", "$meta")} == {"double": None, "text": "nothing", "$meta": {}}
 
     def test_leave_out_what_the_server_makes(self, tmp_path: Path) -> None:
         schema = {
@@ -157,7 +162,7 @@ class TestBadRows:
         result = prepare(self.ROWS, tmp_path, on_bad_row="skip")
 
         assert (result["rows"], result["refused"]) == (4, 1)
-        assert [each["id"] for each in read(result["files"])] == [0, 1, 10, 11]
+        assert [row["id"] for row in read(result["files"])] == [0, 1, 10, 11]
 
     def test_go_to_a_file_with_their_reasons(self, tmp_path: Path) -> None:
         prepare(self.ROWS, tmp_path / "in", on_bad_row=str(tmp_path / "bad.jsonl"))
@@ -207,15 +212,22 @@ class TestRetry:
 
 class TestBucket:
     @pytest.fixture
-    def objects(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[Objects]:
-        with objects_server() as server:
+    def connect_storage(self, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+        def connect(endpoint: str) -> None:
             described = {
                 "conn_type": "aws",
                 "login": "access-key",
                 "password": "secret-key",
-                "extra": {"endpoint_url": server.endpoint, "region_name": "eu-west-1"},
+                "extra": {"endpoint_url": endpoint, "region_name": "eu-west-1"},
             }
             monkeypatch.setenv("AIRFLOW_CONN_STORAGE", json.dumps(described))
+
+        return connect
+
+    @pytest.fixture
+    def objects(self, connect_storage: Callable[[str], None]) -> Iterator[Objects]:
+        with objects_server() as server:
+            connect_storage(server.endpoint)
             yield server
 
     def test_gets_whole_files_and_the_import_gets_their_keys(self, objects: Objects, tmp_path: Path) -> None:
@@ -229,13 +241,18 @@ class TestBucket:
         assert result["urls"] == [[f"s3://a-bucket/{key}"] for key in keys]
         for number, key in enumerate(keys):
             (tmp_path / str(number)).write_bytes(objects.kept[f"a-bucket/{key}"])
-        assert [each["id"] for each in read([[str(tmp_path / "0")], [str(tmp_path / "1")]])] == list(range(3_000))
+        assert [row["id"] for row in read([[str(tmp_path / "0")], [str(tmp_path / "1")]])] == list(range(3_000))
+
+    def test_gets_nothing_of_no_rows(self, objects: Objects) -> None:
+        result = prepare([], "s3://a-bucket/files", storage_conn_id="storage")
+
+        assert (result["files"], result["urls"], objects.kept) == ([], [], {})
 
     def test_of_an_earlier_try_is_cleared_of_its_files_only(self, objects: Objects) -> None:
         context = a_try(TaskState())
         more = prepare(small(3_000), "s3://a-bucket/files", context, storage_conn_id="storage", file_bytes=24 * 1_000)
         folder = more["files"][0][0].rpartition("/")[0]
-        others = [f"a-bucket/{folder}/readme.txt", "a-bucket/files/1.parquet"]
+        others = [f"a-bucket/{folder}/readme.txt", f"a-bucket/{folder}/more/1.parquet", "a-bucket/files/1.parquet"]
         objects.kept.update(dict.fromkeys(others, b"somebody else's"))
 
         prepare(small(1), "s3://a-bucket/files", context, storage_conn_id="storage")
@@ -245,9 +262,37 @@ class TestBucket:
     def test_that_refuses_says_why_and_no_secret(self, objects: Objects) -> None:
         objects.refusing = "AccessDenied"
 
-        with pytest.raises(OSError, match=r"Object storage, bucket 'a-bucket': AccessDenied") as refused:
+        with pytest.raises(OSError, match=r"are in s3://a-bucket/files/.*\(AccessDenied\).*it is refused") as refused:
             prepare(small(1), "s3://a-bucket/files", storage_conn_id="storage")
         assert "secret" not in str(refused.value)
+
+    def test_that_does_not_answer_ends_in_time(
+        self, connect_storage: Callable[[str], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("airflow_provider_milvus.bulk_import.file_storage.CALL_TIMEOUT", 1.0)
+        (tmp_path / "1.parquet").write_bytes(b"rows")
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            connect_storage(f"http://127.0.0.1:{silent.getsockname()[1]}")
+            folder = import_folder("s3://a-bucket/files", "run", "storage")
+
+            for call in (folder.clear, lambda: folder.put(tmp_path / "1.parquet")):
+                with ends_within(1 + SLACK), pytest.raises(OSError, match="no answer within 1 s"):
+                    call()
+        assert (tmp_path / "1.parquet").exists()
+
+    def test_that_is_not_there_is_named_without_a_secret(self, connect_storage: Callable[[str], None], refused: str) -> None:
+        connect_storage(refused)
+
+        with pytest.raises(OSError, match=f"s3://a-bucket/files/.*Could not connect.*{refused}") as failed:
+            prepare(small(1), "s3://a-bucket/files", storage_conn_id="storage")
+        assert [key for key in ("secret", "access-key") if key in str(failed.value)] == []
+
+    def test_needs_the_extra(self, objects: Objects, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delitem(_registry, "s3", raising=False)
+        monkeypatch.setitem(sys.modules, "s3fs", None)
+
+        with pytest.raises(MilvusConfigurationError, match=r"s3fs.*airflow-provider-milvus\[bulk\]"):
+            prepare(small(1), "s3://a-bucket/files", storage_conn_id="storage")
 
 
 @pytest.mark.parametrize(
@@ -256,8 +301,8 @@ class TestBucket:
         ({"path": "gs://bucket/x"}, "must be a local directory or s3"),
         ({"path": "s3://bucket/x"}, "needs storage_conn_id"),
         ({"path": "/tmp", "storage_conn_id": "storage"}, "is for s3:// paths"),
-        ({"path": "s3://key:secret@bucket/x"}, r"path 'bucket/x' must be"),
-        ({"schema": "{{ not rendered }}"}, "schema is neither JSON nor YAML"),
+        ({"path": "s3://key:secret@bucket/x"}, r"path 's3://bucket/x' must be"),
+        ({"schema": "fields"}, "schema must be a dict"),
         ({"collection_name": "docs"}, "one of them says"),
         ({"on_bad_row": "skpi"}, "neither 'fail' nor 'skip'"),
     ],

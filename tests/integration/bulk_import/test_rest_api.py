@@ -13,6 +13,7 @@ from airflow_provider_milvus.client.flow import Rest
 from airflow_provider_milvus.exceptions import (
     MilvusAuthenticationError,
     MilvusImportError,
+    MilvusInvalidArgumentError,
     MilvusNeverMetError,
     MilvusNotTakenError,
     MilvusServerError,
@@ -115,8 +116,8 @@ def test_deferred_each_step_is_done_once(rest: RestMilvus, scripted: ScriptedMil
 def test_progress_is_in_the_log(rest: RestMilvus, log_text: Any) -> None:
     finish(importing())
 
-    told = log_text()
-    assert [words in told for words in ("Importing 30 %", "Importing 70 %", "Completed 100 %")] == [True] * 3
+    log = log_text()
+    assert [words in log for words in ("Importing 30 %", "Importing 70 %", "Completed 100 %")] == [True] * 3
 
 
 @IN_BOTH_PLACES
@@ -131,9 +132,36 @@ def test_rows_that_are_not_served_fail_the_task(rest: RestMilvus, scripted: Scri
     scripted.collections["docs"].become([LOADED])
     play_rows(scripted, rest, served=0.97)
 
-    with pytest.raises(MilvusImportError, match="there are 10 before and 204 after it: not all of them are served"):
+    with pytest.raises(
+        MilvusImportError, match="does not serve all of the 200 imported rows: it has 204 rows, and had 10 before"
+    ):
         finish(importing())
     assert finish(importing(probe=False))["rows_after"] == 398
+
+
+@pytest.mark.parametrize("files", [[], "[]", {"files": [], "rows": 0}, "{'files': [], 'rows': 0}"])
+def test_no_files_are_nothing_to_do(rest: RestMilvus, scripted: ScriptedMilvus, files: Any, log_text: Any) -> None:
+    result = finish(importing(files=files, deferrable=True))
+
+    assert {**result, "seconds": 0} == {
+        "collection": "docs",
+        "database": "default",
+        "job_ids": [],
+        "files": 0,
+        "rows": 0,
+        "rows_before": None,
+        "rows_after": None,
+        "attached": False,
+        "seconds": 0,
+    }
+    assert "Nothing is imported into collection 'docs'" in log_text()
+    assert (rest.jobs, scripted.calls) == ({}, [])
+
+
+@pytest.mark.parametrize("files", [None, "", "None"])
+def test_files_that_a_template_made_nothing_of_are_refused(rest: RestMilvus, files: Any) -> None:
+    with pytest.raises(MilvusInvalidArgumentError, match="files must name files, not"):
+        finish(importing(files=files))
 
 
 def test_the_token_goes_along_and_a_wrong_one_is_never_tried_again(
@@ -294,7 +322,7 @@ def test_a_failed_job_is_replaced_by_a_retry(rest: RestMilvus) -> None:
 def test_a_frozen_server_ends_with_the_timeout(rest: RestMilvus, deferrable: bool) -> None:
     rest.next("describe", *[frozen()] * 5)
 
-    with ends_within(2 + SLACK), pytest.raises(MilvusTimeoutError, match="describe"):
+    with ends_within(2 + SLACK), pytest.raises(MilvusTimeoutError, match=r"The state of import job [0-9]+ could not be read"):
         finish(importing(timeout=2, deferrable=deferrable))
 
 
@@ -315,7 +343,7 @@ def test_a_refused_port_is_called_that(rest: RestMilvus, scripted: ScriptedMilvu
 @pytest.mark.parametrize(
     ("fault", "kind", "words"),
     [
-        (status(200, "<html>login</html>"), MilvusServerError, "not what Milvus's REST API says"),
+        (status(200, "<html>login</html>"), MilvusServerError, "not one of Milvus's REST API"),
         (status(500, "oops"), MilvusServerError, "HTTP 500"),
         (status(404, "404 page not found"), MilvusUnsupportedError, "from 2.4 on"),
         (refuse(65535, "something broke"), MilvusServerError, r"something broke \(code 65535\)"),
@@ -325,7 +353,7 @@ def test_a_refused_port_is_called_that(rest: RestMilvus, scripted: ScriptedMilvu
 def test_other_failures_say_what_was_answered(rest: RestMilvus, fault: Any, kind: type[Exception], words: str) -> None:
     rest.next("list", fault)
 
-    with pytest.raises(kind, match=rf"POST /v2/vectordb/jobs/import/list\(docs\) failed: .*{words}.*milvus_default"):
+    with pytest.raises(kind, match=rf"^The import jobs of collection 'docs' could not be listed: .*{words}.*milvus_default"):
         finish(importing())
 
 
@@ -429,4 +457,4 @@ class TestZillizCloud:
         resume(importing(files=self.URLS, storage_conn_id="storage"), deferred, a_try(state))
 
         everything = f"{log_text()} {deferred.trigger.serialize()} {deferred.kwargs} {state.kept} {refused.value}"
-        assert [each for each in ("secret", "AKIA") if each in everything] == []
+        assert [key for key in ("secret", "AKIA") if key in everything] == []

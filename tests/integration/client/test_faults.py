@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import socketserver
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowSensorTimeout
 
+from airflow_provider_milvus.client.lazy_pymilvus import import_pymilvus
 from airflow_provider_milvus.conditions import LoadState
 from airflow_provider_milvus.exceptions import MilvusError, MilvusTimeoutError, MilvusUnavailableError
 from airflow_provider_milvus.hooks.milvus import MilvusHook
@@ -23,7 +27,7 @@ from airflow_provider_milvus.operators.milvus import (
     MilvusReleasePartitionsOperator,
 )
 from airflow_provider_milvus.sensors.milvus import MilvusLoadStateSensor
-from airflow_provider_milvus.triggers.milvus import MilvusConditionTrigger, outcome
+from airflow_provider_milvus.triggers.milvus import MilvusConditionTrigger, outcome_of
 from dev.servers.process import ServerProcess
 from dev.servers.scripted import LOADED, ScriptedMilvus, never_answer, slow
 from tests.integration.support import SLACK, Connect, MakeCollection, Milvus, context_of_reschedule, ends_within, event_of
@@ -57,7 +61,7 @@ def run_trigger(context: dict[str, Any]) -> None:
     trigger = MilvusConditionTrigger(
         condition=LoadState("docs").serialize(), end=time.time() + TIMEOUT, milvus_conn_id="milvus_default"
     )
-    outcome(asyncio.run(event_of(trigger)))
+    outcome_of(asyncio.run(event_of(trigger)))
 
 
 ACTIONS = {
@@ -85,7 +89,7 @@ FAULTS = {
 }
 
 
-@pytest.fixture(params=[pytest.param(each, marks=pytest.mark.standalone if "standalone" in each else ()) for each in FAULTS])
+@pytest.fixture(params=[pytest.param(name, marks=pytest.mark.standalone if "standalone" in name else ()) for name in FAULTS])
 def fault(request: pytest.FixtureRequest, connect: Connect) -> Iterator[str]:
     """The connection points to something that does not work; the value is how the error must call it."""
     frozen: ServerProcess | None = None
@@ -133,6 +137,74 @@ def test_frozen_in_the_middle_of_a_task_it_still_ends(lite: Milvus, make_collect
             lite.process.thaw()
 
         assert client.has_collection(name)
+
+
+@contextmanager
+def port_of_another_program(answer: bytes) -> Iterator[str]:
+    """A port where a program answers ``answer`` to whatever it is sent, and closes the connection."""
+
+    class Program(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(1000)
+            self.request.sendall(answer)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Program) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,)).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+@pytest.mark.parametrize("answer", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"SSH-2.0-OpenSSH_9.2\r\n"])
+@pytest.mark.parametrize("call", [call_client, call_async_client])
+def test_port_that_is_not_milvus_is_called_so(connect: Connect, call: Callable[[dict[str, Any]], None], answer: bytes) -> None:
+    with port_of_another_program(answer) as uri:
+        connect(uri)
+        with (
+            ends_within(TIMEOUT + SLACK),
+            pytest.raises(MilvusUnavailableError, match="is not Milvus, or it wants TLS") as failed,
+        ):
+            call({})
+        with ends_within(5):
+            works, message = MilvusHook().test_connection()
+
+    assert "SETTINGS frame" in str(failed.value)
+    assert not works
+    assert "is not Milvus, or it wants TLS" in message
+
+
+def test_grpc_server_that_is_not_milvus_is_called_so(connect: Connect) -> None:
+    import grpc
+
+    server = grpc.server(ThreadPoolExecutor(1))
+    connect(f"http://127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}")
+    server.start()
+    works, message = MilvusHook().test_connection()
+    server.stop(None)
+
+    assert not works
+    assert "a gRPC server answers on that host and port, and it is not Milvus" in message
+
+
+@pytest.mark.parametrize("asynchronous", [False, True], ids=["worker", "triggerer"])
+def test_outage_that_is_ridden_out_is_in_the_log(
+    scripted: ScriptedMilvus, connect: Connect, log_text: Callable[[], str], asynchronous: bool
+) -> None:
+    # pymilvus 2 waits in silence for a server that is down, as long as it may take to connect.
+    connect(scripted.uri, connect_timeout=0.3)
+    scripted.add("docs", LOADED)
+    import_pymilvus()
+    scripted.stop()
+    threading.Timer(4, scripted.start).start()
+
+    if asynchronous:
+        trigger = MilvusConditionTrigger(condition=LoadState("docs").serialize(), end=time.time() + 20)
+        outcome_of(asyncio.run(event_of(trigger)))
+    else:
+        MilvusLoadStateSensor(task_id="t", collection_name="docs", timeout=20).execute({})
+
+    log = log_text()
+    assert "The load state of collection 'docs' could not be read: the connection was refused" in log
+    assert "Trying again for up to" in log
 
 
 @pytest.mark.xfail(strict=True, reason="pymilvus connects one synchronous client at a time, under a lock of the process")

@@ -146,7 +146,7 @@ def test_reprs_hide_it(scripted: ScriptedMilvus, point_to: Pointed) -> None:
 
     with hook.client() as client:
         client.list_collections()
-        shown = [repr(each) for each in (hook, vars(hook), hook.settings, client, vars(client), client.settings.where)]
+        shown = [repr(thing) for thing in (hook, vars(hook), hook.settings, client, vars(client), client.settings.where)]
 
     assert CANARY not in "".join(shown)
     assert CANARY not in str(hook.settings.model_dump())

@@ -26,6 +26,7 @@ from airflow_provider_milvus.exceptions import (
 )
 from airflow_provider_milvus.hooks.milvus import MilvusHook
 from airflow_provider_milvus.operators.milvus import MilvusLoadCollectionOperator, MilvusReleaseCollectionOperator
+from dev.servers.pages import Answer, pages_server
 from dev.servers.scripted import LOADED, ScriptedMilvus, abort, never_answer, refuse
 from tests.integration.support import SLACK, MakeCollection, Milvus, ends_within, eventually
 
@@ -34,8 +35,8 @@ def connections_to(uri: str) -> set[int]:
     """The local ports of this process's connections to a server: those of earlier tests may still be closing."""
     port = int(uri.rpartition(":")[2])
     connections = psutil.Process(os.getpid()).net_connections(kind="tcp")
-    to_it = (each for each in connections if each.status == psutil.CONN_ESTABLISHED and each.raddr)
-    return {each.laddr.port for each in to_it if each.raddr.port == port}
+    to_it = (connection for connection in connections if connection.status == psutil.CONN_ESTABLISHED and connection.raddr)
+    return {connection.laddr.port for connection in to_it if connection.raddr.port == port}
 
 
 def test_client_has_the_methods_of_pymilvus(milvus: Milvus, make_collection: MakeCollection) -> None:
@@ -330,6 +331,41 @@ def test_connection_test_notices_a_missing_database(milvus: Milvus) -> None:
     assert not works
     assert "nowhere" in message
     assert "atabase" in message
+
+
+MILVUS_PAGE = 'milvus_num_node{node_id="1",role_name="proxy"} 1\n'
+
+
+def test_connection_test_reads_the_metrics(lite: Milvus, connect: Any) -> None:
+    with pages_server() as pages:
+        pages.at["/metrics"] = Answer(MILVUS_PAGE)
+        connect(lite.uri, metrics_url=f"{pages.url}/metrics")
+        works, message = MilvusHook().test_connection()
+
+    assert works, message
+    assert message.endswith("and its metrics can be read.")
+    assert pages.requests
+
+
+@pytest.mark.parametrize("fault", ["refused", "silent", "another page"])
+def test_connection_test_tells_metrics_that_fail_from_a_server_that_fails(
+    request: pytest.FixtureRequest, lite: Milvus, connect: Any, fault: str
+) -> None:
+    with pages_server() as pages:
+        pages.at["/metrics"] = Answer("<html>")
+        url = pages.url if fault == "another page" else request.getfixturevalue(fault)
+        connect(lite.uri, metrics_url=f"{url}/metrics")
+        with ends_within(5):
+            works, message = MilvusHook().test_connection()
+    with ends_within(5):
+        connect(request.getfixturevalue("refused"), metrics_url=f"{url}/metrics")
+        works_without_server, message_without_server = MilvusHook().test_connection()
+
+    assert not works
+    assert message.startswith("Milvus ")
+    assert "but its metrics do not. The metrics" in message
+    assert not works_without_server
+    assert message_without_server.startswith("The server's version could not be read: the connection was refused")
 
 
 def test_hook_costs_nothing_until_it_is_used() -> None:

@@ -209,14 +209,14 @@ class TestPrometheusRefuses:
 
     async def test_nothing_when_all_is_well(self, prometheus):
         counted = await metrics_source(prometheus.url).usage([HOUR, 24 * HOUR], proxies=1)
-        assert [(each.length, each.unknown, each.used) for each in counted.spans] == [
+        assert [(span.length, span.unknown, span.used) for span in counted.spans] == [
             (HOUR, None, frozenset()),
             (24 * HOUR, None, frozenset()),
         ]
         assert counted.keep == {}
 
     @pytest.mark.parametrize(
-        ("proxies", "words"), [(None, "did not say"), (0, "of 1 proxies, and Milvus has 0"), (2, "Milvus has 2")]
+        ("proxies", "words"), [(None, "did not report"), (0, "of 1 proxies, and Milvus has 0"), (2, "Milvus has 2")]
     )
     async def test_another_number_of_proxies(self, prometheus, proxies, words):
         (window,) = (await metrics_source(prometheus.url).usage([HOUR], proxies=proxies)).spans
@@ -227,9 +227,9 @@ class TestPrometheusRefuses:
         await source.usage([HOUR, 24 * HOUR], proxies=1)
         await source.held()
         await source.attempts()
-        first, *others = [each.form for each in prometheus.requests if "milvus" in each.form["query"]]
-        assert all('namespace="prod"' in each["query"] for each in (first, *others))
-        assert len({each["time"] for each in (first, *others)}) <= 3
+        first, *others = [request.form for request in prometheus.requests if "milvus" in request.form["query"]]
+        assert all('namespace="prod"' in form["query"] for form in (first, *others))
+        assert len({form["time"] for form in (first, *others)}) <= 3
 
     async def test_the_number_of_queries_depends_on_the_spans_only(self, prometheus):
         await metrics_source(prometheus.url).usage([HOUR, 24 * HOUR, 168 * HOUR], proxies=1)
@@ -247,7 +247,7 @@ class TestPages:
 
     async def test_attempts_are_those_of_searches_and_queries(self, pages):
         source = metrics_source(page(pages))
-        (proxy,) = {each[0] for each in await source.attempts()}
+        (proxy,) = {key[0] for key in await source.attempts()}
         assert await source.attempts() == {(proxy, None, "docs"): 9}
         assert proxy in pages.url
 
@@ -284,7 +284,7 @@ class TestPages:
         await asyncio.sleep(0.6)
         kept = json.loads(json.dumps(first.keep))
         second = await source.usage([span, HOUR], proxies=1, kept=kept)
-        assert [(each.unknown is None, each.used) for each in second.spans] == [(True, frozenset()), (False, frozenset())]
+        assert [(span.unknown is None, span.used) for span in second.spans] == [(True, frozenset()), (False, frozenset())]
         # Load states that are polled are no use; an attempt is, and so is a name never seen before.
         polled = PAGE.replace("} 500", "} 600").replace('query_type="search"} 8', 'query_type="search"} 9')
         page(pages, polled + 'milvus_proxy_received_nq{collection_name="new"} 1\n')
@@ -314,7 +314,7 @@ class TestPages:
     async def test_what_another_server_kept_is_unknown_and_no_error(self, pages):
         kept = {"at": 1, "since": 0, "why": "", "proxies": {"other:9091": {"started": 1, "counts": {"/docs": [1, 1]}}}}
         (window,) = (await metrics_source(page(pages)).usage([HOUR], proxies=1, kept=kept)).spans
-        assert "others" in window.unknown
+        assert "there were other proxies before" in window.unknown
 
     async def test_what_is_kept_grows_with_the_names_and_not_with_the_runs(self, pages):
         names = [f'milvus_proxy_received_nq{{collection_name="collection_{n}"}} 1\n' for n in range(5000)]

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_milvus.exceptions import MilvusMetricsError
-from airflow_provider_milvus.metrics import Counted, Held, MetricsSource, metrics_source
+from airflow_provider_milvus.metrics import Held, MetricsSource, UsageAnswer, metrics_source
 from dev.servers import prometheus
 from dev.servers.prometheus import PrometheusServer, prometheus_server
 from dev.servers.standalone import StandaloneServer, standalone_server
@@ -86,8 +86,8 @@ def attempts(source: MetricsSource, name: str) -> float:
     return sum(count for (_, _, label), count in asyncio.run(source.attempts()).items() if label == name)
 
 
-def usage(source: MetricsSource, *spans: float, kept: Any = None, proxies: int | None = 1) -> Counted:
-    return asyncio.run(source.usage([timedelta(seconds=each) for each in spans], proxies=proxies, kept=kept))
+def usage(source: MetricsSource, *spans: float, kept: Any = None, proxies: int | None = 1) -> UsageAnswer:
+    return asyncio.run(source.usage([timedelta(seconds=span) for span in spans], proxies=proxies, kept=kept))
 
 
 def collection_id(server: Milvus, name: str) -> int:
@@ -123,7 +123,7 @@ class Runs:
 class TestBytes:
     def test_are_what_the_server_says_and_vanish_with_a_release(self, standalone, standalone_process, stock, source):
         loaded, growing, released = next(stock.sealed), next(stock.growing), stock.released
-        ids = {each: collection_id(standalone, each) for each in (loaded, growing, released)}
+        ids = {name: collection_id(standalone, name) for name in (loaded, growing, released)}
         eventually(lambda: ids[loaded] in held(source) and ids[growing] in held(source))
         page = urllib.request.urlopen(standalone_process.metrics_url, timeout=10).read().decode()
         sizes = [

@@ -23,8 +23,7 @@ from airflow_provider_milvus.exceptions import (
     MilvusUnavailableError,
 )
 from airflow_provider_milvus.sensors.milvus import MilvusDemandSensor
-from airflow_provider_milvus.triggers.demand import demanded
-from airflow_provider_milvus.triggers.milvus import MilvusDemandTrigger
+from airflow_provider_milvus.triggers.milvus import MilvusDemandTrigger, read_demand
 from dev.servers.pages import Answer, Pages, pages_server
 from dev.servers.scripted import LOADED, NOT_LOADED, ScriptedMilvus
 from dev.servers.standalone import StandaloneServer
@@ -167,7 +166,7 @@ class TestTrigger:
     def test_a_connection_that_is_wrong_ends_what_a_task_waits_for(self, scripted):
         (event,) = asyncio.run(first_events(watcher(end=time.time() + 30), 1))
         with pytest.raises(MilvusConfigurationError, match="has no metrics_url"):
-            demanded(event)
+            read_demand(event)
 
     def test_at_its_end_it_says_so(self, scripted, counters):
         scripted.add("docs", NOT_LOADED)
@@ -192,7 +191,7 @@ class TestTrigger:
     @pytest.mark.parametrize("event", [None, {}, {"seen": 1}, "x"])
     def test_an_event_of_something_else_is_an_error(self, event):
         with pytest.raises(MilvusError, match="not one of its own"):
-            demanded(event)
+            read_demand(event)
 
 
 def sensor(**arguments: Any) -> MilvusDemandSensor:

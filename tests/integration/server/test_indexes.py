@@ -90,7 +90,9 @@ class TestCreate:
     def test_that_is_not_through_in_time_says_how_far_it_is(self, scripted: ScriptedMilvus) -> None:
         scripted.add("docs", schema={"name": "docs", "fields": [{"name": "vector"}]}, indexes=[BUILDING])
 
-        with pytest.raises(MilvusTimeoutError, match=r"Index 'vector' of 'docs' is not there in time.*InProgress 0 %"):
+        with pytest.raises(
+            MilvusTimeoutError, match=r"Index 'vector' of 'docs' did not reach the awaited state in time.*InProgress 0 %"
+        ):
             create_index("docs", timeout=0.5)
 
     @pytest.mark.parametrize("deferrable", [False, True])

@@ -128,7 +128,7 @@ def test_load_that_the_server_gives_up_fails_at_once_with_its_reason(scripted: S
 def test_loading_that_turns_into_not_loaded_fails_at_once(scripted: ScriptedMilvus, deferrable: bool) -> None:
     scripted.add("docs", on_load=[loading(0), loading(0), loading(40), NOT_LOADED])
 
-    with ends_within(5), pytest.raises(MilvusLoadFailedError, match=r"not enough memory .* or somebody released it"):
+    with ends_within(5), pytest.raises(MilvusLoadFailedError, match=r"not enough memory .* or a release by somebody else"):
         finish(load_operator("docs", deferrable=deferrable, timeout=60))
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from airflow_provider_milvus.exceptions import (
     MilvusCollectionNotFoundError,
+    MilvusInvalidArgumentError,
     MilvusRefusedError,
     MilvusServerError,
     MilvusTimeoutError,
@@ -73,7 +74,10 @@ class TestFlush:
         scripted.add("docs")
         scripted.always("Flush", lambda server, request, context: {})
         scripted.always("GetFlushState", lambda server, request, context: {"flushed": False})
-        with pytest.raises(MilvusTimeoutError, match=r"'docs' is not there in time.*Last seen Flushing"), ends_within(3):
+        with (
+            pytest.raises(MilvusTimeoutError, match=r"'docs' did not reach the awaited state in time.*Last seen Flushing"),
+            ends_within(3),
+        ):
             finish(task(MilvusFlushOperator, "docs", timeout=1, poll_interval=0.1))
 
 
@@ -142,10 +146,18 @@ class TestTruncate:
             assert client.describe_alias(f"{name}_live")["collection_name"] == name
             client.drop_alias(f"{name}_live")
 
-    @pytest.mark.parametrize("confirm", ["", "yes", "T", "{name}_2"])
-    def test_is_refused_without_the_very_name(self, lite: Milvus, make_collection: MakeCollection, confirm):
+    @pytest.mark.parametrize(
+        ("confirm", "error", "reason"),
+        [
+            ("", MilvusInvalidArgumentError, "confirm is given, but empty"),
+            ("yes", MilvusRefusedError, "was not truncated: confirm is 'yes'"),
+            ("T", MilvusRefusedError, "was not truncated: confirm is 'T'"),
+            ("{name}_2", MilvusRefusedError, "was not truncated: confirm is"),
+        ],
+    )
+    def test_is_refused_without_the_very_name(self, lite: Milvus, make_collection: MakeCollection, confirm, error, reason):
         name = make_collection(rows=5, load=True)
-        with pytest.raises(MilvusRefusedError, match="every row would be deleted"):
+        with pytest.raises(error, match=reason):
             finish(task(MilvusTruncateCollectionOperator, name, confirm=confirm.format(name=name)))
         assert rows_of(lite, name) == 5
 

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_milvus.conditions import Condition, LoadFinished, LoadState, condition
+from airflow_provider_milvus.conditions import Condition, LoadFinished, LoadState, base
 from airflow_provider_milvus.exceptions import MilvusError, MilvusLoadFailedError, MilvusLoadStalledError
 from airflow_provider_milvus.hooks.milvus import MilvusHook
 from airflow_provider_milvus.operators.milvus import MilvusLoadCollectionOperator
-from airflow_provider_milvus.triggers.milvus import MilvusConditionTrigger, outcome
+from airflow_provider_milvus.triggers.milvus import MilvusConditionTrigger, outcome_of
 from dev.servers.scripted import LOADED, ScriptedMilvus, loading
 from dev.servers.standalone import PLATFORM_HAS_IT, standalone_server
 from tests.integration.support import (
@@ -68,7 +68,7 @@ def test_it_ends_the_same_after_a_restart_of_the_triggerer(scripted: ScriptedMil
 
     event = asyncio.run(begun_stopped_and_begun_again())
 
-    assert outcome(event).state == "Loaded"
+    assert outcome_of(event).state == "Loaded"
     assert scripted.received("ReleaseCollection") == []
 
 
@@ -147,36 +147,36 @@ def test_restart_of_the_server_is_ridden_out(scripted: ScriptedMilvus) -> None:
         scripted.start()
         return await waiting
 
-    assert outcome(asyncio.run(through_an_outage())).state == "Loaded"
+    assert outcome_of(asyncio.run(through_an_outage())).state == "Loaded"
 
 
 def test_load_that_stands_still_after_a_restart_is_submitted_again(
     scripted: ScriptedMilvus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(condition, "REVIVE_AFTER", 0.5)
+    monkeypatch.setattr(base, "REVIVE_AFTER", 0.5)
     docs = scripted.add("docs", loading(0), on_load=[loading(0), loading(50), LOADED])
 
     event = _through_a_restart(scripted, LoadFinished("docs", started=True))
 
-    assert outcome(event).state == "Loaded"
+    assert outcome_of(event).state == "Loaded"
     assert docs.now == LOADED
     # Released first, as only that mends a load that 2.3.5 resumed by itself.
     assert [call.name for call in scripted.calls if call.name.endswith("Collection")] == ["ReleaseCollection", "LoadCollection"]
 
 
 def test_load_is_submitted_again_only_once(scripted: ScriptedMilvus, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(condition, "REVIVE_AFTER", 0.3)
+    monkeypatch.setattr(base, "REVIVE_AFTER", 0.3)
     scripted.add("docs", loading(0), on_load=[loading(0)])
 
     event = _through_a_restart(scripted, LoadFinished("docs", started=True), stall_timeout=1)
 
     with pytest.raises(MilvusLoadStalledError, match="stood still at Loading 0 %"):
-        outcome(event)
+        outcome_of(event)
     assert len(scripted.received("LoadCollection")) == 1
 
 
 def test_somebody_elses_load_is_not_released_after_a_restart(scripted: ScriptedMilvus, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(condition, "REVIVE_AFTER", 0.3)
+    monkeypatch.setattr(base, "REVIVE_AFTER", 0.3)
     scripted.add("docs", loading(0), on_load=[loading(0)])
 
     _through_a_restart(scripted, LoadFinished("docs", started=False), stall_timeout=1)
@@ -187,13 +187,13 @@ def test_somebody_elses_load_is_not_released_after_a_restart(scripted: ScriptedM
 def test_load_that_stands_still_without_a_restart_is_left_alone(
     scripted: ScriptedMilvus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(condition, "REVIVE_AFTER", 0.1)
+    monkeypatch.setattr(base, "REVIVE_AFTER", 0.1)
     scripted.add("docs", loading(0))
 
     event = asyncio.run(event_of(trigger_for(LoadFinished("docs", started=True), seconds=1)))
 
     with pytest.raises(MilvusError, match="Last seen Loading 0 %"):
-        outcome(event)
+        outcome_of(event)
     assert scripted.received("LoadCollection") == []
 
 
@@ -243,7 +243,7 @@ def test_stopping_a_triggerer_takes_nothing_back(scripted: ScriptedMilvus) -> No
 def test_event_of_another_kind_is_told_as_such() -> None:
     for event in (None, {}, {"status": "success"}, "Loaded"):
         with pytest.raises(MilvusError, match="not one of its own"):
-            outcome(event)
+            outcome_of(event)
 
 
 @pytest.mark.newest

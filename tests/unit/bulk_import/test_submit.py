@@ -1,4 +1,4 @@
-"""How an import is begun or found again, what a job tells, and what files a DAG author may name; without a server."""
+"""How an import is begun or found again, how a job is read, and what files a DAG author may name; without a server."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from airflow_provider_milvus.bulk_import import import_api
 from airflow_provider_milvus.bulk_import.condition import ImportFinished, SubmittedImport
 from airflow_provider_milvus.bulk_import.grpc_api import GrpcImports
-from airflow_provider_milvus.bulk_import.job import Files, FileSeen, ImportApi, Job, Target
+from airflow_provider_milvus.bulk_import.job import Files, ImportApi, ImportTarget, Job, ReportedFile
 from airflow_provider_milvus.bulk_import.rest_api import RestImports
 from airflow_provider_milvus.bulk_import.submit import LOOKS, Submission, submit
 from airflow_provider_milvus.client.flow import Deadline, Flow, drive
@@ -24,7 +24,7 @@ from airflow_provider_milvus.exceptions import (
     MilvusUnavailableError,
     MilvusUnsupportedError,
 )
-from airflow_provider_milvus.operators.import_files import file_groups
+from airflow_provider_milvus.kinds import read_files
 from tests.unit.play import Clock, Server, play
 
 pytestmark = pytest.mark.newest
@@ -33,25 +33,25 @@ FILES = [["a.parquet"], ["b.parquet"]]
 
 
 class Jobs(ImportApi):
-    """A server with one job for each file group, as Milvus 2.3. ``fate`` is what comes of the next ``create``."""
+    """A server with one job for each file, as Milvus 2.3. ``errors`` are those of the next calls of ``create``."""
 
     def __init__(self) -> None:
         self.all: dict[str, Job] = {}
-        self.fate: list[Exception | None] = []
+        self.errors: list[Exception | None] = []
         self.made_although_lost = False
 
     def portions(self, files: Files) -> list[Files]:
-        return [[each] for each in files]
+        return [[group] for group in files]
 
-    def add(self, files: Files, state: str = "Importing", *, told: bool = True) -> str:
+    def add(self, files: Files, state: str = "Importing", *, reported: bool = True) -> str:
         job_id = str(len(self.all) + 1)
-        seen = tuple(FileSeen(path, state) for group in files for path in group) if told else ()
-        self.all[job_id] = Job(job_id, state, files=seen)
+        reported_files = tuple(ReportedFile(path, state) for group in files for path in group) if reported else ()
+        self.all[job_id] = Job(job_id, state, files=reported_files)
         return job_id
 
-    def create(self, target: Target, files: Files) -> Flow[str]:
+    def create(self, target: ImportTarget, files: Files) -> Flow[str]:
         yield from ()
-        error = self.fate.pop(0) if self.fate else None
+        error = self.errors.pop(0) if self.errors else None
         if error is None or self.made_although_lost:
             job_id = self.add(files)
         if error is not None:
@@ -60,7 +60,7 @@ class Jobs(ImportApi):
 
     def jobs(self, collection_name: str, job_ids: Sequence[str]) -> Flow[list[Job]]:
         yield from ()
-        return [self.all[each] for each in job_ids if each in self.all]
+        return [self.all[job_id] for job_id in job_ids if job_id in self.all]
 
     def listed(self, collection_name: str) -> Flow[list[str]]:
         yield from ()
@@ -68,24 +68,24 @@ class Jobs(ImportApi):
 
 
 class Try:
-    """One task and its tries; ``noted`` is what is left of the last one."""
+    """One task and its tries. ``notes`` are those of the last try, and ``reports`` the lines of the log."""
 
     def __init__(self, jobs: Jobs) -> None:
         self.jobs = jobs
-        self.noted: dict[str, Any] = {}
-        self.said: list[str] = []
+        self.notes: dict[str, Any] = {}
+        self.reports: list[str] = []
         self.slept: list[float] = []
 
     def run(self, files: Files = FILES, collection_id: int = 1) -> Submission:
         flow = submit(
             self.jobs,
-            Target("docs"),
+            ImportTarget("docs"),
             files,
             collection_id=collection_id,
             rows_before=None,
-            noted=self.noted,
-            keep=lambda submission: setattr(self, "noted", submission.as_dict()),
-            report=self.said.append,
+            notes=self.notes,
+            keep=lambda submission: setattr(self, "notes", submission),
+            report=self.reports.append,
         )
         return drive(flow, lambda call: pytest.fail(f"{call} was not expected"), self.slept.append)
 
@@ -99,7 +99,7 @@ class TestSubmit:
     def test_makes_a_job_for_each_portion_and_notes_both(self, jobs):
         task = Try(jobs)
         assert task.run().job_ids == ["1", "2"]
-        assert [each["job_id"] for each in task.noted["portions"]] == ["1", "2"]
+        assert [portion["job_id"] for portion in task.notes["portions"]] == ["1", "2"]
 
     def test_a_second_try_makes_none(self, jobs):
         task = Try(jobs)
@@ -110,41 +110,43 @@ class TestSubmit:
     def test_jobs_that_were_there_before_are_never_taken_for_ours(self, jobs):
         jobs.add([["b.parquet"]])
         task = Try(jobs)
-        jobs.fate = [None, MilvusTimeoutError("silence")]
+        jobs.errors = [None, MilvusTimeoutError("silence")]
         with pytest.raises(MilvusTimeoutError, match="is not known; the next try looks for it"):
             task.run()
         assert task.run().job_ids == ["2", "3"]
 
     @pytest.mark.parametrize("lost", [MilvusTimeoutError("silence"), MilvusUnavailableError("broken")])
-    def test_a_job_whose_making_was_not_answered_is_found(self, jobs, lost):
-        jobs.fate, jobs.made_although_lost = [lost], True
+    def test_a_job_that_began_without_an_answer_is_found(self, jobs, lost):
+        jobs.errors, jobs.made_although_lost = [lost], True
         assert Try(jobs).run().job_ids == ["1", "2"]
         assert len(jobs.all) == 2
 
-    def test_what_failed_is_made_anew_and_what_did_not_is_kept(self, jobs):
+    def test_files_whose_job_failed_are_imported_anew_and_the_others_are_kept(self, jobs):
         task = Try(jobs)
         task.run()
         jobs.all["1"] = Job("1", "Failed", reason="no such file")
         jobs.all["2"] = Job("2", "Completed")
         assert task.run().job_ids == ["3", "2"]
         # The one that failed is not found again as a job that imports the same file.
-        assert "1" in task.noted["known"]
+        assert "1" in task.notes["other_job_ids"]
 
-    def test_a_failed_job_that_was_never_noted_is_none(self, jobs):
+    def test_a_failed_job_that_was_never_noted_is_not_attached_to(self, jobs):
         task = Try(jobs)
-        jobs.fate = [MilvusTimeoutError("silence")]
+        jobs.errors = [MilvusTimeoutError("silence")]
         with pytest.raises(MilvusTimeoutError):
             task.run()
         jobs.add([["a.parquet"]], "Failed")
         assert task.run().job_ids == ["2", "3"]
 
-    def test_a_job_that_never_tells_what_it_imports_is_not_guessed_about(self, jobs):
+    def test_a_job_whose_files_are_never_reported_is_not_guessed_about(self, jobs):
         task = Try(jobs)
-        jobs.fate = [MilvusTimeoutError("silence")]
+        jobs.errors = [MilvusTimeoutError("silence")]
         with pytest.raises(MilvusTimeoutError):
             task.run()
-        jobs.add([["whose?"]], told=False)
-        with pytest.raises(MilvusImportError, match=r"job 1 into 'docs' began after this task did.*reattach=False"):
+        jobs.add([["whose?"]], reported=False)
+        with pytest.raises(
+            MilvusImportError, match=r"imported into 'docs': import job 1 began after this task did.*reattach=False"
+        ):
             task.run()
         assert len(task.slept) == LOOKS - 1
         assert len(jobs.all) == 1
@@ -153,7 +155,9 @@ class TestSubmit:
         task = Try(jobs)
         task.run()
         del jobs.all["2"]
-        with pytest.raises(MilvusImportError, match=r"does not know import job 2 any more.*b\.parquet"):
+        with pytest.raises(
+            MilvusImportError, match=r"Whether b\.parquet is in 'docs' is not known.*does not know import job 2 any more"
+        ):
             task.run()
 
     def test_other_files_are_another_import(self, jobs):
@@ -172,8 +176,8 @@ class TestSubmit:
         assert task.run(collection_id=2).job_ids == ["3", "4"]
 
 
-class TestFileSeen:
-    """By what the server calls it: with ids, quotes, a root path before it, or without its bucket."""
+class TestReportedFile:
+    """By its name as a server reports it: with ids, quotes, a root path before it, or without its bucket."""
 
     @pytest.mark.parametrize(
         ("name", "path"),
@@ -187,8 +191,8 @@ class TestFileSeen:
             ("bucket/run/1.parquet", "s3://bucket/run/1.parquet"),
         ],
     )
-    def test_is_the_one_that_was_asked_for(self, name, path):
-        assert FileSeen(name, "Importing").is_among([["other/2"], [path]]) is True
+    def test_is_the_one_that_was_requested(self, name, path):
+        assert ReportedFile(name, "Importing").is_among([["other/2"], [path]]) is True
 
     @pytest.mark.parametrize(
         ("name", "path"),
@@ -202,30 +206,30 @@ class TestFileSeen:
         ],
     )
     def test_is_another_one(self, name, path):
-        assert FileSeen(name, "Importing").is_among([[path]]) is False
+        assert ReportedFile(name, "Importing").is_among([[path]]) is False
 
     @pytest.mark.parametrize(
         ("name", "path"),
         [("1.parquet", "s3://bucket/run/1.parquet"), ("files/1.parquet", "1.parquet"), ("run/1.parquet", "s3://bucket/run/")],
     )
     def test_may_be_the_one_or_somebody_elses_of_the_same_name(self, name, path):
-        assert FileSeen(name, "Importing").is_among([[path]]) is None
+        assert ReportedFile(name, "Importing").is_among([[path]]) is None
 
-    def test_numpy_files_of_the_same_rows_are_told_as_one(self):
-        seen = FileSeen('id:1 paths:"run/id.npy" paths:"run/vector.npy" ', "Importing")
+    def test_numpy_files_of_the_same_rows_are_reported_as_one(self):
+        seen = ReportedFile('id:1 paths:"run/id.npy" paths:"run/vector.npy" ', "Importing")
         assert seen.is_among([["run/id.npy", "run/vector.npy"]]) is True
         assert seen.is_among([["run/id.npy"]]) is False
-        on_2_3 = FileSeen("/run/id.npy,/run/vector.npy", "Importing")
+        on_2_3 = ReportedFile("/run/id.npy,/run/vector.npy", "Importing")
         assert on_2_3.is_among([["/other/id.npy"], ["/run/id.npy", "/run/vector.npy"]]) is True
         assert on_2_3.is_among([["/run/vector.npy"]]) is False
 
     def test_may_have_a_comma_in_its_name(self):
-        assert FileSeen("/data/a,b.json", "Importing").is_among([["/data/a,b.json"]]) is True
+        assert ReportedFile("/data/a,b.json", "Importing").is_among([["/data/a,b.json"]]) is True
 
     def test_a_job_with_a_file_that_is_not_ours_is_not_ours(self):
-        job = Job("1", "Importing", files=(FileSeen("a.parquet", ""), FileSeen("z.parquet", "")))
+        job = Job("1", "Importing", files=(ReportedFile("a.parquet", ""), ReportedFile("z.parquet", "")))
         assert job.imports(FILES) is False
-        unsure = Job("1", "Importing", files=(FileSeen("1.parquet", ""), FileSeen("z.parquet", "")))
+        unsure = Job("1", "Importing", files=(ReportedFile("1.parquet", ""), ReportedFile("z.parquet", "")))
         assert unsure.imports([["s3://bucket/run/1.parquet"]]) is False
 
 
@@ -252,64 +256,64 @@ class TestApi:
             play(import_api(), Server(GetVersion=SimpleNamespace(version="milvus_lite 3.2.2")), clock)
 
 
-def task(number: int, state: int, **told: Any) -> SimpleNamespace:
+def task(number: int, state: int, **infos: Any) -> SimpleNamespace:
     """As 2.3.5 lists it."""
-    infos = [SimpleNamespace(key=key, value=str(value)) for key, value in {"files": f"{number}.json", **told}.items()]
-    return SimpleNamespace(id=number, state=state, row_count=10 * number, infos=infos)
+    pairs = [SimpleNamespace(key=key, value=str(value)) for key, value in {"files": f"{number}.json", **infos}.items()]
+    return SimpleNamespace(id=number, state=state, row_count=10 * number, infos=pairs)
 
 
 class TestCondition:
-    def seen(self, clock: Clock, *tasks: SimpleNamespace, ids: Sequence[str] = ("1", "2")) -> Any:
+    def look(self, clock: Clock, *tasks: SimpleNamespace, ids: Sequence[str] = ("1", "2")) -> Any:
         server = Server(
             GetVersion=SimpleNamespace(version="v2.3.5"), ListImportTasks=SimpleNamespace(tasks=[task(9, 1), *tasks])
         )
         return play(ImportFinished("docs", list(ids)).look(), server, clock)
 
     def test_all_completed(self, clock):
-        assert self.seen(clock, task(1, 6), task(2, 6)).verdict is Verdict.MET
+        assert self.look(clock, task(1, 6), task(2, 6)).verdict is Verdict.MET
 
     @pytest.mark.parametrize("state", [0, 2, 5, 8])
     def test_one_under_way(self, clock, state):
-        seen = self.seen(clock, task(1, 6), task(2, state, progress_percent=40))
+        seen = self.look(clock, task(1, 6), task(2, state, progress_percent=40))
         assert (seen.verdict, seen.state, seen.progress) == (Verdict.NOT_YET, "Importing", 70)
 
     def test_none_begun(self, clock):
-        assert self.seen(clock, task(1, 0), task(2, 0)).state == "Pending"
+        assert self.look(clock, task(1, 0), task(2, 0)).state == "Pending"
 
     def test_the_others_are_waited_for_when_one_has_failed(self, clock):
-        assert self.seen(clock, task(1, 1), task(2, 2)).verdict is Verdict.NOT_YET
+        assert self.look(clock, task(1, 1), task(2, 2)).verdict is Verdict.NOT_YET
 
     @pytest.mark.parametrize("state", [1, 7])
     def test_one_failed(self, clock, state):
-        seen = self.seen(clock, task(1, 6), task(2, state, failed_reason="no such file"))
+        seen = self.look(clock, task(1, 6), task(2, state, failed_reason="no such file"))
         assert (seen.verdict, seen.state) == (Verdict.NEVER, "Failed")
         assert seen.reason == "2.json: no such file. 1 other job(s) completed, and their rows are in"
 
     def test_a_job_that_is_not_known_may_or_may_not_have_completed(self, clock):
-        seen = self.seen(clock, task(1, 6))
+        seen = self.look(clock, task(1, 6))
         assert (seen.verdict, seen.state) == (Verdict.NEVER, "Unknown")
         assert "does not know job 2" in seen.reason
 
     def test_no_more_than_ten_files_are_named(self, clock):
-        failed = [task(each, 1, failed_reason="x") for each in range(10, 25)]
-        seen = self.seen(clock, *failed, ids=[str(each.id) for each in failed])
+        failed = [task(number, 1, failed_reason="x") for number in range(10, 25)]
+        seen = self.look(clock, *failed, ids=[str(import_task.id) for import_task in failed])
         assert seen.reason.count(".json") == 10
         assert seen.reason.endswith("; and 5 more")
 
 
-def test_an_outage_and_a_stall_are_not_told_as_those_of_a_load(clock):
+def test_an_outage_and_a_stall_are_not_reported_as_those_of_a_load(clock):
     under_way = SimpleNamespace(tasks=[task(1, 2)])
     looks = [MilvusUnavailableError("down"), *[under_way] * 9]
     server = Server(GetVersion=SimpleNamespace(version="v2.3.5"), ListImportTasks=looks)
-    said: list[str] = []
+    reports: list[str] = []
     waiting = wait_for(
-        SubmittedImport("docs", ["1"]), deadline := Deadline(900), poll_interval=20, stall_timeout=120, report=said.append
+        SubmittedImport("docs", ["1"]), deadline := Deadline(900), poll_interval=20, stall_timeout=120, report=reports.append
     )
     with pytest.raises(MilvusLoadStalledError) as stalled:
         play(waiting, server, clock, deadline)
-    assert str(stalled.value).endswith("The server still says so.")
-    assert [each for each in said if "load again" in each] == []
-    assert any("is back" in each for each in said)
+    assert str(stalled.value).endswith("The server still reports Importing.")
+    assert [line for line in reports if "load again" in line] == []
+    assert any("is back" in line for line in reports)
 
 
 class TestFiles:
@@ -324,15 +328,18 @@ class TestFiles:
             ('{"files": [["a"]], "rows": 7}', [["a"]]),
             ("{'files': [['a']], 'rows': 7}", [["a"]]),
             ("[['a'], ['b']]", [["a"], ["b"]]),
+            ([], []),
+            ("[]", []),
+            ({"files": []}, []),
         ],
     )
     def test_may_be_named_in_many_ways(self, value, groups):
-        assert file_groups("files", value) == groups
+        assert read_files("files", value) == groups
 
     def test_are_urls_where_the_server_does_not_own_them(self):
-        assert file_groups("files", {"files": [["k"]], "urls": [["s3://b/k"]]}, as_urls=True) == [["s3://b/k"]]
+        assert read_files("files", {"files": [["k"]], "urls": [["s3://b/k"]]}, as_urls=True) == [["s3://b/k"]]
 
-    @pytest.mark.parametrize("value", [None, 7, [], {}, {"files": []}, "", "[]", [[]], [["a", 7]], [[" "]], [None]])
-    def test_that_name_nothing_are_refused(self, value):
+    @pytest.mark.parametrize("value", [None, 7, {}, "", " ", {"files": None}, [[]], [["a", 7]], [[" "]], [None]])
+    def test_that_name_no_file_are_refused(self, value):
         with pytest.raises(MilvusInvalidArgumentError, match=r"^files"):
-            file_groups("files", value)
+            read_files("files", value)

@@ -44,7 +44,6 @@ def test_a_host_alone_gets_every_default(connection):
         "connect_timeout": 10.0,
         "metrics_url": None,
         "metrics_matchers": None,
-        "console_url": None,
         "rest_url": None,
         "cloud": {},
     }
@@ -273,13 +272,13 @@ class TestSeconds:
 def test_an_unknown_setting_is_named_with_those_that_exist(connection):
     message = refusal(connection(host="h", tokn=SECRET))
     assert "unknown setting 'tokn'" in message
-    assert "token, database" in message
+    assert "database, token" in message
     assert SECRET not in message
 
 
 def test_every_wrong_setting_is_named_at_once(connection):
     message = refusal(connection(host="h", timeout=-1, secure="perhaps", nonsense=1))
-    assert all(each in message for each in ("'timeout'", "'secure'", "'nonsense'"))
+    assert all(setting in message for setting in ("'timeout'", "'secure'", "'nonsense'"))
 
 
 @pytest.mark.filterwarnings("ignore:Encountered:DeprecationWarning")
@@ -322,7 +321,7 @@ def test_a_refusal_hides_the_secret_in_its_whole_chain(connection):
     while (before := chain[-1].__cause__ or chain[-1].__context__) is not None:
         chain.append(before)
     assert len(chain) > 1
-    assert SECRET not in "".join(f"{each} {each!r}" for each in chain)
+    assert SECRET not in "".join(f"{error} {error!r}" for error in chain)
 
 
 @pytest.mark.parametrize(

@@ -13,13 +13,15 @@ from pymilvus.exceptions import MilvusException
 
 from airflow_provider_milvus import exceptions as kinds
 from airflow_provider_milvus.client.errors import explain
+from airflow_provider_milvus.client.flow import Rpc
 from airflow_provider_milvus.exceptions import MilvusError, error_of_kind
 
 WHERE = "Connection 'm' (http://h:19530), database 'books'"
+RELEASE = Rpc("ReleaseCollection", {"collection_name": "docs"})
 
 
-def explained(error: BaseException, waited: float = 1.0) -> MilvusError:
-    found = explain(error, tried="ReleaseCollection(docs)", where=WHERE, waited=waited)
+def explained(error: BaseException, waited: float = 1.0, sent: bool = True) -> MilvusError:
+    found = explain(error, RELEASE, where=WHERE, waited=waited, sent=sent)
     assert found is not None
     return found
 
@@ -115,6 +117,14 @@ class TestGrpcStatus:
                 "cannot be resolved",
             ),
             ("UNAVAILABLE", "Ssl handshake failed", kinds.MilvusUnavailableError, "TLS handshake failed"),
+            (
+                "UNAVAILABLE",
+                "failed to connect to all addresses; last error: UNAVAILABLE: ipv4:127.0.0.1:1: Failed parsing HTTP/2 "
+                "(Expected SETTINGS frame as the first frame, got frame type 79)",
+                kinds.MilvusUnavailableError,
+                "not Milvus, or it wants TLS (UNAVAILABLE: ipv4:127.0.0.1:1: Failed parsing HTTP/2 (Expected SETTINGS",
+            ),
+            ("UNAVAILABLE", "Timeout before SETTINGS frame", kinds.MilvusUnavailableError, "did not answer within 1.0 s"),
             ("UNAVAILABLE", "Connection timed out", kinds.MilvusUnavailableError, "did not answer within 1.0 s"),
             ("UNAVAILABLE", "GOAWAY received", kinds.MilvusUnavailableError, "closed the connection (GOAWAY received)"),
             ("DEADLINE_EXCEEDED", "Deadline Exceeded", kinds.MilvusTimeoutError, "did not answer within 1.0 s"),
@@ -180,12 +190,28 @@ class TestChainsThatBiteTheirTail:
         assert type(explained(first)) is kinds.MilvusCollectionNotFoundError
 
 
-def test_every_message_says_what_was_tried_where_and_what_to_do():
+def test_every_message_says_what_failed_why_where_and_what_to_do():
     words = str(explained(MilvusException(100, "collection not found")))
     assert words == (
-        "ReleaseCollection(docs) failed: collection not found (code 100). "
+        "Collection 'docs' was not released: collection not found (code 100). "
         "Connection 'm' (http://h:19530), database 'books'. Check the name and the database."
     )
+
+
+@pytest.mark.parametrize(
+    ("status", "sent", "beginning", "end"),
+    [
+        ("UNAVAILABLE", True, "Collection 'docs' may not have been released", "TLS settings are right."),
+        ("UNAVAILABLE", False, "Collection 'docs' was not released", "TLS settings are right."),
+        ("DEADLINE_EXCEEDED", True, "Collection 'docs' may not have been released", "look at its state before repeating."),
+        ("DEADLINE_EXCEEDED", False, "Collection 'docs' was not released", "TLS settings are right."),
+        ("PERMISSION_DENIED", True, "Collection 'docs' was not released", "the user's privileges."),
+    ],
+)
+def test_a_message_claims_no_more_than_is_known(status, sent, beginning, end):
+    words = str(explained(rpc_error(grpc.StatusCode[status]), sent=sent))
+    assert words.startswith(f"{beginning}: ")
+    assert words.endswith(end)
 
 
 def test_what_is_told_already_stays_as_it_is():
@@ -195,11 +221,11 @@ def test_what_is_told_already_stays_as_it_is():
 
 @pytest.mark.parametrize("error", [TypeError("x"), ValueError("x"), KeyError("x"), AttributeError("x"), OSError("x")])
 def test_a_mistake_in_code_is_not_blamed_on_milvus(error):
-    assert explain(error, tried="x", where=WHERE, waited=0) is None
+    assert explain(error, RELEASE, where=WHERE, waited=0) is None
 
 
 def all_kinds() -> list[type[MilvusError]]:
-    return [each for each in vars(kinds).values() if isinstance(each, type) and issubclass(each, MilvusError)]
+    return [value for value in vars(kinds).values() if isinstance(value, type) and issubclass(value, MilvusError)]
 
 
 class TestKinds:

@@ -105,7 +105,9 @@ class TestOneAttempt:
         attempts = Attempts(clock)
         deadline = Deadline(5)
         clock.now += 5
-        with pytest.raises(MilvusTimeoutError, match=r"No time left for GetLoadState\(docs\): the 5 s are used up"):
+        with pytest.raises(
+            MilvusTimeoutError, match="The load state of collection 'docs' could not be read: the 5 s of the op"
+        ):
             run(one(READ), deadline, attempts, clock)
         assert attempts.calls == []
 
@@ -162,6 +164,39 @@ class TestOutage:
         attempts = Attempts(clock, MilvusRateLimitError("slowly"), MilvusRateLimitError("slowly"), "yes")
         assert run(one(call), deadline, attempts, clock) == "yes"
         assert deadline.interruptions == 0
+
+
+class TestWarning:
+    """Of an outage that is ridden out."""
+
+    def test_is_logged_at_once_and_then_every_30_seconds(self, clock, caplog):
+        began = clock.now
+        run(one(READ), Deadline(120), Attempts(clock, *[outage() for _ in range(40)], "back"), clock)
+        warned = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+        assert 60 < clock.now - began < 90
+        assert len(warned) == 3
+        assert warned[0] == "down Trying again for up to 120 s."
+
+    def test_is_logged_once_for_all_parts_of_an_operation(self, clock, caplog):
+        deadline = Deadline(120)
+        for part in (deadline.at_most(60), deadline.at_most(60).at_most(30), deadline):
+            run(one(READ), part, Attempts(clock, outage(), "back"), clock)
+        assert len(caplog.records) == 1
+
+    async def test_is_logged_in_the_triggerer_too(self, caplog):
+        with stopped_clock() as clock:
+            attempts = Attempts(clock, outage(), "back")
+
+            async def perform(call: Any) -> Any:
+                return attempts(call)
+
+            await drive_async(steady(one(READ), Deadline(60)), perform)
+        assert [record.getMessage() for record in caplog.records] == ["down Trying again for up to 60 s."]
+
+    def test_is_not_logged_of_an_error_that_ends_the_call(self, clock, caplog):
+        with pytest.raises(MilvusUnavailableError):
+            run(one(INSERT), Deadline(60), Attempts(clock, outage()), clock)
+        assert caplog.records == []
 
 
 class TestSentOnce:
@@ -233,7 +268,7 @@ def test_an_error_reaches_the_flow_where_it_waits_and_may_be_dealt_with(clock):
 
     attempts = Attempts(clock, MilvusCollectionNotFoundError("no such"), "the others")
     assert run(if_missing(), Deadline(60), attempts, clock) == "the others"
-    assert [each.name for each in attempts.calls] == ["GetLoadState", "ShowCollections"]
+    assert [call.name for call in attempts.calls] == ["GetLoadState", "ShowCollections"]
 
 
 class Tidy:
@@ -286,22 +321,6 @@ async def test_a_cancelled_wait_in_the_triggerer_closes_the_flow():
     with pytest.raises(asyncio.CancelledError):
         await task
     assert tidy.closed
-
-
-@pytest.mark.parametrize(
-    ("call", "words"),
-    [
-        (READ, "GetLoadState(docs)"),
-        (Rpc("DescribeAlias", {"alias": "live"}), "DescribeAlias(live)"),
-        (Rpc("GetVersion"), "GetVersion()"),
-        (INSERT, "insert(docs)"),
-        (Method("insert", (), {"collection_name": "docs", "data": [{"secret": 1}]}), "insert(docs)"),
-        (Method("create_schema"), "create_schema()"),
-        (Method("list_collections", (5,)), "list_collections()"),
-    ],
-)
-def test_a_call_in_words_names_its_subject_and_no_data(call, words):
-    assert str(call) == words
 
 
 ERRORS = st.sampled_from([MilvusUnavailableError, MilvusTimeoutError, MilvusRateLimitError, MilvusCollectionNotFoundError])

@@ -11,11 +11,11 @@ import pytest
 from pymilvus import DataType
 
 from airflow_provider_milvus.client import reads
-from airflow_provider_milvus.client.reads import Details, Listed, Nodes
+from airflow_provider_milvus.client.reads import Details, ListedCollection, Nodes
 from airflow_provider_milvus.exceptions import MilvusServerError, MilvusUnsupportedError
 from tests.unit.play import Server, partitions, play
 
-LITE, REAL = (SimpleNamespace(version=each) for each in ("milvus_lite-3.2.2", "v2.3.5-lite"))
+LITE, REAL = (SimpleNamespace(version=version) for version in ("milvus_lite-3.2.2", "v2.3.5-lite"))
 
 
 def pairs(**values: Any) -> list[SimpleNamespace]:
@@ -31,15 +31,15 @@ class TestCollections:
             )
         )
         assert play(reads.collections(), server, clock) == [
-            Listed("a", 7, datetime(2023, 11, 14, 22, 13, 20, 500_000, tzinfo=UTC)),
-            Listed("b", 8, None),
+            ListedCollection("a", 7, datetime(2023, 11, 14, 22, 13, 20, 500_000, tzinfo=UTC)),
+            ListedCollection("b", 8, None),
         ]
         assert server.asked == [("ShowCollections", {"type": "All"})]
 
     def test_of_milvus_lite_are_names_only(self, clock):
         names = SimpleNamespace(collection_names=["a", "b"], collection_ids=[], created_utc_timestamps=[])
         found = play(reads.collections(), Server(ShowCollections=names), clock)
-        assert found == [Listed("a", None, None), Listed("b", None, None)]
+        assert found == [ListedCollection("a", None, None), ListedCollection("b", None, None)]
 
     def test_may_be_none(self, clock):
         nothing = SimpleNamespace(collection_names=[], collection_ids=[], created_utc_timestamps=[])
@@ -134,7 +134,7 @@ class TestRows:
 
 class TestReplicas:
     def test_are_counted_with_their_groups(self, clock):
-        groups = [SimpleNamespace(resource_group_name=each) for each in ("rg2", "rg1", "rg2")]
+        groups = [SimpleNamespace(resource_group_name=name) for name in ("rg2", "rg1", "rg2")]
         server = Server(GetReplicas=SimpleNamespace(replicas=groups))
         assert play(reads.replicas("docs"), server, clock) == (3, ("rg1", "rg2"))
 
@@ -147,7 +147,7 @@ class TestPartitions:
     def test_are_those_in_memory_of_all(self, clock):
         server = Server(ShowPartitions=[partitions("_default", "p1", "p2"), partitions("p1")])
         assert play(reads.partitions("docs"), server, clock) == (1, 3)
-        assert [each.get("type") for each in server.sent("ShowPartitions")] == [None, "InMemory"]
+        assert [request.get("type") for request in server.sent("ShowPartitions")] == [None, "InMemory"]
 
     def test_are_none_of_all_once_it_is_released(self, clock):
         server = Server(ShowPartitions=[partitions("_default", "p1"), MilvusServerError("collection not loaded")])

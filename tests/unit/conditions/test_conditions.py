@@ -142,7 +142,7 @@ class TestLookingAtPartitions:
         ]
 
     def test_one_that_does_not_exist_is_named_beside_those_that_do(self, clock):
-        with pytest.raises(MilvusPartitionNotFoundError, match=r"no partition 'p9'; it has _default, p1, p2, p3\."):
+        with pytest.raises(MilvusPartitionNotFoundError, match=r"no partition 'p9'; it has '_default', 'p1', 'p2', 'p3'\."):
             play(LoadState("docs", ["p1", "p9"]).look(), self.server(), clock)
 
 
@@ -327,7 +327,7 @@ class TestWaitingThroughARestart:
         server = self.restarted(*[LOADING] * 3, LOADED)
         assert self.wait(server, clock).state == "Loaded"
         assert "LoadCollection" not in server.calls
-        assert any("back" in each for each in self.reports)
+        assert any("back" in sentence for sentence in self.reports)
 
     def test_a_load_that_stands_still_afterwards_is_submitted_again(self, clock):
         began = clock.now
@@ -386,7 +386,7 @@ EXAMPLES = [
 ]
 
 
-@pytest.mark.parametrize("condition", EXAMPLES, ids=lambda each: type(each).__name__)
+@pytest.mark.parametrize("condition", EXAMPLES, ids=lambda condition: type(condition).__name__)
 def test_a_condition_survives_the_way_to_the_triggerer(condition):
     travelled = Condition.deserialize(json.loads(json.dumps(condition.serialize())))
     assert travelled == condition
@@ -399,7 +399,7 @@ def subclasses_of(kind: type[Condition]) -> set[type[Condition]]:
 
 def test_every_condition_has_an_example_here():
     ours = {kind for kind in subclasses_of(Condition) - {Condition} if kind.__module__.startswith("airflow_provider_milvus.")}
-    assert ours == {type(each) for each in EXAMPLES}
+    assert ours == {type(condition) for condition in EXAMPLES}
 
 
 @dataclass(frozen=True)

@@ -25,12 +25,12 @@ class Runs:
         self.kept: object = None
         self.now = START + DAY
 
-    def see(self, *, after: float = 0.0, longest: float = WEEK, broken: str | None = None, **proxies: Proxy) -> History:
+    def see(self, *, after: float = 0.0, longest: float = WEEK, interruption: str | None = None, **proxies: Proxy) -> History:
         self.now += after
-        history = History.read(self.kept, self.now).carried_on(
-            proxies, self.now, broken=broken, longest=timedelta(seconds=longest)
+        history = History.read(self.kept, self.now).extend(
+            proxies, self.now, interruption=interruption, longest=timedelta(seconds=longest)
         )
-        self.kept = json.loads(json.dumps(history.as_kept(self.now)))
+        self.kept = json.loads(json.dumps(history.serialize(self.now)))
         return history
 
     def gap(self, history: History, span: float) -> str | None:
@@ -91,12 +91,12 @@ def test_a_start_that_moves_with_the_clock_is_no_restart(runs):
 def test_other_proxies_begin_anew(runs, after):
     runs.see(p=proxy(a=3))
     seen = runs.see(after=DAY, **after)
-    assert "the proxies were others before" in runs.gap(seen, HOUR)
+    assert "there were other proxies before" in runs.gap(seen, HOUR)
 
 
 def test_a_run_that_did_not_see_all_proxies_is_a_gap(runs):
     runs.see(p=proxy())
-    runs.see(after=DAY, p=proxy(), broken="the metrics are of 1 proxies, and Milvus has 2")
+    runs.see(after=DAY, p=proxy(), interruption="the metrics are of 1 proxies, and Milvus has 2")
     seen = runs.see(after=DAY, p=proxy())
     assert runs.gap(seen, DAY) is None
     assert "Milvus has 2" in runs.gap(seen, DAY + 1)
@@ -104,7 +104,7 @@ def test_a_run_that_did_not_see_all_proxies_is_a_gap(runs):
 
 def test_a_proxy_that_does_not_tell_its_start_is_never_covered(runs):
     runs.see(p=proxy(None))
-    assert runs.gap(runs.see(after=DAY, p=proxy(None)), HOUR) == "proxy p does not tell when it was started"
+    assert runs.gap(runs.see(after=DAY, p=proxy(None)), HOUR) == "proxy p does not report when it was started"
 
 
 def test_a_label_that_went_counts_as_used_and_is_forgotten_in_time(runs):
@@ -161,5 +161,5 @@ def test_it_answers_as_all_snapshots_together_would(steps, span):
     assert (runs.gap(seen, span * HOUR) is None) == bool(before)
     if before:
         since = [counts for _, counts in snapshots[before[-1] :]]
-        changed = {each for each in "abc" if len({counts.get(each) for counts in since}) > 1}
+        changed = {name for name in "abc" if len({counts.get(name) for counts in since}) > 1}
         assert runs.used(seen, span * HOUR) == changed

@@ -92,7 +92,7 @@ class TestADefinition:
 
 
 def test_which_index_to_drop_is_said():
-    with pytest.raises(MilvusInvalidArgumentError, match="say which index to drop"):
+    with pytest.raises(MilvusInvalidArgumentError, match="they name the index to drop"):
         MilvusDropIndexOperator(task_id="drop", collection_name="docs")
 
 

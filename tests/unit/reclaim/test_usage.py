@@ -41,7 +41,7 @@ class TestIdle:
         assert judge(Span(DAY, used("other", "docs2"))).idle_for == DAY
 
     def test_while_its_namesake_in_another_database_is_used(self):
-        window = Span(DAY, used(("other", "docs")), labelled=True)
+        window = Span(DAY, used(("other", "docs")), names_databases=True)
         assert judge(window, database="default", shared={"docs"}).idle_for == DAY
 
 
@@ -87,7 +87,7 @@ class TestUnknown:
         assert usage.reason.startswith("unknown: another database has a collection of this name")
 
     def test_when_one_counter_of_a_server_that_was_upgraded_names_no_database(self):
-        window = Span(DAY, used(("other", "docs"), (None, "old")), labelled=True)
+        window = Span(DAY, used(("other", "docs"), (None, "old")), names_databases=True)
         assert judge(window, shared={"docs"}).idle_for is None
 
     def test_when_no_span_was_asked_for(self):
@@ -129,7 +129,7 @@ class TestAlways:
                 assert not any(label in (None, "default") and name in case["names"] for label, name in window.used)
                 assert "all" not in {name for _, name in window.used}
                 if case["shared"] & set(case["names"]):
-                    assert window.labelled
+                    assert window.names_databases
                     assert None not in {label for label, _ in window.used}
 
     @given(CASES, st.randoms())
