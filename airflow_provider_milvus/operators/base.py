@@ -59,9 +59,7 @@ class MilvusOperator(HasArguments, BaseOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.begin_arguments(kwargs.get("default_args"))
-        self.milvus_conn_id = milvus_conn_id
-        self.database = database
-        self.timeout = timeout
+        self.take(locals())
 
     def hook(self) -> MilvusHook:
         self.refuse_unrendered()
@@ -119,10 +117,7 @@ class WatchedOperator(MilvusOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(timeout=timeout, **kwargs)
-        self.collection_name = collection_name
-        self.poll_interval = poll_interval
-        self.stall_timeout = stall_timeout
-        self.deferrable = deferrable
+        self.take(locals())
 
     def watch(self, client: BoundedClient, condition: Condition, deadline: Deadline) -> Observation:
         """Wait in the worker."""

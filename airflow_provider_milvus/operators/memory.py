@@ -40,7 +40,7 @@ class _OfPartitions(MilvusOperator):
 
     def __init__(self, *, partition_names: str | Sequence[str], **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.partition_names = partition_names
+        self.take(locals())
 
 
 class MilvusReleaseCollectionOperator(MilvusOperator):
@@ -86,10 +86,7 @@ class MilvusReleaseCollectionOperator(MilvusOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.collection_name = collection_name
-        self.if_missing = if_missing
-        self.allow_alias = allow_alias
-        self.force = force
+        self.take(locals())
 
     def execute(self, context: Context) -> dict[str, Any]:
         from airflow_provider_milvus.server import load_release
@@ -190,12 +187,7 @@ class MilvusLoadCollectionOperator(WatchedOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.replica_number = replica_number
-        self.resource_groups = resource_groups
-        self.load_fields = load_fields
-        self.skip_load_dynamic_field = skip_load_dynamic_field
-        self.on_timeout = on_timeout
-        self.release_on_kill = release_on_kill
+        self.take(locals())
         self._loading: tuple[MilvusHook, LoadFinished] | None = None
 
     def _options(self) -> dict[str, Any]:

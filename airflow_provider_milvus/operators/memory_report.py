@@ -44,7 +44,7 @@ class MilvusMemoryReportOperator(MilvusOperator):
 
     def __init__(self, *, databases: str | Sequence[str] | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.databases = databases
+        self.take(locals())
 
     def execute(self, context: Context) -> dict[str, object]:
         hook = self.hook()

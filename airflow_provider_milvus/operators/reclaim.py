@@ -157,22 +157,7 @@ class MilvusReclaimMemoryOperator(MilvusOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(timeout=timeout, **kwargs)
-        self.collections = collections
-        self.exclude = exclude
-        self.databases = databases
-        self.older_than = older_than
-        self.idle_for = idle_for
-        self.loaded_for = loaded_for
-        self.memory_budget = memory_budget
-        self.min_idle = min_idle
-        self.plan = plan
-        self.date_format = date_format
-        self.timezone = timezone
-        self.keep_aliased = keep_aliased
-        self.dry_run = dry_run
-        self.max_releases = max_releases
-        self.fail_if_nothing_matches = fail_if_nothing_matches
-        self.release_timeout = release_timeout
+        self.take(locals())
         replaced = filter(self.is_given, ("collections", "exclude", "databases", *RULE_ARGUMENTS))
         if self.is_given("plan") and (superfluous := ", ".join(replaced)):
             raise self.wrong(f"plan names everything to release: leave out {superfluous}.")

@@ -100,16 +100,7 @@ class MilvusRestoreLoadOperator(MilvusOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(timeout=timeout, **kwargs)
-        self.restore_set = restore_set
-        self.reclaim_dag_id = reclaim_dag_id
-        self.reclaim_task_id = reclaim_task_id
-        self.max_parallel = max_parallel
-        self.first = first
-        self.max_memory_percent = max_memory_percent
-        self.if_missing = if_missing
-        self.load_timeout = load_timeout
-        self.poll_interval = poll_interval
-        self.stall_timeout = stall_timeout
+        self.take(locals())
         of_a_run = sum(map(self.is_given, ("reclaim_dag_id", "reclaim_task_id")))
         if of_a_run != (0 if self.is_given("restore_set") else 2):
             raise self.wrong("Give either restore_set, or reclaim_dag_id and reclaim_task_id.")

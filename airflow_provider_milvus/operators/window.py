@@ -53,7 +53,7 @@ class MilvusWindowLoadOperator(MilvusLoadCollectionOperator):
 
     def __init__(self, *, at_most: float | timedelta = DAY, **kwargs: Any) -> None:
         super().__init__(on_timeout="leave", release_on_kill=False, **kwargs)
-        self.at_most = at_most
+        self.take(locals())
         self._window = ""
         self._submitted = False
 
@@ -157,7 +157,7 @@ class MilvusWindowReleaseOperator(MilvusOperator):
 
     def __init__(self, *, window: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.window = window
+        self.take(locals())
 
     def execute(self, context: Context) -> dict[str, Any]:
         hook, opened = self.hook(), self.window

@@ -77,9 +77,7 @@ class MilvusConditionSensor(HasArguments, BaseSensorOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.begin_arguments(kwargs.get("default_args"))
-        self.milvus_conn_id = milvus_conn_id
-        self.database = database
-        self.deferrable = deferrable
+        self.take(locals())
         self._began = time.monotonic()
         self._looked = False
 

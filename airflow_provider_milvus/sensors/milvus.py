@@ -71,10 +71,7 @@ class MilvusLoadStateSensor(MilvusConditionSensor):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.collection_name = collection_name
-        self.partition_names = partition_names
-        self.target_state = target_state
-        self.fail_if_not_loading = fail_if_not_loading
+        self.take(locals())
 
     def condition(self) -> LoadState:
         from airflow_provider_milvus.conditions import LoadState
@@ -108,8 +105,7 @@ class MilvusCollectionSensor(MilvusConditionSensor):
 
     def __init__(self, *, collection_name: str, exists: bool = True, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.collection_name = collection_name
-        self.exists = exists
+        self.take(locals())
 
     def condition(self) -> CollectionExists:
         from airflow_provider_milvus.conditions import CollectionExists
@@ -144,9 +140,7 @@ class MilvusIndexSensor(MilvusConditionSensor):
         self, *, collection_name: str, field_name: str | None = None, index_name: str | None = None, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
-        self.collection_name = collection_name
-        self.field_name = field_name
-        self.index_name = index_name
+        self.take(locals())
 
     def condition(self) -> IndexBuilt:
         from airflow_provider_milvus.conditions import IndexBuilt
@@ -200,11 +194,7 @@ class MilvusRowCountSensor(MilvusConditionSensor):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.collection_name = collection_name
-        self.at_least = at_least
-        self.filter = filter
-        self.filter_params = filter_params
-        self.partition_names = partition_names
+        self.take(locals())
 
     def condition(self) -> RowCount:
         from airflow_provider_milvus.conditions import RowCount
@@ -245,8 +235,7 @@ class MilvusCompactionSensor(MilvusConditionSensor):
 
     def __init__(self, *, compaction_id: int | str, plans: int | str = 0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.compaction_id = compaction_id
-        self.plans = plans
+        self.take(locals())
 
     def condition(self) -> Compacted:
         from airflow_provider_milvus.conditions import Compacted
@@ -278,8 +267,7 @@ class MilvusBulkImportSensor(MilvusConditionSensor):
 
     def __init__(self, *, collection_name: str, job_ids: str | int | Sequence[str | int], **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.collection_name = collection_name
-        self.job_ids = job_ids
+        self.take(locals())
 
     def condition(self) -> ImportFinished:
         from airflow_provider_milvus.bulk_import.condition import ImportFinished
@@ -320,8 +308,7 @@ class MilvusDemandSensor(MilvusConditionSensor):
                 "MilvusDemandSensor compares counters from look to look, which mode='reschedule' forgets: "
                 "use deferrable=True, or mode='poke'."
             )
-        self.collections = collections
-        self.min_attempts = min_attempts
+        self.take(locals())
         self._demand: Demand | None = None
 
     def _trigger(self, end: float) -> MilvusDemandTrigger:
