@@ -8,57 +8,35 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
+from airflow_provider_milvus.metrics import source
 from airflow_provider_milvus.metrics.counters import History, Proxy
-from airflow_provider_milvus.metrics.source import (
-    BYTES,
-    NODES,
-    RECEIVED,
-    REQUESTS,
-    ROWS,
-    SEARCHES,
-    STARTED,
-    SUCCEEDED,
-    Address,
-    Attempts,
-    Held,
-    MetricsSource,
-    Sample,
-    UsageAnswer,
-    attempts_of,
-    fetch,
-    held_of,
-    label_of,
-    open_client,
-    proxy_mismatch,
-    unreadable_error,
-)
 from airflow_provider_milvus.metrics.spans import Span
 
-_NAMES = (ROWS, BYTES, SUCCEEDED, RECEIVED, REQUESTS, NODES, STARTED)
+_NAMES = (source.ROWS, source.BYTES, source.SUCCEEDED, source.RECEIVED, source.REQUESTS, source.NODES, source.STARTED)
 _BEGINNINGS = tuple(f"{name}{end}" for name in _NAMES for end in "{ ")
 
 
-class Endpoints(MetricsSource):
+class Endpoints(source.MetricsSource):
     """Reads all pages at once, and fails when one of them cannot be read: its share would be missing."""
 
-    def __init__(self, addresses: Sequence[Address], timeout: float) -> None:
+    def __init__(self, addresses: Sequence[source.Address], timeout: float) -> None:
         self._addresses = list(addresses)
         self._timeout = timeout
 
-    async def held(self) -> dict[int, Held]:
-        return held_of(sample for page in (await self._read()).values() for sample in page)
+    async def held(self) -> dict[int, source.Held]:
+        return source.held_of(sample for page in (await self._read()).values() for sample in page)
 
-    async def attempts(self) -> Attempts:
+    async def attempts(self) -> source.Attempts:
         pages = await self._read()
-        return attempts_of((name, sample) for name, page in pages.items() for sample in page if _is_use(sample))
+        return source.attempts_of((name, sample) for name, page in pages.items() for sample in page if _is_use(sample))
 
     async def usage(
         self, spans: Sequence[timedelta], *, proxies: int | None, kept: Mapping[str, Any] | None = None
-    ) -> UsageAnswer:
+    ) -> source.UsageAnswer:
         now = time.time()
         pages = await self._read()
         seen = {name: _read_proxy(page) for name, page in pages.items() if _is_proxy(page)}
-        mismatch = proxy_mismatch(len(seen), proxies)
+        mismatch = source.proxy_mismatch(len(seen), proxies)
         history = History.read(kept, now).extend(
             seen, now, interruption=mismatch if proxies is not None else None, longest=max(spans, default=timedelta(0))
         )
@@ -68,9 +46,9 @@ class Endpoints(MetricsSource):
             Span(span, frozenset(history.used(span, now)), mismatch or history.gap(span, now), names_databases)
             for span in spans
         ]
-        return UsageAnswer(answers, history.serialize(now))
+        return source.UsageAnswer(answers, history.serialize(now))
 
-    async def _read(self) -> dict[str, list[Sample]]:
+    async def _read(self) -> dict[str, list[source.Sample]]:
         answers = await asyncio.gather(*map(self._page, self._addresses), return_exceptions=True)
         pages = {}
         for address, answer in zip(self._addresses, answers, strict=True):
@@ -80,45 +58,45 @@ class Endpoints(MetricsSource):
             pages[address.name] = await asyncio.to_thread(_parse, address, answer)
         return pages
 
-    async def _page(self, address: Address) -> bytes:
-        async with await open_client(address, self._timeout) as client:
-            return await fetch(client, address, self._timeout)
+    async def _page(self, address: source.Address) -> bytes:
+        async with await source.open_client(address, self._timeout) as client:
+            return await source.fetch(client, address, self._timeout)
 
 
-def _parse(address: Address, body: bytes) -> list[Sample]:
+def _parse(address: source.Address, body: bytes) -> list[source.Sample]:
     """The samples of the metrics in ``_NAMES``. Other lines, mostly buckets of histograms, are dropped before the parsing."""
     from prometheus_client.parser import text_string_to_metric_families
 
     chosen = [line for line in body.decode(errors="replace").split("\n") if line.startswith(_BEGINNINGS)]
     try:
         families = text_string_to_metric_families("\n".join(chosen) + "\n")
-        samples: list[Sample] = [
+        samples: list[source.Sample] = [
             (sample.name, sample.labels, float(sample.value)) for family in families for sample in family.samples
         ]
     except (ValueError, LookupError, TypeError):
-        raise unreadable_error(address, "its text is malformed", "Check whether something between changes it.") from None
-    if not any(name == NODES for name, _, _ in samples):
-        raise unreadable_error(
+        raise source.unreadable_error(address, "its text is malformed", "Check whether something between changes it.") from None
+    if not any(name == source.NODES for name, _, _ in samples):
+        raise source.unreadable_error(
             address, "this is not Milvus's metrics page", "A Milvus process has that at /metrics on its metrics port, 9091."
         )
     return samples
 
 
-def _is_proxy(page: Sequence[Sample]) -> bool:
-    return any(name == NODES and labels.get("role_name") == "proxy" and value > 0 for name, labels, value in page)
+def _is_proxy(page: Sequence[source.Sample]) -> bool:
+    return any(name == source.NODES and labels.get("role_name") == "proxy" and value > 0 for name, labels, value in page)
 
 
-def _is_use(sample: Sample) -> bool:
+def _is_use(sample: source.Sample) -> bool:
     name, labels, _ = sample
-    if name == REQUESTS:
-        searches = labels.get("function_name") in SEARCHES and labels.get("status") == "total"
+    if name == source.REQUESTS:
+        searches = labels.get("function_name") in source.SEARCHES and labels.get("status") == "total"
         return searches and bool(labels.get("collection_name"))
-    return name in (SUCCEEDED, RECEIVED)
+    return name in (source.SUCCEEDED, source.RECEIVED)
 
 
-def _read_proxy(page: Sequence[Sample]) -> Proxy:
-    proxy = Proxy(next((value for name, _, value in page if name == STARTED), None), {})
+def _read_proxy(page: Sequence[source.Sample]) -> Proxy:
+    proxy = Proxy(next((value for name, _, value in page if name == source.STARTED), None), {})
     for sample in filter(_is_use, page):
-        label = label_of(sample[1])
+        label = source.label_of(sample[1])
         proxy.counts[label] = proxy.counts.get(label, 0) + sample[2]
     return proxy

@@ -8,28 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_milvus.metrics.source import (
-    BYTES,
-    NODES,
-    RECEIVED,
-    REQUESTS,
-    ROWS,
-    SEARCHES,
-    STARTED,
-    SUCCEEDED,
-    Address,
-    Attempts,
-    Held,
-    MetricsSource,
-    UsageAnswer,
-    attempts_of,
-    fetch,
-    held_of,
-    label_of,
-    open_client,
-    proxy_mismatch,
-    unreadable_error,
-)
+from airflow_provider_milvus.metrics import source
 from airflow_provider_milvus.metrics.spans import Span
 from airflow_provider_milvus.wording import in_words
 
@@ -42,13 +21,13 @@ Target = tuple[str, str]
 
 _WEEK = 7 * 86_400_000
 _USES = {
-    SUCCEEDED: "",
-    RECEIVED: "",
-    REQUESTS: f'function_name=~"{"|".join(SEARCHES)}",status="total",collection_name!=""',
+    source.SUCCEEDED: "",
+    source.RECEIVED: "",
+    source.REQUESTS: f'function_name=~"{"|".join(source.SEARCHES)}",status="total",collection_name!=""',
 }
 
 
-class Prometheus(MetricsSource):
+class Prometheus(source.MetricsSource):
     """Makes a few queries for each span, all for one moment of Prometheus's own clock, however many collections there are.
 
     A use is seen with the next scrape. A span is covered when every proxy was scraped at its start, at every step and now, and
@@ -56,66 +35,68 @@ class Prometheus(MetricsSource):
     counters go on counting in it.
     """
 
-    def __init__(self, address: Address, matchers: str, timeout: float) -> None:
+    def __init__(self, address: source.Address, matchers: str, timeout: float) -> None:
         self._address = address
         self._matchers = matchers
         self._timeout = timeout
 
-    async def held(self) -> dict[int, Held]:
+    async def held(self) -> dict[int, source.Held]:
         samples = []
-        async with await open_client(self._address, self._timeout) as client:
+        async with await source.open_client(self._address, self._timeout) as client:
             now = await self._now(client)
-            for name in (ROWS, BYTES):
+            for name in (source.ROWS, source.BYTES):
                 by = "collection_id, node_id, segment_state"
                 # A node that two jobs scrape is still one node.
                 query = f"max by ({by}) (sum by ({by}, instance, job) ({self._selector(name)}))"
                 samples += [(name, labels, value) for labels, value in await self._ask(client, query, now)]
-        return held_of(samples)
+        return source.held_of(samples)
 
-    async def attempts(self) -> Attempts:
+    async def attempts(self) -> source.Attempts:
         samples = []
-        async with await open_client(self._address, self._timeout) as client:
+        async with await source.open_client(self._address, self._timeout) as client:
             now = await self._now(client)
-            for name in (RECEIVED, REQUESTS):
+            for name in (source.RECEIVED, source.REQUESTS):
                 by = "db_name, collection_name, instance"
                 query = f"max by ({by}) (sum by ({by}, job) ({self._selector(name, _USES[name])}))"
                 answer = await self._ask(client, query, now)
                 samples += [(labels.get("instance", ""), (name, labels, value)) for labels, value in answer]
-        return attempts_of(samples)
+        return source.attempts_of(samples)
 
     async def usage(
         self, spans: Sequence[timedelta], *, proxies: int | None, kept: Mapping[str, Any] | None = None
-    ) -> UsageAnswer:
+    ) -> source.UsageAnswer:
         answers = []
-        async with await open_client(self._address, self._timeout) as client:
+        async with await source.open_client(self._address, self._timeout) as client:
             now = await self._now(client)
             present = await self._by_target(client, f"count by (instance, job) ({self._proxies})", now)
-            started = await self._by_target(client, f"max by (instance, job) ({self._selector(STARTED)})", now)
+            started = await self._by_target(client, f"max by (instance, job) ({self._selector(source.STARTED)})", now)
             counters = " or ".join(f"count by (db_name) ({self._selector(*use)})" for use in _USES.items())
-            databases = [label_of(labels)[0] for labels, _ in await self._ask(client, counters, now)]
+            databases = [source.label_of(labels)[0] for labels, _ in await self._ask(client, counters, now)]
             for span in spans:
                 length = math.ceil(span.total_seconds() * 1000)
                 step = 300_000 if length > _WEEK else max(min(60_000, length // 10), 1)
                 first, last = (now - length - step) // step, now // step
                 seen = await self._by_target(client, self._steps_present(length, step), now)
-                unknown = proxy_mismatch(len(present), proxies) or _gap(present, started, seen, last - first, now / 1000, span)
+                unknown = source.proxy_mismatch(len(present), proxies) or _gap(
+                    present, started, seen, last - first, now / 1000, span
+                )
                 used = await self._ask(client, self._changed_labels(length), now)
                 answers.append(
                     Span(
                         span,
-                        frozenset(label_of(labels) for labels, _ in used),
+                        frozenset(source.label_of(labels) for labels, _ in used),
                         unknown,
                         names_databases=bool(databases) and None not in databases,
                     )
                 )
-        return UsageAnswer(answers)
+        return source.UsageAnswer(answers)
 
     def _selector(self, metric: str, more: str = "") -> str:
         return f"{metric}{{{','.join(filter(None, (more, self._matchers)))}}}"
 
     @property
     def _proxies(self) -> str:
-        return self._selector(NODES, 'role_name="proxy"')
+        return self._selector(source.NODES, 'role_name="proxy"')
 
     def _steps_present(self, length: int, step: int) -> str:
         """The query for the number of steps at which a proxy was scraped, from the last step before the span; 0: only between
@@ -147,22 +128,24 @@ class Prometheus(MetricsSource):
         form = {"query": query, "timeout": f"{math.ceil(self._timeout)}s"}
         if now is not None:
             form["time"] = f"{now / 1000:.3f}"
-        body = await fetch(client, self._address, self._timeout, path="/api/v1/query", form=form)
+        body = await source.fetch(client, self._address, self._timeout, path="/api/v1/query", form=form)
         try:
             answer = json.loads(body)
             if answer["status"] != "success":
-                raise unreadable_error(self._address, f"Prometheus says {str(answer.get('error'))[:200]!r}")
+                raise source.unreadable_error(self._address, f"Prometheus says {str(answer.get('error'))[:200]!r}")
             # Some versions put remarks on the query among the warnings.
             warnings = [warning for warning in answer.get("warnings") or () if not warning.startswith("PromQL ")]
             vector = [(dict(sample["metric"]), float(sample["value"][1])) for sample in answer["data"]["result"]]
         except (ValueError, LookupError, TypeError, AttributeError):
             raise self._not_prometheus() from None
         if warnings:
-            raise unreadable_error(self._address, f"the answer is incomplete, {warnings[0][:200]!r}", "Read Prometheus's log.")
+            raise source.unreadable_error(
+                self._address, f"the answer is incomplete, {warnings[0][:200]!r}", "Read Prometheus's log."
+            )
         return vector
 
     def _not_prometheus(self) -> Exception:
-        return unreadable_error(
+        return source.unreadable_error(
             self._address,
             "what answers is not Prometheus",
             "Give metrics_url the base URL of a Prometheus, or Milvus endpoints that end in /metrics.",
