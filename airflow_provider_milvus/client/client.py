@@ -14,20 +14,11 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
+from airflow_provider_milvus import exceptions
 from airflow_provider_milvus.client.errors import build_error, explain, find_obstacle, unavailable
 from airflow_provider_milvus.client.flow import Call, Deadline, Flow, Method, Rest, Rpc, Step, drive, drive_async, steady
 from airflow_provider_milvus.client.lazy_pymilvus import import_pymilvus
 from airflow_provider_milvus.client.rest import RestApi
-from airflow_provider_milvus.exceptions import (
-    MilvusConfigurationError,
-    MilvusError,
-    MilvusInvalidArgumentError,
-    MilvusRefusedError,
-    MilvusServerError,
-    MilvusTimeoutError,
-    MilvusUnavailableError,
-    MilvusUnsupportedError,
-)
 from airflow_provider_milvus.kinds import check_seconds
 
 if TYPE_CHECKING:
@@ -79,7 +70,7 @@ class _Client:
     def _deadline(self, method: str, timeout: float | None) -> Deadline:
         limit = self.timeout if timeout is None else check_seconds("timeout", timeout)
         if limit > self.timeout:
-            raise MilvusInvalidArgumentError(
+            raise exceptions.MilvusInvalidArgumentError(
                 f"{method}(timeout={limit:g}) is more than this client's {self.timeout:g} s: use MilvusHook(timeout={limit:g})."
             )
         return Deadline(limit)
@@ -91,13 +82,13 @@ class _Client:
         """The settings, for another database of the same server where one is given."""
         return self.settings if database is None else self.settings.model_copy(update={"database": database})
 
-    def _no_connection(self, timeout: MilvusTimeoutError, call: Call, started: float) -> MilvusError:
+    def _no_connection(self, timeout: exceptions.MilvusTimeoutError, call: Call, started: float) -> exceptions.MilvusError:
         """The error of a connection that did not come about in time, with the reason where it can be seen."""
         details = find_obstacle(self.settings.uri, self.settings.tls)
         if details is None:
             return timeout
         cause = unavailable(details, time.monotonic() - started)
-        return build_error(MilvusUnavailableError, cause, call, where=self.settings.where, sent=False)
+        return build_error(exceptions.MilvusUnavailableError, cause, call, where=self.settings.where, sent=False)
 
 
 def _build_request(rpc: Rpc, database: str) -> Any:
@@ -105,7 +96,7 @@ def _build_request(rpc: Rpc, database: str) -> Any:
 
     kind = getattr(milvus_pb2, f"{rpc.name}Request", None)
     if kind is None:
-        raise MilvusUnsupportedError(
+        raise exceptions.MilvusUnsupportedError(
             f"{rpc.failure()}: the installed pymilvus does not know {rpc.name}, and a newer one may. Nothing was changed."
         )
     known = kind.DESCRIPTOR.fields_by_name
@@ -178,12 +169,12 @@ class BoundedClient(_Client):
             known = explain(error, call, where=settings.where, waited=time.monotonic() - started, sent=sent)
             if known is None:
                 raise
-            if isinstance(known, MilvusTimeoutError) and not sent:
+            if isinstance(known, exceptions.MilvusTimeoutError) and not sent:
                 known = self._no_connection(known, call, started)
-            if isinstance(known, MilvusUnavailableError):
+            if isinstance(known, exceptions.MilvusUnavailableError):
                 self.close()
             # The traceback of the cause is for an error without a kind of its own; to any other its 20 lines add nothing.
-            raise known from (error if isinstance(known, MilvusServerError) else None)
+            raise known from (error if isinstance(known, exceptions.MilvusServerError) else None)
 
     def close(self) -> None:
         """Close the channel. A later call opens a new one."""
@@ -260,11 +251,11 @@ class AsyncBoundedClient(_Client):
             known = explain(error, call, where=settings.where, waited=time.monotonic() - started, sent=sent)
             if known is None:
                 raise
-            if isinstance(known, MilvusTimeoutError) and not sent:
+            if isinstance(known, exceptions.MilvusTimeoutError) and not sent:
                 known = await asyncio.to_thread(self._no_connection, known, call, started)
-            if isinstance(known, MilvusUnavailableError) and client is self._client:
+            if isinstance(known, exceptions.MilvusUnavailableError) and client is self._client:
                 self._client = None
-            raise known from (error if isinstance(known, MilvusServerError) else None)
+            raise known from (error if isinstance(known, exceptions.MilvusServerError) else None)
         finally:
             if client is not None:
                 await self._leave(client)
@@ -327,7 +318,7 @@ def _plain_attribute(client_class: type, name: str) -> Any:
     except AttributeError:
         raise AttributeError(f"{client_class.__name__} has no attribute {name!r}") from None
     if name in _NOT_AVAILABLE:
-        raise MilvusRefusedError(f"{name}() is not available: {_NOT_AVAILABLE[name]}")
+        raise exceptions.MilvusRefusedError(f"{name}() is not available: {_NOT_AVAILABLE[name]}")
     return getattr(client_class, name) if isinstance(attribute, (classmethod, staticmethod)) else None
 
 
@@ -366,6 +357,6 @@ def check_lite_is_installed(uri: str) -> None:
     from importlib.util import find_spec
 
     if uri.endswith(".db") and find_spec("milvus_lite") is None:
-        raise MilvusConfigurationError(
+        raise exceptions.MilvusConfigurationError(
             "A Milvus Lite file needs the package milvus-lite: pip install 'airflow-provider-milvus[lite]'."
         )

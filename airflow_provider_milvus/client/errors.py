@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from airflow_provider_milvus import exceptions as kinds
+from airflow_provider_milvus import exceptions
 from airflow_provider_milvus.exceptions import MilvusError
 from airflow_provider_milvus.get_provider_info import DEFAULT_PORT
 from airflow_provider_milvus.tls import tls_context
@@ -20,37 +20,37 @@ if TYPE_CHECKING:
     from airflow_provider_milvus.client.flow import Call
 
 _BY_MILVUS_CODE: dict[int, type[MilvusError]] = {
-    2: kinds.MilvusUnavailableError,
-    3: kinds.MilvusRateLimitError,
-    4: kinds.MilvusRateLimitError,
-    8: kinds.MilvusRateLimitError,
-    9: kinds.MilvusRateLimitError,
-    10: kinds.MilvusUnsupportedError,
-    100: kinds.MilvusCollectionNotFoundError,
-    101: kinds.MilvusNotLoadedError,
-    200: kinds.MilvusPartitionNotFoundError,
-    201: kinds.MilvusNotLoadedError,
-    300: kinds.MilvusNotFoundError,
-    700: kinds.MilvusIndexNotFoundError,
-    800: kinds.MilvusDatabaseNotFoundError,
-    1100: kinds.MilvusInvalidArgumentError,
-    1400: kinds.MilvusAuthenticationError,
-    1401: kinds.MilvusAuthenticationError,
-    1600: kinds.MilvusAliasNotFoundError,
-    1800: kinds.MilvusAuthenticationError,
-    1801: kinds.MilvusInvalidArgumentError,
-    1802: kinds.MilvusInvalidArgumentError,
+    2: exceptions.MilvusUnavailableError,
+    3: exceptions.MilvusRateLimitError,
+    4: exceptions.MilvusRateLimitError,
+    8: exceptions.MilvusRateLimitError,
+    9: exceptions.MilvusRateLimitError,
+    10: exceptions.MilvusUnsupportedError,
+    100: exceptions.MilvusCollectionNotFoundError,
+    101: exceptions.MilvusNotLoadedError,
+    200: exceptions.MilvusPartitionNotFoundError,
+    201: exceptions.MilvusNotLoadedError,
+    300: exceptions.MilvusNotFoundError,
+    700: exceptions.MilvusIndexNotFoundError,
+    800: exceptions.MilvusDatabaseNotFoundError,
+    1100: exceptions.MilvusInvalidArgumentError,
+    1400: exceptions.MilvusAuthenticationError,
+    1401: exceptions.MilvusAuthenticationError,
+    1600: exceptions.MilvusAliasNotFoundError,
+    1800: exceptions.MilvusAuthenticationError,
+    1801: exceptions.MilvusInvalidArgumentError,
+    1802: exceptions.MilvusInvalidArgumentError,
 }
 
 _BY_GRPC_STATUS: dict[str, type[MilvusError]] = {
-    "UNAUTHENTICATED": kinds.MilvusAuthenticationError,
-    "PERMISSION_DENIED": kinds.MilvusAuthenticationError,
-    "UNAVAILABLE": kinds.MilvusUnavailableError,
+    "UNAUTHENTICATED": exceptions.MilvusAuthenticationError,
+    "PERMISSION_DENIED": exceptions.MilvusAuthenticationError,
+    "UNAVAILABLE": exceptions.MilvusUnavailableError,
     # This package cancels no call: a server that stops answers its open calls with it.
-    "CANCELLED": kinds.MilvusUnavailableError,
-    "DEADLINE_EXCEEDED": kinds.MilvusTimeoutError,
-    "UNIMPLEMENTED": kinds.MilvusUnsupportedError,
-    "INVALID_ARGUMENT": kinds.MilvusInvalidArgumentError,
+    "CANCELLED": exceptions.MilvusUnavailableError,
+    "DEADLINE_EXCEEDED": exceptions.MilvusTimeoutError,
+    "UNIMPLEMENTED": exceptions.MilvusUnsupportedError,
+    "INVALID_ARGUMENT": exceptions.MilvusInvalidArgumentError,
 }
 
 _NOT_READY = ("service not ready", "not healthy", "is not ready", "node not found", "no available")
@@ -62,14 +62,14 @@ OBSTACLE_TIMEOUT = 0.5
 """Seconds to connect to a port that did not let pymilvus connect, and as many for its answer."""
 
 _NEXT_STEP: dict[type[MilvusError], str] = {
-    kinds.MilvusAuthenticationError: "Check the connection's login and password, or its token, and the user's privileges.",
-    kinds.MilvusDatabaseNotFoundError: "Check the connection's or the task's database.",
-    kinds.MilvusCollectionNotFoundError: "Check the name and the database.",
-    kinds.MilvusPartitionNotFoundError: "Check partition_names.",
-    kinds.MilvusIndexNotFoundError: "Create an index on every vector field first; Milvus loads indexed collections only.",
-    kinds.MilvusTimeoutError: "The server may still be working on it; look at its state before repeating.",
-    kinds.MilvusRateLimitError: "Wait, run fewer tasks at once, or raise the server's quota.",
-    kinds.MilvusUnavailableError: "Check that the server runs and that host, port and TLS settings are right.",
+    exceptions.MilvusAuthenticationError: "Check the connection's login and password, or its token, and the user's privileges.",
+    exceptions.MilvusDatabaseNotFoundError: "Check the connection's or the task's database.",
+    exceptions.MilvusCollectionNotFoundError: "Check the name and the database.",
+    exceptions.MilvusPartitionNotFoundError: "Check partition_names.",
+    exceptions.MilvusIndexNotFoundError: "Create an index on every vector field first; Milvus loads indexed collections only.",
+    exceptions.MilvusTimeoutError: "The server may still be working on it; look at its state before repeating.",
+    exceptions.MilvusRateLimitError: "Wait, run fewer tasks at once, or raise the server's quota.",
+    exceptions.MilvusUnavailableError: "Check that the server runs and that host, port and TLS settings are right.",
 }
 
 
@@ -90,7 +90,7 @@ def explain(error: BaseException, call: Call, *, where: str, waited: float, sent
     if status is not None:
         kind, cause = _read_grpc_status(status, waited, sent)
     elif any(isinstance(cause, (TimeoutError, grpc.FutureTimeoutError)) for cause in chain):
-        kind, cause = kinds.MilvusTimeoutError, silence(waited)
+        kind, cause = exceptions.MilvusTimeoutError, silence(waited)
     elif isinstance(error, MilvusException):
         kind, cause = _read_milvus_error(error, waited)
     else:
@@ -100,10 +100,10 @@ def explain(error: BaseException, call: Call, *, where: str, waited: float, sent
 
 def build_error(kind: type[MilvusError], cause: str, call: Call, *, where: str, sent: bool = True) -> MilvusError:
     """An error of ``kind`` whose message names what failed, the cause, the connection and the next step."""
-    in_doubt = sent and issubclass(kind, (kinds.MilvusUnavailableError, kinds.MilvusTimeoutError))
-    failure = call.failure(certain=not in_doubt or issubclass(kind, kinds.MilvusNotTakenError))
-    unconnected = not sent and issubclass(kind, (kinds.MilvusTimeoutError, kinds.MilvusUnsupportedError))
-    ancestors = (kinds.MilvusUnavailableError if unconnected else kind).__mro__
+    in_doubt = sent and issubclass(kind, (exceptions.MilvusUnavailableError, exceptions.MilvusTimeoutError))
+    failure = call.failure(certain=not in_doubt or issubclass(kind, exceptions.MilvusNotTakenError))
+    unconnected = not sent and issubclass(kind, (exceptions.MilvusTimeoutError, exceptions.MilvusUnsupportedError))
+    ancestors = (exceptions.MilvusUnavailableError if unconnected else kind).__mro__
     next_step = next((_NEXT_STEP[ancestor] for ancestor in ancestors if ancestor in _NEXT_STEP), "")
     return kind(f"{failure}: {cause.removesuffix('.')}. {where}. {next_step}".rstrip())
 
@@ -166,16 +166,16 @@ def silence(waited: float) -> str:
 def _read_grpc_status(status: Any, waited: float, sent: bool) -> tuple[type[MilvusError], str]:
     name = status.code().name
     details = (status.details() or "").rpartition("last error: ")[2].strip()
-    kind = _BY_GRPC_STATUS.get(name, kinds.MilvusServerError)
-    if kind is kinds.MilvusTimeoutError:
+    kind = _BY_GRPC_STATUS.get(name, exceptions.MilvusServerError)
+    if kind is exceptions.MilvusTimeoutError:
         return kind, silence(waited)
-    if kind is kinds.MilvusUnavailableError:
+    if kind is exceptions.MilvusUnavailableError:
         return kind, unavailable(details, waited)
-    if kind is kinds.MilvusAuthenticationError:
+    if kind is exceptions.MilvusAuthenticationError:
         return kind, f"the server rejected the credentials ({details or name})"
-    if kind is kinds.MilvusUnsupportedError and not sent:
+    if kind is exceptions.MilvusUnsupportedError and not sent:
         return kind, f"a gRPC server answers on that host and port, and it is not Milvus ({details or name})"
-    if kind is kinds.MilvusUnsupportedError:
+    if kind is exceptions.MilvusUnsupportedError:
         return kind, f"this server does not support it ({details or name})"
     return kind, f"gRPC status {name}: {details}"
 
@@ -202,11 +202,11 @@ def _read_milvus_error(error: Any, waited: float) -> tuple[type[MilvusError], st
     code = error.code if isinstance(error.code, int) else 0
     text = str(error.message or "").strip()
     if isinstance(error, ConnectionConfigException):
-        return kinds.MilvusConfigurationError, text
+        return exceptions.MilvusConfigurationError, text
     if isinstance(error, ParamError):
-        return kinds.MilvusInvalidArgumentError, text
+        return exceptions.MilvusInvalidArgumentError, text
     kind = kind_of(code, text)
-    if code in (0, 1) and "timeout" in text.lower() and kind is kinds.MilvusTimeoutError:
+    if code in (0, 1) and "timeout" in text.lower() and kind is exceptions.MilvusTimeoutError:
         return kind, silence(waited)
     return kind, f"{text} (code {code})"
 
@@ -215,11 +215,11 @@ def kind_of(code: int, text: str) -> type[MilvusError]:
     """The kind of an error that a server reports by its own code and text."""
     lowered = text.lower()
     if "database" in lowered and ("not found" in lowered or "does not exist" in lowered) and code in (0, 1, 6, 800):
-        return kinds.MilvusDatabaseNotFoundError
+        return exceptions.MilvusDatabaseNotFoundError
     if code in (0, 1) and "timeout" in lowered:
-        return kinds.MilvusTimeoutError
+        return exceptions.MilvusTimeoutError
     if code in (0, 1, 65535) and any(sign in lowered for sign in _NOT_READY):
-        return kinds.MilvusUnavailableError
+        return exceptions.MilvusUnavailableError
     if code in (0, 1, 65535) and any(sign in lowered for sign in _OUT_OF_TIME):
-        return kinds.MilvusTimeoutError
-    return _BY_MILVUS_CODE.get(int(code), kinds.MilvusServerError)
+        return exceptions.MilvusTimeoutError
+    return _BY_MILVUS_CODE.get(int(code), exceptions.MilvusServerError)

@@ -13,15 +13,8 @@ from datetime import UTC, datetime
 from itertools import zip_longest
 from typing import Any
 
+from airflow_provider_milvus import exceptions
 from airflow_provider_milvus.client.flow import Flow, Rpc
-from airflow_provider_milvus.exceptions import (
-    MilvusCollectionNotFoundError,
-    MilvusNotLoadedError,
-    MilvusPartitionNotFoundError,
-    MilvusRefusedError,
-    MilvusServerError,
-    MilvusUnsupportedError,
-)
 from airflow_provider_milvus.schema.pairs import from_pairs
 from airflow_provider_milvus.schema.types import DATA_TYPES, NAMES
 
@@ -30,7 +23,7 @@ _TEXT = 256
 
 COUNT_TIMEOUT = 60.0
 """Seconds for one attempt to count: a filter over many rows is slow."""
-_NOT_LOADED = (MilvusServerError, MilvusCollectionNotFoundError)
+_NOT_LOADED = (exceptions.MilvusServerError, exceptions.MilvusCollectionNotFoundError)
 """The errors of 2.3.5 for the replicas and partitions in memory of a collection that is being loaded, or was released."""
 
 
@@ -72,7 +65,7 @@ def describe(collection_name: str) -> Flow[Any]:
     """
     try:
         return (yield Rpc("DescribeCollection", {"collection_name": collection_name}))
-    except MilvusCollectionNotFoundError:
+    except exceptions.MilvusCollectionNotFoundError:
         # Every server refuses ShowCollections, and only that, for a missing database.
         yield Rpc("ShowCollections", {"type": "InMemory"})
         raise
@@ -91,10 +84,10 @@ def find(name: str) -> Flow[Any | None]:
     """
     try:
         described = yield from describe(name)
-    except MilvusCollectionNotFoundError:
+    except exceptions.MilvusCollectionNotFoundError:
         return None
     if (real := real_name(described)) != name:
-        raise MilvusRefusedError(f"{name!r} is an alias of the collection {real!r}: name the collection itself.")
+        raise exceptions.MilvusRefusedError(f"{name!r} is an alias of the collection {real!r}: name the collection itself.")
     return described
 
 
@@ -160,7 +153,7 @@ def replicas(collection_name: str) -> Flow[tuple[int | None, tuple[str, ...]]]:
     """The number of replicas of a loaded collection, and their resource groups."""
     try:
         answer = yield Rpc("GetReplicas", {"collection_name": collection_name}, 5.0)
-    except (MilvusUnsupportedError, *_NOT_LOADED):
+    except (exceptions.MilvusUnsupportedError, *_NOT_LOADED):
         return None, ()
     return len(answer.replicas), tuple(sorted({replica.resource_group_name for replica in answer.replicas}))
 
@@ -182,7 +175,7 @@ def check_partitions(collection_name: str, partition_names: Sequence[str]) -> Fl
     """
     existing = list((yield Rpc("ShowPartitions", {"collection_name": collection_name})).partition_names)
     if missing := [name for name in partition_names if name not in existing]:
-        raise MilvusPartitionNotFoundError(
+        raise exceptions.MilvusPartitionNotFoundError(
             f"Collection {collection_name!r} has no partition {_words(missing)}; it has {_words(sorted(existing))}."
         )
     return existing
@@ -191,7 +184,7 @@ def check_partitions(collection_name: str, partition_names: Sequence[str]) -> Fl
 def nodes() -> Flow[Nodes]:
     try:
         answer = yield Rpc("GetMetrics", {"request": json.dumps({"metric_type": "system_info"})})
-    except MilvusUnsupportedError:
+    except exceptions.MilvusUnsupportedError:
         return Nodes()
     infos = [node.get("infos") or {} for node in json.loads(answer.response or "{}").get("nodes_info") or []]
     kinds = [str(info.get("type", "")).lower() for info in infos]
@@ -234,8 +227,8 @@ def row_count(collection_name: str, filter: str = "", partition_names: Sequence[
     match_all = f"{primary} not in []" if partition_names else ""
     try:
         answer = yield Rpc("Query", _count_request(collection, filter or match_all, partition_names), COUNT_TIMEOUT)
-    except MilvusNotLoadedError as error:
-        raise MilvusNotLoadedError(f"{_not_loaded(collection)} {error}") from None
+    except exceptions.MilvusNotLoadedError as error:
+        raise exceptions.MilvusNotLoadedError(f"{_not_loaded(collection)} {error}") from None
     return int(answer.fields_data[0].scalars.long_data.data[0])
 
 
@@ -243,7 +236,7 @@ def row_count_if_loaded(collection_name: str, filter: str = "", partition_names:
     """As :func:`row_count`; ``None`` where the rows cannot be counted, because they are not in memory."""
     try:
         return (yield from row_count(collection_name, filter, partition_names))
-    except MilvusNotLoadedError:
+    except exceptions.MilvusNotLoadedError:
         return None
 
 
@@ -262,11 +255,11 @@ def _check_in_memory(collection: str, partition_names: Sequence[str]) -> Flow[No
     existing = yield from check_partitions(collection, partition_names)
     try:
         loaded = (yield Rpc("ShowPartitions", {"collection_name": collection, "type": "InMemory"})).partition_names
-    except (MilvusServerError, MilvusCollectionNotFoundError) as error:
+    except (exceptions.MilvusServerError, exceptions.MilvusCollectionNotFoundError) as error:
         # 2.3.5 answers with either error for a collection that is not loaded, or is being loaded.
-        raise MilvusNotLoadedError(f"{_not_loaded(collection)} {error}") from None
+        raise exceptions.MilvusNotLoadedError(f"{_not_loaded(collection)} {error}") from None
     if absent := [name for name in partition_names or existing if name not in loaded]:
-        raise MilvusNotLoadedError(f"{_not_loaded(collection)} Not in memory: partition {_words(absent)}.")
+        raise exceptions.MilvusNotLoadedError(f"{_not_loaded(collection)} Not in memory: partition {_words(absent)}.")
 
 
 def _not_loaded(collection: str) -> str:

@@ -9,7 +9,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_milvus import exceptions as kinds
+from airflow_provider_milvus import exceptions
 from airflow_provider_milvus.client.errors import build_error, find_obstacle, kind_of, silence, unavailable
 from airflow_provider_milvus.client.flow import Rest
 from airflow_provider_milvus.exceptions import MilvusConfigurationError, MilvusError
@@ -25,18 +25,18 @@ DONE = (0, 200)
 """The codes of success. The first servers with this API answered 200."""
 
 _BY_STATUS: dict[int, type[MilvusError]] = {
-    400: kinds.MilvusInvalidArgumentError,
-    401: kinds.MilvusAuthenticationError,
-    403: kinds.MilvusAuthenticationError,
-    404: kinds.MilvusUnsupportedError,
-    408: kinds.MilvusTimeoutError,
-    429: kinds.MilvusRateLimitError,
-    502: kinds.MilvusUnavailableError,
-    503: kinds.MilvusNotTakenError,
-    504: kinds.MilvusTimeoutError,
+    400: exceptions.MilvusInvalidArgumentError,
+    401: exceptions.MilvusAuthenticationError,
+    403: exceptions.MilvusAuthenticationError,
+    404: exceptions.MilvusUnsupportedError,
+    408: exceptions.MilvusTimeoutError,
+    429: exceptions.MilvusRateLimitError,
+    502: exceptions.MilvusUnavailableError,
+    503: exceptions.MilvusNotTakenError,
+    504: exceptions.MilvusTimeoutError,
 }
 
-_BY_CLOUD_CODE: dict[int, type[MilvusError]] = {21119: kinds.MilvusAuthenticationError}
+_BY_CLOUD_CODE: dict[int, type[MilvusError]] = {21119: exceptions.MilvusAuthenticationError}
 """Zilliz Cloud's own code for an API key that it does not accept."""
 
 LONGEST_TEXT = 500
@@ -69,14 +69,14 @@ class RestApi:
             async with asyncio.timeout(timeout):
                 answer = await self._send(call, database, timeout)
         except (TimeoutError, httpx.TimeoutException):
-            raise self._failed(call, kinds.MilvusTimeoutError, silence(time.monotonic() - began)) from None
+            raise self._failed(call, exceptions.MilvusTimeoutError, silence(time.monotonic() - began)) from None
         except httpx.ConnectError as error:
             # For a name with two addresses httpx reports only that all attempts failed.
             details = await asyncio.to_thread(find_obstacle, self._url, self._settings.tls, grpc=False) or str(error)
-            raise self._failed(call, kinds.MilvusNotTakenError, unavailable(details, time.monotonic() - began)) from None
+            raise self._failed(call, exceptions.MilvusNotTakenError, unavailable(details, time.monotonic() - began)) from None
         except httpx.TransportError as error:
             cause = unavailable(str(error) or type(error).__name__, time.monotonic() - began)
-            raise self._failed(call, kinds.MilvusUnavailableError, cause) from None
+            raise self._failed(call, exceptions.MilvusUnavailableError, cause) from None
         return self._data(call, answer)
 
     async def _send(self, call: Rest, database: str, timeout: float) -> Any:
@@ -102,12 +102,12 @@ class RestApi:
         body = body if isinstance(body, dict) else {}
         text = str(body.get("message") or "")
         if answer.status_code != 200:
-            kind = _BY_STATUS.get(answer.status_code, kinds.MilvusServerError)
+            kind = _BY_STATUS.get(answer.status_code, exceptions.MilvusServerError)
             raise self._failed(call, kind, _status_in_words(answer.status_code, text))
         code = read_whole_number(body.get("code"))
         if code is None:
             cause = "the answer is not one of Milvus's REST API; check uri and rest_url"
-            raise self._failed(call, kinds.MilvusServerError, cause)
+            raise self._failed(call, exceptions.MilvusServerError, cause)
         if code not in DONE:
             raise self._failed(call, _BY_CLOUD_CODE.get(code) or kind_of(code, text), f"{text} (code {code})")
         return body.get("data")

@@ -13,15 +13,8 @@ from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
 from typing import Any, ClassVar
 
+from airflow_provider_milvus import exceptions
 from airflow_provider_milvus.client.flow import Deadline, Flow, Pause, Report
-from airflow_provider_milvus.exceptions import (
-    MilvusError,
-    MilvusInvalidArgumentError,
-    MilvusLoadStalledError,
-    MilvusNeverMetError,
-    MilvusTimeoutError,
-    MilvusUnavailableError,
-)
 
 REVIVE_AFTER = 45.0
 """Seconds that a load may stand still after an outage before it is submitted again. After a restart Milvus 2.3.5 needed 26 s
@@ -84,7 +77,7 @@ class Condition:
             client.run(wait_for(PartitionsAtMost("docs", 64), deadline, poll_interval=5), deadline)
     """
 
-    never_error: ClassVar[type[MilvusError]] = MilvusNeverMetError
+    never_error: ClassVar[type[exceptions.MilvusError]] = exceptions.MilvusNeverMetError
     """The error to raise when a look sees that the condition can never be met."""
     can_revive: ClassVar[bool] = False
     """Whether :meth:`revive` does anything."""
@@ -168,7 +161,7 @@ def wait_for(
     while True:
         try:
             now = yield from condition.look()
-        except (MilvusTimeoutError, MilvusUnavailableError) as error:
+        except (exceptions.MilvusTimeoutError, exceptions.MilvusUnavailableError) as error:
             raise _at_the_end(error, condition, seen, moved) from None
         if deadline.interruptions != interruptions:
             interruptions, interrupted = deadline.interruptions, True
@@ -192,23 +185,25 @@ def wait_for(
             yield from condition.revive()
             revived, moved = True, time.monotonic()
         elif stall_timeout is not None and still >= stall_timeout:
-            raise MilvusLoadStalledError(
+            raise exceptions.MilvusLoadStalledError(
                 f"{condition} has stood still at {now} for {still:.0f} s (stall_timeout {stall_timeout:g} s). "
                 f"The server still reports {now.state}. {condition.stall_advice}".strip()
             )
         try:
             waited = time.monotonic() - began
             yield Pause(min(poll_interval, max(EAGER_PAUSE, waited / 40)) if eager else poll_interval)
-        except MilvusTimeoutError as error:
+        except exceptions.MilvusTimeoutError as error:
             raise _at_the_end(error, condition, seen, moved) from None
 
 
-def never_met_error(condition: Condition, seen: Observation) -> MilvusError:
+def never_met_error(condition: Condition, seen: Observation) -> exceptions.MilvusError:
     """The error for a condition that can never be met, after a look that saw ``seen``."""
     return condition.never_error(f"{condition} is {seen}: {seen.reason}.")
 
 
-def _at_the_end(error: MilvusError, condition: Condition, seen: Observation | None, moved: float) -> MilvusError:
+def _at_the_end(
+    error: exceptions.MilvusError, condition: Condition, seen: Observation | None, moved: float
+) -> exceptions.MilvusError:
     if seen is None:
         return error
     since = time.monotonic() - moved
@@ -218,8 +213,8 @@ def _at_the_end(error: MilvusError, condition: Condition, seen: Observation | No
     )
 
 
-def _cannot_import(path: str, reason: object) -> MilvusInvalidArgumentError:
-    return MilvusInvalidArgumentError(
+def _cannot_import(path: str, reason: object) -> exceptions.MilvusInvalidArgumentError:
+    return exceptions.MilvusInvalidArgumentError(
         f"The wait did not begin: the condition {path!r} cannot be imported: {reason}. Define it at the top level of a module "
         "that workers and triggerers can import, such as one in the plugins folder; a DAG file is not one."
     )

@@ -6,16 +6,10 @@ import time
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from airflow_provider_milvus import exceptions
 from airflow_provider_milvus.client.flow import Flow, Rpc
 from airflow_provider_milvus.client.reads import describe
 from airflow_provider_milvus.conditions.base import Condition, Observation, Verdict
-from airflow_provider_milvus.exceptions import (
-    MilvusAliasNotFoundError,
-    MilvusCollectionNotFoundError,
-    MilvusError,
-    MilvusIndexFailedError,
-    MilvusIndexNotFoundError,
-)
 
 _FINISHED, _FAILED = 3, 4
 _STATES = ("None", "Unissued", "InProgress", "Finished", "Failed", "Retry")
@@ -36,7 +30,7 @@ class CollectionExists(Condition):
         try:
             yield from describe(self.collection_name)
             exists = True
-        except MilvusCollectionNotFoundError:
+        except exceptions.MilvusCollectionNotFoundError:
             exists = False
         return Observation(Verdict.MET if exists == self.exists else Verdict.NOT_YET, "Exists" if exists else "NotExist")
 
@@ -53,7 +47,7 @@ class IndexBuilt(Condition):
     collection_name: str
     field_name: str = ""
     index_name: str = ""
-    never_error: ClassVar[type[MilvusError]] = MilvusIndexFailedError
+    never_error: ClassVar[type[exceptions.MilvusError]] = exceptions.MilvusIndexFailedError
 
     def __str__(self) -> str:
         name = self.index_name or self.field_name
@@ -93,7 +87,7 @@ class GraceOver(Condition):
         try:
             answer = yield Rpc("DescribeAlias", {"alias": self.alias})
             kept = answer.collection == self.collection_name
-        except (MilvusAliasNotFoundError, MilvusCollectionNotFoundError):
+        except (exceptions.MilvusAliasNotFoundError, exceptions.MilvusCollectionNotFoundError):
             kept = False
         if not kept:
             return Observation(Verdict.MET, "Moved")
@@ -107,9 +101,9 @@ def describe_indexes(collection_name: str, field_name: str = "", index_name: str
     """
     try:
         answer = yield Rpc("DescribeIndex", {"collection_name": collection_name})
-    except MilvusIndexNotFoundError:
+    except exceptions.MilvusIndexNotFoundError:
         return []
-    except MilvusCollectionNotFoundError:
+    except exceptions.MilvusCollectionNotFoundError:
         yield from describe(collection_name)
         raise
     # Servers ignore field_name in the request, and Lite ignores index_name too.

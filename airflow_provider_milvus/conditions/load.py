@@ -5,15 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from airflow_provider_milvus import exceptions
 from airflow_provider_milvus.client.flow import Flow, Rpc
 from airflow_provider_milvus.client.reads import check_partitions, describe
 from airflow_provider_milvus.conditions.base import Condition, Observation, Verdict
-from airflow_provider_milvus.exceptions import (
-    MilvusError,
-    MilvusLoadFailedError,
-    MilvusNotLoadedError,
-    MilvusServerError,
-)
 
 LOAD_STATES = ("NotExist", "NotLoad", "Loading", "Loaded")
 """The names of Milvus's ``LoadState``, by number."""
@@ -57,7 +52,7 @@ class LoadFinished(LoadState):
     """
 
     fail_if_not_loading: bool = True
-    never_error: ClassVar[type[MilvusError]] = MilvusLoadFailedError
+    never_error: ClassVar[type[exceptions.MilvusError]] = exceptions.MilvusLoadFailedError
     can_revive: ClassVar[bool] = True
     started: bool = False
     options: dict[str, Any] = field(default_factory=dict)
@@ -65,7 +60,7 @@ class LoadFinished(LoadState):
     def look(self) -> Flow[Observation]:
         try:
             seen = yield from super().look()
-        except MilvusServerError as error:
+        except exceptions.MilvusServerError as error:
             # When 2.3.5 has given up a load, it answers a request for the progress with the reason.
             state = yield from self._load_state()
             if state != "NotLoad":
@@ -112,9 +107,9 @@ class LoadFinished(LoadState):
         )
         try:
             yield Rpc("GetLoadingProgress", {"collection_name": self.collection_name})
-        except MilvusNotLoadedError:
+        except exceptions.MilvusNotLoadedError:
             return reason
-        except MilvusServerError as error:
+        except exceptions.MilvusServerError as error:
             return f"{reason}. The server says: {error}"
         return reason
 
@@ -159,7 +154,7 @@ def _state_of(subject: dict[str, Any]) -> Flow[tuple[str, int | None]]:
         return state, None
     try:
         progress = yield Rpc("GetLoadingProgress", subject)
-    except MilvusNotLoadedError:
+    except exceptions.MilvusNotLoadedError:
         # It was released, or the load was given up, between the two calls.
         return "NotLoad", None
     return state, int(progress.progress)

@@ -5,16 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from airflow_provider_milvus import exceptions
 from airflow_provider_milvus.client.flow import Deadline, Flow, Pause, Report, Rpc, in_time
 from airflow_provider_milvus.client.reads import aliases_of, find
 from airflow_provider_milvus.conditions import load_states
-from airflow_provider_milvus.exceptions import (
-    MilvusAliasMovedError,
-    MilvusAliasNotFoundError,
-    MilvusCollectionNotFoundError,
-    MilvusRefusedError,
-    MilvusServerError,
-)
 from airflow_provider_milvus.server.collections import drop
 from airflow_provider_milvus.server.indexes import POLL
 from airflow_provider_milvus.server.load_release import release
@@ -43,7 +37,7 @@ def target_of(alias: str) -> Flow[str | None]:
     """The collection that an alias points to; ``None`` when the alias does not exist."""
     try:
         answer = yield Rpc("DescribeAlias", {"alias": alias})
-    except (MilvusAliasNotFoundError, MilvusCollectionNotFoundError):
+    except (exceptions.MilvusAliasNotFoundError, exceptions.MilvusCollectionNotFoundError):
         # Milvus Lite answers with the second error.
         return None
     return str(answer.collection)
@@ -67,7 +61,7 @@ def swap(
         or points to another collection than ``expected_old``. Nothing was changed.
     """
     if (yield from find(collection_name)) is None:
-        raise MilvusCollectionNotFoundError(
+        raise exceptions.MilvusCollectionNotFoundError(
             f"Alias {alias!r} was not moved: there is no collection {collection_name!r}. Check the name and the database."
         )
     old = yield from target_of(alias)
@@ -78,7 +72,7 @@ def swap(
         yield from _check_free(alias)
     if expected_old is not None and old != expected_old:
         points = f"points to {old!r}" if old else "does not exist"
-        raise MilvusRefusedError(
+        raise exceptions.MilvusRefusedError(
             f"Alias {alias!r} was not moved: it {points}, but expected_old is {expected_old!r}. "
             "Find out who moved it, or correct expected_old."
         )
@@ -87,7 +81,7 @@ def swap(
     before_sending(old)
     try:
         yield Rpc("CreateAlias" if old is None else "AlterAlias", {"collection_name": collection_name, "alias": alias})
-    except MilvusServerError:
+    except exceptions.MilvusServerError:
         # A call that is repeated because its answer was lost meets its own result.
         if (yield from target_of(alias)) != collection_name:
             raise
@@ -104,16 +98,18 @@ def _see_target(alias: str, collection_name: str) -> Flow[None]:
 def _check_free(alias: str) -> Flow[None]:
     try:
         collection = yield from find(alias)
-    except MilvusRefusedError:
+    except exceptions.MilvusRefusedError:
         return  # Somebody has created the alias just now; the server decides.
     if collection is not None:
-        raise MilvusRefusedError(f"Alias {alias!r} was not created: it is the name of a collection. Choose another alias.")
+        raise exceptions.MilvusRefusedError(
+            f"Alias {alias!r} was not created: it is the name of a collection. Choose another alias."
+        )
 
 
 def _check_loaded(alias: str, collection_name: str) -> Flow[None]:
     ((state, _),) = yield from load_states(collection_name)
     if state != "Loaded":
-        raise MilvusRefusedError(
+        raise exceptions.MilvusRefusedError(
             f"Alias {alias!r} was not moved: collection {collection_name!r} is {state}, so every search through the alias "
             "would fail. Load the collection first, or set require_loaded=False."
         )
@@ -128,7 +124,7 @@ def retire(alias: str, collection_name: str, old: str, then: str, deadline: Dead
     """
     target = yield from target_of(alias)
     if target != collection_name:
-        raise MilvusAliasMovedError(
+        raise exceptions.MilvusAliasMovedError(
             f"Collection {old!r} was left as it is: this task pointed alias {alias!r} to {collection_name!r}, and somebody has "
             f"moved the alias since: {f'it points to {target!r}' if target else 'it is gone'}."
         )
@@ -145,7 +141,7 @@ def retire(alias: str, collection_name: str, old: str, then: str, deadline: Dead
             return Retired("dropped")
         yield from release(old, deadline, report=report)
         return Retired("released")
-    except MilvusRefusedError as refused:
+    except exceptions.MilvusRefusedError as refused:
         # Somebody has given it an alias just now, or is loading it, and so needs it.
         report(str(refused))
         return Retired("kept", str(refused))

@@ -10,18 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from airflow_provider_milvus import exceptions
 from airflow_provider_milvus.client.flow import Flow, Pause, Report, Rpc, in_time
 from airflow_provider_milvus.client.reads import aliases_of, describe, find, is_lite
-from airflow_provider_milvus.exceptions import (
-    MilvusCollectionNotFoundError,
-    MilvusError,
-    MilvusRefusedError,
-    MilvusSchemaDriftError,
-    MilvusServerError,
-    MilvusTimeoutError,
-    MilvusUnavailableError,
-    MilvusUnsupportedError,
-)
 from airflow_provider_milvus.schema.definition import CONSISTENCY_LEVELS, Definition, Index
 from airflow_provider_milvus.schema.diff import drift
 from airflow_provider_milvus.schema.pairs import from_pairs, to_pairs
@@ -97,7 +88,7 @@ def _treat_existing(
         return Created(False, indexes=(yield from indexes_of(name)))
     elif if_exists != "check":
         by = f", created by {creator}" if creator else ""
-        raise MilvusRefusedError(
+        raise exceptions.MilvusRefusedError(
             f"Collection {name!r} was not created: it exists{by}. "
             "Set if_exists to 'skip', 'check' or 'replace', or choose another name."
         )
@@ -105,7 +96,7 @@ def _treat_existing(
     missing, differences = compare(definition, existing, lite=lite)
     differences = [*drift(definition, described, lite=lite), *differences]
     if differences:
-        raise MilvusSchemaDriftError(
+        raise exceptions.MilvusSchemaDriftError(
             f"Collection {name!r} was left as it is: it differs from what is requested: {'; '.join(differences)}. "
             "Create a new collection and move the alias to it, or set if_exists='replace'."
         )
@@ -129,7 +120,7 @@ def _send(definition: Definition, created_by: str) -> Flow[Any]:
     }
     try:
         yield Rpc("CreateCollection", {key: value for key, value in request.items() if value is not None})
-    except MilvusServerError:
+    except exceptions.MilvusServerError:
         # A call that is repeated because its answer was lost meets its own result.
         described = yield from find(definition.name)
         if described is None:
@@ -142,14 +133,14 @@ def _complete_or_remove(definition: Definition, described: Any, lite: bool, repo
     """Create the indexes of a collection that was created just now; drop it again if the server refuses for good."""
     try:
         if differences := drift(definition, described, lite=lite):
-            raise MilvusUnsupportedError(
+            raise exceptions.MilvusUnsupportedError(
                 f"Collection {definition.name!r} was created and dropped again: this server's version did not keep "
                 f"all of its definition: {'; '.join(differences)}."
             )
         for index in definition.indexes:
             yield from create_index(definition.name, index)
         yield from see_indexes(definition, lite=lite)
-    except MilvusError as error:
+    except exceptions.MilvusError as error:
         if not error.try_again:
             report(f"Dropping collection {definition.name!r} again, which was created just now: {error}")
             yield from drop(definition.name, report=report)
@@ -169,7 +160,7 @@ def _try_out(definition: Definition, lite: bool, created_by: str, report: Report
 
 def _drop_trial(name: str, described: Any, report: Report) -> Flow[None]:
     if not _creator_of(described).startswith(TRIAL):
-        raise MilvusRefusedError(
+        raise exceptions.MilvusRefusedError(
             f"Nothing was replaced: the new definition is tried out as collection {name!r} first, and somebody else has "
             "created a collection of that name. Rename it."
         )
@@ -194,7 +185,7 @@ def drop(
     first: Any = yield from find(name)
     if first is None:
         if not skip_if_missing:
-            raise MilvusCollectionNotFoundError(
+            raise exceptions.MilvusCollectionNotFoundError(
                 f"Collection {name!r} was not dropped: it does not exist. Check the name and the database."
             )
         report(f"Collection {name!r} does not exist: nothing to drop.")
@@ -205,7 +196,7 @@ def drop(
         yield from _check_not_aliased(name, drop_aliased)
         try:
             yield Rpc("DropCollection", {"collection_name": name}, repeatable=False)
-        except (MilvusTimeoutError, MilvusUnavailableError) as error:
+        except (exceptions.MilvusTimeoutError, exceptions.MilvusUnavailableError) as error:
             report(f"The drop of collection {name!r} was not answered, so it is looked for: {error}")
         described = yield from in_time(_left(name, first), f"The drop of {name!r} was sent, and the server still has it")
     return Dropped(name, True)
@@ -224,7 +215,7 @@ def _left(name: str, first: Any) -> Flow[Any | None]:
 
 def _check_not_aliased(name: str, drop_aliased: bool) -> Flow[None]:
     if not drop_aliased and (aliases := (yield from aliases_of(name))):
-        raise MilvusRefusedError(
+        raise exceptions.MilvusRefusedError(
             f"Collection {name!r} was not dropped: it has the alias {', '.join(map(repr, aliases))}, which would go with it, "
             "and every search through the alias would fail. Move the alias first, or set drop_aliased=True."
         )

@@ -7,14 +7,9 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_milvus import exceptions
 from airflow_provider_milvus.client.flow import Rpc
 from airflow_provider_milvus.client.reads import is_lite, row_count
-from airflow_provider_milvus.exceptions import (
-    MilvusInvalidArgumentError,
-    MilvusRefusedError,
-    MilvusServerError,
-    MilvusUnsupportedError,
-)
 from airflow_provider_milvus.server import writes
 from airflow_provider_milvus.server.filters import to_literal
 
@@ -67,7 +62,7 @@ def by_filter(
     if matching and not allow_all:
         rows = yield from row_count(target.collection, partition_names=target.partitions)
         if matching >= rows:
-            raise MilvusRefusedError(
+            raise exceptions.MilvusRefusedError(
                 f"Nothing was deleted: the filter {expression!r} matches all {rows:,} rows of collection {target.collection!r}"
                 + (f", partition {target.partition_name!r}" if target.partition_name else "")
                 + ". Set allow_all=True if you mean all of them."
@@ -82,7 +77,7 @@ def by_filter(
 def _find_target(collection_name: str, partition_name: str) -> Flow[WriteTarget]:
     target = yield from writes.find_target(collection_name, partition_name)
     if partition_name and is_lite((yield Rpc("GetVersion"))):
-        raise MilvusUnsupportedError(
+        raise exceptions.MilvusUnsupportedError(
             f"Nothing was deleted: Milvus Lite ignores partition_name and would delete in all partitions of collection "
             f"{target.collection!r}. Delete without partition_name, by a filter that names the rows."
         )
@@ -93,7 +88,7 @@ def _check_gone(target: WriteTarget, expression: str) -> Flow[None]:
     left = yield from row_count(target.collection, expression, target.partitions)
     if left:
         shown = expression if len(expression) <= 200 else f"{expression[:200]}…"
-        raise MilvusServerError(
+        raise exceptions.MilvusServerError(
             f"Collection {target.collection!r} still has {left:,} rows that match {shown!r} after they were deleted; "
             "somebody else may have written them meanwhile."
         )
@@ -113,7 +108,7 @@ def _read_key(primary: Field, value: Any) -> int | str:
         if isinstance(value, str)
         else ""
     )
-    raise MilvusInvalidArgumentError(
+    raise exceptions.MilvusInvalidArgumentError(
         f"Nothing was deleted: ids holds {str(value)[:80]!r}, which cannot be a key: "
         f"{primary.name!r} is of type {primary.type}.{hint}"
     )

@@ -4,18 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from airflow_provider_milvus import exceptions
 from airflow_provider_milvus.client.flow import Flow, Pause, Report, Rpc, in_time
 from airflow_provider_milvus.client.reads import describe, find, is_lite, real_name
 from airflow_provider_milvus.conditions import IndexBuilt, describe_indexes, load_states
-from airflow_provider_milvus.exceptions import (
-    MilvusCollectionNotFoundError,
-    MilvusIndexNotFoundError,
-    MilvusInvalidArgumentError,
-    MilvusRefusedError,
-    MilvusSchemaDriftError,
-    MilvusServerError,
-    MilvusUnsupportedError,
-)
 from airflow_provider_milvus.schema.definition import Definition, Index
 from airflow_provider_milvus.schema.diff import index_drift
 
@@ -43,7 +35,7 @@ def submit_index(
     collection, field_name = real_name(described), requested.field_name
     fields = [field.name for field in described.schema.fields]
     if field_name not in fields and not described.schema.enable_dynamic_field:
-        raise MilvusInvalidArgumentError(
+        raise exceptions.MilvusInvalidArgumentError(
             f"The index was not created: collection {collection!r} has no field {field_name!r}; it has {', '.join(fields)}."
         )
     descriptions = yield from describe_indexes(collection, field_name)
@@ -51,12 +43,12 @@ def submit_index(
     if existing is not None:
         differences = index_drift(requested, existing, lite=is_lite((yield Rpc("GetVersion"))))
         if if_exists == "fail" and (differences or not own):
-            raise MilvusRefusedError(
+            raise exceptions.MilvusRefusedError(
                 f"The index was not created: field {field_name!r} of collection {collection!r} has the index "
                 f"{existing.name!r} ({existing.index_type}). Set if_exists to 'skip' or 'check', or drop it first."
             )
         if if_exists == "check" and differences:
-            raise MilvusSchemaDriftError(
+            raise exceptions.MilvusSchemaDriftError(
                 f"Collection {collection!r} was left as it is: its index differs from what is requested: "
                 f"{'; '.join(differences)}. Drop the index first, or request it as it is."
             )
@@ -84,7 +76,7 @@ def drop_index(
     :raises MilvusIndexNotFoundError: there is no such index, unless ``skip_if_missing``.
     """
     if (yield from find(name)) is None:
-        raise MilvusCollectionNotFoundError(
+        raise exceptions.MilvusCollectionNotFoundError(
             f"The index was not dropped: there is no collection {name!r}. Check the name and the database."
         )
     descriptions = yield from describe_indexes(name, field_name, index_name)
@@ -92,18 +84,18 @@ def drop_index(
     which = repr(index_name) if index_name else f"of field {field_name!r}"
     if not names:
         if not skip_if_missing:
-            raise MilvusIndexNotFoundError(f"The index was not dropped: collection {name!r} has no index {which}.")
+            raise exceptions.MilvusIndexNotFoundError(f"The index was not dropped: collection {name!r} has no index {which}.")
         report(f"Collection {name!r} has no index {which}: nothing to drop.")
         return []
     index = names[0]
     if len(names) > 1:
-        raise MilvusRefusedError(
+        raise exceptions.MilvusRefusedError(
             f"The index was not dropped: field {field_name!r} of collection {name!r} has {', '.join(names)}. "
             "Name one with index_name."
         )
     ((state, _),) = yield from load_states(name)
     if state != "NotLoad":
-        raise MilvusRefusedError(
+        raise exceptions.MilvusRefusedError(
             f"Index {index!r} was not dropped: collection {name!r} is {state}, and Milvus drops no index of a collection in "
             "memory. Release it first."
         )
@@ -123,7 +115,7 @@ def create_index(collection: str, index: Index) -> Flow[None]:
     request = {"collection_name": collection, "field_name": index.field_name, "index_name": index.name}
     try:
         yield Rpc("CreateIndex", {**request, "extra_params": index.extra_params})
-    except MilvusServerError:
+    except exceptions.MilvusServerError:
         # A call that is repeated because its answer was lost meets its own result.
         descriptions = yield from describe_indexes(collection, index.field_name, index.name)
         if not descriptions or index_drift(index, Index.of_described(descriptions[0])):
@@ -151,7 +143,9 @@ def _see_indexes(definition: Definition, lite: bool) -> Flow[list[Index]]:
         existing = yield from indexes_of(definition.name)
         missing, differences = compare(definition, existing, lite=lite)
         if differences:
-            raise MilvusUnsupportedError(f"{definition.name!r} got other indexes than requested: {'; '.join(differences)}.")
+            raise exceptions.MilvusUnsupportedError(
+                f"{definition.name!r} got other indexes than requested: {'; '.join(differences)}."
+            )
         if not missing:
             return existing
         yield Pause(POLL)

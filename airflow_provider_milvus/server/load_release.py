@@ -9,17 +9,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from airflow_provider_milvus import exceptions
 from airflow_provider_milvus.client.flow import Deadline, Flow, Pause, Report, Rpc
 from airflow_provider_milvus.client.reads import describe, is_lite, real_name
 from airflow_provider_milvus.conditions import LoadFinished, LoadState, Observation, Refreshed, load_states, wait_for
-from airflow_provider_milvus.exceptions import (
-    MilvusBeingLoadedError,
-    MilvusCollectionNotFoundError,
-    MilvusLoadFailedError,
-    MilvusRefusedError,
-    MilvusTimeoutError,
-    MilvusUnsupportedError,
-)
 
 RELEASE_ATTEMPT = 30.0
 """Seconds to wait for the answer to a release before its state is watched instead: the server does one at a time."""
@@ -73,14 +66,14 @@ def release(
     """
     try:
         described = yield from describe(name)
-    except MilvusCollectionNotFoundError:
+    except exceptions.MilvusCollectionNotFoundError:
         if not skip_if_missing:
             raise
         report(f"Collection {name!r} does not exist: nothing to release.")
         return Change(name, "NotExist", "NotExist")
     collection = real_name(described)
     if collection != name and not allow_alias:
-        raise MilvusRefusedError(
+        raise exceptions.MilvusRefusedError(
             f"Collection {collection!r} was not released: {name!r} is an alias of it, and whoever searches through the alias "
             "would fail. Name the collection itself, or set allow_alias=True."
         )
@@ -92,7 +85,7 @@ def release(
         report(f"Collection {collection!r} is not in memory: nothing to release.")
         return Change(collection, before, before, alias)
     if any(state == "Loading" for state, _ in states) and not force:
-        raise MilvusBeingLoadedError(
+        raise exceptions.MilvusBeingLoadedError(
             f"Collection {collection!r} was not released: it is being loaded, and whoever waits for the load would fail. "
             "Wait for the load to end, or set force=True."
         )
@@ -104,7 +97,7 @@ def release(
 def _check_may_go(collection: str, described: Any, unless: Callable[[Any], str | None]) -> None:
     reason = unless(described)
     if reason is not None:
-        raise MilvusRefusedError(f"Collection {collection!r} was not released: {reason}.")
+        raise exceptions.MilvusRefusedError(f"Collection {collection!r} was not released: {reason}.")
 
 
 def _submit_release(collection: str, partition_names: list[str] | None, deadline: Deadline, report: Report) -> Flow[None]:
@@ -113,7 +106,7 @@ def _submit_release(collection: str, partition_names: list[str] | None, deadline
     fields = {"collection_name": collection, **({"partition_names": partition_names} if partition_names else {})}
     try:
         yield Rpc("ReleasePartitions" if partition_names else "ReleaseCollection", fields, within, False)
-    except MilvusTimeoutError:
+    except exceptions.MilvusTimeoutError:
         report(f"The release of {collection!r} was not answered within {within:.0f} s; the server may have it in its queue.")
 
 
@@ -129,8 +122,10 @@ def _watch_release(
         try:
             # The last state is NotLoad only when none of the named partitions is in memory.
             state, _ = (yield from load_states(collection, partition_names))[-1]
-        except MilvusTimeoutError as error:
-            raise MilvusTimeoutError(f"The release of {collection!r} was sent, but not seen on the server: {error}") from None
+        except exceptions.MilvusTimeoutError as error:
+            raise exceptions.MilvusTimeoutError(
+                f"The release of {collection!r} was sent, but not seen on the server: {error}"
+            ) from None
         if state == "NotLoad":
             return
         forgotten = state == "Loaded" and left - deadline.remaining >= RELEASE_AGAIN
@@ -143,8 +138,8 @@ def _watch_release(
             continue
         try:
             yield Pause(RELEASE_POLL)
-        except MilvusTimeoutError:
-            raise MilvusTimeoutError(
+        except exceptions.MilvusTimeoutError:
+            raise exceptions.MilvusTimeoutError(
                 f"Collection {collection!r} is still {state} {deadline.seconds:g} s after its release was requested. "
                 "The server may still release it: it does one at a time. Raise timeout, or release fewer at once."
             ) from None
@@ -176,7 +171,7 @@ def submit_load(
         yield Pause(START_GRACE)
         now = yield from condition.look()
     if now.state == "NotLoad":
-        raise MilvusLoadFailedError(f"Collection {collection!r} was not loaded: the load never began: {now.reason}.")
+        raise exceptions.MilvusLoadFailedError(f"Collection {collection!r} was not loaded: the load never began: {now.reason}.")
     report(f"{condition}: {now}")
     return Submitted(condition, before, now.state, name if collection != name else None)
 
@@ -208,13 +203,13 @@ def submit_refresh(name: str) -> Flow[Refreshed]:
     collection = real_name((yield from describe(name)))
     version = yield Rpc("GetVersion")
     if is_lite(version):
-        raise MilvusUnsupportedError(
+        raise exceptions.MilvusUnsupportedError(
             f"Collection {collection!r} was not refreshed: this server ({version.version}) never reports the progress of a "
             "refresh. It needs none: it serves imported rows at once."
         )
     ((state, _),) = yield from load_states(collection)
     if state != "Loaded":
-        raise MilvusRefusedError(
+        raise exceptions.MilvusRefusedError(
             f"Collection {collection!r} was not refreshed: it is {state}, and only a loaded collection can be refreshed. "
             "Load it instead."
         )
@@ -229,7 +224,7 @@ def state_of(collection_name: str) -> Flow[str]:
     """
     try:
         described = yield from describe(collection_name)
-    except MilvusCollectionNotFoundError:
+    except exceptions.MilvusCollectionNotFoundError:
         return "NotExist"
     if real_name(described) != collection_name:
         return "NotExist"

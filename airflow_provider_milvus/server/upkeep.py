@@ -8,16 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from airflow_provider_milvus import exceptions
 from airflow_provider_milvus.client.flow import Flow, Pause, Report, Rpc
 from airflow_provider_milvus.client.reads import aliases_of, describe, find, is_lite, real_name, row_count_if_loaded
 from airflow_provider_milvus.conditions import Compacted, Flushed, count_plans
-from airflow_provider_milvus.exceptions import (
-    MilvusCollectionNotFoundError,
-    MilvusRefusedError,
-    MilvusServerError,
-    MilvusTimeoutError,
-    MilvusUnsupportedError,
-)
 from airflow_provider_milvus.schema.pairs import from_pairs, to_pairs
 
 SUBMIT_TIMEOUT = 60.0
@@ -81,11 +75,11 @@ def truncate(name: str, *, truncate_aliased: bool, report: Report) -> Flow[tuple
     :raises MilvusTimeoutError: the server still counts rows at the end.
     """
     if (yield from find(name)) is None:
-        raise MilvusCollectionNotFoundError(
+        raise exceptions.MilvusCollectionNotFoundError(
             f"Collection {name!r} was not truncated: it does not exist. Check the name and the database."
         )
     if not truncate_aliased and (aliases := (yield from aliases_of(name))):
-        raise MilvusRefusedError(
+        raise exceptions.MilvusRefusedError(
             f"Collection {name!r} was not truncated: it has the alias {', '.join(map(repr, aliases))}, and whoever searches "
             "through the alias would find nothing. Move the alias first, or set truncate_aliased=True."
         )
@@ -97,8 +91,8 @@ def truncate(name: str, *, truncate_aliased: bool, report: Report) -> Flow[tuple
     try:
         while after := (yield from row_count_if_loaded(name)):
             yield Pause(POLL)
-    except MilvusTimeoutError as error:
-        raise MilvusTimeoutError(
+    except exceptions.MilvusTimeoutError as error:
+        raise exceptions.MilvusTimeoutError(
             f"Collection {name!r} was truncated and still has {after} rows. {error} The server may still be deleting, or "
             "somebody writes to the collection."
         ) from None
@@ -115,7 +109,7 @@ def alter(name: str, properties: Mapping[str, str], drop: Sequence[str], *, allo
     described = yield from describe(name)
     collection, before = real_name(described), from_pairs(described.properties)
     if collection != name and not allow_alias:
-        raise MilvusRefusedError(
+        raise exceptions.MilvusRefusedError(
             f"Collection {collection!r} was not altered: {name!r} is an alias of it. "
             "Name the collection itself, or set allow_alias=True."
         )
@@ -135,7 +129,7 @@ def alter(name: str, properties: Mapping[str, str], drop: Sequence[str], *, allo
         if all(after.get(key) == value for key, value in changed.items()) and not set(removed) & set(after):
             return Altered(collection, before, after)
         if waited >= SEEN_WITHIN:
-            raise MilvusServerError(
+            raise exceptions.MilvusServerError(
                 f"The server took the change of collection {collection!r} and does not show it: its properties are {after}."
             )
         yield Pause(POLL)
@@ -145,10 +139,10 @@ def alter(name: str, properties: Mapping[str, str], drop: Sequence[str], *, allo
 def _remove(collection: str, keys: list[str]) -> Flow[None]:
     try:
         yield Rpc("AlterCollection", {"collection_name": collection, "delete_keys": keys})
-    except MilvusServerError as error:
+    except exceptions.MilvusServerError as error:
         if "properties is empty" not in str(error):
             raise
-        raise MilvusUnsupportedError(
+        raise exceptions.MilvusUnsupportedError(
             f"Collection {collection!r} was not altered: this server cannot remove properties, so it keeps {', '.join(keys)}. "
             f"Set them to other values instead. {error}"
         ) from None

@@ -12,15 +12,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from airflow_provider_milvus import exceptions
 from airflow_provider_milvus.client.flow import Deadline, Flow, Report, Rpc
 from airflow_provider_milvus.client.reads import describe, real_name
 from airflow_provider_milvus.conditions import load_states
-from airflow_provider_milvus.exceptions import (
-    MilvusCollectionNotFoundError,
-    MilvusLoadFailedError,
-    MilvusRefusedError,
-    MilvusUnsupportedError,
-)
 from airflow_provider_milvus.schema.pairs import from_pairs, to_pairs
 from airflow_provider_milvus.server.load_release import Submitted, release, submit_load
 from airflow_provider_milvus.server.window_marks import Mark, Marks, marks_of, open_windows, properties_of, property_of
@@ -61,7 +56,7 @@ def open_window(
         report(f"Windows on collection {collection!r} cannot see one another: this server keeps no collection properties.")
     try:
         submitted = yield from submit_load(collection, options=options, report=report)
-    except MilvusLoadFailedError:
+    except exceptions.MilvusLoadFailedError:
         if state == "NotLoad":
             raise
         # It was in memory a moment ago: a window has released it since, and does not do so twice.
@@ -93,7 +88,7 @@ def close_window(
     """
     try:
         described = yield from describe(name)
-    except MilvusCollectionNotFoundError:
+    except exceptions.MilvusCollectionNotFoundError:
         return Closed(name, "NotExist", False, "it does not exist any more")
     if real_name(described) != name:
         return Closed(name, "NotExist", False, f"it does not exist any more; an alias of {real_name(described)!r} has its name")
@@ -108,7 +103,7 @@ def close_window(
 
     try:
         change = yield from release(name, deadline, skip_if_missing=True, unless=reason_to_stay, force=force, report=report)
-    except MilvusRefusedError as refused:
+    except exceptions.MilvusRefusedError as refused:
         yield from _remove(name, window)
         ((state, _),) = yield from load_states(name)
         return Closed(name, state, False, str(refused))
@@ -149,7 +144,7 @@ def _write(collection: str, window: str, before: Marks, after: Marks) -> Flow[bo
     properties = to_pairs({key: new.get(key, "") for key in sorted(changed)})
     try:
         yield Rpc("AlterCollection", {"collection_name": collection, "properties": properties})
-    except MilvusUnsupportedError:
+    except exceptions.MilvusUnsupportedError:
         return False
     return True
 

@@ -11,14 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_milvus import exceptions
 from airflow_provider_milvus.client.flow import Flow, Pause, Rpc
 from airflow_provider_milvus.client.reads import check_partitions, describe, real_name, row_count_if_loaded
-from airflow_provider_milvus.exceptions import (
-    MilvusInDoubtError,
-    MilvusServerError,
-    MilvusTimeoutError,
-    MilvusUnavailableError,
-)
 from airflow_provider_milvus.schema.model import Schema
 
 if TYPE_CHECKING:
@@ -31,7 +26,7 @@ SETTLE = 2.0
 """Seconds between the first answer after a lost attempt and the next attempt. A server that was frozen first does what is in
 its sockets, and the lost attempt must not arrive after the next one."""
 
-_UNANSWERED = (MilvusUnavailableError, MilvusTimeoutError)
+_UNANSWERED = (exceptions.MilvusUnavailableError, exceptions.MilvusTimeoutError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +140,7 @@ def _check_counts(target: WriteTarget, answer: Any, taken: int, batch: Batch) ->
     if taken == len(batch) and not refused:
         return
     which = ", ".join(str(batch.row_numbers[position]) for position in refused[:10] if position < len(batch))
-    raise MilvusServerError(
+    raise exceptions.MilvusServerError(
         f"Collection {target.collection!r} did not get all rows: the server took {taken} of {len(batch)} rows "
         f"({_range(batch)} of the source)"
         + (f" and refused {which}." if which else ".")
@@ -159,11 +154,15 @@ def _arrived(target: WriteTarget, batch: Batch, before: int | None, error: Excep
         "was not sent again, since the server generates the keys and might add the rows twice."
     )
     if before is None:
-        raise MilvusInDoubtError(f"{doubt} The rows could not be counted, since the collection was not loaded. {error}")
+        raise exceptions.MilvusInDoubtError(
+            f"{doubt} The rows could not be counted, since the collection was not loaded. {error}"
+        )
     yield from settle(target)
     now = yield from count(target)
     if now not in (before, before + len(batch)):
-        raise MilvusInDoubtError(f"{doubt} The collection has {now} rows instead of {before} or {before + len(batch)}. {error}")
+        raise exceptions.MilvusInDoubtError(
+            f"{doubt} The collection has {now} rows instead of {before} or {before + len(batch)}. {error}"
+        )
     return now != before
 
 
