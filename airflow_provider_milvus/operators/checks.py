@@ -25,13 +25,12 @@ from airflow_provider_milvus.kinds import (
     take_any,
     whole_number,
 )
-from airflow_provider_milvus.operators.base import HOUR, MilvusOperator, known
+from airflow_provider_milvus.operators.base import HOUR, MilvusOperator, known, result
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_milvus.client.flow import Flow
-    from airflow_provider_milvus.recall.measure import Recall
 
 
 MOST_NEIGHBOURS = 16_383
@@ -146,24 +145,15 @@ class MilvusRowCountCheckOperator(MilvusOperator):
         counting = self._count(
             self.collection_name, self.same_as, render(self.filter or "", self.filter_params), self.partition_names or []
         )
-        with hook.client() as client:
-            collection, rows, rows_of_other = client.run(counting, hook.deadline())
+        collection, rows, rows_of_other = self.carry_out(hook, counting)
         expected = rows_of_other if number is None else number
-        result = {
-            "collection": collection,
-            "database": hook.settings.database,
-            "rows": rows,
-            "expected": expected,
-            "difference": rows - expected,
-            "seconds": round(time.time() - began, 3),
-            **known(same_as=self.same_as),
-        }
         passed = rows >= expected if self.at_least is not None else abs(rows - expected) <= tolerance.of(expected)
         comparison = self._in_words(collection, rows, expected, tolerance)
         if not passed:
             raise MilvusCheckError(f"{comparison} {hook.settings.where}. Nothing was changed.")
         self.log.info("The row count check passed. %s", comparison)
-        return result
+        counts = {"rows": rows, "expected": expected, "difference": rows - expected}
+        return result(hook, collection, began, **counts, **known(same_as=self.same_as))
 
     def _count(self, collection: str, same_as: str | None, filter: str, partitions: list[str]) -> Flow[tuple[str, int, int]]:
         """The collection's own name, its number of rows, and that of ``same_as`` or 0."""
@@ -286,9 +276,7 @@ class MilvusRecallCheckOperator(MilvusOperator):
             seed=self.seed,
             report=self.log.info,
         )
-        with hook.client() as client:
-            measured = client.run(measuring, hook.deadline())
-        result = _result(hook.settings.database, measured, began)
+        measured = self.carry_out(hook, measuring)
         figures = (
             f"Recall@{self.k} of field {measured.vector_field!r} in collection {measured.collection!r} is {measured.recall:g} "
             f"over {measured.queries} queries, floor {floor:g}; p50 {measured.latency['p50_ms']:g} ms, "
@@ -299,20 +287,16 @@ class MilvusRecallCheckOperator(MilvusOperator):
             worst = f" Worst: {', '.join(map(str, measured.worst))}." if measured.worst else ""
             raise MilvusCheckError(f"{figures}.{worst} {hook.settings.where}. Nothing was changed.")
         self.log.info("The recall check passed. %s.", figures)
-        return result
-
-
-def _result(database: str, measured: Recall, began: float) -> dict[str, Any]:
-    return {
-        "collection": measured.collection,
-        "database": database,
-        "vector_field": measured.vector_field,
-        "metric": measured.metric,
-        "recall": measured.recall,
-        "k": measured.k,
-        "queries": measured.queries,
-        "rows": measured.rows,
-        **measured.latency,
-        "worst": measured.worst,
-        "seconds": round(time.time() - began, 3),
-    }
+        return result(
+            hook,
+            measured.collection,
+            began,
+            vector_field=measured.vector_field,
+            metric=measured.metric,
+            recall=measured.recall,
+            k=measured.k,
+            queries=measured.queries,
+            rows=measured.rows,
+            **measured.latency,
+            worst=measured.worst,
+        )

@@ -263,14 +263,12 @@ class MilvusDeleteOperator(MilvusWriteOperator):
 
         began, hook = time.time(), self.hook()
         collection, partition = self.collection_name, self.partition_name or ""
-        expression = None if self.filter is None else render(self.filter, self.filter_params)
-        with hook.client() as client:
-            deadline = hook.deadline()
-            if expression is None:
-                flow = deletes.by_ids(collection, partition, self.ids or [], report=self.log.info)
-            else:
-                flow = deletes.by_filter(collection, partition, expression, allow_all=self.allow_all, report=self.log.info)
-            target, deleted = client.run(flow, deadline)
+        if self.filter is None:
+            deletion = deletes.by_ids(collection, partition, self.ids or [], report=self.log.info)
+        else:
+            expression = render(self.filter, self.filter_params)
+            deletion = deletes.by_filter(collection, partition, expression, allow_all=self.allow_all, report=self.log.info)
+        target, deleted = self.carry_out(hook, deletion)
         count = "unknown" if deleted is None else deleted
         self.wrote(context, hook, target.collection, alias=target.alias, deleted=count)
         return result(hook, target.collection, began, **known(alias=target.alias), deleted=count)
