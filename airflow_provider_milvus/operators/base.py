@@ -7,14 +7,14 @@ from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from airflow.providers.common.compat.sdk import AssetAlias, BaseOperator, XComArg, conf
 
 from airflow_provider_milvus.arguments import Argument, HasArguments, OptionalArgument, refers
 from airflow_provider_milvus.hooks.milvus import MilvusHook
 from airflow_provider_milvus.kinds import check_flag, check_name, check_seconds, check_text, is_nothing
-from airflow_provider_milvus.triggers.milvus import BACKSTOP, MilvusConditionTrigger
+from airflow_provider_milvus.triggers.milvus import BACKSTOP, MilvusConditionTrigger, outcome_of, resumed_with
 
 try:
     from airflow.sdk.definitions._internal.mixins import ResolveMixin
@@ -25,9 +25,10 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_milvus.client.client import BoundedClient
-    from airflow_provider_milvus.client.flow import Deadline
+    from airflow_provider_milvus.client.flow import Deadline, Flow
     from airflow_provider_milvus.conditions import Condition, Observation
 
+T = TypeVar("T")
 
 HOUR = 3600.0
 """Seconds for work that a task waits for, unless the DAG says otherwise."""
@@ -60,6 +61,11 @@ class MilvusOperator(HasArguments, BaseOperator):
         super().__init__(**kwargs)
         self.begin_arguments(kwargs.get("default_args"))
         self.take(locals())
+
+    def carry_out(self, hook: MilvusHook, flow: Flow[T]) -> T:
+        """Run a flow with a client of its own, within the operation's ``timeout``."""
+        with hook.client() as client:
+            return client.run(flow, hook.deadline())
 
     def hook(self) -> MilvusHook:
         self.refuse_unrendered()
@@ -155,6 +161,28 @@ class WatchedOperator(MilvusOperator):
             timeout=timedelta(seconds=left) + BACKSTOP,
         )
         raise AssertionError("defer() does not return")
+
+    def wait_until(
+        self,
+        condition: Condition,
+        deadline: Deadline,
+        client: BoundedClient,
+        context: Context,
+        hook: MilvusHook,
+        submitted: dict[str, Any],
+    ) -> dict[str, Any]:
+        """Wait here or in the triggerer, as ``deferrable`` says, and then :meth:`finish`."""
+        if self.deferrable:
+            self.hand_over(condition, deadline, submitted)
+        return self.finish(context, hook, submitted, self.watch(client, condition, deadline).state)
+
+    def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:
+        """Resumed by the trigger's event."""
+        return self.finish(context, self.hook(), resumed_with(event), outcome_of(event).state)
+
+    def finish(self, context: Context, hook: MilvusHook, submitted: dict[str, Any], state: str) -> dict[str, Any]:
+        """The task's result once the condition is met: ``submitted`` has ``collection``, ``began`` and the rest of it."""
+        return result(hook, **submitted, state=state)
 
 
 class MilvusWriteOperator(MilvusOperator):

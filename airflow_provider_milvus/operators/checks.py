@@ -11,27 +11,15 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_milvus import kinds
 from airflow_provider_milvus.arguments import Argument, OptionalArgument
 from airflow_provider_milvus.exceptions import MilvusCheckError, MilvusInvalidArgumentError
-from airflow_provider_milvus.kinds import (
-    check_filter,
-    check_mapping,
-    check_name,
-    check_names,
-    check_number,
-    check_seconds,
-    check_whole_number,
-    number,
-    take_any,
-    whole_number,
-)
-from airflow_provider_milvus.operators.base import HOUR, MilvusOperator, known
+from airflow_provider_milvus.operators.base import HOUR, MilvusOperator, known, result
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_milvus.client.flow import Flow
-    from airflow_provider_milvus.recall.measure import Recall
 
 
 MOST_NEIGHBOURS = 16_383
@@ -60,8 +48,8 @@ def read_tolerance(argument: str, value: Any) -> Tolerance:
         return value
     text = str(value).strip()
     if text.endswith("%"):
-        return Tolerance(share=check_number(argument, text[:-1], most=100.0) / 100)
-    return Tolerance(check_whole_number(argument, value))
+        return Tolerance(share=kinds.check_number(argument, text[:-1], most=100.0) / 100)
+    return Tolerance(kinds.check_whole_number(argument, value))
 
 
 class MilvusRowCountCheckOperator(MilvusOperator):
@@ -100,14 +88,14 @@ class MilvusRowCountCheckOperator(MilvusOperator):
     :raises MilvusCollectionNotFoundError, MilvusPartitionNotFoundError, MilvusDatabaseNotFoundError: it does not exist.
     """
 
-    collection_name = Argument(check_name)
-    equal_to = OptionalArgument(whole_number())
-    at_least = OptionalArgument(whole_number())
-    same_as = OptionalArgument(check_name)
+    collection_name = Argument(kinds.check_name)
+    equal_to = OptionalArgument(kinds.whole_number())
+    at_least = OptionalArgument(kinds.whole_number())
+    same_as = OptionalArgument(kinds.check_name)
     tolerance = Argument(read_tolerance)
-    filter = OptionalArgument(check_filter, widens=True, templated=False)
-    filter_params = OptionalArgument(check_mapping)
-    partition_names = OptionalArgument(check_names, widens=True, nothing="*")
+    filter = OptionalArgument(kinds.check_filter, widens=True, templated=False)
+    filter_params = OptionalArgument(kinds.check_mapping)
+    partition_names = OptionalArgument(kinds.check_names, widens=True, nothing="*")
 
     def __init__(
         self,
@@ -135,28 +123,19 @@ class MilvusRowCountCheckOperator(MilvusOperator):
 
         began, hook = time.time(), self.hook()
         tolerance = self.tolerance
-        number = self.equal_to if self.at_least is None else self.at_least
+        kinds.number = self.equal_to if self.at_least is None else self.at_least
         counting = self._count(
             self.collection_name, self.same_as, render(self.filter or "", self.filter_params), self.partition_names or []
         )
-        with hook.client() as client:
-            collection, rows, rows_of_other = client.run(counting, hook.deadline())
-        expected = rows_of_other if number is None else number
-        result = {
-            "collection": collection,
-            "database": hook.settings.database,
-            "rows": rows,
-            "expected": expected,
-            "difference": rows - expected,
-            "seconds": round(time.time() - began, 3),
-            **known(same_as=self.same_as),
-        }
+        collection, rows, rows_of_other = self.carry_out(hook, counting)
+        expected = rows_of_other if kinds.number is None else kinds.number
         passed = rows >= expected if self.at_least is not None else abs(rows - expected) <= tolerance.of(expected)
         comparison = self._in_words(collection, rows, expected, tolerance)
         if not passed:
             raise MilvusCheckError(f"{comparison} {hook.settings.where}. Nothing was changed.")
         self.log.info("The row count check passed. %s", comparison)
-        return result
+        counts = {"rows": rows, "expected": expected, "difference": rows - expected}
+        return result(hook, collection, began, **counts, **known(same_as=self.same_as))
 
     def _count(self, collection: str, same_as: str | None, filter: str, partitions: list[str]) -> Flow[tuple[str, int, int]]:
         """The collection's own name, its number of rows, and that of ``same_as`` or 0."""
@@ -223,16 +202,16 @@ class MilvusRecallCheckOperator(MilvusOperator):
     :raises MilvusTimeoutError: the measurement did not end in time.
     """
 
-    timeout = Argument(check_seconds)
-    collection_name = Argument(check_name)
-    field_name = OptionalArgument(check_name)
-    sample = Argument(whole_number())
-    k = Argument(whole_number(1, MOST_NEIGHBOURS))
-    floor = Argument(number(1.0))
-    search_params = OptionalArgument(check_mapping)
-    latency_ceiling_ms = OptionalArgument(number())
-    queries = OptionalArgument(take_any)
-    seed = OptionalArgument(whole_number())
+    timeout = Argument(kinds.check_seconds)
+    collection_name = Argument(kinds.check_name)
+    field_name = OptionalArgument(kinds.check_name)
+    sample = Argument(kinds.whole_number())
+    k = Argument(kinds.whole_number(1, MOST_NEIGHBOURS))
+    floor = Argument(kinds.number(1.0))
+    search_params = OptionalArgument(kinds.check_mapping)
+    latency_ceiling_ms = OptionalArgument(kinds.number())
+    queries = OptionalArgument(kinds.take_any)
+    seed = OptionalArgument(kinds.whole_number())
 
     def __init__(
         self,
@@ -271,9 +250,7 @@ class MilvusRecallCheckOperator(MilvusOperator):
             seed=self.seed,
             report=self.log.info,
         )
-        with hook.client() as client:
-            measured = client.run(measuring, hook.deadline())
-        result = _result(hook.settings.database, measured, began)
+        measured = self.carry_out(hook, measuring)
         figures = (
             f"Recall@{self.k} of field {measured.vector_field!r} in collection {measured.collection!r} is {measured.recall:g} "
             f"over {measured.queries} queries, floor {floor:g}; p50 {measured.latency['p50_ms']:g} ms, "
@@ -284,20 +261,16 @@ class MilvusRecallCheckOperator(MilvusOperator):
             worst = f" Worst: {', '.join(map(str, measured.worst))}." if measured.worst else ""
             raise MilvusCheckError(f"{figures}.{worst} {hook.settings.where}. Nothing was changed.")
         self.log.info("The recall check passed. %s.", figures)
-        return result
-
-
-def _result(database: str, measured: Recall, began: float) -> dict[str, Any]:
-    return {
-        "collection": measured.collection,
-        "database": database,
-        "vector_field": measured.vector_field,
-        "metric": measured.metric,
-        "recall": measured.recall,
-        "k": measured.k,
-        "queries": measured.queries,
-        "rows": measured.rows,
-        **measured.latency,
-        "worst": measured.worst,
-        "seconds": round(time.time() - began, 3),
-    }
+        return result(
+            hook,
+            measured.collection,
+            began,
+            vector_field=measured.vector_field,
+            metric=measured.metric,
+            recall=measured.recall,
+            k=measured.k,
+            queries=measured.queries,
+            rows=measured.rows,
+            **measured.latency,
+            worst=measured.worst,
+        )

@@ -129,17 +129,14 @@ class MilvusCreateCollectionOperator(MilvusWriteOperator):
         from airflow_provider_milvus.server import collections
 
         began, hook, requested, notes = time.time(), self.hook(), self._requested(), RetryNotes(context)
-        with hook.client() as client:
-            created = client.run(
-                collections.create(
-                    requested,
-                    if_exists=self.if_exists,
-                    created_by=_creator(context, notes),
-                    drop_aliased=self.drop_aliased,
-                    report=self.log.info,
-                ),
-                hook.deadline(),
-            )
+        creation = collections.create(
+            requested,
+            if_exists=self.if_exists,
+            created_by=_creator(context, notes),
+            drop_aliased=self.drop_aliased,
+            report=self.log.info,
+        )
+        created = self.carry_out(hook, creation)
         if created.created:
             self.wrote(context, hook, requested.name, created=True, replaced=created.replaced)
         notes.forget()
@@ -194,18 +191,14 @@ class MilvusDropCollectionOperator(MilvusWriteOperator):
 
         collection, began, hook, notes = self.collection_name, time.time(), self.hook(), RetryNotes(context)
         sent_before = notes.read().get("dropping") == collection
-        with hook.client() as client:
-            dropped = client.run(
-                collections.drop(
-                    collection,
-                    drop_aliased=self.drop_aliased,
-                    skip_if_missing=self.if_missing == "skip" or sent_before,
-                    before_sending=lambda: notes.write({"dropping": collection}),
-                    report=self.log.info,
-                ),
-                hook.deadline(),
-            ).dropped
-        if dropped := dropped or sent_before:
+        drop = collections.drop(
+            collection,
+            drop_aliased=self.drop_aliased,
+            skip_if_missing=self.if_missing == "skip" or sent_before,
+            before_sending=lambda: notes.write({"dropping": collection}),
+            report=self.log.info,
+        )
+        if dropped := self.carry_out(hook, drop).dropped or sent_before:
             self.wrote(context, hook, collection, dropped=True)
         notes.forget()
         return result(hook, collection, began, dropped=dropped)

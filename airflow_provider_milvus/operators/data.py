@@ -12,18 +12,8 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from airflow_provider_milvus import kinds
 from airflow_provider_milvus.arguments import Argument, OptionalArgument
-from airflow_provider_milvus.kinds import (
-    check_filter,
-    check_flag,
-    check_keys,
-    check_mapping,
-    check_name,
-    check_on_bad_row,
-    check_seconds,
-    take_any,
-    whole_number,
-)
 from airflow_provider_milvus.operators.base import HOUR, MilvusWriteOperator, given, kept, known, result
 from airflow_provider_milvus.operators.run_notes import RetryNotes
 
@@ -41,14 +31,14 @@ MOST_BYTES = 60 << 20
 
 
 class _WriteRowsOperator(MilvusWriteOperator):
-    timeout = Argument(check_seconds)
-    collection_name = Argument(check_name)
-    rows = Argument(take_any, empty_list="given")
-    partition_name = OptionalArgument(check_name)
-    batch_rows = Argument(whole_number(1, 1_000_000))
-    batch_bytes = Argument(whole_number(1, MOST_BYTES))
-    max_parallel = Argument(whole_number(1, 16))
-    on_bad_row = Argument(check_on_bad_row)
+    timeout = Argument(kinds.check_seconds)
+    collection_name = Argument(kinds.check_name)
+    rows = Argument(kinds.take_any, empty_list="given")
+    partition_name = OptionalArgument(kinds.check_name)
+    batch_rows = Argument(kinds.whole_number(1, 1_000_000))
+    batch_bytes = Argument(kinds.whole_number(1, MOST_BYTES))
+    max_parallel = Argument(kinds.whole_number(1, 16))
+    on_bad_row = Argument(kinds.check_on_bad_row)
     # A generator cannot be copied, and Airflow copies operators.
     shallow_copy_attrs: Sequence[str] = ("rows",)
 
@@ -222,12 +212,12 @@ class MilvusDeleteOperator(MilvusWriteOperator):
     :raises MilvusTimeoutError, MilvusUnavailableError: some rows may be deleted. A retry deletes the rest.
     """
 
-    collection_name = Argument(check_name)
-    ids = OptionalArgument(check_keys, empty_list="given")
-    filter = OptionalArgument(check_filter, widens=True, templated=False)
-    filter_params = OptionalArgument(check_mapping)
-    partition_name = OptionalArgument(check_name, widens=True, nothing="*")
-    allow_all = Argument(check_flag)
+    collection_name = Argument(kinds.check_name)
+    ids = OptionalArgument(kinds.check_keys, empty_list="given")
+    filter = OptionalArgument(kinds.check_filter, widens=True, templated=False)
+    filter_params = OptionalArgument(kinds.check_mapping)
+    partition_name = OptionalArgument(kinds.check_name, widens=True, nothing="*")
+    allow_all = Argument(kinds.check_flag)
 
     def __init__(
         self,
@@ -253,14 +243,12 @@ class MilvusDeleteOperator(MilvusWriteOperator):
 
         began, hook = time.time(), self.hook()
         collection, partition = self.collection_name, self.partition_name or ""
-        expression = None if self.filter is None else render(self.filter, self.filter_params)
-        with hook.client() as client:
-            deadline = hook.deadline()
-            if expression is None:
-                flow = deletes.by_ids(collection, partition, self.ids or [], report=self.log.info)
-            else:
-                flow = deletes.by_filter(collection, partition, expression, allow_all=self.allow_all, report=self.log.info)
-            target, deleted = client.run(flow, deadline)
+        if self.filter is None:
+            deletion = deletes.by_ids(collection, partition, self.ids or [], report=self.log.info)
+        else:
+            expression = render(self.filter, self.filter_params)
+            deletion = deletes.by_filter(collection, partition, expression, allow_all=self.allow_all, report=self.log.info)
+        target, deleted = self.carry_out(hook, deletion)
         count = "unknown" if deleted is None else deleted
         self.wrote(context, hook, target.collection, alias=target.alias, deleted=count)
         return result(hook, target.collection, began, **known(alias=target.alias), deleted=count)

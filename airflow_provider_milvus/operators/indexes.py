@@ -13,7 +13,6 @@ from airflow_provider_milvus.arguments import Argument, OptionalArgument
 from airflow_provider_milvus.kinds import check_flag, check_mapping, check_name, check_text, one_of
 from airflow_provider_milvus.operators.base import MilvusOperator, WatchedOperator, known, result
 from airflow_provider_milvus.operators.run_notes import RetryNotes
-from airflow_provider_milvus.triggers.milvus import outcome_of, resumed_with
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -124,24 +123,17 @@ class MilvusCreateIndexOperator(WatchedOperator):
             )
             submitted = {
                 "collection": condition.collection_name,
-                "index": condition.index_name,
                 "created": created or sent_before,
+                "index": condition.index_name,
                 "began": began,
             }
             if not self.wait:
-                return self._done(context, hook, submitted, "Submitted")
-            if not self.deferrable:
-                return self._done(context, hook, submitted, self.watch(client, condition, deadline).state)
-        return self.hand_over(condition, deadline, submitted)
+                return self.finish(context, hook, submitted, "Submitted")
+            return self.wait_until(condition, deadline, client, context, hook, submitted)
 
-    def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:
-        """Resumed by the trigger's event."""
-        return self._done(context, self.hook(), resumed_with(event), outcome_of(event).state)
-
-    def _done(self, context: Context, hook: MilvusHook, submitted: dict[str, Any], state: str) -> dict[str, Any]:
+    def finish(self, context: Context, hook: MilvusHook, submitted: dict[str, Any], state: str) -> dict[str, Any]:
         RetryNotes(context).forget()
-        collection, index, created = submitted["collection"], submitted["index"], submitted["created"]
-        return result(hook, collection, submitted["began"], created=created, index=index, state=state)
+        return super().finish(context, hook, submitted, state)
 
 
 class MilvusDropIndexOperator(MilvusOperator):
@@ -199,16 +191,13 @@ class MilvusDropIndexOperator(MilvusOperator):
         names = {"field_name": self.field_name or "", "index_name": self.index_name or ""}
         dropping, earlier = [collection, *names.values()], notes.read()
         dropped_before = earlier.get("index") if earlier.get("dropping") == dropping else None
-        with hook.client() as client:
-            dropped = client.run(
-                indexes.drop_index(
-                    collection,
-                    **names,
-                    skip_if_missing=self.if_missing == "skip" or dropped_before is not None,
-                    before_sending=lambda index: notes.write({"dropping": dropping, "index": index}),
-                    report=self.log.info,
-                ),
-                hook.deadline(),
-            )
+        drop = indexes.drop_index(
+            collection,
+            **names,
+            skip_if_missing=self.if_missing == "skip" or dropped_before is not None,
+            before_sending=lambda index: notes.write({"dropping": dropping, "index": index}),
+            report=self.log.info,
+        )
+        dropped = self.carry_out(hook, drop)
         notes.forget()
         return result(hook, collection, began, dropped=dropped or ([dropped_before] if dropped_before else []))

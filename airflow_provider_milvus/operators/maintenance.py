@@ -13,12 +13,9 @@ from airflow_provider_milvus.arguments import Argument, OptionalArgument
 from airflow_provider_milvus.exceptions import MilvusRefusedError
 from airflow_provider_milvus.kinds import check_flag, check_keys_of_properties, check_name
 from airflow_provider_milvus.operators.base import MilvusOperator, MilvusWriteOperator, WatchedOperator, result
-from airflow_provider_milvus.triggers.milvus import outcome_of, resumed_with
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
-
-    from airflow_provider_milvus.hooks.milvus import MilvusHook
 
 
 class MilvusFlushOperator(WatchedOperator):
@@ -50,23 +47,12 @@ class MilvusFlushOperator(WatchedOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         from airflow_provider_milvus.server import upkeep
 
-        collection, began, hook = self.collection_name, time.time(), self.hook()
+        began, hook = time.time(), self.hook()
         with hook.client() as client:
             deadline = hook.deadline()
-            condition = client.run(upkeep.submit_flush(collection), deadline)
+            condition = client.run(upkeep.submit_flush(self.collection_name), deadline)
             submitted = {"collection": condition.collection_name, "began": began}
-            if not self.deferrable:
-                self.watch(client, condition, deadline)
-                return self._done(hook, submitted)
-        return self.hand_over(condition, deadline, submitted)
-
-    def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:
-        """Resumed by the trigger's event."""
-        outcome_of(event)
-        return self._done(self.hook(), resumed_with(event))
-
-    def _done(self, hook: MilvusHook, submitted: dict[str, Any]) -> dict[str, Any]:
-        return result(hook, submitted["collection"], submitted["began"], state="Flushed")
+            return self.wait_until(condition, deadline, client, context, hook, submitted)
 
 
 class MilvusCompactOperator(WatchedOperator):
@@ -122,18 +108,8 @@ class MilvusCompactOperator(WatchedOperator):
                 "began": began,
             }
             if not self.wait:
-                return self._done(hook, submitted, "Executing")
-            if not self.deferrable:
-                return self._done(hook, submitted, self.watch(client, condition, deadline).state)
-        return self.hand_over(condition, deadline, submitted)
-
-    def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:
-        """Resumed by the trigger's event."""
-        return self._done(self.hook(), resumed_with(event), outcome_of(event).state)
-
-    def _done(self, hook: MilvusHook, submitted: dict[str, Any], state: str) -> dict[str, Any]:
-        of_it = {key: submitted[key] for key in ("compaction_id", "plans")}
-        return result(hook, submitted["collection"], submitted["began"], **of_it, state=state)
+                return self.finish(context, hook, submitted, "Executing")
+            return self.wait_until(condition, deadline, client, context, hook, submitted)
 
 
 class MilvusTruncateCollectionOperator(MilvusWriteOperator):
@@ -182,9 +158,8 @@ class MilvusTruncateCollectionOperator(MilvusWriteOperator):
                 f"Collection {collection!r} was not truncated: confirm is {self.confirm!r}. "
                 f"Set it to {collection!r} if every row is to be deleted."
             )
-        with hook.client() as client:
-            truncation = upkeep.truncate(collection, truncate_aliased=self.truncate_aliased, report=self.log.info)
-            before, after = client.run(truncation, hook.deadline())
+        truncation = upkeep.truncate(collection, truncate_aliased=self.truncate_aliased, report=self.log.info)
+        before, after = self.carry_out(hook, truncation)
         self.wrote(context, hook, collection, rows_deleted=before, truncated=True)
         return result(hook, collection, began, rows_before=before, rows=after)
 
@@ -256,11 +231,8 @@ class MilvusAlterCollectionOperator(MilvusOperator):
         to_set, to_remove = self.properties or {}, self.drop_properties or []
         if both := sorted(to_set.keys() & set(to_remove)):
             raise self.wrong(f"drop_properties and properties both name {', '.join(both)}.")
-        with hook.client() as client:
-            alteration = upkeep.alter(
-                self.collection_name, to_set, to_remove, allow_alias=self.allow_alias, report=self.log.info
-            )
-            altered = client.run(alteration, hook.deadline())
+        alteration = upkeep.alter(self.collection_name, to_set, to_remove, allow_alias=self.allow_alias, report=self.log.info)
+        altered = self.carry_out(hook, alteration)
         keys = altered.before.keys() | altered.after.keys()
         changed = sorted(key for key in keys if altered.before.get(key) != altered.after.get(key))
         return result(hook, altered.collection, began, properties=altered.after, changed=changed)

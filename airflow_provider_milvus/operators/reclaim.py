@@ -8,22 +8,9 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_milvus import kinds
 from airflow_provider_milvus.arguments import Argument, OptionalArgument
 from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError, MilvusReclaimError, MilvusUnsupportedError
-from airflow_provider_milvus.kinds import (
-    Share,
-    check_age,
-    check_databases,
-    check_flag,
-    check_patterns,
-    check_seconds,
-    check_size,
-    check_span,
-    check_text,
-    check_timezone,
-    take_any,
-    whole_number,
-)
 from airflow_provider_milvus.operators.base import HOUR, MilvusOperator
 from airflow_provider_milvus.operators.run_notes import RunNotes
 
@@ -116,23 +103,23 @@ class MilvusReclaimMemoryOperator(MilvusOperator):
     :raises MilvusReclaimError: at least one release failed. The others were carried out.
     """
 
-    timeout = Argument(check_seconds)
-    collections = OptionalArgument(check_patterns)
-    exclude = OptionalArgument(check_patterns, widens=True, nothing="-", empty_list="written")
-    databases = OptionalArgument(check_databases)
-    older_than = OptionalArgument(check_age, widens=True, nothing="any")
-    idle_for = OptionalArgument(check_span, widens=True, nothing="any")
-    loaded_for = OptionalArgument(check_span, widens=True, nothing="any")
-    memory_budget = OptionalArgument(check_size, widens=True, nothing="any")
-    min_idle = OptionalArgument(check_span, widens=True, nothing="any")
-    plan = OptionalArgument(take_any, empty_list="given")
-    date_format = Argument(check_text)
-    timezone = Argument(check_timezone)
-    keep_aliased = Argument(check_flag)
-    dry_run = Argument(check_flag)  # type: ignore[assignment]
-    max_releases = OptionalArgument(whole_number(1), widens=True, nothing="any")
-    fail_if_nothing_matches = Argument(check_flag)
-    release_timeout = OptionalArgument(check_seconds)
+    timeout = Argument(kinds.check_seconds)
+    collections = OptionalArgument(kinds.check_patterns)
+    exclude = OptionalArgument(kinds.check_patterns, widens=True, nothing="-", empty_list="written")
+    databases = OptionalArgument(kinds.check_databases)
+    older_than = OptionalArgument(kinds.check_age, widens=True, nothing="any")
+    idle_for = OptionalArgument(kinds.check_span, widens=True, nothing="any")
+    loaded_for = OptionalArgument(kinds.check_span, widens=True, nothing="any")
+    memory_budget = OptionalArgument(kinds.check_size, widens=True, nothing="any")
+    min_idle = OptionalArgument(kinds.check_span, widens=True, nothing="any")
+    plan = OptionalArgument(kinds.take_any, empty_list="given")
+    date_format = Argument(kinds.check_text)
+    timezone = Argument(kinds.check_timezone)
+    keep_aliased = Argument(kinds.check_flag)
+    dry_run = Argument(kinds.check_flag)  # type: ignore[assignment]
+    max_releases = OptionalArgument(kinds.whole_number(1), widens=True, nothing="any")
+    fail_if_nothing_matches = Argument(kinds.check_flag)
+    release_timeout = OptionalArgument(kinds.check_seconds)
 
     def __init__(
         self,
@@ -240,7 +227,7 @@ class MilvusReclaimMemoryOperator(MilvusOperator):
 
     def _with_budget(self, policy: Policy, server: ServerState) -> Policy:
         share = self.memory_budget
-        if not isinstance(share, Share):
+        if not isinstance(share, kinds.Share):
             return policy
         if server.nodes.memory is None:
             raise MilvusUnsupportedError(

@@ -7,18 +7,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_milvus import kinds
 from airflow_provider_milvus.arguments import Argument, OptionalArgument
 from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError, MilvusRestoreError
-from airflow_provider_milvus.kinds import (
-    check_name,
-    check_patterns,
-    check_percent,
-    check_seconds,
-    check_text,
-    one_of,
-    take_any,
-    whole_number,
-)
 from airflow_provider_milvus.operators.base import HOUR, MilvusOperator
 
 if TYPE_CHECKING:
@@ -71,17 +62,17 @@ class MilvusRestoreLoadOperator(MilvusOperator):
         late.
     """
 
-    timeout = Argument(check_seconds)
-    restore_set = OptionalArgument(take_any)
-    reclaim_dag_id = OptionalArgument(check_text)
-    reclaim_task_id = OptionalArgument(check_text)
-    max_parallel = Argument(whole_number(1))
-    first = OptionalArgument(check_patterns)
-    max_memory_percent = OptionalArgument(check_percent)
-    if_missing = Argument(one_of("fail", "skip"))
-    load_timeout = Argument(check_seconds)
-    poll_interval = Argument(check_seconds)
-    stall_timeout = OptionalArgument(check_seconds)
+    timeout = Argument(kinds.check_seconds)
+    restore_set = OptionalArgument(kinds.take_any)
+    reclaim_dag_id = OptionalArgument(kinds.check_text)
+    reclaim_task_id = OptionalArgument(kinds.check_text)
+    max_parallel = Argument(kinds.whole_number(1))
+    first = OptionalArgument(kinds.check_patterns)
+    max_memory_percent = OptionalArgument(kinds.check_percent)
+    if_missing = Argument(kinds.one_of("fail", "skip"))
+    load_timeout = Argument(kinds.check_seconds)
+    poll_interval = Argument(kinds.check_seconds)
+    stall_timeout = OptionalArgument(kinds.check_seconds)
 
     def __init__(
         self,
@@ -155,8 +146,8 @@ class MilvusRestoreLoadOperator(MilvusOperator):
         except ValueError as error:
             raise MilvusInvalidArgumentError(f"Nothing was loaded: {source} is no restore set: {error}.") from None
         for entry in entries:
-            check_name("the database in restore_set", entry.database)
-            check_name("the collection in restore_set", entry.collection)
+            kinds.check_name("the database in restore_set", entry.database)
+            kinds.check_name("the collection in restore_set", entry.collection)
         return entries
 
 

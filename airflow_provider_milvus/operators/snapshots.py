@@ -13,7 +13,6 @@ from airflow_provider_milvus.arguments import Argument, OptionalArgument
 from airflow_provider_milvus.kinds import check_flag, check_name, check_seconds, check_text, one_of, whole_number
 from airflow_provider_milvus.operators.base import HOUR, MilvusOperator, MilvusWriteOperator, WatchedOperator, result
 from airflow_provider_milvus.operators.run_notes import RetryNotes
-from airflow_provider_milvus.triggers.milvus import outcome_of, resumed_with
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -172,22 +171,16 @@ class MilvusRestoreSnapshotOperator(WatchedOperator, MilvusWriteOperator):
                 deadline,
             )
             submitted = {
-                "job_id": str(condition.job_id),
-                "snapshot": snapshot,
-                "target": target,
-                "of": collection,
+                "collection": target,
                 "began": began,
+                "snapshot": snapshot,
+                "job_id": str(condition.job_id),
+                "source": collection,
             }
-            if not self.deferrable:
-                return self._done(context, hook, submitted, self.watch(client, condition, deadline).state)
-        return self.hand_over(condition, deadline, submitted)
+            return self.wait_until(condition, deadline, client, context, hook, submitted)
 
-    def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:
-        """Resumed by the trigger's event."""
-        return self._done(context, self.hook(), resumed_with(event), outcome_of(event).state)
-
-    def _done(self, context: Context, hook: MilvusHook, submitted: dict[str, Any], state: str) -> dict[str, Any]:
-        target, snapshot = submitted["target"], submitted["snapshot"]
+    def finish(self, context: Context, hook: MilvusHook, submitted: dict[str, Any], state: str) -> dict[str, Any]:
+        source = submitted.pop("source")
         RetryNotes(context).forget()
-        self.wrote(context, hook, target, from_collections=[submitted["of"]], snapshot=snapshot)
-        return result(hook, target, submitted["began"], snapshot=snapshot, job_id=submitted["job_id"], state=state)
+        self.wrote(context, hook, submitted["collection"], from_collections=[source], snapshot=submitted["snapshot"])
+        return super().finish(context, hook, submitted, state)

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_milvus.arguments import Argument, OptionalArgument
 from airflow_provider_milvus.kinds import check_flag, check_name, check_seconds, one_of
-from airflow_provider_milvus.operators.base import MilvusWriteOperator, WatchedOperator, result
+from airflow_provider_milvus.operators.base import MilvusWriteOperator, WatchedOperator, known, result
 from airflow_provider_milvus.operators.run_notes import RetryNotes
-from airflow_provider_milvus.triggers.milvus import outcome_of, resumed_with
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -115,20 +114,12 @@ class MilvusSwapAliasOperator(WatchedOperator, MilvusWriteOperator):
             until = since + grace
             left = until - time.time()
             if submitted["old"] is None or left <= 0:
-                return self._done(context, hook, submitted)
+                return self.finish(context, hook, submitted, "Over")
             condition = GraceOver(target, alias, until)
             deadline = Deadline(left + hook.deadline().seconds)
-            if not self.deferrable:
-                self.watch(client, condition, deadline)
-                return self._done(context, hook, submitted)
-        return self.hand_over(condition, deadline, submitted)
+            return self.wait_until(condition, deadline, client, context, hook, submitted)
 
-    def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:
-        """Resumed by the trigger's event."""
-        outcome_of(event)
-        return self._done(context, self.hook(), resumed_with(event))
-
-    def _done(self, context: Context, hook: MilvusHook, submitted: dict[str, Any]) -> dict[str, Any]:
+    def finish(self, context: Context, hook: MilvusHook, submitted: dict[str, Any], state: str) -> dict[str, Any]:
         from airflow_provider_milvus.server import aliases
 
         target, old = submitted["collection"], submitted["old"]
@@ -136,10 +127,9 @@ class MilvusSwapAliasOperator(WatchedOperator, MilvusWriteOperator):
         if old is not None:
             with hook.client() as client:
                 deadline = hook.deadline()
-                retired = client.run(
-                    aliases.retire(self.alias, target, old, self.then, deadline, report=self.log.info), deadline
-                )
-            more |= {"old_is": retired.outcome, **({"reason": retired.reason} if retired.reason else {})}
+                retirement = aliases.retire(self.alias, target, old, self.then, deadline, report=self.log.info)
+                retired = client.run(retirement, deadline)
+            more |= {"old_is": retired.outcome, **known(reason=retired.reason)}
         if submitted["changed"]:
             self.wrote(context, hook, self.alias, from_collections=[target, *([old] if old else [])], points_to=target)
         RetryNotes(context).forget()

@@ -11,18 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowSensorTimeout
 
+from airflow_provider_milvus import kinds
 from airflow_provider_milvus.arguments import Argument, OptionalArgument
 from airflow_provider_milvus.exceptions import MilvusTimeoutError, MilvusUnavailableError
-from airflow_provider_milvus.kinds import (
-    check_filter,
-    check_flag,
-    check_job_ids,
-    check_mapping,
-    check_name,
-    check_names,
-    one_of,
-    whole_number,
-)
 from airflow_provider_milvus.sensors.base import MilvusConditionSensor as MilvusConditionSensor
 from airflow_provider_milvus.triggers.milvus import MilvusDemandTrigger, read_demand
 
@@ -56,10 +47,10 @@ class MilvusLoadStateSensor(MilvusConditionSensor):
     :raises MilvusNotFoundError: the collection, a partition or the database does not exist; not retried.
     """
 
-    collection_name = Argument(check_name)
-    partition_names = OptionalArgument(check_names, widens=True, nothing="*")
-    target_state = Argument(one_of("Loaded", "NotLoad"))
-    fail_if_not_loading = Argument(check_flag)
+    collection_name = Argument(kinds.check_name)
+    partition_names = OptionalArgument(kinds.check_names, widens=True, nothing="*")
+    target_state = Argument(kinds.one_of("Loaded", "NotLoad"))
+    fail_if_not_loading = Argument(kinds.check_flag)
 
     def __init__(
         self,
@@ -100,8 +91,8 @@ class MilvusCollectionSensor(MilvusConditionSensor):
     :raises MilvusDatabaseNotFoundError: the database does not exist; not retried.
     """
 
-    collection_name = Argument(check_name)
-    exists = Argument(check_flag)
+    collection_name = Argument(kinds.check_name)
+    exists = Argument(kinds.check_flag)
 
     def __init__(self, *, collection_name: str, exists: bool = True, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -132,9 +123,9 @@ class MilvusIndexSensor(MilvusConditionSensor):
     :raises MilvusNotFoundError: the collection or the database does not exist; not retried.
     """
 
-    collection_name = Argument(check_name)
-    field_name = OptionalArgument(check_name)
-    index_name = OptionalArgument(check_name)
+    collection_name = Argument(kinds.check_name)
+    field_name = OptionalArgument(kinds.check_name)
+    index_name = OptionalArgument(kinds.check_name)
 
     def __init__(
         self, *, collection_name: str, field_name: str | None = None, index_name: str | None = None, **kwargs: Any
@@ -177,11 +168,11 @@ class MilvusRowCountSensor(MilvusConditionSensor):
     :raises MilvusNotFoundError: the collection, a partition or the database does not exist; not retried.
     """
 
-    collection_name = Argument(check_name)
-    at_least = Argument(whole_number())
-    filter = OptionalArgument(check_filter, widens=True, templated=False)
-    filter_params = OptionalArgument(check_mapping)
-    partition_names = OptionalArgument(check_names, widens=True, nothing="*")
+    collection_name = Argument(kinds.check_name)
+    at_least = Argument(kinds.whole_number())
+    filter = OptionalArgument(kinds.check_filter, widens=True, templated=False)
+    filter_params = OptionalArgument(kinds.check_mapping)
+    partition_names = OptionalArgument(kinds.check_names, widens=True, nothing="*")
 
     def __init__(
         self,
@@ -230,8 +221,8 @@ class MilvusCompactionSensor(MilvusConditionSensor):
     :raises MilvusServerError: a plan failed, or the server has forgotten the compaction; retried.
     """
 
-    compaction_id = Argument(whole_number())
-    plans = Argument(whole_number())
+    compaction_id = Argument(kinds.whole_number())
+    plans = Argument(kinds.whole_number())
 
     def __init__(self, *, compaction_id: int | str, plans: int | str = 0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -262,8 +253,8 @@ class MilvusBulkImportSensor(MilvusConditionSensor):
     :raises MilvusUnsupportedError: the server is Milvus Lite; not retried.
     """
 
-    collection_name = Argument(check_name)
-    job_ids = Argument(check_job_ids)
+    collection_name = Argument(kinds.check_name)
+    job_ids = Argument(kinds.check_job_ids)
 
     def __init__(self, *, collection_name: str, job_ids: str | int | Sequence[str | int], **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -298,8 +289,8 @@ class MilvusDemandSensor(MilvusConditionSensor):
     :raises MilvusInvalidArgumentError: ``mode="reschedule"`` without ``deferrable``, which would forget the counters.
     """
 
-    collections = Argument(check_names)
-    min_attempts = Argument(whole_number(1))
+    collections = Argument(kinds.check_names)
+    min_attempts = Argument(kinds.whole_number(1))
 
     def __init__(self, *, collections: str | Sequence[str], min_attempts: int = 1, **kwargs: Any) -> None:
         super().__init__(**kwargs)

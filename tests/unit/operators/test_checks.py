@@ -1,4 +1,4 @@
-"""What the checks take from a DAG author, and when a count holds."""
+"""The arguments of the checks, and when a count passes."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def recalling(**arguments: Any) -> MilvusRecallCheckOperator:
 
 class TestAtParseTime:
     @pytest.mark.parametrize(
-        "given", [{}, {"equal_to": 1, "at_least": 1}, {"equal_to": 0, "same_as": "b"}, {"at_least": 1, "same_as": "b"}]
+        "arguments", [{}, {"equal_to": 1, "at_least": 1}, {"equal_to": 0, "same_as": "b"}, {"at_least": 1, "same_as": "b"}]
     )
-    def test_a_count_is_compared_with_exactly_one_thing(self, given):
+    def test_a_count_is_compared_with_exactly_one_thing(self, arguments):
         with pytest.raises(MilvusInvalidArgumentError, match="Give exactly one of equal_to, at_least, same_as"):
-            counting(**given)
+            counting(**arguments)
 
     def test_nothing_is_compared_with_0_as_with_any_number(self):
         assert counting(equal_to=0).equal_to == 0
@@ -36,7 +36,7 @@ class TestAtParseTime:
             counting(at_least=5, tolerance="1%")
 
     @pytest.mark.parametrize(
-        ("given", "named"),
+        ("arguments", "reason"),
         [
             ({"k": 0}, "k must be a whole number from 1 to 16383"),
             ({"k": 16_384}, "k must be a whole number from 1 to 16383"),
@@ -46,9 +46,9 @@ class TestAtParseTime:
             ({"timeout": 0}, "timeout must be"),
         ],
     )
-    def test_a_recall_check_refuses_what_can_never_work(self, given, named):
-        with pytest.raises(MilvusInvalidArgumentError, match=named):
-            recalling(**given)
+    def test_a_recall_check_refuses_what_can_never_work(self, arguments, reason):
+        with pytest.raises(MilvusInvalidArgumentError, match=reason):
+            recalling(**arguments)
 
     def test_queries_alone_are_enough(self):
         assert recalling(sample=0, queries=[[1.0]]).sample == 0
@@ -63,7 +63,7 @@ def nothing_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("nothing_is_asked")
 class TestBeforeAnythingIsAsked:
     @pytest.mark.parametrize(
-        ("given", "named"),
+        ("arguments", "reason"),
         [
             ({"equal_to": "many"}, "equal_to must be a whole number"),
             ({"equal_to": "-1"}, "equal_to must be a whole number"),
@@ -83,12 +83,12 @@ class TestBeforeAnythingIsAsked:
             ({"equal_to": 1, "partition_names": []}, "partition_names is given, but empty"),
         ],
     )
-    def test_a_count_names_what_is_wrong(self, given, named):
-        with pytest.raises(MilvusInvalidArgumentError, match=named):
-            counting(**given).execute({})
+    def test_a_count_names_what_is_wrong(self, arguments, reason):
+        with pytest.raises(MilvusInvalidArgumentError, match=reason):
+            counting(**arguments).execute({})
 
     @pytest.mark.parametrize(
-        ("given", "named"),
+        ("arguments", "reason"),
         [
             ({"floor": 1.01}, "floor must be a number from 0 to 1, not 1.01"),
             ({"floor": "95%"}, "floor must be a number from 0 to 1"),
@@ -100,12 +100,12 @@ class TestBeforeAnythingIsAsked:
             ({"field_name": "a b"}, "field_name 'a b' is not a Milvus name"),
         ],
     )
-    def test_a_recall_check_names_what_is_wrong(self, given, named):
-        with pytest.raises(MilvusInvalidArgumentError, match=named):
-            recalling(**given).execute({})
+    def test_a_recall_check_names_what_is_wrong(self, arguments, reason):
+        with pytest.raises(MilvusInvalidArgumentError, match=reason):
+            recalling(**arguments).execute({})
 
     @pytest.mark.parametrize(
-        ("kind", "given", "named"),
+        ("kind", "arguments", "reason"),
         [
             (MilvusRowCountSensor, {"collection_name": "docs", "at_least": "few"}, "at_least must be a whole number"),
             (MilvusRowCountSensor, {"collection_name": "docs", "at_least": 1, "filter": "{x}"}, "filter_params has no 'x'"),
@@ -113,9 +113,9 @@ class TestBeforeAnythingIsAsked:
             (MilvusCompactionSensor, {"compaction_id": 1, "plans": -1}, "plans must be a whole number"),
         ],
     )
-    def test_a_sensor_names_what_is_wrong(self, kind, given, named):
-        with pytest.raises(MilvusInvalidArgumentError, match=named):
-            kind(task_id="t", **given).condition()
+    def test_a_sensor_names_what_is_wrong(self, kind, arguments, reason):
+        with pytest.raises(MilvusInvalidArgumentError, match=reason):
+            kind(task_id="t", **arguments).condition()
 
 
 @pytest.mark.newest

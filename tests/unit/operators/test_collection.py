@@ -46,8 +46,8 @@ class TestADefinition:
 
     @pytest.mark.parametrize("indexes", [INDEXES, json.dumps(INDEXES)], ids=["list", "JSON"])
     def test_has_its_indexes_however_they_are_written(self, indexes):
-        (made,) = create(indexes=indexes)._requested().indexes
-        assert (made.index_type, made.index_params) == ("HNSW", {"M": 16})
+        (index,) = create(indexes=indexes)._requested().indexes
+        assert (index.index_type, index.index_params) == ("HNSW", {"M": 16})
 
     @pytest.mark.parametrize(("name", "text"), [("docs.yaml", YAML), ("docs.json", json.dumps(SCHEMA))])
     def test_may_be_a_file_beside_the_dag_with_templates_in_it(self, tmp_path: Path, name: str, text: str):
@@ -57,21 +57,21 @@ class TestADefinition:
         task.resolve_template_files()
         task.render_template_fields({"params": {"tenant": "acme"}})
         assert task._requested().schema.description == "of acme"
-        assert [each.name for each in task._requested().schema.fields] == ["id", "vector"]
+        assert [field.name for field in task._requested().schema.fields] == ["id", "vector"]
 
     def test_is_rendered_to_its_depths(self):
         fields = [SCHEMA["fields"][0], {**SCHEMA["fields"][1], "dim": "{{ params.dim }}"}]
         task = create(schema={"fields": fields}, num_shards="{{ params.shards }}", properties={"owner": "{{ params.owner }}"})
         task.render_template_fields({"params": {"dim": 384, "shards": 4, "owner": "search"}})
-        wanted = task._requested()
-        assert (wanted.schema.fields[1].dim, wanted.num_shards, wanted.properties) == (384, 4, {"owner": "search"})
+        requested = task._requested()
+        assert (requested.schema.fields[1].dim, requested.num_shards, requested.properties) == (384, 4, {"owner": "search"})
 
     def test_takes_another_description(self):
         assert create(description="of tonight")._requested().schema.description == "of tonight"
         assert create()._requested().schema.description == "from a dict"
 
     @pytest.mark.parametrize(
-        ("arguments", "said"),
+        ("arguments", "reason"),
         [
             ({"schema": "{fields: ["}, "schema is neither JSON nor YAML"),
             ({"schema": "docs"}, "schema must be a dict, or JSON or YAML text of one"),
@@ -82,8 +82,8 @@ class TestADefinition:
             ({"schema": {**SCHEMA, "dims": 8}}, "schema has no 'dims'"),
         ],
     )
-    def test_that_cannot_be_read_is_refused_before_anything_is_sent(self, arguments, said):
-        with pytest.raises(MilvusInvalidArgumentError, match=said):
+    def test_that_cannot_be_read_is_refused_before_anything_is_sent(self, arguments, reason):
+        with pytest.raises(MilvusInvalidArgumentError, match=reason):
             create(**arguments).execute({})
 
     def test_lets_no_word_choose_what_happens_to_what_exists(self):
@@ -91,21 +91,23 @@ class TestADefinition:
             create(if_exists="overwrite")
 
 
-def test_which_index_to_drop_is_said():
+def test_a_drop_names_its_index():
     with pytest.raises(MilvusInvalidArgumentError, match="they name the index to drop"):
         MilvusDropIndexOperator(task_id="drop", collection_name="docs")
 
 
 class TestGracePeriod:
-    @pytest.mark.parametrize(("said", "seconds"), [(None, 0), (0, 0), (90, 90), ("90", 90), (timedelta(minutes=2), 120)])
-    def test_is_seconds(self, said, seconds):
-        task = MilvusSwapAliasOperator(task_id="swap", alias="live", collection_name="docs", grace_period=said)
+    @pytest.mark.parametrize(
+        ("grace_period", "seconds"), [(None, 0), (0, 0), (90, 90), ("90", 90), (timedelta(minutes=2), 120)]
+    )
+    def test_is_seconds(self, grace_period, seconds):
+        task = MilvusSwapAliasOperator(task_id="swap", alias="live", collection_name="docs", grace_period=grace_period)
         assert (task.grace_period or 0) == seconds
 
-    @pytest.mark.parametrize("said", [-1, True, float("nan"), "soon", "nan", "-1"])
-    def test_that_can_never_be_is_refused_when_the_dag_is_parsed(self, said):
+    @pytest.mark.parametrize("grace_period", [-1, True, float("nan"), "soon", "nan", "-1"])
+    def test_that_can_never_be_is_refused_when_the_dag_is_parsed(self, grace_period):
         with pytest.raises(MilvusInvalidArgumentError, match="grace_period"):
-            MilvusSwapAliasOperator(task_id="swap", alias="live", collection_name="docs", grace_period=said)
+            MilvusSwapAliasOperator(task_id="swap", alias="live", collection_name="docs", grace_period=grace_period)
 
     @pytest.mark.parametrize("then", ["delete", ""])
     def test_ends_in_one_of_three(self, then):
