@@ -39,8 +39,9 @@ def imported_at_once(path: Path) -> set[str]:
     }
 
 
+@pytest.mark.newest
 def test_arrows_run_one_way():
-    """The layers are in pyproject.toml."""
+    """The layers are in pyproject.toml. Airflow 2.11 allows no environment that has the linter."""
     linter = Path(sys.executable).with_name("lint-imports")
     done = subprocess.run([linter, "--no-cache"], cwd=ROOT.parent, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
