@@ -123,12 +123,12 @@ class MilvusRowCountCheckOperator(MilvusOperator):
 
         began, hook = time.time(), self.hook()
         tolerance = self.tolerance
-        kinds.number = self.equal_to if self.at_least is None else self.at_least
+        number = self.equal_to if self.at_least is None else self.at_least
         counting = self._count(
             self.collection_name, self.same_as, render(self.filter or "", self.filter_params), self.partition_names or []
         )
         collection, rows, rows_of_other = self.carry_out(hook, counting)
-        expected = rows_of_other if kinds.number is None else kinds.number
+        expected = rows_of_other if number is None else number
         passed = rows >= expected if self.at_least is not None else abs(rows - expected) <= tolerance.of(expected)
         comparison = self._in_words(collection, rows, expected, tolerance)
         if not passed:
