@@ -124,7 +124,7 @@ def test_only_so_many_are_released_oldest_first(stock: Callable[[str], str]) -> 
 def test_neither_pattern_nor_age_is_an_error_and_never_everything(scripted: ScriptedMilvus, nothing: dict[str, Any]) -> None:
     scripted.add("docs", LOADED)
 
-    with pytest.raises(MilvusInvalidArgumentError, match="no rule says what to release"):
+    with pytest.raises(MilvusInvalidArgumentError, match=r"no rule says what to release|is given, but empty"):
         reclaim(**nothing)
 
     assert scripted.calls == []
@@ -145,7 +145,7 @@ def test_neither_pattern_nor_age_is_an_error_and_never_everything(scripted: Scri
         ("date_format", "%d"),
         ("timezone", "Mars/Olympus"),
         ("dry_run", "perhaps"),
-        ("dry_run", None),
+        ("dry_run", ""),
         ("max_releases", 0),
         ("max_releases", "many"),
     ],

@@ -347,7 +347,7 @@ def test_nothing_to_restore_asks_nothing(scripted: ScriptedMilvus) -> None:
         ({"restore_set": {"restore": {"a b": ["docs"]}}}, "database in restore_set"),
         ({"first": [""]}, "first holds ''"),
         ({"max_parallel": 0}, "max_parallel"),
-        ({"max_parallel": None}, "max_parallel"),
+        ({"max_parallel": ""}, "max_parallel"),
         ({"max_memory_percent": 0}, "max_memory_percent"),
         ({"max_memory_percent": 101}, "max_memory_percent"),
         ({"if_missing": "ignore"}, "if_missing"),

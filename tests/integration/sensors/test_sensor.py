@@ -213,6 +213,9 @@ def test_names_are_templated(scripted: ScriptedMilvus) -> None:
         "database",
         "collection_name",
         "partition_names",
+        "target_state",
+        "fail_if_not_loading",
+        "deferrable",
     }
 
 

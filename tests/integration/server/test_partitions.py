@@ -66,7 +66,7 @@ def test_only_the_named_partition_is_loaded_and_the_sensor_asks_for_it(standalon
             {}
         )
 
-    assert sees(None)
+    assert sees("*")
     assert sees("left")
     assert not sees("right")
     assert not sees(["left", "right"])
