@@ -21,8 +21,8 @@ import inspect
 from collections.abc import Collection, Mapping
 from typing import Any, ClassVar, Generic, TypeVar, overload
 
+from airflow_provider_milvus import kinds
 from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError
-from airflow_provider_milvus.kinds import Check, is_nothing
 
 T = TypeVar("T")
 _MISSING = object()
@@ -40,7 +40,7 @@ class Argument(Generic[T]):
 
     def __init__(
         self,
-        check: Check[T],
+        check: kinds.Check[T],
         *,
         widens: bool = False,
         nothing: str | None = None,
@@ -72,6 +72,8 @@ class Argument(Generic[T]):
 
     def __set__(self, instance: HasArguments, value: Any) -> None:
         before = instance.__dict__.get(self.name, _MISSING)
+        if value is None and before is None:
+            return
         is_first = before is _MISSING or _is_file(instance, before)
         if self.templated and (refers(value) or (is_first and _is_template(instance, value))):
             instance.unrendered.add(self.name)
@@ -94,11 +96,9 @@ class Argument(Generic[T]):
         return value
 
     def _refuse_nothing(self, value: Any, written: bool) -> None:
-        if not is_nothing(value):
-            return
-        if not isinstance(value, (list, tuple)) or not (
-            self.empty_list == "given" or (self.empty_list == "written" and written)
-        ):
+        is_list = isinstance(value, (list, tuple)) or (self.empty_list == "given" and value == "[]")
+        is_choice = self.empty_list == "given" or (self.empty_list == "written" and written)
+        if kinds.is_nothing(value) and not (is_list and is_choice):
             raise MilvusInvalidArgumentError(f"{self.name} is given, but empty ({value!r}). {self._way_out()}")
 
     def _way_out(self) -> str:
@@ -114,7 +114,7 @@ class Argument(Generic[T]):
 class OptionalArgument(Argument[T | None]):
     """An argument that may be left out: its value is None then."""
 
-    def __init__(self, check: Check[T], **options: Any) -> None:
+    def __init__(self, check: kinds.Check[T], **options: Any) -> None:
         super().__init__(check, **options)
 
 

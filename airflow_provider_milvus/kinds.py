@@ -169,8 +169,8 @@ def check_mapping(argument: str, value: Any) -> dict[str, Any]:
 
 
 def take_any(argument: str, value: Any) -> Any:
-    """The kind of an argument whose own reader checks it."""
-    return value
+    """The kind of an argument whose own reader checks it. The text of an empty list is an empty list."""
+    return [] if is_nothing(value) else value
 
 
 LONGEST_SPAN = timedelta(days=36_500)

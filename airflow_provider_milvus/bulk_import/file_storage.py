@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -29,25 +28,14 @@ CALL_TIMEOUT = 300.0
 connection and does not let it upload."""
 
 
-class ImportFolder(ABC):
-    """The folder of one run."""
-
-    @abstractmethod
-    def clear(self) -> list[str]:
-        """Remove the files of an earlier try. Returns their paths."""
-
-    @abstractmethod
-    def put(self, file: Path) -> str:
-        """Move a finished file there, whole or not at all. Returns its path, as a Milvus that owns this storage reads it."""
-
-
 @dataclass(frozen=True, slots=True)
-class LocalFolder(ImportFolder):
+class LocalFolder:
     """A directory, which is made when needed."""
 
     path: Path
 
     def clear(self) -> list[str]:
+        """Remove the files of an earlier try. Returns their paths."""
         self.path.mkdir(parents=True, exist_ok=True)
         old = sorted(file for file in self.path.iterdir() if WRITTEN_NAME.fullmatch(file.name))
         for file in old:
@@ -55,14 +43,15 @@ class LocalFolder(ImportFolder):
         return list(map(str, old))
 
     def put(self, file: Path) -> str:
+        """Move a finished file there, whole or not at all. Returns its path, as a Milvus that owns this storage reads it."""
         target = self.path / file.name
         os.replace(file, target)
         return str(target)
 
 
 @dataclass(frozen=True, slots=True)
-class BucketFolder(ImportFolder):
-    """Objects under ``path``, which is ``bucket/prefix``.
+class BucketFolder:
+    """Objects under ``path``, which is ``bucket/prefix``. As a :class:`LocalFolder`.
 
     :raises OSError: the storage refuses, fails or does not answer; the message has its reason and no secret.
     """
@@ -105,6 +94,10 @@ class BucketFolder(ImportFolder):
             raise OSError(
                 f"Not all files for the import are in s3://{self.path}: {reason[:300]}. A retry writes them anew."
             ) from None
+
+
+ImportFolder = LocalFolder | BucketFolder
+"""The folder of one run."""
 
 
 def import_folder(path: str, run: str, conn_id: str | None = None) -> ImportFolder:

@@ -26,17 +26,11 @@ def submit_import(
     """Submit the import into the collection that the target's name, or alias, stands for. See :func:`submit` for the rest."""
     api = yield from import_api()
     described = yield from describe(target.collection_name)
-    collection_name = real_name(described)
+    target, collection_id = replace(target, collection_name=real_name(described)), int(described.collectionID)
+    rows_before = yield from row_count_if_loaded(target.collection_name)
     return (
         yield from submit(
-            api,
-            replace(target, collection_name=collection_name),
-            files,
-            collection_id=int(described.collectionID),
-            rows_before=(yield from row_count_if_loaded(collection_name)),
-            notes=notes,
-            keep=keep,
-            report=report,
+            api, target, files, collection_id=collection_id, rows_before=rows_before, notes=notes, keep=keep, report=report
         )
     )
 

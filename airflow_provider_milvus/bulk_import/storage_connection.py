@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
 from airflow_provider_milvus.exceptions import MilvusConfigurationError
 
-_ENDPOINT = re.compile(r"([A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?")
+_ENDPOINT = re.compile(r"https?://([A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?")
 KEYS_IN_EXTRA = ("aws_access_key_id", "aws_secret_access_key")
 
 
@@ -39,14 +38,8 @@ class StorageConnection:
 
         connection = BaseHook.get_connection(conn_id)
         extra = connection.extra_dejson
-        access_key, secret_key = _read_keys(connection, extra)
-        return StorageConnection(
-            access_key,
-            secret_key,
-            str(extra.get("aws_session_token") or ""),
-            _read_endpoint_url(connection, extra),
-            str(extra.get("region_name") or ""),
-        )
+        token, region = (str(extra.get(name) or "") for name in ("aws_session_token", "region_name"))
+        return StorageConnection(*_read_keys(connection, extra), token, _read_endpoint_url(connection, extra), region)
 
     def for_server(self) -> dict[str, str]:
         """What an import request carries, so that the server can read the files."""
@@ -83,16 +76,15 @@ def _read_keys(connection: Any, extra: dict[str, Any]) -> tuple[str, str]:
 
 
 def _read_endpoint_url(connection: Any, extra: dict[str, Any]) -> str:
-    url = str(extra.get("endpoint_url") or connection.host or "")
+    given = extra.get("endpoint_url")
+    url = str(given or connection.host or "").rstrip("/")
     if not url:
         return ""
-    address = urlsplit(url if "://" in url else f"https://{url}")
-    port = None if extra.get("endpoint_url") else connection.port
-    host = _ENDPOINT.fullmatch(address.netloc)
-    if host is None or address.scheme not in ("http", "https"):
+    match = _ENDPOINT.fullmatch(url if "://" in url else f"https://{url}")
+    if match is None:
         # The text may hold a password, so it is not shown.
         raise MilvusConfigurationError(
             f"Connection {connection.conn_id!r} has no usable endpoint_url or host: it must be http://host:port or "
             "https://host:port, without credentials."
         )
-    return f"{address.scheme}://{host[0]}{f':{port}' if port and not host[2] else ''}{address.path.rstrip('/')}"
+    return match[0] + (f":{connection.port}" if connection.port and not (given or match[2]) else "")

@@ -111,8 +111,8 @@ def storage(path: Any, **options: Any) -> tuple[AbstractFileSystem, str]:
         return path.fs, str(path.path)
     url = os.fspath(path)
     try:
-        ask_airflow = "://" in url and "::" not in url and not options
-        return (_of_airflow(url) if ask_airflow else None) or url_to_fs(url, **options)
+        by_airflow = "://" in url and "::" not in url and not options
+        return (_of_airflow(url) if by_airflow else None) or url_to_fs(url, **options)
     except ImportError as error:
         raise MilvusConfigurationError(
             f"{without_secrets(url)} cannot be reached: {error}. Airflow's provider for this storage installs the package; "
@@ -150,9 +150,7 @@ def files(path: Any) -> list[File]:
     if not matches:
         raise MilvusSourceError(f"rows: there is no file that ends in {_endings()} at {shown}.")
     if unknown := next((file for file in matches if file.kind is None), None):
-        raise MilvusInvalidArgumentError(
-            f"rows: what {unknown.url} holds is not known: the name of a file has to end in {_endings()}."
-        )
+        raise MilvusInvalidArgumentError(f"rows: the name of {unknown.url} does not end in {_endings()}, to say what it holds.")
     return matches
 
 

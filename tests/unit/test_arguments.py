@@ -105,7 +105,8 @@ class TestEveryArgument:
     @every_argument
     def test_that_is_written_and_empty_is_refused(self, kind, argument):
         for value in NOTHING:
-            if value != [] or argument not in EMPTY_LIST_IS_GIVEN | EMPTY_LIST_IS_WRITTEN:
+            is_choice = argument in EMPTY_LIST_IS_GIVEN or (value == [] and argument in EMPTY_LIST_IS_WRITTEN)
+            if value not in ([], "[]") or not is_choice:
                 names_both(argument, refused(make, kind, **{argument: value}))
 
     @every_argument

@@ -303,8 +303,8 @@ class TestBucket:
         ({"path": "/tmp", "storage_conn_id": "storage"}, "is for s3:// paths"),
         ({"path": "s3://key:secret@bucket/x"}, r"path 's3://bucket/x' must be"),
         ({"schema": "fields"}, "schema must be a dict"),
-        ({"collection_name": "docs"}, "one of them says"),
-        ({"on_bad_row": "skpi"}, "neither 'fail' nor 'skip'"),
+        ({"collection_name": "docs"}, "Give collection_name or schema"),
+        ({"on_bad_row": "skpi"}, "on_bad_row must be 'fail', 'skip', or a path"),
     ],
 )
 def test_what_can_never_work_is_refused(arguments: dict[str, Any], words: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,7 +24,7 @@ from airflow_provider_milvus.exceptions import (
     MilvusUnavailableError,
     MilvusUnsupportedError,
 )
-from airflow_provider_milvus.kinds import read_files
+from airflow_provider_milvus.kinds import check_files, read_files
 from tests.unit.play import Clock, Server, play
 
 pytestmark = pytest.mark.newest
@@ -316,6 +316,10 @@ def test_an_outage_and_a_stall_are_not_reported_as_those_of_a_load(clock):
     assert any("is back" in line for line in reports)
 
 
+def read(value: Any, **options: Any) -> list[list[str]]:
+    return read_files("files", check_files("files", value), **options)
+
+
 class TestFiles:
     @pytest.mark.parametrize(
         ("value", "groups"),
@@ -334,12 +338,12 @@ class TestFiles:
         ],
     )
     def test_may_be_named_in_many_ways(self, value, groups):
-        assert read_files("files", value) == groups
+        assert read(value) == groups
 
     def test_are_urls_where_the_server_does_not_own_them(self):
-        assert read_files("files", {"files": [["k"]], "urls": [["s3://b/k"]]}, as_urls=True) == [["s3://b/k"]]
+        assert read({"files": [["k"]], "urls": [["s3://b/k"]]}, as_urls=True) == [["s3://b/k"]]
 
     @pytest.mark.parametrize("value", [None, 7, {}, "", " ", {"files": None}, [[]], [["a", 7]], [[" "]], [None]])
     def test_that_name_no_file_are_refused(self, value):
         with pytest.raises(MilvusInvalidArgumentError, match=r"^files"):
-            read_files("files", value)
+            read(value)
