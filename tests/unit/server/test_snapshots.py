@@ -93,9 +93,9 @@ def test_a_retry_after_a_restore_that_failed_asks_anew_and_notes_it(clock: Clock
 
 def test_a_call_that_the_installed_pymilvus_does_not_know_is_not_supported():
     """As snapshots are to pymilvus 2."""
-    from airflow_provider_milvus.client.client import _request
+    from airflow_provider_milvus.client.client import _build_request
 
     with pytest.raises(
-        MilvusUnsupportedError, match=r"NoSuchCall\(docs\) cannot be asked: the installed pymilvus does not know"
+        MilvusUnsupportedError, match=r"^The call NoSuchCall\(docs\) failed: the installed pymilvus does not know NoSuchCall"
     ):
-        _request(Rpc("NoSuchCall", {"collection_name": "docs"}), "default")
+        _build_request(Rpc("NoSuchCall", {"collection_name": "docs"}), "default")
