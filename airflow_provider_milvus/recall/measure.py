@@ -143,7 +143,7 @@ def _find_subject(collection_name: str, vector_field: str | None) -> Flow[_Subje
     names = ", ".join(repr(field.name) for field in candidates)
     chosen = [field for field in candidates if vector_field in (None, field.name)]
     if len(chosen) != 1:
-        raise MilvusInvalidArgumentError(f"vector_field {vector_field!r}: collection {collection!r} has {names}. Name one.")
+        raise MilvusInvalidArgumentError(f"field_name {vector_field!r}: collection {collection!r} has {names}. Name one.")
     (field,) = chosen
     failure = f"The recall of field {field.name!r} of collection {collection!r} was not measured:"
     if field.type not in DENSE_VECTORS or field.nullable:

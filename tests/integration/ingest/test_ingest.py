@@ -214,7 +214,7 @@ class TestBadRows:
         assert (second["row"], second["data"]) == (27, {"number": 3})
 
     def test_a_misspelt_word_is_not_taken_for_a_path(self, milvus: Milvus, docs: str) -> None:
-        with pytest.raises(MilvusInvalidArgumentError, match="on_bad_row: 'skpi' is neither"):
+        with pytest.raises(MilvusInvalidArgumentError, match="on_bad_row must be"):
             write("upsert", rows(5), on_bad_row="skpi")
 
         assert held(milvus) == {}
@@ -297,11 +297,11 @@ class TestDelete:
     @pytest.mark.parametrize(
         ("arguments", "reason"),
         [
-            ({}, "Set ids or filter"),
-            ({"ids": ["k1"], "filter": "number == 1"}, "Set ids or filter"),
-            ({"filter": ""}, "filter is empty"),
-            ({"filter": "  "}, "filter is empty"),
-            ({"ids": ["k1"], "filter_params": {"a": 1}}, "there is none"),
+            ({}, "Give either ids or filter"),
+            ({"ids": ["k1"], "filter": "number == 1"}, "Give either ids or filter"),
+            ({"filter": ""}, "filter is given, but empty"),
+            ({"filter": "  "}, "filter is given, but empty"),
+            ({"ids": ["k1"], "filter_params": {"a": 1}}, "filter_params"),
             ({"ids": [7]}, "'id' is of type VARCHAR"),
             ({"ids": [None]}, "'id' is of type VARCHAR"),
             ({"filter": "number == {it}"}, "filter_params has no 'it'"),

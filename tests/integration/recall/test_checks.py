@@ -347,7 +347,7 @@ class TestRecall:
         from pymilvus import DataType
 
         name = make(lite, clustered(10))
-        with pytest.raises(MilvusInvalidArgumentError, match=r"vector_field 'text': collection .* has 'vector'"):
+        with pytest.raises(MilvusInvalidArgumentError, match=r"field_name 'text': collection .* has 'vector'"):
             recall(name, field_name="text")
         sparse = f"{name}_sparse"
         with lite.plain_client() as client:
