@@ -76,10 +76,11 @@ class Argument(Generic[T]):
             return
         is_first = before is _MISSING or _is_file(instance, before)
         if self.templated and (refers(value) or (is_first and _is_template(instance, value))):
-            instance.unrendered.add(self.name)
+            # A set of its own: Airflow's copies of a task share what it holds.
+            instance.unrendered = instance.unrendered | {self.name}
         else:
             value = self._accepted(instance, value, is_first)
-            instance.unrendered.discard(self.name)
+            instance.unrendered = instance.unrendered - {self.name}
         instance.__dict__[self.name] = value
 
     def _accepted(self, instance: HasArguments, value: Any, is_first: bool) -> Any:

@@ -279,6 +279,8 @@ def test_a_copy_has_the_same_arguments():
         assert again.unrendered == {"min_idle"}
         with pytest.raises(MilvusInvalidArgumentError, match="min_idle"):
             again.render_template_fields({"params": {"idle": ""}})
+        again.render_template_fields({"params": {"idle": "P1D"}})
+        assert again.unrendered == set()
     assert task.unrendered == {"min_idle"}
 
 
