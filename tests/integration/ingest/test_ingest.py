@@ -175,7 +175,7 @@ class TestWrite:
     def test_an_error_names_what_does_not_exist(self, milvus: Milvus, docs: str, kind: str) -> None:
         with pytest.raises(MilvusCollectionNotFoundError, match="nowhere"):
             write(kind, rows(5), name="nowhere")
-        with pytest.raises(MilvusPartitionNotFoundError, match="no partition 'nowhere'; it has _default, part"):
+        with pytest.raises(MilvusPartitionNotFoundError, match="no partition 'nowhere'; it has '_default', 'part'"):
             write(kind, rows(5), partition_name="nowhere")
         with pytest.raises(MilvusDatabaseNotFoundError):
             write(kind, rows(5), database="nowhere")

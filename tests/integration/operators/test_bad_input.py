@@ -116,7 +116,7 @@ TIMED = {
 
 
 @pytest.mark.parametrize(
-    "bad", [0, -1, "5", "", float("nan"), float("inf"), True, [], object()], ids=lambda bad: repr(bad).partition(" at ")[0]
+    "bad", [0, -1, "", float("nan"), float("inf"), True, [], object()], ids=lambda bad: repr(bad).partition(" at ")[0]
 )
 @pytest.mark.parametrize("kind", TIMED)
 def test_timeout_that_can_never_work_is_refused_when_the_dag_is_parsed(kind: str, bad: Any) -> None:
@@ -124,7 +124,7 @@ def test_timeout_that_can_never_work_is_refused_when_the_dag_is_parsed(kind: str
         TIMED[kind](timeout=bad)
 
 
-@pytest.mark.parametrize("bad", [0, -1, "5", float("nan"), True], ids=repr)
+@pytest.mark.parametrize("bad", [0, -1, float("nan"), True], ids=repr)
 @pytest.mark.parametrize("argument", ["poll_interval", "stall_timeout"])
 def test_intervals_that_can_never_work_are_refused(argument: str, bad: Any) -> None:
     with pytest.raises(MilvusInvalidArgumentError, match=argument):
@@ -135,7 +135,6 @@ def test_intervals_that_can_never_work_are_refused(argument: str, bad: Any) -> N
     ("argument", "bad"),
     [
         ("on_timeout", "explode"),
-        ("on_timeout", None),
         ("replica_number", 0),
         ("replica_number", "two"),
         ("replica_number", True),

@@ -59,7 +59,7 @@ class TestCreate:
         name = make_collection(index="IVF_FLAT")
         other = {**IVF, "index_type": "FLAT", "index_params": None}
 
-        assert create_index(name, **other)["created"] is False
+        assert create_index(name, if_exists="skip", **other)["created"] is False
         assert create_index(name, if_exists="check")["created"] is False
         with pytest.raises(MilvusSchemaDriftError, match="index_type is IVF_FLAT, not FLAT"):
             create_index(name, if_exists="check", **other)
@@ -93,7 +93,7 @@ class TestCreate:
         with pytest.raises(
             MilvusTimeoutError, match=r"Index 'vector' of 'docs' did not reach the awaited state in time.*InProgress 0 %"
         ):
-            create_index("docs", timeout=0.5)
+            create_index("docs", if_exists="skip", timeout=0.5)
 
     @pytest.mark.parametrize("deferrable", [False, True])
     def test_that_the_server_gives_up_fails_with_its_reason(self, scripted: ScriptedMilvus, deferrable: bool) -> None:
@@ -103,11 +103,13 @@ class TestCreate:
         scripted.next("DescribeIndex", change(list), change(lambda: docs.indexes[0].update(failed)))
 
         with pytest.raises(MilvusIndexFailedError, match="no space left on device"):
-            create_index("docs", deferrable=deferrable)
+            create_index("docs", if_exists="skip", deferrable=deferrable)
 
     def test_is_watched_in_the_triggerer(self, scripted: ScriptedMilvus) -> None:
         docs = scripted.add("docs", schema={"name": "docs", "fields": [{"name": "vector"}]}, indexes=[dict(BUILDING)])
-        operator = MilvusCreateIndexOperator(task_id="index", collection_name="docs", deferrable=True, poll_interval=0.1, **IVF)
+        operator = MilvusCreateIndexOperator(
+            task_id="index", collection_name="docs", if_exists="skip", deferrable=True, poll_interval=0.1, **IVF
+        )
         waiting = deferral(operator)
         scripted.next("DescribeIndex", change(list), change(lambda: docs.indexes[0].update(BUILT)))
 
