@@ -75,7 +75,7 @@ class Argument(Generic[T]):
         if value is None and before is None:
             return
         is_first = before is _MISSING or _is_file(instance, before)
-        if self.templated and (refers(value) or (is_first and _is_template(instance, value))):
+        if self.templated and (refers(value) or (is_first and (holds_template(value) or _is_file(instance, value)))):
             # A set of its own: Airflow's copies of a task share what it holds.
             instance.unrendered = instance.unrendered | {self.name}
         else:
@@ -191,12 +191,13 @@ def refers(value: Any) -> bool:
     return any(map(refers, value.values())) if isinstance(value, dict) else hasattr(value, "iter_references")
 
 
-def _is_template(instance: Any, value: Any) -> bool:
-    if isinstance(value, str):
-        return "{{" in value or "{%" in value or _is_file(instance, value)
+def holds_template(value: Any) -> bool:
+    """Whether a value is, or holds, text that Airflow renders."""
     if isinstance(value, (list, tuple, set)):
-        return any(_is_template(instance, item) for item in value)
-    return isinstance(value, dict) and any(_is_template(instance, item) for item in value.values())
+        return any(map(holds_template, value))
+    if isinstance(value, dict):
+        return any(map(holds_template, value.values()))
+    return isinstance(value, str) and ("{{" in value or "{%" in value)
 
 
 def _is_file(instance: Any, value: Any) -> bool:

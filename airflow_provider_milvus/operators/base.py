@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from airflow.providers.common.compat.sdk import AssetAlias, BaseOperator, XComArg, conf
 
-from airflow_provider_milvus.arguments import Argument, HasArguments, OptionalArgument, refers
+from airflow_provider_milvus.arguments import Argument, HasArguments, OptionalArgument, holds_template, refers
 from airflow_provider_milvus.hooks.milvus import MilvusHook
 from airflow_provider_milvus.kinds import check_flag, check_name, check_seconds, check_text, is_nothing
 from airflow_provider_milvus.triggers.milvus import BACKSTOP, MilvusConditionTrigger, outcome_of, resumed_with
@@ -341,10 +341,13 @@ def kept(rows: Any) -> Any:
     """``rows`` as an operator keeps them: paths and another task's output are templates, other rows are not."""
     if isinstance(rows, (str, AsGiven)) or is_nothing(rows) or hasattr(rows, "iter_references"):
         return rows
-    texts = [isinstance(row, str) for row in rows] if isinstance(rows, (list, tuple)) else [False]
-    if all(texts):
+    if isinstance(rows, (list, tuple)) and all(isinstance(row, str) for row in rows):
         return rows
-    return ToResolve(rows) if any(texts) or isinstance(rows, partial) or refers(rows) else AsGiven(rows)
+    is_partial = isinstance(rows, partial)
+    parts = [rows.args, rows.keywords] if is_partial else rows
+    # Of a list only paths are templates: text within a row is data.
+    texts = parts if is_partial else [row for row in rows if isinstance(row, str)] if isinstance(rows, (list, tuple)) else []
+    return ToResolve(rows) if refers(parts) or holds_template(texts) else AsGiven(rows)
 
 
 def given(rows: Any) -> Any:
