@@ -58,7 +58,7 @@ test-all: $(chosen)/.test
 lowest: .venv/airflow-lowest/.test
 	@.venv/airflow-lowest/bin/python $(pytest) tests/unit/test_doors.py tests/unit/test_provider_info.py \
 		tests/unit/client tests/unit/conditions tests/unit/metrics tests/unit/reclaim tests/unit/rows tests/unit/schema \
-		tests/integration/server/test_release.py -m 'not standalone' $(ARGS)
+		tests/integration/server/test_release.py -m 'not standalone' --newest $(ARGS)
 
 wheel: $(main)/.test
 	@rm -rf dist .venv/wheel

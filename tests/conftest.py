@@ -34,12 +34,16 @@ def pytest_unconfigure() -> None:
     shutil.rmtree(_AIRFLOW_HOME, ignore_errors=True)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    if int(version("apache-airflow").partition(".")[0]) < 3:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--newest", action="store_true", help="run what is marked `newest` on every Airflow")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if int(version("apache-airflow").partition(".")[0]) < 3 and not config.getoption("newest"):
         once = pytest.mark.skip(reason="depends neither on Airflow nor on pymilvus: run on the newest Airflow only")
-        for each in items:
-            if each.get_closest_marker("newest"):
-                each.add_marker(once)
+        for item in items:
+            if item.get_closest_marker("newest"):
+                item.add_marker(once)
 
 
 @pytest.fixture(scope="session")
