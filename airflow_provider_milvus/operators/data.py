@@ -107,7 +107,8 @@ class MilvusUpsertOperator(_WriteRowsOperator):
 
         from airflow_provider_milvus.operators.milvus import MilvusUpsertOperator
 
-        upsert = MilvusUpsertOperator(task_id="upsert", collection_name="docs", rows="/data/docs/{{ ds }}/*.parquet")
+        day = "{{ (dag_run.logical_date or dag_run.run_after) | ds }}"
+        upsert = MilvusUpsertOperator(task_id="upsert", collection_name="docs", rows=f"/data/docs/{day}/*.parquet")
 
     All arguments are templates, but of ``rows`` only paths and other tasks' outputs are.
 
@@ -180,7 +181,7 @@ class MilvusDeleteOperator(MilvusWriteOperator):
             task_id="delete",
             collection_name="docs",
             filter="source == {source} and day < {day}",
-            filter_params={"source": "wiki", "day": "{{ ds }}"},
+            filter_params={"source": "wiki", "day": "{{ (dag_run.logical_date or dag_run.run_after) | ds }}"},
         )
 
     Give either ``ids`` or ``filter``. All arguments except ``filter`` are templates: no value can change what a filter means.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -19,6 +20,16 @@ from tests.unit.play import Clock, stopped_clock
 # A busy machine makes no property wrong.
 settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def dataset_aliases() -> None:
+    """Airflow 2 looks for an alias in its database when it serializes a DAG with one."""
+    if importlib.util.find_spec("airflow.sdk") is None:
+        from airflow import settings
+        from airflow.models.dataset import DatasetAliasModel
+
+        DatasetAliasModel.__table__.create(settings.engine, checkfirst=True)
 
 
 @pytest.fixture

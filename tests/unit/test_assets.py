@@ -132,11 +132,8 @@ def address(monkeypatch):
 def events(monkeypatch) -> Any:
     """Airflow's own, where no DAG names any asset but ``docs_live``, which one calls by another name."""
     if not HAS_NAMES:
-        from airflow import settings
-        from airflow.models.dataset import DatasetAliasModel
         from airflow.utils.context import OutletEventAccessors
 
-        DatasetAliasModel.__table__.create(settings.engine, checkfirst=True)
         return OutletEventAccessors()
     from airflow.sdk.exceptions import ErrorType
     from airflow.sdk.execution_time import context, task_runner
