@@ -180,7 +180,7 @@ class TestTruncate:
     @on_standalone
     def test_a_server_that_cannot_says_so(self, standalone: Milvus, make_collection: MakeCollection):
         name = make_collection(rows=0)
-        with pytest.raises(MilvusUnsupportedError, match="truncate"):
+        with pytest.raises(MilvusUnsupportedError, match="was not emptied"):
             finish(task(MilvusTruncateCollectionOperator, name, confirm=name))
 
 
