@@ -78,8 +78,6 @@ class MilvusRowCountCheckOperator(MilvusOperator):
     :param filter: count only the rows that match this expression, in both collections; by default all rows.
     :param filter_params: the values for ``{name}`` in the filter: numbers, text, bools, dates, or lists of them.
     :param partition_names: count in these partitions only, in both collections; by default, or with ``"*"``, in all.
-    :param milvus_conn_id: the connection, of type ``milvus``; ``milvus_default`` by default.
-    :param database: the database; by default the connection's.
     :param timeout: seconds for the whole operation; by default the connection's ``timeout``, which is 60 unless it says
         otherwise.
     :raises MilvusCheckError: the number is not the expected one; the message has both. A retry counts again.
@@ -192,8 +190,6 @@ class MilvusRecallCheckOperator(MilvusOperator):
         by default.
     :param queries: more vectors to search for, each a list of numbers; with ``sample=0`` only these.
     :param seed: a number with which the same vectors are drawn again; by default every run draws others.
-    :param milvus_conn_id: the connection, of type ``milvus``; ``milvus_default`` by default.
-    :param database: the database; by default the connection's.
     :param timeout: seconds for the whole operation; 3600 by default.
     :raises MilvusCheckError: the recall is too low, or the searches took too long; the message has the figures.
     :raises MilvusNotLoadedError: the collection, or a part of it, is not in memory.

@@ -63,8 +63,6 @@ class MilvusCreateCollectionOperator(MilvusWriteOperator):
         ``"replace"``: drop it **with all rows** and create it again, after the server has accepted the new definition under
         another name.
     :param drop_aliased: let ``"replace"`` drop a collection that has an alias, and the alias with it; False by default.
-    :param milvus_conn_id: the connection, of type ``milvus``; ``milvus_default`` by default.
-    :param database: the database; by default the connection's.
     :param timeout: seconds for the whole operation; by default the connection's ``timeout``, which is 60 unless it says
         otherwise.
     :raises MilvusInvalidArgumentError: the definition can never work. Nothing was sent.
@@ -169,8 +167,6 @@ class MilvusDropCollectionOperator(MilvusWriteOperator):
         always fails.
     :param drop_aliased: also drop a collection that has an alias; False by default. Milvus drops the alias too, and every
         search through it fails.
-    :param milvus_conn_id: the connection, of type ``milvus``; ``milvus_default`` by default.
-    :param database: the database; by default the connection's.
     :param timeout: seconds for the whole operation; by default the connection's ``timeout``, which is 60 unless it says
         otherwise.
     :raises MilvusRefusedError: the name is an alias, or the collection has one. Nothing was changed.

@@ -130,8 +130,6 @@ class MilvusUpsertOperator(_WriteRowsOperator):
     :param max_parallel: calls under way at once; 2 by default, 16 at most.
     :param on_bad_row: ``"fail"``, the default: a chunk with a bad row is not sent, and no row after it. ``"skip"``: the other
         rows are written. A path or URL that ends in ``.jsonl``: as ``"skip"``, and the bad rows go there, each with its reason.
-    :param milvus_conn_id: the connection, of type ``milvus``; ``milvus_default`` by default.
-    :param database: the database; by default the connection's.
     :param timeout: seconds for the whole operation; 3600 by default.
     :raises MilvusBadRowsError: there is a bad row. The chunks before it are written.
     :raises MilvusSourceError: a file cannot be read. The rows before are written. What a function raises is raised unchanged.
@@ -171,7 +169,7 @@ class MilvusInsertOperator(_WriteRowsOperator):
 
 
 class MilvusDeleteOperator(MilvusWriteOperator):
-    """Delete rows by key or by filter; done when the server counts none of them any more.
+    """Delete rows by key or by filter; done when the server no longer counts them.
 
     .. code-block:: python
 
@@ -197,8 +195,6 @@ class MilvusDeleteOperator(MilvusWriteOperator):
     :param filter_params: the values: numbers, text, bools, dates, or lists of them.
     :param partition_name: delete in this partition only; by default, or with ``"*"``, in all.
     :param allow_all: also accept a filter that matches every row; False by default.
-    :param milvus_conn_id: the connection, of type ``milvus``; ``milvus_default`` by default.
-    :param database: the database; by default the connection's.
     :param timeout: seconds for the whole operation; by default the connection's ``timeout``, which is 60 unless it says
         otherwise.
     :raises MilvusInvalidArgumentError: there is neither ``ids`` nor ``filter``, or both; the filter is empty or does not fit

@@ -53,8 +53,6 @@ class MilvusCreateIndexOperator(WatchedOperator):
         sent.
     :param wait: wait until the index is built; True by default. With False the task is done when the server has accepted the
         request, with the state ``Submitted``.
-    :param milvus_conn_id: the connection, of type ``milvus``; ``milvus_default`` by default.
-    :param database: the database; by default the connection's.
     :param timeout: seconds for the whole operation; 3600 by default.
     :param poll_interval: seconds between two looks, at most; 2 by default. A worker looks more often at the beginning.
     :param stall_timeout: fail when the progress stands still for this number of seconds; by default only ``timeout`` ends the
@@ -154,8 +152,6 @@ class MilvusDropIndexOperator(MilvusOperator):
     :param index_name: the index.
     :param if_missing: ``"fail"``, the default, or ``"skip"``: succeed when the index does not exist. A missing collection
         always fails.
-    :param milvus_conn_id: the connection, of type ``milvus``; ``milvus_default`` by default.
-    :param database: the database; by default the connection's.
     :param timeout: seconds for the whole operation; by default the connection's ``timeout``, which is 60 unless it says
         otherwise.
     :raises MilvusRefusedError: the collection is in memory, where Milvus drops no index: release it first; or the name is an

@@ -33,8 +33,6 @@ class MilvusFlushOperator(WatchedOperator):
     Returns ``collection``, ``database``, ``state`` (``Flushed``) and ``seconds``.
 
     :param collection_name: the collection, or an alias of it.
-    :param milvus_conn_id: the connection, of type ``milvus``; ``milvus_default`` by default.
-    :param database: the database; by default the connection's.
     :param timeout: seconds for the whole operation; 3600 by default.
     :param poll_interval: seconds between two looks, at most; 2 by default. A worker looks more often at the beginning.
     :param stall_timeout: fail after this number of seconds, since a flush reports no progress; by default only ``timeout`` ends
@@ -73,8 +71,6 @@ class MilvusCompactOperator(WatchedOperator):
     :param collection_name: the collection, or an alias of it.
     :param wait: wait until the compaction has ended; True by default. With False the task is done when the server has accepted
         the request, with the state ``Executing``; :class:`MilvusCompactionSensor` can wait for the end.
-    :param milvus_conn_id: the connection, of type ``milvus``; ``milvus_default`` by default.
-    :param database: the database; by default the connection's.
     :param timeout: seconds for the whole operation; 3600 by default.
     :param poll_interval: seconds between two looks, at most; 2 by default. A worker looks more often at the beginning.
     :param stall_timeout: fail when the progress stands still for this number of seconds; by default only ``timeout`` ends the
@@ -130,8 +126,6 @@ class MilvusTruncateCollectionOperator(MilvusWriteOperator):
     :param confirm: the collection's name once more, so that no slip deletes rows.
     :param truncate_aliased: also truncate a collection that has an alias; False by default. Searches through the alias find
         nothing then.
-    :param milvus_conn_id: the connection, of type ``milvus``; ``milvus_default`` by default.
-    :param database: the database; by default the connection's.
     :param timeout: seconds for the whole operation; by default the connection's ``timeout``, which is 60 unless it says
         otherwise.
     :raises MilvusRefusedError: ``confirm`` is another name, ``collection_name`` is an alias, or the collection has one. Nothing
@@ -193,8 +187,6 @@ class MilvusAlterCollectionOperator(MilvusOperator):
         ``drop_properties`` or both.
     :param drop_properties: the keys of properties to remove: the server's defaults apply again. Milvus 2.3 cannot remove any.
     :param allow_alias: also accept an alias, and alter the collection behind it; False by default.
-    :param milvus_conn_id: the connection, of type ``milvus``; ``milvus_default`` by default.
-    :param database: the database; by default the connection's.
     :param timeout: seconds for the whole operation; by default the connection's ``timeout``, which is 60 unless it says
         otherwise.
     :raises MilvusInvalidArgumentError: there is nothing to do, both arguments name a key, or a value can never work. Nothing

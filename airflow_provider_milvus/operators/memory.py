@@ -299,7 +299,7 @@ class MilvusRefreshLoadOperator(WatchedOperator):
     A bulk import makes such segments; :class:`MilvusBulkImportOperator` refreshes by itself. The collection stays Loaded
     throughout, whatever the outcome, and afterwards a search finds the new rows too.
 
-    Returns ``collection``, ``database``, ``previous_state``, ``state``, ``progress`` (in per cent) and ``seconds``.
+    Returns ``collection``, ``database``, ``previous_state``, ``state`` and ``seconds``.
 
     :param collection_name: the collection, or an alias of it.
     :param timeout: seconds for the whole operation; 3600 by default.
@@ -320,15 +320,8 @@ class MilvusRefreshLoadOperator(WatchedOperator):
         with hook.client() as client:
             deadline = hook.deadline()
             condition = client.run(load_release.submit_refresh(self.collection_name), deadline)
-            submitted = {"collection": condition.collection_name, "began": began}
-            if not self.deferrable:
-                return self._refreshed(hook, submitted, self.watch(client, condition, deadline).progress)
-        return self.hand_over(condition, deadline, submitted)
+            submitted = {"collection": condition.collection_name, "began": began, "previous_state": "Loaded"}
+            return self.wait_until(condition, deadline, client, context, hook, submitted)
 
-    def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:
-        """Resumed by the trigger's event."""
-        return self._refreshed(self.hook(), resumed_with(event), outcome_of(event).progress)
-
-    def _refreshed(self, hook: MilvusHook, submitted: dict[str, Any], progress: int | None) -> dict[str, Any]:
-        states = {"previous_state": "Loaded", "state": "Loaded"}
-        return result(hook, submitted["collection"], submitted["began"], **states, **known(progress=progress))
+    def finish(self, context: Context, hook: MilvusHook, submitted: dict[str, Any], state: str) -> dict[str, Any]:
+        return super().finish(context, hook, submitted, "Loaded")

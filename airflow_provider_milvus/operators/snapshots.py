@@ -41,8 +41,6 @@ class MilvusCreateSnapshotOperator(MilvusOperator):
     :param flush: flush first; True by default. With False the snapshot lacks rows that are not on storage yet.
     :param if_exists: ``"fail"``, the default, or ``"skip"``: succeed when the collection has a snapshot of this name. It is
         never replaced.
-    :param milvus_conn_id: the connection, of type ``milvus``; ``milvus_default`` by default.
-    :param database: the database; by default the connection's.
     :param timeout: seconds for the whole operation; 3600 by default.
     :raises MilvusRefusedError: the collection has a snapshot of this name. Nothing was changed.
     :raises MilvusCollectionNotFoundError, MilvusDatabaseNotFoundError: it does not exist. Nothing was changed.
@@ -127,8 +125,6 @@ class MilvusRestoreSnapshotOperator(WatchedOperator, MilvusWriteOperator):
     :param collection_name: the collection that the snapshot was taken of.
     :param snapshot_name: the snapshot.
     :param target_collection_name: the new collection. No collection or alias may have this name.
-    :param milvus_conn_id: the connection, of type ``milvus``; ``milvus_default`` by default.
-    :param database: the database; by default the connection's.
     :param timeout: seconds for the whole operation; 3600 by default.
     :param poll_interval: seconds between two looks, at most; 2 by default. A worker looks more often at the beginning.
     :param stall_timeout: fail when the progress stands still for this number of seconds; by default only ``timeout`` ends the

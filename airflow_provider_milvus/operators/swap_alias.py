@@ -52,8 +52,6 @@ class MilvusSwapAliasOperator(WatchedOperator, MilvusWriteOperator):
     :param grace_period: seconds, or a timedelta, between the swap and what ``then`` says, for searches under way and for second
         thoughts; none by default. The task's ``timeout`` does not include it.
     :param then: ``"keep"``, the default, ``"release"`` or ``"drop"`` the old collection.
-    :param milvus_conn_id: the connection, of type ``milvus``; ``milvus_default`` by default.
-    :param database: the database; by default the connection's.
     :param timeout: seconds for the whole operation; 3600 by default.
     :param poll_interval: seconds between two looks at the alias in the grace period, at most; 2 by default.
     :param stall_timeout: of no use here: nothing moves in a grace period, so a shorter ``stall_timeout`` fails the task.

@@ -150,7 +150,7 @@ def _check_same_server(collections: Iterable[CollectionState], held: Mapping[int
     """Why the metrics are another server's, if they are: ids are never used twice, so its own metrics know its collections."""
     loaded = {collection.collection_id for collection in collections if collection.state == "Loaded"}
     if loaded and not loaded & held.keys():
-        return "they know none of the loaded collections, so they are of another server, or do not include its query nodes"
+        return "they name no loaded collection, so they are of another server, or do not include its query nodes"
     return None
 
 

@@ -37,7 +37,7 @@ def read_rows(source: Any, schema: Schema, *, batch_rows: int) -> Iterator[Chunk
           of these;
         - a function that returns one of these. It is called without arguments.
     :param schema: Says how the text of a CSV file is read, and which lists of numbers are vectors.
-    :raises MilvusInvalidArgumentError: ``source`` is none of these.
+    :raises MilvusInvalidArgumentError: ``source`` is something else.
     :raises MilvusSourceError: a file does not exist or cannot be read.
     :raises Exception: any error of a function or an iterable, with a note of the last row number.
     """

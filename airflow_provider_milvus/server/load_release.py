@@ -120,7 +120,7 @@ def _watch_release(
     interruptions, left = deadline.interruptions, deadline.remaining
     while True:
         try:
-            # The last state is NotLoad only when none of the named partitions is in memory.
+            # The last state is NotLoad only when no named partition is in memory.
             state, _ = (yield from load_states(collection, partition_names))[-1]
         except exceptions.MilvusTimeoutError as error:
             raise exceptions.MilvusTimeoutError(

@@ -71,7 +71,6 @@ def test_an_example_in_a_docstring_runs(example: Block, prepared: Milvus, module
     run(example, module)
 
 
-@pytest.mark.xfail(reason="the examples are still being written", strict=False)
 def test_every_public_class_has_an_example() -> None:
     assert [name for name, kind in PUBLIC.items() if not list(examples_of(kind))] == []
 
@@ -113,6 +112,5 @@ def test_no_page_takes_a_date_for_granted() -> None:
     assert [block.name for block in BLOCKS if _BARE_DATE.search(block.code)] == []
 
 
-@pytest.mark.xfail(reason="the examples are still being written", strict=False)
 def test_no_example_takes_a_date_for_granted() -> None:
     assert [example.name for example in EXAMPLES if _BARE_DATE.search(example.code)] == []

@@ -37,7 +37,6 @@ def test_refresh_ends_and_the_collection_stays_loaded(standalone: Milvus, make_c
         "previous_state": "Loaded",
         "state": "Loaded",
         "seconds": 0,
-        "progress": 100,
     }
 
 
