@@ -69,7 +69,7 @@ class MilvusNotLoadedError(MilvusServerError):
 
 
 class MilvusLoadFailedError(MilvusError):
-    """A load ended as NotLoad or never began: out of memory, or released by somebody else. Nothing is in memory."""
+    """A load ended as NotLoad or never began: it does not fit, or somebody else released it. Nothing is in memory."""
 
 
 class MilvusLoadStalledError(MilvusError):
@@ -113,7 +113,8 @@ class MilvusInvalidArgumentError(MilvusError, AirflowFailException, ValueError):
 
 
 class MilvusRefusedError(MilvusError, AirflowFailException):
-    """This provider refused for safety, for example a release through an alias. Nothing was changed."""
+    """This provider refused for safety, for example a release through an alias; or the server did, for a limit or a name that
+    is taken. Nothing was changed."""
 
 
 class MilvusBadRowsError(MilvusError, AirflowFailException):

@@ -18,7 +18,7 @@ from airflow_provider_milvus.bulk_import.job import (
 )
 from airflow_provider_milvus.client.flow import Flow, Rest
 from airflow_provider_milvus.client.rest import read_whole_number
-from airflow_provider_milvus.exceptions import MilvusServerError, MilvusUnsupportedError
+from airflow_provider_milvus.exceptions import MilvusNotFoundError, MilvusServerError, MilvusUnsupportedError
 
 JOBS = "/v2/vectordb/jobs/import"
 PAGE = 100
@@ -62,10 +62,8 @@ class RestImports(ImportApi):
             except MilvusUnsupportedError:
                 # Its name in the first servers of 2.4.
                 return (yield Rest(f"{JOBS}/get_progress", {"jobId": job_id}))
-        except MilvusServerError as error:
-            if "not exist" in str(error) or "not found" in str(error):
-                return None
-            raise
+        except MilvusNotFoundError:
+            return None
 
     def listed(self, collection_name: str) -> Flow[list[str]]:
         ids: list[str] = []

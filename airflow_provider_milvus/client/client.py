@@ -15,6 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from airflow_provider_milvus import exceptions
+from airflow_provider_milvus.client.codes import check_status
 from airflow_provider_milvus.client.errors import build_error, explain, find_obstacle, unavailable
 from airflow_provider_milvus.client.flow import Call, Deadline, Flow, Method, Rest, Rpc, Step, drive, drive_async, steady
 from airflow_provider_milvus.client.lazy_pymilvus import import_pymilvus
@@ -104,16 +105,6 @@ def _build_request(rpc: Rpc, database: str) -> Any:
     return kind(**fields, **rpc.fields)
 
 
-def _check_status(response: Any) -> Any:
-    """The response, unless its status reports that the call failed."""
-    from pymilvus.exceptions import MilvusException
-
-    status = getattr(response, "status", response)
-    if status.code or status.error_code:
-        raise MilvusException(status.code or status.error_code, status.reason)
-    return response
-
-
 class BoundedClient(_Client):
     """A pymilvus ``MilvusClient`` whose every call ends in time, with an error of this provider's kinds.
 
@@ -161,7 +152,7 @@ class BoundedClient(_Client):
             if isinstance(call, Rpc):
                 request = _build_request(call, settings.database)
                 send = getattr(client._handler._stub, call.name)
-                return _check_status(send(request, timeout=remaining, metadata=[("dbname", settings.database)]))
+                return check_status(send(request, timeout=remaining, metadata=[("dbname", settings.database)]))
             method = getattr(client, call.name)
             return method(*call.arguments, timeout=remaining, **_keywords_for(method, call))
         except Exception as error:
@@ -242,7 +233,7 @@ class AsyncBoundedClient(_Client):
             if isinstance(call, Rpc):
                 request = _build_request(call, settings.database)
                 send = getattr(client._handler._async_stub, call.name)
-                return _check_status(await send(request, timeout=remaining, metadata=[("dbname", settings.database)]))
+                return check_status(await send(request, timeout=remaining, metadata=[("dbname", settings.database)]))
             method = getattr(client, call.name)
             answer = method(*call.arguments, timeout=remaining, **_keywords_for(method, call))
             return await asyncio.wait_for(answer, timeout=remaining + 0.5)

@@ -1,8 +1,7 @@
 """Errors of pymilvus and gRPC become one of the kinds in ``exceptions.py``, with a message that a user understands.
 
 pymilvus reports a wrong password with the text of a server that is down, lets raw ``grpc.RpcError`` through at a deadline, and
-uses code 1 for anything. So the gRPC status in the chain of causes comes first, then the server's own code, and the text last.
-The codes are those of Milvus's ``merr`` package.
+uses code 1 for anything. So the gRPC status in the chain of causes comes first, then the server's own word (``codes.py``).
 """
 
 from __future__ import annotations
@@ -12,35 +11,13 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from airflow_provider_milvus import exceptions
+from airflow_provider_milvus.client.codes import UNEXPECTED, StatusError, code_of, kind_of
 from airflow_provider_milvus.exceptions import MilvusError
 from airflow_provider_milvus.get_provider_info import DEFAULT_PORT
 from airflow_provider_milvus.tls import tls_context
 
 if TYPE_CHECKING:
     from airflow_provider_milvus.client.flow import Call
-
-_BY_MILVUS_CODE: dict[int, type[MilvusError]] = {
-    2: exceptions.MilvusUnavailableError,
-    3: exceptions.MilvusRateLimitError,
-    4: exceptions.MilvusRateLimitError,
-    8: exceptions.MilvusRateLimitError,
-    9: exceptions.MilvusRateLimitError,
-    10: exceptions.MilvusUnsupportedError,
-    100: exceptions.MilvusCollectionNotFoundError,
-    101: exceptions.MilvusNotLoadedError,
-    200: exceptions.MilvusPartitionNotFoundError,
-    201: exceptions.MilvusNotLoadedError,
-    300: exceptions.MilvusNotFoundError,
-    700: exceptions.MilvusIndexNotFoundError,
-    800: exceptions.MilvusDatabaseNotFoundError,
-    1100: exceptions.MilvusInvalidArgumentError,
-    1400: exceptions.MilvusAuthenticationError,
-    1401: exceptions.MilvusAuthenticationError,
-    1600: exceptions.MilvusAliasNotFoundError,
-    1800: exceptions.MilvusAuthenticationError,
-    1801: exceptions.MilvusInvalidArgumentError,
-    1802: exceptions.MilvusInvalidArgumentError,
-}
 
 _BY_GRPC_STATUS: dict[str, type[MilvusError]] = {
     "UNAUTHENTICATED": exceptions.MilvusAuthenticationError,
@@ -53,10 +30,8 @@ _BY_GRPC_STATUS: dict[str, type[MilvusError]] = {
     "INVALID_ARGUMENT": exceptions.MilvusInvalidArgumentError,
 }
 
-_NOT_READY = ("service not ready", "not healthy", "is not ready", "node not found", "no available")
-
-_OUT_OF_TIME = ("context done", "deadline exceeded")
-"""The server's text when a call's time ended there a moment earlier than here; 2.3.5 says it of a release in its queue."""
+_NO_CODE = 1
+"""pymilvus's own errors have it, and so has a server that is not ready: its text tells the two apart."""
 
 OBSTACLE_TIMEOUT = 0.5
 """Seconds to connect to a port that did not let pymilvus connect, and as many for its answer."""
@@ -91,6 +66,8 @@ def explain(error: BaseException, call: Call, *, where: str, waited: float, sent
         kind, cause = _read_grpc_status(status, waited, sent)
     elif any(isinstance(cause, (TimeoutError, grpc.FutureTimeoutError)) for cause in chain):
         kind, cause = exceptions.MilvusTimeoutError, silence(waited)
+    elif isinstance(error, StatusError):
+        kind, cause = error.kind, f"{error.text} (code {error.code})"
     elif isinstance(error, MilvusException):
         kind, cause = _read_milvus_error(error, waited)
     else:
@@ -205,21 +182,8 @@ def _read_milvus_error(error: Any, waited: float) -> tuple[type[MilvusError], st
         return exceptions.MilvusConfigurationError, text
     if isinstance(error, ParamError):
         return exceptions.MilvusInvalidArgumentError, text
-    kind = kind_of(code, text)
-    if code in (0, 1) and "timeout" in text.lower() and kind is exceptions.MilvusTimeoutError:
-        return kind, silence(waited)
-    return kind, f"{text} (code {code})"
-
-
-def kind_of(code: int, text: str) -> type[MilvusError]:
-    """The kind of an error that a server reports by its own code and text."""
-    lowered = text.lower()
-    if "database" in lowered and ("not found" in lowered or "does not exist" in lowered) and code in (0, 1, 6, 800):
-        return exceptions.MilvusDatabaseNotFoundError
-    if code in (0, 1) and "timeout" in lowered:
-        return exceptions.MilvusTimeoutError
-    if code in (0, 1, 65535) and any(sign in lowered for sign in _NOT_READY):
-        return exceptions.MilvusUnavailableError
-    if code in (0, 1, 65535) and any(sign in lowered for sign in _OUT_OF_TIME):
-        return exceptions.MilvusTimeoutError
-    return _BY_MILVUS_CODE.get(int(code), exceptions.MilvusServerError)
+    if code == _NO_CODE and "timeout" in text.lower():
+        return exceptions.MilvusTimeoutError, silence(waited)
+    old = error.compatible_code if isinstance(error.compatible_code, int) else 0
+    known = code_of(0 if code == _NO_CODE else code, old) or UNEXPECTED
+    return kind_of(known, text), f"{text} (code {code})"

@@ -10,7 +10,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_milvus import exceptions
-from airflow_provider_milvus.client.errors import build_error, find_obstacle, kind_of, silence, unavailable
+from airflow_provider_milvus.client.codes import CODES, kind_of
+from airflow_provider_milvus.client.errors import build_error, find_obstacle, silence, unavailable
 from airflow_provider_milvus.client.flow import Rest
 from airflow_provider_milvus.exceptions import MilvusConfigurationError, MilvusError
 from airflow_provider_milvus.get_provider_info import DEFAULT_DATABASE
@@ -101,10 +102,11 @@ class RestApi:
             body = None
         body = body if isinstance(body, dict) else {}
         text = str(body.get("message") or "")
-        if answer.status_code != 200:
+        code = read_whole_number(body.get("code"))
+        # From Milvus 3 on a server can be told to send its own code with the HTTP status that is nearest to it.
+        if answer.status_code != 200 and code not in CODES:
             kind = _BY_STATUS.get(answer.status_code, exceptions.MilvusServerError)
             raise self._failed(call, kind, _status_in_words(answer.status_code, text))
-        code = read_whole_number(body.get("code"))
         if code is None:
             cause = "the answer is not one of Milvus's REST API; check uri and rest_url"
             raise self._failed(call, exceptions.MilvusServerError, cause)

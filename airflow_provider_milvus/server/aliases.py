@@ -81,7 +81,7 @@ def swap(
     before_sending(old)
     try:
         yield Rpc("CreateAlias" if old is None else "AlterAlias", {"collection_name": collection_name, "alias": alias})
-    except exceptions.MilvusServerError:
+    except (exceptions.MilvusServerError, exceptions.MilvusRefusedError):
         # A call that is repeated because its answer was lost meets its own result.
         if (yield from target_of(alias)) != collection_name:
             raise

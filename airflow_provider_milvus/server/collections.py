@@ -120,7 +120,7 @@ def _send(definition: Definition, created_by: str) -> Flow[Any]:
     }
     try:
         yield Rpc("CreateCollection", {key: value for key, value in request.items() if value is not None})
-    except exceptions.MilvusServerError:
+    except (exceptions.MilvusServerError, exceptions.MilvusRefusedError):
         # A call that is repeated because its answer was lost meets its own result.
         described = yield from find(definition.name)
         if described is None:

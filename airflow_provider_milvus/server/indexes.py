@@ -115,7 +115,7 @@ def create_index(collection: str, index: Index) -> Flow[None]:
     request = {"collection_name": collection, "field_name": index.field_name, "index_name": index.name}
     try:
         yield Rpc("CreateIndex", {**request, "extra_params": index.extra_params})
-    except exceptions.MilvusServerError:
+    except (exceptions.MilvusServerError, exceptions.MilvusRefusedError):
         # A call that is repeated because its answer was lost meets its own result.
         descriptions = yield from describe_indexes(collection, index.field_name, index.name)
         if not descriptions or index_drift(index, Index.of_described(descriptions[0])):

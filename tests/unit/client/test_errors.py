@@ -46,7 +46,7 @@ class TestMilvusCodes:
             (1, "wait for loading timeout", kinds.MilvusTimeoutError),
             (1, "service not ready[standalone=1]: Initializing", kinds.MilvusUnavailableError),
             (2, "Fail connecting to server on h:19530, illegal connection params or server unavailable", "unavailable"),
-            (3, "memory limit exceeded", kinds.MilvusRateLimitError),
+            (3, "memory limit exceeded[predict(MB)=9000][limit(MB)=8000]", kinds.MilvusLoadFailedError),
             (4, "request limit exceeded", kinds.MilvusRateLimitError),
             (5, "internal", kinds.MilvusServerError),
             (6, "database not found: books", kinds.MilvusDatabaseNotFoundError),
