@@ -12,7 +12,7 @@ from airflow_provider_milvus.bulk_import.job import Files, ImportTarget
 from airflow_provider_milvus.bulk_import.submit import Keep, Submission, submit
 from airflow_provider_milvus.client.flow import Flow, Report
 from airflow_provider_milvus.client.reads import describe, real_name, row_count_if_loaded
-from airflow_provider_milvus.conditions import Condition, IndexBuilt, load_states
+from airflow_provider_milvus.conditions import Condition, IndexBuilt, load_state
 from airflow_provider_milvus.conditions.collection import describe_indexes
 from airflow_provider_milvus.exceptions import MilvusImportError
 from airflow_provider_milvus.server.load_release import submit_refresh
@@ -46,7 +46,7 @@ def begin_stage(stage: str, submission: Submission, *, wait_for_index: bool, ref
     if stage == "index":
         is_indexed = wait_for_index and (yield from describe_indexes(collection_name))
         return IndexBuilt(collection_name) if is_indexed else None
-    ((state, _),) = yield from load_states(collection_name)
+    state = yield from load_state(collection_name)
     return (yield from submit_refresh(collection_name)) if refresh and state == "Loaded" else None
 
 

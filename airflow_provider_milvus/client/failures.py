@@ -30,6 +30,8 @@ FAILURES = {
     "GetLoadState": "The load state of collection {collection_name!r} could not be read",
     "GetLoadingProgress": "The load progress of collection {collection_name!r} could not be read",
     "GetMetrics": "The server's nodes could not be listed",
+    "GetPersistentSegmentInfo": "The segments of collection {collectionName!r} on storage could not be listed",
+    "GetQuerySegmentInfo": "The segments of collection {collectionName!r} in memory could not be listed",
     "GetReplicas": "The replicas of collection {collection_name!r} could not be listed",
     "GetRestoreSnapshotState": "The state of snapshot restore {job_id} could not be read",
     "GetVersion": "The server's version could not be read",

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from airflow_provider_milvus.conditions.base import Condition, Observation, Verdict, never_met_error, wait_for
 from airflow_provider_milvus.conditions.collection import CollectionExists, GraceOver, IndexBuilt, describe_indexes
-from airflow_provider_milvus.conditions.load import LOAD_STATES, LoadFinished, LoadState, Refreshed, load_states
+from airflow_provider_milvus.conditions.load import (
+    LOAD_STATES,
+    LoadFinished,
+    LoadState,
+    Refreshed,
+    load_state,
+    load_states,
+    segments_on_storage,
+)
 from airflow_provider_milvus.conditions.maintenance import Compacted, Flushed, SnapshotRestored, count_plans
 from airflow_provider_milvus.conditions.rows import RowCount
 
@@ -25,7 +33,9 @@ __all__ = [
     "Verdict",
     "count_plans",
     "describe_indexes",
+    "load_state",
     "load_states",
     "never_met_error",
+    "segments_on_storage",
     "wait_for",
 ]

@@ -1,8 +1,10 @@
-"""Loads and refreshes: what is in memory, and when a load that a task began has ended."""
+"""Loads and refreshes: what is in memory, what is served, and when a load that a task began has ended."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 from airflow_provider_milvus import exceptions
@@ -14,6 +16,25 @@ LOAD_STATES = ("NotExist", "NotLoad", "Loading", "Loaded")
 """The names of Milvus's ``LoadState``, by number."""
 
 _STUCK = "A lack of memory looks like this too: read the query coordinator's log, make room, then release and load it again."
+
+
+NOBODY = "nobody is loading it"
+_FLUSHED, _DELETES = 4, 1
+"""Of ``SegmentState`` and ``SegmentLevel``: a segment on storage, and one that holds only deletes, which no node serves."""
+_USUAL_CAUSES = (
+    "the server stopped loading it. Usual causes: not enough memory on the query nodes, or a release by somebody else; the "
+    "query coordinator's log has the cause"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class InMemory:
+    """The load state of a collection or of one partition: its progress in per cent while Loading, and the server's reason for
+    NotLoad where it has one."""
+
+    state: str
+    progress: int | None = None
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -35,12 +56,12 @@ class LoadState(Condition):
     def look(self) -> Flow[Observation]:
         states = yield from load_states(self.collection_name, self.partition_names)
         # All partitions must be in the state: the least loaded one decides for Loaded, the most loaded one for NotLoad.
-        state, progress = states[0] if self.target_state == "Loaded" else states[-1]
-        if state == self.target_state:
-            return Observation(Verdict.MET, state, 100 if state == "Loaded" else None)
-        if state == "NotLoad" and self.fail_if_not_loading:
-            return Observation(Verdict.NEVER, state, None, "nobody is loading it")
-        return Observation(Verdict.NOT_YET, state, progress)
+        seen = states[0] if self.target_state == "Loaded" else states[-1]
+        if seen.state == self.target_state:
+            return Observation(Verdict.MET, seen.state, 100 if seen.state == "Loaded" else None)
+        if seen.state == "NotLoad" and self.fail_if_not_loading:
+            return Observation(Verdict.NEVER, seen.state, None, seen.reason or NOBODY)
+        return Observation(Verdict.NOT_YET, seen.state, seen.progress, seen.reason)
 
 
 @dataclass(frozen=True)
@@ -49,6 +70,10 @@ class LoadFinished(LoadState):
 
     ``started``: nothing was in memory before. Only then may the load be undone, or be released and submitted again after a
     restart. ``options`` are further fields of the request that submitted the load.
+
+    Where something was in memory before, Milvus says Loaded before it serves what is new (2.3.5 up to ten seconds before). The
+    load has ended then when all segments are served that were on storage when it was submitted; ``newest_segment`` is the last
+    of them, ``None`` where the server does not tell.
     """
 
     fail_if_not_loading: bool = True
@@ -56,20 +81,36 @@ class LoadFinished(LoadState):
     can_revive: ClassVar[bool] = True
     started: bool = False
     options: dict[str, Any] = field(default_factory=dict)
+    newest_segment: int | None = None
+
+    @property
+    def knows_what_is_served(self) -> bool:
+        return self.started or self.newest_segment is not None
 
     def look(self) -> Flow[Observation]:
-        try:
-            seen = yield from super().look()
-        except exceptions.MilvusServerError as error:
-            # When 2.3.5 has given up a load, it answers a request for the progress with the reason.
-            state = yield from self._load_state()
-            if state != "NotLoad":
-                raise
-            return Observation(Verdict.NEVER, state, None, f"the server says: {error}")
+        seen = yield from super().look()
+        if seen.verdict is Verdict.MET and self.newest_segment:
+            return (yield from self._served(seen))
         if seen.verdict is not Verdict.NEVER:
             return seen
-        reason = yield from self._reason()
-        return Observation(Verdict.NEVER, seen.state, None, reason)
+        reason = seen.reason if seen.reason != NOBODY else (yield from self._reason())
+        return replace(seen, reason=f"{_USUAL_CAUSES}. {reason}".removesuffix(". "))
+
+    def _served(self, seen: Observation) -> Flow[Observation]:
+        on_storage = yield from segments_on_storage(self.collection_name, self.partition_names)
+        asked_for = {id: parents for id, parents in (on_storage or {}).items() if id <= (self.newest_segment or 0)}
+        serving = yield from _nodes_of_segments(self.collection_name)
+        replicas = int(self.options.get("replica_number") or 1)
+
+        def is_served(segment: int) -> bool:
+            return serving.get(segment, 0) >= replicas
+
+        # A compacted segment takes over when its index is built; until then those that it was made from are served.
+        served = [is_served(id) or (bool(parents) and all(map(is_served, parents))) for id, parents in asked_for.items()]
+        if all(served):
+            return seen
+        progress = 100 * sum(served) // len(served)
+        return Observation(Verdict.NOT_YET, seen.state, progress, f"{sum(served)} of {len(served)} segments are served")
 
     def submit(self) -> Flow[None]:
         """Submit the load; the server answers before anything is in memory."""
@@ -93,25 +134,12 @@ class LoadFinished(LoadState):
         else:
             yield Rpc("ReleaseCollection", fields)
 
-    def _load_state(self) -> Flow[str]:
-        subject: dict[str, Any] = {"collection_name": self.collection_name}
-        if self.partition_names:
-            subject["partition_names"] = self.partition_names
-        answer = yield Rpc("GetLoadState", subject)
-        return LOAD_STATES[int(answer.state)]
-
     def _reason(self) -> Flow[str]:
-        reason = (
-            "the server stopped loading it. Usual causes: not enough memory on the query nodes, or a release by somebody else; "
-            "the query coordinator's log has the cause"
-        )
         try:
             yield Rpc("GetLoadingProgress", {"collection_name": self.collection_name})
-        except exceptions.MilvusNotLoadedError:
-            return reason
-        except exceptions.MilvusServerError as error:
-            return f"{reason}. The server says: {error}"
-        return reason
+        except (exceptions.MilvusLoadFailedError, exceptions.MilvusServerError) as error:
+            return f"The server says: {error}"
+        return ""
 
 
 @dataclass(frozen=True)
@@ -127,34 +155,83 @@ class Refreshed(Condition):
         return Observation(Verdict.MET if progress >= 100 else Verdict.NOT_YET, "Refreshing", progress)
 
 
-def load_states(collection_name: str, partition_names: list[str] | None = None) -> Flow[list[tuple[str, int | None]]]:
-    """The load state, and the progress in per cent while Loading: of the collection, or of each named partition, with the least
-    loaded one first.
+def load_states(collection_name: str, partition_names: list[str] | None = None) -> Flow[list[InMemory]]:
+    """What is in memory of the collection, or of each named partition, with the least loaded one first.
 
     :raises MilvusCollectionNotFoundError, MilvusPartitionNotFoundError, MilvusDatabaseNotFoundError: it does not exist.
     """
     if not partition_names:
-        return [(yield from _state_of({"collection_name": collection_name}))]
+        return [(yield from _look({"collection_name": collection_name}))]
     # Milvus Lite reports Loaded for a partition that does not exist.
     yield from check_partitions(collection_name, partition_names)
     states = []
     for partition in partition_names:
-        states.append((yield from _state_of({"collection_name": collection_name, "partition_names": [partition]})))
-    return sorted(states, key=lambda state: (LOAD_STATES.index(state[0]), state[1] or 0))
+        states.append((yield from _look({"collection_name": collection_name, "partition_names": [partition]})))
+    return sorted(states, key=lambda seen: (LOAD_STATES.index(seen.state), seen.progress or 0))
 
 
-def _state_of(subject: dict[str, Any]) -> Flow[tuple[str, int | None]]:
-    answer = yield Rpc("GetLoadState", subject)
-    state = LOAD_STATES[int(answer.state)]
-    if state == "NotExist":
-        # NotExist also stands for a missing database, which describe() tells apart; the collection may exist by now.
-        yield from describe(subject["collection_name"])
-        return "NotLoad", None
-    if state != "Loading":
-        return state, None
+def load_state(collection_name: str) -> Flow[str]:
+    """The load state of a whole collection: Loaded if one partition is in memory.
+
+    :raises MilvusCollectionNotFoundError, MilvusDatabaseNotFoundError: it does not exist.
+    """
+    (seen,) = yield from load_states(collection_name)
+    return seen.state
+
+
+def _look(subject: dict[str, Any]) -> Flow[InMemory]:
     try:
+        state = yield from _state_of(subject)
+        if state == "NotExist":
+            # NotExist also stands for a missing database, which describe() tells apart; the collection may exist by now.
+            yield from describe(subject["collection_name"])
+            return InMemory("NotLoad")
+        if state != "Loading":
+            return InMemory(state)
         progress = yield Rpc("GetLoadingProgress", subject)
+        return InMemory(state, int(progress.progress))
+    except exceptions.MilvusLoadFailedError as error:
+        # For a day after a load has failed, or until the next one, Milvus 2.4 to 2.6.15 answer with its reason.
+        return InMemory("NotLoad", None, f"The server says: {error}")
     except exceptions.MilvusNotLoadedError:
         # It was released, or the load was given up, between the two calls.
-        return "NotLoad", None
-    return state, int(progress.progress)
+        return InMemory("NotLoad")
+    except exceptions.MilvusServerError as error:
+        # Once 2.3.5 has given up a load, it answers a request for the progress with the reason.
+        if (yield from _state_of(subject)) != "NotLoad":
+            raise
+        return InMemory("NotLoad", None, f"The server says: {error}")
+
+
+def _state_of(subject: dict[str, Any]) -> Flow[str]:
+    answer = yield Rpc("GetLoadState", subject)
+    return LOAD_STATES[int(answer.state)]
+
+
+def segments_on_storage(collection_name: str, partition_names: Sequence[str] = ()) -> Flow[dict[int, list[int]] | None]:
+    """The segments on storage with rows in the named partitions, or in all, each with those it was compacted from; ``None``
+    where the server does not tell.
+    """
+    try:
+        answer = yield Rpc("GetPersistentSegmentInfo", {"collectionName": collection_name})
+    except (exceptions.MilvusUnsupportedError, exceptions.MilvusAuthenticationError):
+        return None
+    partitions = yield Rpc("ShowPartitions", {"collection_name": collection_name})
+    ids = dict(zip(partitions.partitionIDs, partitions.partition_names, strict=True))
+    return {
+        int(segment.segmentID): list(getattr(segment, "compaction_from", ()))
+        for segment in answer.infos
+        if segment.state == _FLUSHED
+        and segment.num_rows
+        and getattr(segment, "level", 0) != _DELETES
+        and (not partition_names or ids.get(segment.partitionID) in partition_names)
+    }
+
+
+def _nodes_of_segments(collection_name: str) -> Flow[dict[int, int]]:
+    """The number of query nodes that serve a segment, by its id."""
+    answer = yield Rpc("GetQuerySegmentInfo", {"collectionName": collection_name})
+    nodes: Counter[int] = Counter()
+    for segment in answer.infos:
+        nodes[int(segment.segmentID)] += len(segment.nodeIds) or 1
+    return nodes

@@ -143,13 +143,20 @@ class MilvusLoadCollectionOperator(WatchedOperator):
     load never begins (no index). It waits while the server is out of reach for a short time; if the load then stands still, it
     is submitted once more.
 
+    A collection that is in memory keeps its replicas and their resource groups unless an argument says otherwise, and is left
+    alone if it is there as asked. Where something of it was in memory before, Milvus says Loaded before all is served, so the
+    task waits until the segments on storage are.
+
     Returns ``collection``, ``database``, ``previous_state``, ``state``, ``progress`` (in per cent, where it is known) and
-    ``seconds``; ``alias`` if one was given.
+    ``seconds``; ``alias`` if one was given; ``served``, with the value ``"unknown"``, where something was in memory before and
+    the server does not tell what it serves.
 
     :param collection_name: the collection, or an alias of it.
-    :param replica_number: in-memory replicas; by default what the server has for the collection.
-    :param resource_groups: the resource groups to load into; by default the server's choice.
-    :param load_fields: load only these fields; by default all. Milvus before 2.4 loads all of them anyway.
+    :param replica_number: in-memory replicas; by default those in memory, else the server's choice.
+    :param resource_groups: the resource groups to load into, one for all replicas or one for each; by default those in memory,
+        else the server's choice.
+    :param load_fields: load only these fields; by default all. Milvus before 2.4 loads all of them anyway. No server tells
+        which fields are in memory, so a load that changes something else loads all unless it names them.
     :param skip_load_dynamic_field: do not load the dynamic field; False by default.
     :param timeout: seconds for the whole operation; 3600 by default.
     :param poll_interval: seconds between two looks, at most; 2 by default. A worker looks more often at the beginning.
@@ -218,7 +225,7 @@ class MilvusLoadCollectionOperator(WatchedOperator):
                 "alias": load.alias,
                 "began": began,
             }
-            if load.state == "Loaded":
+            if load.now.verdict == "met":
                 return self._finish(hook, submitted, lambda: 100)
             if not self.deferrable:
                 return self._finish(hook, submitted, lambda: self.watch(client, condition, deadline).progress)
@@ -248,7 +255,12 @@ class MilvusLoadCollectionOperator(WatchedOperator):
             submitted["began"],
             previous_state=previous_state,
             state="Loaded",
-            **known(alias=submitted["alias"], partitions=condition.partition_names or None, progress=progress),
+            **known(
+                alias=submitted["alias"],
+                partitions=condition.partition_names or None,
+                progress=progress,
+                served=None if condition.knows_what_is_served else "unknown",
+            ),
         )
 
     def _undo(self, hook: MilvusHook, condition: LoadFinished) -> str:

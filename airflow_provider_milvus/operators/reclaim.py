@@ -182,7 +182,7 @@ class MilvusReclaimMemoryOperator(MilvusOperator):
                 same_run = last_notes.get("run_id") == notes.run_id
                 earlier = run.count_earlier(last_notes.get("plan") if same_run else None, report)
                 released_before = {entry.key for entry in earlier}
-                plan = [entry for entry in plan if entry.key not in released_before]
+                plan = run.with_replicas([entry for entry in plan if entry.key not in released_before])
                 # Before the first release: a try that is killed leaves them for its retry to report.
                 whole_plan = [entry.as_dict() for entry in (*earlier, *plan)]
                 notes.write({**run.notes, "run_id": notes.run_id, "plan": whole_plan})

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_milvus.client.flow import Flow
 from airflow_provider_milvus.client.reads import describe, real_name
-from airflow_provider_milvus.conditions import load_states
+from airflow_provider_milvus.conditions import load_state
 from airflow_provider_milvus.exceptions import MilvusCollectionNotFoundError
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class Demand:
         labels = {name, real_name(described), *described.aliases}
         new = sum(count for label, count in self._new.items() if label in labels)
         if new or name in self._reported:
-            ((state, _),) = yield from load_states(name)
+            state = yield from load_state(name)
             looks[name] = (new, state)
 
     def _judge(self, name: str, new: float, state: str) -> DemandedCollection | None:

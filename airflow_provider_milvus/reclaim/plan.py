@@ -15,7 +15,8 @@ class PlannedRelease:
     """One planned release, in plain values: it travels as JSON.
 
     ``attempts`` is how often the collection had been searched or queried, where the run asks for that. If the number changes,
-    the collection stays in memory.
+    the collection stays in memory. ``replicas`` is the resource group of each replica, for a reload; empty for a single replica
+    in the default group.
     """
 
     database: str
@@ -26,6 +27,7 @@ class PlannedRelease:
     source: str = "unknown"
     aliases: tuple[str, ...] = ()
     attempts: float | None = None
+    replicas: tuple[str, ...] = ()
 
     @staticmethod
     def of(decision: Decision, attempts: float | None) -> PlannedRelease:
@@ -49,7 +51,7 @@ class PlannedRelease:
         )
 
     def as_dict(self) -> dict[str, Any]:
-        values = {**asdict(self), "aliases": list(self.aliases)}
+        values = {**asdict(self), "aliases": list(self.aliases), "replicas": list(self.replicas)}
         return {key: value for key, value in values.items() if value not in (None, [])}
 
 
@@ -66,7 +68,8 @@ def read_plan(entries: Any) -> list[PlannedRelease]:
         values = {key: entry[key] for key in known & entry.keys()}
         try:
             # An entry leaves out what is not known, such as the id on Milvus Lite.
-            planned = PlannedRelease(**{"collection_id": None, **values, "aliases": tuple(values.get("aliases", ()))})
+            lists = {key: tuple(values.get(key, ())) for key in ("aliases", "replicas")}
+            planned = PlannedRelease(**{"collection_id": None, **values, **lists})
         except TypeError as error:
             raise ValueError(f"an entry lacks something: {error}") from None
         _check_types(planned)
@@ -78,7 +81,7 @@ def _check_types(planned: PlannedRelease) -> None:
     if not all(isinstance(name, str) and name for name in planned.key):
         raise ValueError("an entry names no collection")
     texts, numbers = (
-        (planned.reason, planned.source, *planned.aliases),
+        (planned.reason, planned.source, *planned.aliases, *planned.replicas),
         (planned.collection_id, planned.bytes, planned.attempts),
     )
     if not all(isinstance(text, str) for text in texts):

@@ -37,8 +37,9 @@ class ReclaimReport:
     def as_result(self) -> dict[str, object]:
         """JSON-safe and bounded, for XCom.
 
-        Each list has its first 200 entries; ``omitted`` counts the rest. ``restore`` names everything that was released, and a
-        dry run's ``plan`` everything that would be released, in order.
+        Each list has its first 200 entries; ``omitted`` counts the rest. ``restore`` names everything that was released,
+        ``replicas`` has the resource groups of what a reload must not put elsewhere, and a dry run's ``plan`` names everything
+        that would be released, in order.
         """
         lists = {"released": self.released, "kept": self.kept, "failed": self.failed}
         if self.dry_run:
@@ -47,6 +48,7 @@ class ReclaimReport:
         omitted = {key: len(entries) - MOST_ENTRIES for key, entries in lists.items() if len(entries) > MOST_ENTRIES}
         result |= {
             "restore": _names(self.released),
+            "replicas": _replicas(self.released),
             "totals": self.totals(),
             "warnings": self.warnings,
             "summary": self.as_sentence(),
@@ -116,7 +118,8 @@ class ReclaimReport:
         return [(kind, entry) for kind, entries in kinds for entry in entries]
 
 
-def make_entry(subject: CollectionState, reason: str, state: str | None = None) -> Entry:
+def make_entry(subject: CollectionState, reason: str, state: str | None = None, replicas: Sequence[str] = ()) -> Entry:
+    """``replicas``: the resource group of each, of what was released and is not a single replica in the default group."""
     memory = subject.memory
     return {
         "database": subject.database,
@@ -125,6 +128,7 @@ def make_entry(subject: CollectionState, reason: str, state: str | None = None) 
         "reason": reason,
         "bytes": memory.bytes,
         "bytes_source": memory.source,
+        **({"replicas": list(replicas)} if replicas else {}),
     }
 
 
@@ -137,6 +141,14 @@ def _names(entries: Iterable[Entry]) -> dict[str, list[str]]:
     for entry in entries:
         names.setdefault(entry["database"], []).append(entry["collection"])
     return names
+
+
+def _replicas(entries: Iterable[Entry]) -> dict[str, dict[str, list[str]]]:
+    places: dict[str, dict[str, list[str]]] = {}
+    for entry in entries:
+        if "replicas" in entry:
+            places.setdefault(entry["database"], {})[entry["collection"]] = entry["replicas"]
+    return places
 
 
 def _escape(text: str) -> str:

@@ -14,11 +14,13 @@ MOST_ROWS = 200
 
 @dataclass(frozen=True, slots=True)
 class ReloadEntry:
-    """One collection to reload. ``bytes`` is its size in memory before its release, where that is known."""
+    """One collection to reload. ``bytes`` is its size in memory before its release, where that is known; ``replicas`` is the
+    resource group of each of its replicas, empty for one in the default group."""
 
     database: str
     collection: str
     bytes: int | None = None
+    replicas: tuple[str, ...] = ()
 
     def ended(self, state: str, reason: str) -> Entry:
         """The entry for the report."""
@@ -47,7 +49,11 @@ def read_restore_set(result: Any) -> list[ReloadEntry]:
     keys = [(str(database), name) for database, names in names_by_database.items() for name in dict.fromkeys(names)]
     if keys and rank.keys() >= set(keys):
         keys.sort(key=rank.__getitem__)
-    return [ReloadEntry(database, collection, sizes.get((database, collection))) for database, collection in reversed(keys)]
+    places = result.get("replicas") or {}
+    return [
+        ReloadEntry(database, name, sizes.get((database, name)), tuple(places.get(database, {}).get(name, ())))
+        for database, name in reversed(keys)
+    ]
 
 
 def _bytes(value: Any) -> int | None:

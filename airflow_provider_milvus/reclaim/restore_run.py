@@ -15,7 +15,7 @@ from airflow_provider_milvus.client import reads
 from airflow_provider_milvus.client.flow import Deadline
 from airflow_provider_milvus.exceptions import MilvusError, MilvusUnavailableError
 from airflow_provider_milvus.reclaim.restore import ReloadEntry, ReloadReport
-from airflow_provider_milvus.server.load_release import load, state_of
+from airflow_provider_milvus.server.load_release import load, placement, state_of
 from airflow_provider_milvus.wording import human
 
 if TYPE_CHECKING:
@@ -99,6 +99,8 @@ class Reloads:
         flow = load(
             entry.collection,
             deadline,
+            # Milvus from 2.6 on lets the loads that users wait for go first; earlier servers know no priority.
+            options={**placement(entry.replicas), "load_params": {"load_priority": "low"}},
             poll_interval=self.poll_interval,
             stall_timeout=self.stall_timeout,
             report=self.report,

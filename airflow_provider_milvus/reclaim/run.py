@@ -158,9 +158,19 @@ class ReclaimRun:
         report.kept = [entry for entry in report.kept if (entry["database"], entry["collection"]) not in keys]
         report.loaded = [*report.loaded, *(entry.subject for entry in released)]
         report.released += [
-            make_entry(entry.subject, f"{entry.reason} (released by an earlier try)", "NotLoad") for entry in released
+            make_entry(entry.subject, f"{entry.reason} (released by an earlier try)", "NotLoad", entry.replicas)
+            for entry in released
         ]
         return released
+
+    def with_replicas(self, plan: Sequence[PlannedRelease]) -> list[PlannedRelease]:
+        """The plan with the place of each collection's replicas, so that a reload can bring them back."""
+        surveyor = Surveyor(self._client, self._deadline)
+
+        async def look() -> list[PlannedRelease]:
+            return await asyncio.gather(*map(surveyor.replicas, plan))
+
+        return self._runner.run(look())
 
     def carry_out(
         self, plan: Sequence[PlannedRelease], report: ReclaimReport, release_timeout: float, keep_aliased: bool
@@ -170,7 +180,7 @@ class ReclaimRun:
         lists = {Outcome.RELEASED: report.released, Outcome.KEPT: report.kept, Outcome.FAILED: report.failed}
 
         def on_end(ended: EndedRelease) -> None:
-            lists[ended.outcome].append(make_entry(ended.entry.subject, ended.reason, ended.state))
+            lists[ended.outcome].append(make_entry(ended.entry.subject, ended.reason, ended.state, ended.entry.replicas))
             # One line each: they are what is left of a run that is killed.
             self._report(f"{next(count)} of {len(plan)}: {ended.entry} {ended.outcome}, {ended.reason}")
 

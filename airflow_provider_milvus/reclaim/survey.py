@@ -22,11 +22,14 @@ if TYPE_CHECKING:
     from airflow_provider_milvus.client.client import AsyncBoundedClient
     from airflow_provider_milvus.client.flow import Deadline, Flow
     from airflow_provider_milvus.metrics import Held, MetricsSource
+    from airflow_provider_milvus.reclaim.plan import PlannedRelease
 
 T = TypeVar("T")
 
 AT_ONCE = 16
 """Calls under way at the same time."""
+DEFAULT_PLACE = ["__default_resource_group"]
+"""Where a load that says nothing else puts a collection: one replica, in the server's own group."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,18 +118,24 @@ class Surveyor:
         )
         return await self._with_rows(state, details) if self.thorough or estimate else state
 
+    async def replicas(self, entry: PlannedRelease) -> PlannedRelease:
+        """The planned release with the resource groups of the collection's replicas."""
+        groups = await self._ask(reads.replicas(entry.collection), entry.database)
+        return replace(entry, replicas=tuple(groups) if groups and groups != DEFAULT_PLACE else ())
+
     async def _with_rows(self, state: CollectionState, details: Details) -> CollectionState:
         name, database = state.collection, state.database
-        rows, (replicas, groups), partitions = await asyncio.gather(
+        rows, groups, partitions = await asyncio.gather(
             self._ask(reads.rows(name), database),
             self._ask(reads.replicas(name), database),
             self._ask(reads.partitions(name), database),
         )
+        replicas = len(groups) if groups else None
         return replace(
             state,
             rows=rows,
             replicas=replicas,
-            resource_groups=groups,
+            resource_groups=tuple(sorted(set(groups or ()))),
             partitions=partitions,
             memory=estimate_memory(details.row_bytes, rows, replicas),
         )

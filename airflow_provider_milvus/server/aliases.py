@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from airflow_provider_milvus import exceptions
 from airflow_provider_milvus.client.flow import Deadline, Flow, Pause, Report, Rpc, in_time
 from airflow_provider_milvus.client.reads import aliases_of, find
-from airflow_provider_milvus.conditions import load_states
+from airflow_provider_milvus.conditions import load_state
 from airflow_provider_milvus.server.collections import drop
 from airflow_provider_milvus.server.indexes import POLL
 from airflow_provider_milvus.server.load_release import release
@@ -107,7 +107,7 @@ def _check_free(alias: str) -> Flow[None]:
 
 
 def _check_loaded(alias: str, collection_name: str) -> Flow[None]:
-    ((state, _),) = yield from load_states(collection_name)
+    state = yield from load_state(collection_name)
     if state != "Loaded":
         raise exceptions.MilvusRefusedError(
             f"Alias {alias!r} was not moved: collection {collection_name!r} is {state}, so every search through the alias "

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from airflow_provider_milvus import exceptions
 from airflow_provider_milvus.client.flow import Flow, Pause, Report, Rpc, in_time
 from airflow_provider_milvus.client.reads import describe, find, is_lite, real_name
-from airflow_provider_milvus.conditions import IndexBuilt, describe_indexes, load_states
+from airflow_provider_milvus.conditions import IndexBuilt, describe_indexes, load_state
 from airflow_provider_milvus.schema.definition import Definition, Index
 from airflow_provider_milvus.schema.diff import index_drift
 
@@ -93,7 +93,7 @@ def drop_index(
             f"The index was not dropped: field {field_name!r} of collection {name!r} has {', '.join(names)}. "
             "Name one with index_name."
         )
-    ((state, _),) = yield from load_states(name)
+    state = yield from load_state(name)
     if state != "NotLoad":
         raise exceptions.MilvusRefusedError(
             f"Index {index!r} was not dropped: collection {name!r} is {state}, and Milvus drops no index of a collection in "

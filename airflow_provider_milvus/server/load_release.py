@@ -5,14 +5,23 @@ Long work is submitted and then watched, and a task succeeds when the server rep
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from airflow_provider_milvus import exceptions
 from airflow_provider_milvus.client.flow import Deadline, Flow, Pause, Report, Rpc
-from airflow_provider_milvus.client.reads import describe, is_lite, real_name
-from airflow_provider_milvus.conditions import LoadFinished, LoadState, Observation, Refreshed, load_states, wait_for
+from airflow_provider_milvus.client.reads import describe, is_lite, partitions, real_name, replicas
+from airflow_provider_milvus.conditions import (
+    LoadFinished,
+    Observation,
+    Refreshed,
+    Verdict,
+    load_state,
+    load_states,
+    segments_on_storage,
+    wait_for,
+)
 
 RELEASE_ATTEMPT = 30.0
 """Seconds to wait for the answer to a release before its state is watched instead: the server does one at a time."""
@@ -35,11 +44,11 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """A load that is under way: the condition to wait for, the load state before it, and the state now."""
+    """A load that is under way: the condition to wait for, the load state before it, and what a look has seen since."""
 
     condition: LoadFinished
     previous_state: str
-    state: str
+    now: Observation
     alias: str | None
 
 
@@ -80,11 +89,11 @@ def release(
     _check_may_go(collection, described, unless)
     alias = name if collection != name else None
     states = yield from load_states(collection, partition_names)
-    before, _ = states[-1]
+    before, reason = states[-1].state, states[-1].reason
     if before == "NotLoad":
-        report(f"Collection {collection!r} is not in memory: nothing to release.")
+        report(f"Collection {collection!r} is not in memory: nothing to release. {reason}".rstrip())
         return Change(collection, before, before, alias)
-    if any(state == "Loading" for state, _ in states) and not force:
+    if any(seen.state == "Loading" for seen in states) and not force:
         raise exceptions.MilvusBeingLoadedError(
             f"Collection {collection!r} was not released: it is being loaded, and whoever waits for the load would fail. "
             "Wait for the load to end, or set force=True."
@@ -121,7 +130,7 @@ def _watch_release(
     while True:
         try:
             # The last state is NotLoad only when no named partition is in memory.
-            state, _ = (yield from load_states(collection, partition_names))[-1]
+            state = (yield from load_states(collection, partition_names))[-1].state
         except exceptions.MilvusTimeoutError as error:
             raise exceptions.MilvusTimeoutError(
                 f"The release of {collection!r} was sent, but not seen on the server: {error}"
@@ -154,35 +163,83 @@ def submit_load(
 ) -> Flow[Submitted]:
     """Request a load; return when the server is loading the collection, or has it in memory.
 
+    Of a collection that is in memory, what ``options`` does not name stays as it is: from 2.4.13 on Milvus would take a load
+    without a number of replicas for a load with one. What is in memory as asked is not loaded again. The fields in memory are
+    kept only so: no server tells which they are.
+
     :raises MilvusCollectionNotFoundError, MilvusPartitionNotFoundError, MilvusIndexNotFoundError: it cannot be loaded.
+    :raises MilvusRefusedError: ``replica_number`` does not go with the resource groups of a collection that is in memory.
     :raises MilvusLoadFailedError: the server took the request and still reports NotLoad.
     """
     collection = real_name((yield from describe(name)))
-    partitions = list(partition_names or [])
-    states = yield from load_states(collection, partitions)
-    before, started = states[0][0], states[-1][0] == "NotLoad"
-    condition = LoadFinished(collection, partitions, started=started, options=dict(options or {}))
-    # It is sent to a Loaded collection too: only some of its partitions may be in memory, and a server refuses a
-    # replica_number that differs from what it holds.
+    named = list(partition_names or [])
+    states = yield from load_states(collection, named)
+    before, started = states[0].state, states[-1].state == "NotLoad"
+    condition = LoadFinished(collection, named, started=started, options=dict(options or {}))
+    if not started:
+        condition, changes_nothing = yield from _keep_what_is_there(condition)
+        if changes_nothing and before == "Loaded":
+            report(f"Collection {collection!r} is in memory already.")
+            now = yield from condition.look()
+            return Submitted(condition, before, now, name if collection != name else None)
     yield from condition.submit()
     report(f"The load of collection {collection!r} was submitted; before, it was {before}.")
-    now: Observation = yield from LoadState(collection, partitions).look()
-    if now.state == "NotLoad":
+    now = yield from condition.look()
+    if now.verdict is Verdict.NEVER:
         yield Pause(START_GRACE)
         now = yield from condition.look()
-    if now.state == "NotLoad":
+    if now.verdict is Verdict.NEVER:
         raise exceptions.MilvusLoadFailedError(f"Collection {collection!r} was not loaded: the load never began: {now.reason}.")
     report(f"{condition}: {now}")
-    return Submitted(condition, before, now.state, name if collection != name else None)
+    return Submitted(condition, before, now, name if collection != name else None)
+
+
+def _keep_what_is_there(load: LoadFinished) -> Flow[tuple[LoadFinished, bool]]:
+    """The load of a collection that is in memory, in part at least; and whether it changes nothing."""
+    groups, asked = (yield from replicas(load.collection_name)) or [], load.options
+    on_storage = yield from segments_on_storage(load.collection_name, load.partition_names)
+    in_memory, existing = (0, 0) if load.partition_names else (yield from partitions(load.collection_name))
+    there = placement(groups)
+    options = {**there, **asked}
+    if "replica_number" not in asked and len(asked.get("resource_groups", ())) > 1:
+        options["replica_number"] = len(asked["resource_groups"])
+    if (
+        len(options.get("resource_groups", ())) not in (0, 1, options.get("replica_number", 1))
+        and "resource_groups" not in asked
+    ):
+        raise exceptions.MilvusRefusedError(
+            f"Collection {load.collection_name!r} was not loaded: it has a replica in each of the resource groups "
+            f"{', '.join(groups)}, and replica_number={asked['replica_number']} does not say which to keep. Name "
+            "resource_groups too."
+        )
+    newest = None if on_storage is None else max(on_storage, default=0)
+    changes_nothing = in_memory == existing and options == there
+    return replace(load, options=options, newest_segment=newest), changes_nothing
+
+
+def placement(groups: Sequence[str]) -> dict[str, Any]:
+    """The fields of a load that put a replica into each of these resource groups; none for no group."""
+    # A request names one group for all replicas, or one for each.
+    return (
+        {"replica_number": len(groups), "resource_groups": list(groups if len(set(groups)) > 1 else groups[:1])}
+        if groups
+        else {}
+    )
 
 
 def load(
-    collection_name: str, deadline: Deadline, *, poll_interval: float, stall_timeout: float | None, report: Report
+    collection_name: str,
+    deadline: Deadline,
+    *,
+    options: Mapping[str, Any],
+    poll_interval: float,
+    stall_timeout: float | None,
+    report: Report,
 ) -> Flow[str]:
     """Submit a load, or join one that is under way; return the load state when the server reports Loaded."""
-    submitted = yield from submit_load(collection_name, report=report)
-    if submitted.state == "Loaded":
-        return submitted.state
+    submitted = yield from submit_load(collection_name, options=options, report=report)
+    if submitted.now.verdict is Verdict.MET:
+        return submitted.now.state
     loaded = yield from wait_for(
         submitted.condition,
         deadline,
@@ -207,7 +264,7 @@ def submit_refresh(name: str) -> Flow[Refreshed]:
             f"Collection {collection!r} was not refreshed: this server ({version.version}) never reports the progress of a "
             "refresh. It needs none: it serves imported rows at once."
         )
-    ((state, _),) = yield from load_states(collection)
+    state = yield from load_state(collection)
     if state != "Loaded":
         raise exceptions.MilvusRefusedError(
             f"Collection {collection!r} was not refreshed: it is {state}, and only a loaded collection can be refreshed. "
@@ -228,5 +285,5 @@ def state_of(collection_name: str) -> Flow[str]:
         return "NotExist"
     if real_name(described) != collection_name:
         return "NotExist"
-    ((state, _),) = yield from load_states(collection_name)
+    state = yield from load_state(collection_name)
     return state

@@ -14,10 +14,10 @@ from typing import Any
 
 from airflow_provider_milvus import exceptions
 from airflow_provider_milvus.client.flow import Deadline, Flow, Report, Rpc
-from airflow_provider_milvus.client.reads import describe, real_name
-from airflow_provider_milvus.conditions import load_states
+from airflow_provider_milvus.client.reads import describe, real_name, replicas
+from airflow_provider_milvus.conditions import load_state
 from airflow_provider_milvus.schema.pairs import from_pairs, to_pairs
-from airflow_provider_milvus.server.load_release import Submitted, release, submit_load
+from airflow_provider_milvus.server.load_release import Submitted, placement, release, submit_load
 from airflow_provider_milvus.server.window_marks import Mark, Marks, marks_of, open_windows, properties_of, property_of
 
 
@@ -46,7 +46,7 @@ def open_window(
     described = yield from describe(name)
     collection = real_name(described)
     marks = _marks_on(described)
-    ((state, _),) = yield from load_states(collection)
+    state = yield from load_state(collection)
     by_window = state == "NotLoad" or _any_loaded(marks, now)
     mark = Mark(now + at_most, by_window, tuple(sorted(described.aliases)))
     # A collection that is not in memory was released, so the marks of windows that have ended mean nothing any more.
@@ -101,20 +101,23 @@ def close_window(
             return None if previous_state == "NotLoad" else f"it was {previous_state} before this window"
         return _reason_to_stay(described, window, now)
 
+    groups = yield from replicas(name)
     try:
         change = yield from release(name, deadline, skip_if_missing=True, unless=reason_to_stay, force=force, report=report)
     except exceptions.MilvusRefusedError as refused:
         yield from _remove(name, window)
-        ((state, _),) = yield from load_states(name)
+        state = yield from load_state(name)
         return Closed(name, state, False, str(refused))
     if change.state == "NotExist":
         return Closed(name, change.state, False, "it does not exist any more")
     marks = _marks_on((yield from describe(name)))
     if others := set(open_windows(marks, now)) - {window}:
         # It opened between the last look and the release, so it may rely on the memory that is gone now.
-        submitted = yield from submit_load(name, report=report)
+        submitted = yield from submit_load(name, options=placement(groups or ()), report=report)
         yield from _remove(name, window)
-        return Closed(name, submitted.state, False, f"another window opened just now, so it is loaded again: {_words(others)}")
+        return Closed(
+            name, submitted.now.state, False, f"another window opened just now, so it is loaded again: {_words(others)}"
+        )
     # The collection is not in memory, so the marks of windows that never closed mean nothing any more.
     yield from _write(name, window, marks, {})
     if change.previous_state == "NotLoad":

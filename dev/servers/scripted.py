@@ -23,12 +23,16 @@ from typing import Any
 from airflow_provider_milvus.client.lazy_pymilvus import import_pymilvus
 from airflow_provider_milvus.schema.model import Schema
 from airflow_provider_milvus.schema.proto import schema_bytes
+from dev.servers.dialects import DIALECTS, Dialect
 from dev.servers.process import free_ports
 
 MADE = 1_700_000_000_000
 """When every collection was made, in milliseconds since the epoch: in November 2023."""
 
 STATES = ("NotExist", "NotLoad", "Loading", "Loaded")
+
+DEFAULT_GROUP = "__default_resource_group"
+NO_ROOM = "memory limit exceeded[predict(MB)=9000][limit(MB)=8000]"
 
 State = tuple[str, int]
 LOADED: State = ("Loaded", 100)
@@ -51,8 +55,12 @@ class ReceivedCall:
 @dataclass(slots=True)
 class Collection:
     """``now`` is what the last look saw, ``to_come`` what the next ones will; ``on_load`` and ``on_release`` are what comes
-    after such a call. One with a ``schema`` has rows, of which only the ``keys`` are kept: as in 2.3.5, an insert adds keys
-    that are there already once more, and nothing is counted that is not loaded."""
+    after such a call. ``groups`` has the resource group of each replica in memory, ``load_fields`` the fields in memory if not
+    all; ``no_room`` is why a load of it fails, ``failed`` why the last one did.
+
+    One with a ``schema`` has rows, of which only the ``keys`` are kept: as in 2.3.5, an insert adds keys that are there already
+    once more, and nothing is counted that is not loaded.
+    """
 
     now: State = NOT_LOADED
     to_come: list[State] = field(default_factory=list)
@@ -61,6 +69,10 @@ class Collection:
     aliases: list[str] = field(default_factory=list)
     properties: dict[str, str] = field(default_factory=dict)
     number: int = 0
+    groups: list[str] = field(default_factory=lambda: [DEFAULT_GROUP])
+    load_fields: list[str] = field(default_factory=list)
+    no_room: str = ""
+    failed: str = ""
     refresh_progress: int = 100
     schema: Any = None
     """A ``CollectionSchema``, if it was created over the wire or with :func:`collection_schema`."""
@@ -98,10 +110,12 @@ Step = Callable[["ScriptedMilvus", Any, Any], Any]
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """What Milvus puts into an answer's status."""
+    """What Milvus puts into an answer's status. 2.3 and later fill in a number of the older enumeration as well."""
 
     code: int
     reason: str
+    error_code: int = 1
+    is_input_error: bool = False
 
 
 def refuse(code: int, reason: str) -> Step:
@@ -161,13 +175,14 @@ def change(action: Callable[[], object]) -> Step:
 class ScriptedMilvus:
     """Serve on a port of the loopback interface between ``start`` and ``stop``; it can be started again."""
 
-    def __init__(self) -> None:
+    def __init__(self, dialect: Dialect = DIALECTS["2.3.5"]) -> None:
         import_pymilvus()
+        self.dialect = dialect
         (self.port,) = free_ports(1)
         self.collections: dict[str, Collection] = {}
         self.databases = {"default"}
         self._numbered = 0
-        self.version = "v2.3.5"
+        self.version = f"v{dialect.version}"
         self.calls: list[ReceivedCall] = []
         self._steps: defaultdict[str, deque[Step]] = defaultdict(deque)
         self._always: dict[str, Step] = {}
@@ -243,13 +258,17 @@ class ScriptedMilvus:
             return NotImplemented
         database = getattr(request, "db_name", "") or "default"
         with self._lock:
-            # 2.3.5 notices a missing database here only; elsewhere it blames the collection.
-            if rpc == "ShowCollections" and database not in self.databases:
+            # 2.3.5 notices a missing database in a listing only; elsewhere it blames the collection.
+            notices = {"ShowCollections", *(["DescribeCollection"] if self.dialect.describes_database else [])}
+            if rpc in notices and database not in self.databases:
                 return Refusal(800, f"database not found[database={database}]")
             try:
                 return act(request)
             except NoSuchCollectionError:
-                return Refusal(100, f"collection not found[collection={request.collection_name}]")
+                reason = f"collection not found[database={database}][collection={request.collection_name}]"
+                if rpc != "DescribeCollection":
+                    return Refusal(100, reason, 4)
+                return Refusal(**self.dialect.missing, reason=reason.replace("collection not", "can't find collection not", 1))
 
     def _find(self, request: Any) -> Collection | None:
         database = getattr(request, "db_name", "") or "default"
@@ -274,6 +293,9 @@ class ScriptedMilvus:
         return {"db_names": sorted(self.databases)}
 
     def _on_show_collections(self, request: Any) -> dict[str, Any]:
+        for name in request.collection_names:
+            if self._real(name) not in self.collections:
+                return Refusal(100, f"collection not found[collection={name}]", 4)
         in_memory = {name: collection.now[1] for name, collection in self.collections.items() if collection.now[0] != "NotLoad"}
         listed = in_memory if request.type == 1 else dict.fromkeys(self.collections, 0)
         return {
@@ -309,24 +331,51 @@ class ScriptedMilvus:
         return {"stats": [{"key": "row_count", "value": "0"}]}
 
     def _on_show_partitions(self, request: Any) -> Any:
-        self._collection(request)
-        return {"partition_names": ["_default"]}
+        collection = self._collection(request)
+        held = request.type != 1 or collection.now[0] != "NotLoad"
+        return {"partition_names": ["_default"], "partitionIDs": [1]} if held else {}
 
-    def _on_get_load_state(self, request: Any) -> dict[str, Any]:
+    def _on_get_load_state(self, request: Any) -> Any:
         collection = self._find(request)
+        if collection is not None and collection.failed and self.dialect.remembers_failure:
+            return Refusal(3, f"show collection failed: {collection.failed}", 52)
         return {"state": STATES.index(collection.look()[0] if collection else "NotExist")}
 
     def _on_get_loading_progress(self, request: Any) -> Any:
         collection = self._collection(request)
+        if collection.failed and self.dialect.remembers_failure:
+            return Refusal(3, f"show collection failed: {collection.failed}", 52)
         if collection.now[0] == "NotLoad":
-            return Refusal(101, f"collection not loaded[collection={request.collection_name}]")
+            return Refusal(101, f"collection not loaded[collection={collection.number}] {collection.failed}".strip())
         return {"progress": collection.now[1], "refresh_progress": collection.refresh_progress}
 
     def _on_load_collection(self, request: Any) -> Any:
         collection = self._collection(request)
+        number = request.replica_number or 1
         if collection.now[0] == "NotLoad":
-            collection.become(collection.on_load)
+            collection.failed = collection.no_room
+            collection.become([NOT_LOADED] if collection.no_room else collection.on_load)
+        elif request.refresh:
+            return {}
+        elif not self.dialect.load_updates:
+            if request.replica_number not in (0, len(collection.groups)):
+                return Refusal(1100, "can't change the replica number for loaded collection: invalid parameter")
+            return {}
+        groups = list(request.resource_groups) or [DEFAULT_GROUP]
+        collection.groups = groups if len(groups) > 1 else groups * number
+        collection.load_fields = list(request.load_fields)
         return {}
+
+    def _on_get_replicas(self, request: Any) -> Any:
+        collection = self._collection(request)
+        if collection.now[0] == "NotLoad":
+            return Refusal(101, f"collection not loaded[collection={collection.number}]")
+        return {
+            "replicas": [{"replicaID": number, "resource_group_name": name} for number, name in enumerate(collection.groups)]
+        }
+
+    def _on_get_persistent_segment_info(self, request: Any) -> dict[str, Any]:
+        return {"infos": []}
 
     def _on_release_collection(self, request: Any) -> Any:
         collection = self._collection(request)
@@ -477,15 +526,16 @@ class _Handler:
             context.abort(grpc.StatusCode.UNIMPLEMENTED, f"{method.name} is not played")
         if isinstance(answer, Refusal):
             status = response.status if "status" in response.DESCRIPTOR.fields_by_name else response
-            # 2.3 fills in the older error_code as well.
-            status.code, status.error_code, status.reason = answer.code, 1, answer.reason
+            status.code, status.error_code, status.reason = answer.code, answer.error_code, answer.reason
+            if answer.is_input_error:
+                status.extra_info["is_input_error"] = "true"
             return response
         return type(response)(**answer)
 
 
 @contextmanager
-def scripted_server() -> Iterator[ScriptedMilvus]:
-    server = ScriptedMilvus()
+def scripted_server(dialect: Dialect = DIALECTS["2.3.5"]) -> Iterator[ScriptedMilvus]:
+    server = ScriptedMilvus(dialect)
     server.start()
     try:
         yield server

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
@@ -29,7 +29,18 @@ def described(name: str, *aliases: str, asked_for: str | None = None) -> SimpleN
 
 def partitions(*names: str) -> SimpleNamespace:
     """The answer to ShowPartitions."""
-    return SimpleNamespace(partition_names=list(names))
+    return SimpleNamespace(partition_names=list(names), partitionIDs=list(range(1, len(names) + 1)))
+
+
+def placed(*groups: str, segments: Sequence[int] = (), serving: Sequence[int] = ()) -> dict[str, Any]:
+    """The answers about a collection in memory: a replica in each of the groups, segments on storage, and those served."""
+    return {
+        "GetReplicas": SimpleNamespace(replicas=[SimpleNamespace(resource_group_name=group) for group in groups]),
+        "GetPersistentSegmentInfo": SimpleNamespace(
+            infos=[SimpleNamespace(segmentID=id, num_rows=5, state=4, partitionID=1) for id in segments]
+        ),
+        "GetQuerySegmentInfo": SimpleNamespace(infos=[SimpleNamespace(segmentID=id, nodeIds=[1]) for id in serving]),
+    }
 
 
 class Clock:

@@ -88,6 +88,26 @@ def test_only_the_named_partitions_that_are_loaded_are_released(standalone: Milv
 
 
 @pytest.mark.standalone
+@pytest.mark.parametrize("deferrable", [False, True])
+def test_loading_the_collection_is_done_when_all_of_it_is_served(
+    standalone: Milvus, standalone_halves: str, deferrable: bool
+) -> None:
+    """2.3.5 says Loaded while a query finds the left half only, for up to ten seconds."""
+    name = standalone_halves
+    with standalone.plain_client() as client:
+        for partition, key in (("left", 1001), ("right", 1002)):
+            client.insert(name, [{"id": key, "vector": [0.1] * 8}], partition_name=partition)
+        client.flush(name)
+    load(name, ["left"])
+
+    finish(MilvusLoadCollectionOperator(task_id="load", collection_name=name, poll_interval=0.2, deferrable=deferrable))
+
+    with standalone.plain_client() as client:
+        found = client.query(name, filter="id in [1001, 1002]", output_fields=["id"], consistency_level="Strong")
+    assert sorted(row["id"] for row in found) == [1001, 1002]
+
+
+@pytest.mark.standalone
 def test_loading_the_collection_completes_it_and_a_kill_leaves_what_was_there(
     standalone: Milvus, standalone_halves: str
 ) -> None:

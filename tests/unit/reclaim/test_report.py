@@ -145,7 +145,17 @@ class TestResult:
             warnings=["careful"],
         )
         result = outcome.as_result()
-        assert list(result) == ["released", "kept", "failed", "restore", "totals", "warnings", "summary", "markdown"]
+        assert list(result) == [
+            "released",
+            "kept",
+            "failed",
+            "restore",
+            "replicas",
+            "totals",
+            "warnings",
+            "summary",
+            "markdown",
+        ]
         assert result["released"] == made("b", gib=1)
         assert result["restore"] == {"default": ["b"]}
         assert result["warnings"] == ["careful"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_milvus.client.flow import Deadline
-from airflow_provider_milvus.conditions import LoadFinished, Refreshed
+from airflow_provider_milvus.conditions import LoadFinished, Refreshed, Verdict
 from airflow_provider_milvus.exceptions import (
     MilvusCollectionNotFoundError,
     MilvusDatabaseNotFoundError,
@@ -31,7 +32,7 @@ from airflow_provider_milvus.server.load_release import (
     submit_load,
     submit_refresh,
 )
-from tests.unit.play import LOADED, LOADING, NOT_EXIST, NOT_LOAD, Clock, Server, described, partitions, percent, play
+from tests.unit.play import LOADED, LOADING, NOT_EXIST, NOT_LOAD, Clock, Server, described, partitions, percent, placed, play
 
 MISSING = MilvusCollectionNotFoundError("no such collection")
 CHANGES = {"ReleaseCollection", "ReleasePartitions", "LoadCollection", "LoadPartitions"}
@@ -246,9 +247,11 @@ class TestLoad:
     def test_of_what_somebody_else_began_is_not_this_tasks_own(self, clock, before, name):
         server = Server(
             DescribeCollection=described("docs"),
-            GetLoadState=[before, LOADED],
+            GetLoadState=[before, LOADED, LOADED],
             GetLoadingProgress=percent(50),
+            ShowPartitions=[partitions("_default", "p1"), partitions("_default", "p1"), partitions("_default")],
             LoadCollection=[None],
+            **placed("rg"),
         )
         submitted = self.submit(server, clock)
         assert submitted.previous_state == name
@@ -264,7 +267,7 @@ class TestLoad:
         server = Server(
             DescribeCollection=described("docs"),
             GetLoadState=[NOT_LOAD, NOT_LOAD, LOADING],
-            GetLoadingProgress=[percent(0)],
+            GetLoadingProgress=percent(0),
             LoadCollection=[None],
         )
         assert self.submit(server, clock).condition.started is True
@@ -302,12 +305,111 @@ class TestLoad:
         server = Server(
             DescribeCollection=described("docs"),
             ShowPartitions=partitions("p1", "p2"),
-            GetLoadState=[*before, LOADED, LOADED],
+            GetLoadState=[*before, LOADED, LOADED, LOADED, LOADED],
             LoadPartitions=[None],
+            **placed("rg"),
         )
         submitted = self.submit(server, clock, partition_names=["p1", "p2"])
         assert (submitted.previous_state, submitted.condition.started) == (previous, started)
-        assert server.sent("LoadPartitions") == [{"collection_name": "docs", "partition_names": ["p1", "p2"]}]
+        kept = {} if started else {"replica_number": 1, "resource_groups": ["rg"]}
+        sent = [{"collection_name": "docs", "partition_names": ["p1", "p2"], **kept}]
+        assert server.sent("LoadPartitions") == (sent if previous == "NotLoad" else [])
+
+
+class TestLoadOfWhatIsInMemory:
+    submit = TestLoad.submit
+
+    def server(self, *groups: str, held: Sequence[str] = ("p1", "p2"), **more: Any) -> Server:
+        def shown(call: Any) -> Any:
+            return partitions(*held) if call.fields.get("type") else partitions("p1", "p2")
+
+        answers = {
+            "DescribeCollection": described("docs"),
+            "GetLoadState": LOADED,
+            "ShowPartitions": shown,
+            "LoadCollection": [None],
+            **placed(*groups),
+            **more,
+        }
+        return Server(**answers)
+
+    @pytest.mark.parametrize(
+        "options", [{}, {"replica_number": 3}, {"replica_number": 3, "resource_groups": ["rg_a", "rg_b", "rg_c"]}]
+    )
+    def test_as_asked_is_left_alone(self, clock, options):
+        server = self.server("rg_a", "rg_b", "rg_c")
+        assert self.submit(server, clock, options=options).now.verdict is Verdict.MET
+        assert changed(server) == []
+
+    @pytest.mark.parametrize(
+        ("groups", "options", "kept"),
+        [
+            (["rg_a", "rg_b"], {"load_fields": ["id"]}, {"replica_number": 2, "resource_groups": ["rg_a", "rg_b"]}),
+            (["rg", "rg", "rg"], {"load_fields": ["id"]}, {"replica_number": 3, "resource_groups": ["rg"]}),
+            (["rg", "rg"], {"replica_number": 3}, {"resource_groups": ["rg"]}),
+            (["rg_a", "rg_b"], {"replica_number": 1, "resource_groups": ["rg_c"]}, {}),
+            (["rg", "rg"], {"resource_groups": ["rg_a", "rg_b", "rg_c"]}, {"replica_number": 3}),
+            ([], {"replica_number": 2}, {}),
+        ],
+    )
+    def test_keeps_what_is_not_asked_for(self, clock, groups, options, kept):
+        server = self.server(*groups)
+        self.submit(server, clock, options=options)
+        assert server.sent("LoadCollection") == [{"collection_name": "docs", **kept, **options}]
+
+    def test_keeps_its_replicas_when_a_partition_is_missing(self, clock):
+        server = self.server("rg_a", "rg_b", held=["p1"])
+        self.submit(server, clock)
+        assert server.sent("LoadCollection") == [
+            {"collection_name": "docs", "replica_number": 2, "resource_groups": ["rg_a", "rg_b"]}
+        ]
+
+    def test_with_fewer_replicas_in_named_groups_is_refused(self, clock):
+        server = self.server("rg_a", "rg_b")
+        with pytest.raises(MilvusRefusedError, match=r"'docs' was not loaded: .* rg_a, rg_b, and replica_number=1"):
+            self.submit(server, clock, options={"replica_number": 1})
+        assert changed(server) == []
+
+    def test_ends_when_what_was_on_storage_is_served(self, clock):
+        server = self.server("rg", held=["p1"], **placed("rg", segments=[7, 9], serving=[7]))
+        submitted = self.submit(server, clock)
+        assert (str(submitted.now), submitted.now.verdict) == ("Loaded 50 %", Verdict.NOT_YET)
+        # What is flushed later need not be served.
+        later = self.server("rg", **placed("rg", segments=[7, 9, 11], serving=[7, 9]))
+        assert play(submitted.condition.look(), later, clock).verdict is Verdict.MET
+
+    def test_needs_every_replica_to_serve(self, clock):
+        server = self.server("rg", **placed("rg", segments=[7], serving=[7]))
+        assert self.submit(server, clock, options={"replica_number": 2}).now.reason == "0 of 1 segments are served"
+
+
+class TestLoadAfterOneThatFailed:
+    """Milvus 2.4 to 2.6.15 answer with the failure for a day, or until the next load."""
+
+    FAILED = MilvusLoadFailedError("memory limit exceeded[predict(MB)=9000][limit(MB)=8000] (code 3)")
+
+    def test_is_sent(self, clock):
+        server = Server(
+            DescribeCollection=described("docs"),
+            GetLoadState=[self.FAILED, LOADING, LOADING],
+            GetLoadingProgress=percent(10),
+            LoadCollection=[None],
+        )
+        submitted = play(submit_load("docs", report=lambda words: None), server, clock)
+        assert (submitted.previous_state, submitted.condition.started) == ("NotLoad", True)
+        assert changed(server) == ["LoadCollection"]
+
+    def test_that_fails_again_says_why(self, clock):
+        server = Server(DescribeCollection=described("docs"), GetLoadState=self.FAILED, LoadCollection=[None])
+        with pytest.raises(MilvusLoadFailedError, match=r"memory limit exceeded\[predict"):
+            play(submit_load("docs", report=lambda words: None), server, clock)
+
+    def test_has_nothing_to_release(self, clock):
+        words: list[str] = []
+        server = Server(DescribeCollection=described("docs"), GetLoadState=self.FAILED)
+        change = play(release("docs", Deadline(60), report=words.append), server, clock)
+        assert (change.state, changed(server)) == ("NotLoad", [])
+        assert "memory limit exceeded" in words[0]
 
 
 class TestRefresh:

@@ -22,7 +22,7 @@ from airflow_provider_milvus.exceptions import (
 from airflow_provider_milvus.server.load_release import Submitted
 from airflow_provider_milvus.server.window_marks import MARK_PROPERTY, SLOTS, marks_of
 from airflow_provider_milvus.server.windows import Closed, close_window, open_window
-from tests.unit.play import stopped_clock
+from tests.unit.play import partitions, placed, stopped_clock
 
 DAY = 86400.0
 A, B, C = "dag/load/1", "dag/load/2", "other/load/1"
@@ -57,6 +57,10 @@ class Docs:
             return SimpleNamespace(state=LOAD_STATES.index(self.state))
         if call.name == "GetLoadingProgress":
             return SimpleNamespace(progress=50)
+        if call.name in (in_memory := placed("rg")):
+            return in_memory[call.name]
+        if call.name == "ShowPartitions":
+            return partitions("_default")
         if call.name == "AlterCollection":
             if not self.keeps_properties:
                 raise MilvusUnsupportedError("not implemented")
