@@ -13,6 +13,7 @@ ARGS    ?=
 pytest := -m pytest -n 2 --dist loadfile --no-loadscope-reorder --reruns 1 --only-rerun TooSlowError
 
 main   := .venv/airflow-3.3
+lowest := .venv/airflow-lowest
 chosen := .venv/airflow-$(AIRFLOW)
 
 ifeq ($(wildcard constraints/airflow-$(AIRFLOW).txt),)
@@ -37,8 +38,8 @@ help:
 	@echo "make test AIRFLOW=2.11       those that apply to the oldest Airflow"
 	@echo "make test ARGS='-k release'  some tests; ARGS goes to pytest"
 	@echo "make test-all                the slow ones as well"
-	@echo "make lowest                  some tests, with the lowest versions that pyproject.toml allows"
-	@echo "make wheel                   build the wheel, install it afresh, and run README's DAG from it"
+	@echo "make wheel                   build the wheel, install it with the lowest versions of what it needs, and run README's DAG"
+	@echo "make lowest                  some tests, with these lowest versions"
 	@echo "make lint                    ruff, mypy and import-linter"
 	@echo "make clean                   remove the environments and caches"
 	@echo
@@ -55,17 +56,13 @@ test-all: $(chosen)/.test
 
 # What a too low floor breaks first: imports, the connection's form, reading and encoding rows, reports, and one collection that is
 # released on a real server.
-lowest: .venv/airflow-lowest/.test
-	@.venv/airflow-lowest/bin/python $(pytest) tests/unit/test_doors.py tests/unit/test_provider_info.py \
+lowest: $(lowest)/.test
+	@$(lowest)/bin/python $(pytest) tests/unit/test_doors.py tests/unit/test_provider_info.py \
 		tests/unit/client tests/unit/conditions tests/unit/metrics tests/unit/reclaim tests/unit/rows tests/unit/schema \
 		tests/integration/server/test_release.py -m 'not standalone' --newest $(ARGS)
 
-wheel: $(main)/.test
-	@rm -rf dist .venv/wheel
-	@$(main)/bin/python -m build --no-isolation > /dev/null
-	@$(PYTHON) -m venv .venv/wheel
-	@.venv/wheel/bin/python -m pip install -q --disable-pip-version-check "$$(ls $(CURDIR)/dist/*.whl)[lite]" -c constraints/airflow-3.3.txt
-	@.venv/wheel/bin/python tests/docs/quick_start.py
+wheel: $(lowest)/.servers
+	@$(lowest)/bin/python tests/docs/quick_start.py
 
 lint: $(main)/.test
 	$(main)/bin/ruff check .
@@ -86,6 +83,15 @@ clean:
 .venv/airflow-%/.servers: .venv/airflow-%/.made
 	@echo "Installing Airflow $*, the provider and the Milvus servers into $(@D) (a minute or two)"
 	@$(@D)/bin/python -m pip install -q -e . --group servers -c constraints/airflow-$*.txt --build-constraint constraints/airflow-$*.txt
+	@touch $@
+
+# Here the package is its wheel, and what it needs has the lowest versions that pyproject.toml allows.
+$(lowest)/.servers: $(lowest)/.made $(main)/.test $(shell find airflow_provider_milvus -name '*.py*' -not -path '*/__pycache__/*')
+	@echo "Installing the wheel into $(@D) (a minute or two)"
+	@rm -rf dist
+	@$(main)/bin/python -m build --no-isolation > /dev/null
+	@$(@D)/bin/python -m pip install -q "$$(ls $(CURDIR)/dist/*.whl)[lite]" -c constraints/airflow-lowest.txt
+	@$(@D)/bin/python -m pip install -q --no-deps --force-reinstall $(CURDIR)/dist/*.whl
 	@touch $@
 
 .venv/airflow-%/.test: .venv/airflow-%/.servers
