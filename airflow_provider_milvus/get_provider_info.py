@@ -31,6 +31,11 @@ def connection_fields() -> dict[str, dict[str, Any]]:
         "metrics_matchers": _text(
             "Metrics matchers", 'Label matchers that tell this Milvus from others in Prometheus, such as namespace="prod".'
         ),
+        "proxies": {
+            "label": "Proxies",
+            "description": "How many proxies the Milvus has, where neither its coordinator's metrics nor the server tell.",
+            "schema": {"type": ["integer", "null"], "minimum": 1},
+        },
         "ca_pem_path": _text("CA certificate", "Path of the PEM file of the authority that signed the server's certificate."),
         "server_pem_path": _text("Server certificate", "Path of the PEM file of the trusted certificate (one-way TLS)."),
         "client_pem_path": _text("Client certificate", "Path of a PEM file; for mutual TLS, with the CA and the key."),

@@ -61,6 +61,7 @@ class _Extra(BaseModel):
     timeout: Seconds = None
     metrics_url: Text = None
     metrics_matchers: Text = None
+    proxies: Annotated[Annotated[int, Field(gt=0)] | None, BeforeValidator(_none_if_blank)] = None
     ca_pem_path: Text = None
     server_pem_path: Text = None
     client_pem_path: Text = None
@@ -88,6 +89,8 @@ class ConnectionSettings(BaseModel):
     connect_timeout: float
     metrics_url: str | None = Field(default=None, repr=False)
     metrics_matchers: str | None = None
+    proxies: int | None = None
+    """How many proxies the Milvus has; None: the metrics or the server have to tell."""
     rest_url: str | None = None
     cloud: dict[str, str] = Field(default_factory=dict)
     """Which cluster, or which project and region, Zilliz Cloud's REST API shall use; empty for a Milvus."""
@@ -143,6 +146,7 @@ def _read(connection: Connection, database: str | None) -> ConnectionSettings:
         connect_timeout=extra.connect_timeout or DEFAULT_CONNECT_TIMEOUT,
         metrics_url=extra.metrics_url,
         metrics_matchers=extra.metrics_matchers,
+        proxies=extra.proxies,
         rest_url=_read_rest_url(extra),
         cloud=_read_cloud(extra),
     )

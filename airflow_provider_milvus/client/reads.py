@@ -48,12 +48,13 @@ class Details:
 
 @dataclass(frozen=True, slots=True)
 class Nodes:
-    """The number of proxies, and the memory of all query nodes in bytes; ``None`` where the server does not report it.
+    """The memory of all query nodes in bytes; ``None`` where the server does not report it.
 
-    ``memory_used`` is of whole processes: on a standalone server it includes all other components.
+    ``memory_used`` is of whole processes: on a standalone server it includes all other components. ``standalone``: the server
+    is a single process. A cluster does not tell how many proxies it has: the one that answers lists itself only.
     """
 
-    proxies: int | None = None
+    standalone: bool = False
     memory: int | None = None
     memory_used: int | None = None
 
@@ -191,10 +192,10 @@ def nodes() -> Flow[Nodes]:
     except exceptions.MilvusUnsupportedError:
         return Nodes()
     infos = [node.get("infos") or {} for node in json.loads(answer.response or "{}").get("nodes_info") or []]
-    kinds = [str(info.get("type", "")).lower() for info in infos]
-    hardware = [info.get("hardware_infos") or {} for info, kind in zip(infos, kinds, strict=True) if kind == "querynode"]
+    hardware = [info.get("hardware_infos") or {} for info in infos if str(info.get("type", "")).lower() == "querynode"]
     memory, used = (sum(int(node.get(key, 0)) for node in hardware) for key in ("memory", "memory_usage"))
-    return Nodes(kinds.count("proxy") or None, memory or None, used or None)
+    modes = {(info.get("system_info") or {}).get("deploy_mode") for info in infos}
+    return Nodes(modes == {"STANDALONE"}, memory or None, used or None)
 
 
 def _as_dict(pairs: Any) -> dict[str, str]:

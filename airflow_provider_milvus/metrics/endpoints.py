@@ -12,7 +12,16 @@ from airflow_provider_milvus.metrics import source
 from airflow_provider_milvus.metrics.counters import History, Proxy
 from airflow_provider_milvus.metrics.spans import Span
 
-_NAMES = (source.ROWS, source.BYTES, source.SUCCEEDED, source.RECEIVED, source.REQUESTS, source.NODES, source.STARTED)
+_NAMES = (
+    source.ROWS,
+    source.BYTES,
+    source.SUCCEEDED,
+    source.RECEIVED,
+    source.REQUESTS,
+    source.NODES,
+    source.PROXIES,
+    source.STARTED,
+)
 _BEGINNINGS = tuple(f"{name}{end}" for name in _NAMES for end in "{ ")
 
 
@@ -31,14 +40,15 @@ class Endpoints(source.MetricsSource):
         return source.attempts_of((name, sample) for name, page in pages.items() for sample in page if _is_use(sample))
 
     async def usage(
-        self, spans: Sequence[timedelta], *, proxies: int | None, kept: Mapping[str, Any] | None = None
+        self, spans: Sequence[timedelta], *, proxies: source.Proxies, kept: Mapping[str, Any] | None = None
     ) -> source.UsageAnswer:
         now = time.time()
         pages = await self._read()
         seen = {name: _read_proxy(page) for name, page in pages.items() if _is_proxy(page)}
-        mismatch = source.proxy_mismatch(len(seen), proxies)
+        number = proxies.number(value for page in pages.values() for name, _, value in page if name == source.PROXIES)
+        mismatch = source.proxy_mismatch(len(seen), number)
         history = History.read(kept, now).extend(
-            seen, now, interruption=mismatch if proxies is not None else None, longest=max(spans, default=timedelta(0))
+            seen, now, interruption=mismatch if number is not None else None, longest=max(spans, default=timedelta(0))
         )
         databases = {database for proxy in seen.values() for database, _ in proxy.counts}
         names_databases = bool(databases) and None not in databases

@@ -63,13 +63,15 @@ class Prometheus(source.MetricsSource):
         return source.attempts_of(samples)
 
     async def usage(
-        self, spans: Sequence[timedelta], *, proxies: int | None, kept: Mapping[str, Any] | None = None
+        self, spans: Sequence[timedelta], *, proxies: source.Proxies, kept: Mapping[str, Any] | None = None
     ) -> source.UsageAnswer:
         answers = []
         async with await source.open_client(self._address, self._timeout) as client:
             now = await self._now(client)
             present = await self._by_target(client, f"count by (instance, job) ({self._proxies})", now)
             started = await self._by_target(client, f"max by (instance, job) ({self._selector(source.STARTED)})", now)
+            gauges = await self._ask(client, f"max({self._selector(source.PROXIES)})", now)
+            mismatch = source.proxy_mismatch(len(present), proxies.number(value for _, value in gauges))
             counters = " or ".join(f"count by (db_name) ({self._selector(*use)})" for use in _USES.items())
             databases = [source.label_of(labels)[0] for labels, _ in await self._ask(client, counters, now)]
             for span in spans:
@@ -77,9 +79,7 @@ class Prometheus(source.MetricsSource):
                 step = 300_000 if length > _WEEK else max(min(60_000, length // 10), 1)
                 first, last = (now - length - step) // step, now // step
                 seen = await self._by_target(client, self._steps_present(length, step), now)
-                unknown = source.proxy_mismatch(len(present), proxies) or _gap(
-                    present, started, seen, last - first, now / 1000, span
-                )
+                unknown = mismatch or _gap(present, started, seen, last - first, now / 1000, span)
                 used = await self._ask(client, self._changed_labels(length), now)
                 answers.append(
                     Span(

@@ -34,6 +34,8 @@ REQUESTS = "milvus_proxy_req_count"
 SEARCHES = ("Search", "HybridSearch", "Query")
 NODES = "milvus_num_node"
 """With the role ``proxy`` it is always on the page of a proxy, and on no other page."""
+PROXIES = "milvus_rootcoord_proxy_num"
+"""The number of proxies, on the page of the (mix or root) coordinator."""
 STARTED = "process_start_time_seconds"
 
 CHECK = "Check that it runs, and metrics_url."
@@ -45,6 +47,22 @@ class Held:
 
     rows: int
     bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Proxies:
+    """How many proxies a server has, as far as its connection and the server itself tell.
+
+    ``configured`` is the connection's setting. Without it, the coordinator's gauge counts, if it is among the metrics; without
+    that, a ``standalone`` server has one.
+    """
+
+    configured: int | None = None
+    standalone: bool = False
+
+    def number(self, gauges: Iterable[float]) -> int | None:
+        # A coordinator on stand-by reports 0.
+        return self.configured or int(max(gauges, default=0)) or int(self.standalone) or None
 
 
 @dataclass(slots=True)
@@ -67,11 +85,11 @@ class MetricsSource(ABC):
 
     @abstractmethod
     async def usage(
-        self, spans: Sequence[timedelta], *, proxies: int | None, kept: Mapping[str, Any] | None = None
+        self, spans: Sequence[timedelta], *, proxies: Proxies, kept: Mapping[str, Any] | None = None
     ) -> UsageAnswer:
         """Which collections somebody searched or queried, or tried to, within each of ``spans``, which all end now.
 
-        :param proxies: the number of proxies by Milvus's own count; None: not known, and then no span is covered.
+        :param proxies: what is known of their number; no span is covered where that is nothing, or another number is seen.
         :param kept: ``keep`` of the previous run's answer. One that is malformed or of another server is ignored.
         """
 
@@ -161,8 +179,8 @@ def attempts_of(samples: Iterable[tuple[str, Sample]]) -> Attempts:
     return {key: max(received.get(key, 0), requests.get(key, 0)) for key in received.keys() | requests.keys()}
 
 
-def proxy_mismatch(seen: int, proxies: int | None) -> str | None:
+def proxy_mismatch(seen: int, number: int | None) -> str | None:
     """Why the metrics do not count: they are not those of exactly all proxies. ``None`` when they are."""
-    if proxies is None:
-        return "Milvus did not report the number of its proxies"
-    return None if seen == proxies else f"the metrics are of {seen} proxies, and Milvus has {proxies}"
+    if number is None:
+        return "the number of Milvus's proxies is not known: add the coordinator's metrics, or set proxies in the connection"
+    return None if seen == number else f"the metrics are of {seen} proxies, and Milvus has {number}"

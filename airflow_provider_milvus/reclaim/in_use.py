@@ -14,7 +14,7 @@ from airflow_provider_milvus.reclaim.inventory import CollectionState
 from airflow_provider_milvus.reclaim.usage import Usage, usage_of
 
 if TYPE_CHECKING:
-    from airflow_provider_milvus.metrics import Attempts, MetricsSource
+    from airflow_provider_milvus.metrics import Attempts, MetricsSource, Proxies
     from airflow_provider_milvus.reclaim.plan import PlannedRelease
 
 FRESH = 2.0
@@ -26,13 +26,13 @@ async def with_usage(
     metrics: MetricsSource,
     spans: Sequence[timedelta],
     *,
-    proxies: int | None,
+    proxies: Proxies,
     names: Mapping[str, Iterable[str]],
     kept: Mapping[str, Any] | None = None,
 ) -> tuple[list[CollectionState], dict[str, Any]]:
     """The collections with what is certain of their use, and what the next run needs as ``kept``.
 
-    :param proxies: the number of proxies that the server reports.
+    :param proxies: what is known of their number.
     :param names: all collections of *all* databases: counters that name no database cannot tell two of the same name apart.
     :raises MilvusMetricsError: nothing is known.
     """

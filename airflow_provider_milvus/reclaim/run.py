@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_milvus.exceptions import MilvusError
+from airflow_provider_milvus.metrics import Proxies
 from airflow_provider_milvus.reclaim.in_use import UseSincePlanned, count_attempts, with_unknown_usage, with_usage
 from airflow_provider_milvus.reclaim.inventory import MEASURED, total
 from airflow_provider_milvus.reclaim.loaded_since import with_loaded_for
@@ -98,7 +99,7 @@ class ReclaimRun:
                     collections,
                     self._metrics,
                     spans,
-                    proxies=survey.nodes.proxies,
+                    proxies=Proxies(self._hook.settings.proxies, survey.nodes.standalone),
                     names=names,
                     kept=last_notes.get("counters"),
                 )

@@ -104,7 +104,8 @@ class TestConnectionFields:
     @pytest.mark.parametrize("setting", connection_fields())
     def test_have_the_type_that_the_connection_reads(self, setting):
         kind = str(_Extra.model_fields[setting].annotation)
-        expected = "boolean" if "bool" in kind else "number" if "float" in kind else "string"
+        types = {"bool": "boolean", "float": "number", "int": "integer"}
+        expected = next((shown for name, shown in types.items() if name in kind), "string")
         assert connection_fields()[setting]["schema"]["type"][0] == expected
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError, MilvusMetricsError
 from airflow_provider_milvus.hooks.milvus import MilvusHook
-from airflow_provider_milvus.metrics import Held, metrics_source
+from airflow_provider_milvus.metrics import Held, Proxies, metrics_source
 from dev.servers.pages import Answer, Pages, Request, pages_server, vector
 from tests.integration.support import SLACK, ends_within
 
@@ -182,7 +182,7 @@ class TestPrometheusRefuses:
         body = json.dumps({"status": "error", "errorType": "execution", "error": "query timed out"})
         prometheus.at["/api/v1/query"] = Answer(body, status)
         with pytest.raises(MilvusMetricsError, match="query timed out"):
-            await metrics_source(prometheus.url).usage([HOUR], proxies=1)
+            await metrics_source(prometheus.url).usage([HOUR], proxies=Proxies(1))
 
     @pytest.mark.parametrize(
         "body",
@@ -208,7 +208,7 @@ class TestPrometheusRefuses:
             await metrics_source(prometheus.url).held()
 
     async def test_nothing_when_all_is_well(self, prometheus):
-        counted = await metrics_source(prometheus.url).usage([HOUR, 24 * HOUR], proxies=1)
+        counted = await metrics_source(prometheus.url).usage([HOUR, 24 * HOUR], proxies=Proxies(1))
         assert [(span.length, span.unknown, span.used) for span in counted.spans] == [
             (HOUR, None, frozenset()),
             (24 * HOUR, None, frozenset()),
@@ -216,7 +216,7 @@ class TestPrometheusRefuses:
         assert counted.keep == {}
 
     @pytest.mark.parametrize(
-        ("proxies", "words"), [(None, "did not report"), (0, "of 1 proxies, and Milvus has 0"), (2, "Milvus has 2")]
+        ("proxies", "words"), [(Proxies(), "is not known: add the coordinator"), (Proxies(2), "of 1 proxies, and Milvus has 2")]
     )
     async def test_another_number_of_proxies(self, prometheus, proxies, words):
         (window,) = (await metrics_source(prometheus.url).usage([HOUR], proxies=proxies)).spans
@@ -224,7 +224,7 @@ class TestPrometheusRefuses:
 
     async def test_every_query_is_for_the_same_moment_and_has_the_matchers(self, prometheus):
         source = metrics_source(prometheus.url, matchers='namespace="prod"')
-        await source.usage([HOUR, 24 * HOUR], proxies=1)
+        await source.usage([HOUR, 24 * HOUR], proxies=Proxies(1))
         await source.held()
         await source.attempts()
         first, *others = [request.form for request in prometheus.requests if "milvus" in request.form["query"]]
@@ -232,8 +232,8 @@ class TestPrometheusRefuses:
         assert len({form["time"] for form in (first, *others)}) <= 3
 
     async def test_the_number_of_queries_depends_on_the_spans_only(self, prometheus):
-        await metrics_source(prometheus.url).usage([HOUR, 24 * HOUR, 168 * HOUR], proxies=1)
-        assert len(prometheus.requests) == 4 + 2 * 3
+        await metrics_source(prometheus.url).usage([HOUR, 24 * HOUR, 168 * HOUR], proxies=Proxies(1))
+        assert len(prometheus.requests) == 5 + 2 * 3
 
 
 class TestPages:
@@ -279,46 +279,59 @@ class TestPages:
 
     async def test_use_is_what_moved_between_two_runs(self, pages):
         source, span = metrics_source(page(pages)), timedelta(seconds=0.5)
-        first = await source.usage([span], proxies=1)
+        first = await source.usage([span], proxies=Proxies(1))
         assert "first read" in first.spans[0].unknown
         await asyncio.sleep(0.6)
         kept = json.loads(json.dumps(first.keep))
-        second = await source.usage([span, HOUR], proxies=1, kept=kept)
+        second = await source.usage([span, HOUR], proxies=Proxies(1), kept=kept)
         assert [(span.unknown is None, span.used) for span in second.spans] == [(True, frozenset()), (False, frozenset())]
         # Load states that are polled are no use; an attempt is, and so is a name never seen before.
         polled = PAGE.replace("} 500", "} 600").replace('query_type="search"} 8', 'query_type="search"} 9')
         page(pages, polled + 'milvus_proxy_received_nq{collection_name="new"} 1\n')
-        third = await source.usage([span], proxies=1, kept=kept)
+        third = await source.usage([span], proxies=Proxies(1), kept=kept)
         assert third.spans[0].unknown is None
         assert third.spans[0].used == {(None, "docs"), (None, "new")}
 
     async def test_aggregated_counters_are_used_under_the_name_all(self, pages):
         source, span = metrics_source(page(pages, PAGE.replace('"docs"', '"all"'))), timedelta(seconds=0.2)
-        first = await source.usage([span], proxies=1)
+        first = await source.usage([span], proxies=Proxies(1))
         await asyncio.sleep(0.3)
         page(pages, PAGE.replace('"docs"', '"all"').replace('query_type="search"} 7', 'query_type="search"} 8'))
-        assert (await source.usage([span], proxies=1, kept=first.keep)).spans[0].used == {(None, "all")}
+        assert (await source.usage([span], proxies=Proxies(1), kept=first.keep)).spans[0].used == {(None, "all")}
 
-    @pytest.mark.parametrize("proxies", [None, 0, 2])
-    async def test_another_number_of_proxies_is_unknown(self, pages, proxies):
-        (window,) = (await metrics_source(page(pages)).usage([HOUR], proxies=proxies)).spans
-        assert "Milvus" in window.unknown
+    @pytest.mark.parametrize(
+        ("proxies", "gauge", "words"),
+        [
+            (Proxies(), None, "number of Milvus's proxies is not known"),
+            (Proxies(), 0, "number of Milvus's proxies is not known"),
+            (Proxies(), 3, "of 1 proxies, and Milvus has 3"),
+            (Proxies(standalone=True), 3, "of 1 proxies, and Milvus has 3"),
+            (Proxies(2), 1, "of 1 proxies, and Milvus has 2"),
+            (Proxies(), 1, "were first read then"),
+            (Proxies(standalone=True), None, "were first read then"),
+            (Proxies(1), 3, "were first read then"),
+        ],
+    )
+    async def test_number_of_proxies_is_the_connections_the_coordinators_or_a_standalones(self, pages, proxies, gauge, words):
+        more = "" if gauge is None else f"milvus_rootcoord_proxy_num {gauge}\n"
+        (window,) = (await metrics_source(page(pages, PAGE + more)).usage([HOUR], proxies=proxies)).spans
+        assert words in window.unknown
 
     async def test_only_proxies_count_as_proxies(self, pages):
         """The pages of query nodes are there for the bytes."""
         node = PAGE.replace('role_name="proxy"', 'role_name="datanode"')
         both = f"{page(pages)},{page(pages, node, '/2/metrics')}"
-        counted = await metrics_source(both).usage([HOUR], proxies=1)
+        counted = await metrics_source(both).usage([HOUR], proxies=Proxies(1))
         assert len(counted.keep["proxies"]) == 1
 
     async def test_what_another_server_kept_is_unknown_and_no_error(self, pages):
         kept = {"at": 1, "since": 0, "why": "", "proxies": {"other:9091": {"started": 1, "counts": {"/docs": [1, 1]}}}}
-        (window,) = (await metrics_source(page(pages)).usage([HOUR], proxies=1, kept=kept)).spans
+        (window,) = (await metrics_source(page(pages)).usage([HOUR], proxies=Proxies(1), kept=kept)).spans
         assert "there were other proxies before" in window.unknown
 
     async def test_what_is_kept_grows_with_the_names_and_not_with_the_runs(self, pages):
         names = [f'milvus_proxy_received_nq{{collection_name="collection_{n}"}} 1\n' for n in range(5000)]
         source, kept = metrics_source(page(pages, PAGE + "".join(names))), None
         for _ in range(3):
-            kept = (await source.usage([HOUR], proxies=1, kept=kept)).keep
+            kept = (await source.usage([HOUR], proxies=Proxies(1), kept=kept)).keep
         assert len(json.dumps(kept)) < 5000 * 60

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_milvus.exceptions import MilvusMetricsError
-from airflow_provider_milvus.metrics import Held, MetricsSource, UsageAnswer, metrics_source
+from airflow_provider_milvus.metrics import Held, MetricsSource, Proxies, UsageAnswer, metrics_source
 from dev.servers import prometheus
 from dev.servers.prometheus import PrometheusServer, prometheus_server
 from dev.servers.standalone import StandaloneServer, standalone_server
@@ -86,8 +86,10 @@ def attempts(source: MetricsSource, name: str) -> float:
     return sum(count for (_, _, label), count in asyncio.run(source.attempts()).items() if label == name)
 
 
-def usage(source: MetricsSource, *spans: float, kept: Any = None, proxies: int | None = 1) -> UsageAnswer:
-    return asyncio.run(source.usage([timedelta(seconds=span) for span in spans], proxies=proxies, kept=kept))
+def usage(source: MetricsSource, *spans: float, kept: Any = None, proxies: int | None = None) -> UsageAnswer:
+    return asyncio.run(
+        source.usage([timedelta(seconds=span) for span in spans], proxies=Proxies(proxies, standalone=True), kept=kept)
+    )
 
 
 def collection_id(server: Milvus, name: str) -> int:

@@ -13,8 +13,9 @@ from airflow.providers.common.compat import sdk
 
 from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError, MilvusUnsupportedError
 from airflow_provider_milvus.operators.milvus import MilvusReclaimMemoryOperator
+from dev.servers.dialects import DIALECTS
 from dev.servers.pages import Answer, Pages, pages_server
-from dev.servers.scripted import LOADED, ScriptedMilvus, slow
+from dev.servers.scripted import LOADED, ScriptedMilvus, scripted_server, slow
 from tests.integration.support import Connect, context_of_run
 
 NIGHT = datetime(2026, 3, 10, 2, tzinfo=UTC)
@@ -23,24 +24,29 @@ GIB = 2**30
 
 
 class Cluster:
-    """Two proxies and a query node of 10 GiB, whose metrics a test bends."""
+    """Some proxies and a query node of 10 GiB, whose metrics a test bends. The first proxy's page is the coordinator's too."""
 
-    def __init__(self, pages: Pages, scripted: ScriptedMilvus) -> None:
+    def __init__(self, pages: Pages, scripted: ScriptedMilvus, proxies: int = 2) -> None:
         self.pages = pages
         self.scripted = scripted
         self.started = time.time() - 3600
         self.sizes: dict[str, int] = {}
-        self.attempts = [dict[str, int](), dict[str, int]()]
+        self.attempts = [dict[str, int]() for _ in range(proxies)]
+        self.gauge: int | None = proxies
         self.offset = 0
-        nodes = [{"infos": {"type": "proxy"}}, {"infos": {"type": "proxy"}}]
+        # A cluster's proxy lists itself only.
+        nodes = [{"infos": {"type": "proxy", "system_info": {"deploy_mode": "DISTRIBUTED"}}}]
         nodes.append({"infos": {"type": "querynode", "hardware_infos": {"memory": 10 * GIB, "memory_usage": 5 * GIB}}})
         scripted.always("GetMetrics", lambda *_: {"response": json.dumps({"nodes_info": nodes})})
-        for proxy in (0, 1):
+        for proxy in range(proxies):
             pages.at[f"/{proxy}/metrics"] = lambda request, proxy=proxy: Answer(self.page(proxy))
 
     @property
     def url(self) -> str:
-        return f"{self.pages.url}/0/metrics,{self.pages.url}/1/metrics"
+        return self.url_of(*range(len(self.attempts)))
+
+    def url_of(self, *proxies: int) -> str:
+        return ",".join(f"{self.pages.url}/{proxy}/metrics" for proxy in proxies)
 
     def add(self, name: str, size: int = GIB, **more: Any) -> None:
         self.scripted.add(name, LOADED, **more)
@@ -51,6 +57,7 @@ class Cluster:
 
     def page(self, proxy: int) -> str:
         lines = ['milvus_num_node{role_name="proxy"} 1', f"process_start_time_seconds {self.started}"]
+        lines += [f"milvus_rootcoord_proxy_num {self.gauge}"] if proxy == 0 and self.gauge is not None else []
         for name, count in self.attempts[proxy].items():
             lines += [f'{family}{{collection_name="{name}"}} {count}' for family in COUNTERS]
         for name, size in self.sizes.items() if proxy == 0 else ():
@@ -270,3 +277,41 @@ def test_pattern_that_matches_nothing_can_end_the_run(scripted: ScriptedMilvus) 
             MilvusReclaimMemoryOperator(task_id="t", fail_if_nothing_matches=True, **rules).execute({})
 
     assert scripted.collections["docs"].now == LOADED
+
+
+class TestThreeProxies:
+    """Of a cluster of Milvus 2.6. Each of three collections is searched through another proxy, a fourth is not searched."""
+
+    @pytest.fixture
+    def three(self, connect: Connect) -> Iterator[Cluster]:
+        with scripted_server(DIALECTS["2.6.16"]) as milvus, pages_server() as pages:
+            cluster = Cluster(pages, milvus, proxies=3)
+            for name in ("by_0", "by_1", "by_2", "idle"):
+                cluster.add(name)
+                cluster.search(name, 0)
+            yield cluster
+
+    def released(self, three: Cluster) -> list[str]:
+        assert run("last night", collections="*", idle_for=SECOND)["released"] == []
+        for proxy in range(3):
+            three.search(f"by_{proxy}", proxy)
+        time.sleep(1.1)
+        return names(run(collections="*", idle_for=SECOND)["released"])
+
+    @pytest.mark.parametrize("named", [[0], [2], [0, 1], [1, 2]])
+    @pytest.mark.parametrize("told", ["by the coordinator", "by the connection", "by nobody"])
+    def test_of_which_some_are_named_tell_nothing(self, three, connect, variables, named, told):
+        three.gauge = 3 if told == "by the coordinator" else None
+        connect(three.scripted.uri, metrics_url=three.url_of(*named), proxies=3 if told == "by the connection" else None)
+        assert self.released(three) == []
+
+    @pytest.mark.parametrize("told", ["by the coordinator", "by the connection"])
+    def test_which_are_all_named_tell_what_is_idle(self, three, connect, variables, told):
+        three.gauge = 3 if told == "by the coordinator" else None
+        connect(three.scripted.uri, metrics_url=three.url, proxies=3 if told == "by the connection" else None)
+        assert self.released(three) == ["idle"]
+
+    def test_whose_number_nobody_tells_tell_nothing(self, three, connect, variables):
+        three.gauge = None
+        connect(three.scripted.uri, metrics_url=three.url)
+        assert self.released(three) == []

@@ -44,6 +44,7 @@ def test_a_host_alone_gets_every_default(connection):
         "connect_timeout": 10.0,
         "metrics_url": None,
         "metrics_matchers": None,
+        "proxies": None,
         "rest_url": None,
         "cloud": {},
     }
@@ -348,6 +349,8 @@ def test_metrics_are_of_a_prometheus_or_of_pages(connection, metrics):
         ({"metrics_url": "http://a:9090", "metrics_matchers": "prod"}, "metrics_matchers"),
         ({"metrics_url": "http://a:9091/metrics", "metrics_matchers": 'a="b"'}, "metrics_matchers"),
         ({"metrics_matchers": 'a="b"'}, "metrics_url"),
+        ({"proxies": 0}, "proxies"),
+        ({"proxies": "some"}, "proxies"),
     ],
 )
 def test_metrics_that_cannot_be_read_so_are_refused(connection, metrics, named):

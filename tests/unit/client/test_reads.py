@@ -154,8 +154,8 @@ class TestPartitions:
         assert play(reads.partitions("docs"), server, clock) == (0, 2)
 
 
-def node(kind: str, **hardware: int) -> dict[str, Any]:
-    return {"identifier": 1, "infos": {"type": kind, "hardware_infos": hardware}}
+def node(kind: str, mode: str = "DISTRIBUTED", **hardware: int) -> dict[str, Any]:
+    return {"identifier": 1, "infos": {"type": kind, "hardware_infos": hardware, "system_info": {"deploy_mode": mode}}}
 
 
 class TestNodes:
@@ -170,24 +170,27 @@ class TestNodes:
         self.told(clock)
         assert json.loads(self.server.sent("GetMetrics")[0]["request"]) == {"metric_type": "system_info"}
 
-    def test_count_proxies_and_the_memory_of_query_nodes(self, clock):
+    @pytest.mark.parametrize(("mode", "alone"), [("STANDALONE", True), ("DISTRIBUTED", False), ("", False)])
+    def test_tell_a_standalone_from_a_cluster_that_names_one_of_its_proxies(self, clock, mode, alone):
+        assert self.told(clock, node("proxy", mode), node("querynode", mode)).standalone is alone
+
+    def test_count_the_memory_of_query_nodes(self, clock):
         found = self.told(
             clock,
-            node("proxy", memory=1),
             node("proxy", memory=1),
             node("querynode", memory=64, memory_usage=10),
             node("QueryNode", memory=64, memory_usage=20),
             node("datanode", memory=1000, memory_usage=1000),
         )
-        assert found == Nodes(proxies=2, memory=128, memory_used=30)
+        assert found == Nodes(memory=128, memory_used=30)
 
     @pytest.mark.parametrize("response", ["", "{}", '{"nodes_info": null}', '{"nodes_info": []}'])
     def test_that_are_not_told_are_unknown_and_not_none(self, clock, response):
-        assert self.read(clock, response) == Nodes(None, None, None)
+        assert self.read(clock, response) == Nodes()
 
     @pytest.mark.parametrize("info", [{}, {"infos": None}, {"infos": {}}, {"infos": {"type": "querynode"}}, node("querynode")])
     def test_that_tell_nothing_of_themselves_count_for_nothing(self, clock, info):
-        assert self.told(clock, info) == Nodes(None, None, None)
+        assert self.told(clock, info) == Nodes()
 
     def test_are_unknown_where_there_are_no_metrics(self, clock):
         server = Server(GetMetrics=MilvusUnsupportedError("Milvus Lite"))
