@@ -8,9 +8,9 @@ AIRFLOW ?= 3.3
 MILVUS  ?= lite
 ARGS    ?=
 
-# Two at a time, file by file, each with servers of its own: most of a test's time is waiting. Tests hold calls to their timeout
+# Four at a time, file by file, each with servers of its own: most of a test's time is waiting. Tests hold calls to their timeout
 # plus two seconds, which a machine that is busy with something else can miss: what was too slow, and only that, is run once more.
-pytest := -m pytest -n 2 --dist loadfile --no-loadscope-reorder --reruns 1 --only-rerun TooSlowError
+pytest := -m pytest -n 4 --dist loadfile --no-loadscope-reorder --reruns 1 --only-rerun TooSlowError
 
 main   := .venv/airflow-3.3
 lowest := .venv/airflow-lowest

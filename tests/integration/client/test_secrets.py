@@ -85,7 +85,7 @@ def test_failure_leaks_nothing(
         scripted.always("GetLoadState", abort("INTERNAL", "it broke"))
     point_to(uri, timeout=0.5)
     told = [
-        told_by(lambda: MilvusLoadCollectionOperator(task_id="load", collection_name="docs").execute({})),
+        told_by(lambda: MilvusLoadCollectionOperator(task_id="load", collection_name="docs", timeout=0.5).execute({})),
         told_by(lambda: MilvusLoadStateSensor(task_id="wait", collection_name="docs").execute({})),
         told_by(lambda: _describe()),
     ]
