@@ -34,10 +34,10 @@ wrong_python = $(PYTHON) is Python %d.%d; Airflow $* needs 3.11 to 3.$(newest-$*
 help:
 	@echo "make demo                    tonight's memory reclaim, through Airflow, on Milvus Lite"
 	@echo "make demo MILVUS=standalone  the same on the real Milvus server (x86-64 Linux and macOS)"
-	@echo "make test                    the tests, on Airflow 3.3, without those that are slow"
+	@echo "make test                    the tests, on Airflow 3.3, without a whole Airflow and what else is slow"
 	@echo "make test AIRFLOW=2.11       those that apply to the oldest Airflow"
 	@echo "make test ARGS='-k release'  some tests; ARGS goes to pytest"
-	@echo "make test-all                the slow ones as well"
+	@echo "make test-all                all tests"
 	@echo "make wheel                   build the wheel, install it with the lowest versions of what it needs, and run README's DAG"
 	@echo "make lowest                  some tests, with these lowest versions"
 	@echo "make lint                    ruff, mypy and import-linter"
@@ -49,7 +49,7 @@ demo: $(main)/.servers
 	@$(main)/bin/python -m dev.demo $(MILVUS)
 
 test: $(chosen)/.test
-	@$(chosen)/bin/python $(pytest) -m 'not slow' $(ARGS)
+	@$(chosen)/bin/python $(pytest) -m 'not slow and not airflow' $(ARGS)
 
 test-all: $(chosen)/.test
 	@$(chosen)/bin/python $(pytest) $(ARGS)

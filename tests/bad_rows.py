@@ -201,7 +201,7 @@ BAD_ROWS = [
         "id",
         "the server generates this key",
     ),
-    _of_row("an upsert without the key", {}, "id", "is missing", without="id", upsert=True, fields=_AUTO_ID),
+    _of_row("an upsert without the key", {}, "id", "is missing", without="id", upsert=True),
     _of_row("a field that the server computes", {"words": {1: 0.5}}, "words", "computes", fields=_BM25, functions=[_FUNCTION]),
     _of_row("Milvus's own field", {"$meta": {"a": 1}}, "$meta", "Milvus's own", enable_dynamic_field=True),
     _of_row("a dynamic name that is no text", {7: "a"}, "7", "is not a text", enable_dynamic_field=True),

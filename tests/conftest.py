@@ -38,7 +38,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--newest", action="store_true", help="run what is marked `newest` on every Airflow")
 
 
+FIRST = ("tests/system/", "tests/unit/test_arguments.py", "tests/unit/reclaim/test_policy_properties.py")
+"""Each of these takes minutes, and one process runs a whole file: begun last, they would be waited for by all others."""
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: not item.nodeid.startswith(FIRST))
+    for item in items:
+        if item.get_closest_marker("airflow") or "migrated" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.airflow)
+            item.add_marker(pytest.mark.timeout(900))
     if int(version("apache-airflow").partition(".")[0]) < 3 and not config.getoption("newest"):
         once = pytest.mark.skip(reason="depends neither on Airflow nor on pymilvus: run on the newest Airflow only")
         for item in items:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_milvus.client.flow import Rpc
 from airflow_provider_milvus.client.reads import is_lite
-from airflow_provider_milvus.exceptions import MilvusBadRowsError, MilvusServerError
+from airflow_provider_milvus.exceptions import MilvusBadRowsError, MilvusServerError, MilvusUnsupportedError
 from airflow_provider_milvus.ingest.resume import Progress, Start, start_with_generated_keys, start_with_keys
 from airflow_provider_milvus.ingest.sending import Counts, Sending, encode
 from airflow_provider_milvus.rows.bad_rows import BadRows
@@ -70,6 +70,12 @@ class IngestRun:
         async with self._hook.async_client() as client:
             deadline = self._hook.deadline()
             target = await self._ask(client, writes.find_target(request.collection_name, request.partition_name), deadline)
+            if request.upsert and target.generates_keys:
+                # Milvus 2.4 to 2.6 give such a row a new key each time it is sent; 2.3.5 takes no such row.
+                raise MilvusUnsupportedError(
+                    f"Collection {target.collection!r} was not written to: the server makes its keys (auto_id), so that an "
+                    "upsert replaces no row, and a repeated one doubles rows. Insert the rows, and delete the old ones by key."
+                )
             through = f", through the alias {target.alias!r}" if target.alias else ""
             self._report(f"Writing {describe_source(request.rows)} to collection {target.collection!r}{through}.")
             start, progress = await self._find_start(client, target, deadline)

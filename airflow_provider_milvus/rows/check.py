@@ -138,9 +138,11 @@ def _why_not_dynamic(name: Any, schema: Schema) -> str:
     if name in schema.computed:
         return "the server computes this field; leave it out"
     if name == schema.primary.name:
-        return "the server generates this key (auto_id); leave it out, or upsert"
+        return "the server generates this key (auto_id); leave it out"
     if name == DYNAMIC_FIELD:
         return "this name is Milvus's own; give dynamic values as keys of the row"
+    if name in schema.struct_arrays:
+        return "this field is an array of structs, which this provider does not write"
     if not schema.enable_dynamic_field:
         return "the collection has no such field, and no dynamic field that would take it"
     return ""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 from airflow_provider_milvus.schema.definition import CONSISTENCY_LEVELS, Definition, Index
@@ -55,6 +56,8 @@ def _compare_schemas(requested: Schema, reported: Schema, lite: bool) -> Iterato
             yield f"field {field.name!r} ({field.type}) is missing"
     for name, field in reported_fields.items():
         yield f"field {name!r} ({field.type}) exists and is not requested"
+    for name in reported.struct_arrays:
+        yield f"field {name!r} (an array of structs) exists and is not requested"
     if requested.enable_dynamic_field != reported.enable_dynamic_field:
         yield f"enable_dynamic_field is {reported.enable_dynamic_field}, not {requested.enable_dynamic_field}"
     reported_functions = {function.name: function for function in reported.functions}
@@ -128,6 +131,16 @@ def _to_text(value: Any) -> str | None:
 
 
 def _kept_default(field: Field) -> Any:
-    """The default value as a server keeps it: of a FLOAT, the 32 bits."""
+    """The default value as a server keeps it: of a FLOAT, the 32 bits; of a TIMESTAMPTZ the moment, in its own words."""
     value = field.default_value
+    if field.type == "TIMESTAMPTZ" and isinstance(value, str):
+        return _moment(value)
     return struct.unpack("f", struct.pack("f", value))[0] if field.type == "FLOAT" and value is not None else value
+
+
+def _moment(text: str) -> Any:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return text
+    return moment.astimezone(UTC) if moment.tzinfo else moment

@@ -89,6 +89,8 @@ class Schema:
     enable_dynamic_field: bool = False
     functions: tuple[Function, ...] = ()
     description: str = ""
+    struct_arrays: tuple[str, ...] = ()
+    """The names of a server's fields that hold arrays of structs (Milvus 2.6), which are neither created nor written here."""
 
     @staticmethod
     def of(requested: Mapping[str, Any]) -> Schema:
@@ -118,6 +120,7 @@ class Schema:
             bool(reported.enable_dynamic_field),
             tuple(_function_of_described(function) for function in reported.functions),
             str(reported.description),
+            tuple(str(field.name) for field in getattr(reported, "struct_array_fields", ())),
         )
 
     @property

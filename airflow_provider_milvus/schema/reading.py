@@ -63,8 +63,8 @@ def _property_text(where: str, key: Any, value: Any) -> str:
     text = str(value).strip() if isinstance(value, (str, int, float)) else ""
     if not text:
         raise MilvusInvalidArgumentError(f"{where} must be text, a number, true or false, not {value!r}.")
-    if key == "collection.ttl.seconds" and not text.isdecimal():
-        raise MilvusInvalidArgumentError(f"{where} must be a whole number of seconds from 0 on, not {value!r}.")
+    if key == "collection.ttl.seconds" and not (text.isdecimal() or text == "-1"):
+        raise MilvusInvalidArgumentError(f"{where} must be a whole number of seconds from 0 on, or -1 for none, not {value!r}.")
     if key == "mmap.enabled":
         text = text.lower()
         if text not in ("true", "false"):

@@ -161,8 +161,8 @@ def test_retry_of_a_killed_reclaim_releases_the_rest_and_reports_both(served: Se
     assert result["failed"] == []
     assert result["restore"] == {"default": sorted(scripted.collections)}
     earlier = [entry for entry in result["released"] if entry["reason"].endswith("(released by an earlier try)")]
-    # What the server had taken up was carried out after the kill as well.
-    assert at_the_kill <= len(earlier) <= at_the_kill + 4
+    # What the server had taken up, or did before the signal arrived, was carried out as well.
+    assert at_the_kill <= len(earlier) <= at_the_kill + 10
 
 
 def test_retry_of_a_killed_ingest_goes_on_and_leaves_each_row_once(served: Served) -> None:

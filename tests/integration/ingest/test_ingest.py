@@ -349,3 +349,13 @@ def test_a_filter_finds_the_text_it_was_given_and_nothing_else(milvus: Milvus, d
         for at, text in enumerate(texts):
             assert matching("text == {text}", text=text) == {f"k{at}"}
             assert matching("text != {text}", text=text) == everything - {f"k{at}"}
+
+
+def test_an_upsert_where_the_server_makes_the_keys_is_refused(scripted: ScriptedMilvus):
+    """From Milvus 2.4 on it would give the rows new keys, and a retry would double them."""
+    key = {"name": "id", "type": "INT64", "is_primary": True, "auto_id": True}
+    schema = {"fields": [key, {"name": "v", "type": "FLOAT_VECTOR", "dim": 2}]}
+    scripted.add("docs", LOADED, schema=collection_schema("docs", schema))
+    with pytest.raises(MilvusUnsupportedError, match=r"'docs' was not written to: .*auto_id"):
+        MilvusUpsertOperator(task_id="write", collection_name="docs", rows=[{"id": 7, "v": [0.1, 0.2]}]).execute({})
+    assert scripted.received("Upsert") == []

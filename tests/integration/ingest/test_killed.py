@@ -145,7 +145,7 @@ class Task:
         return result
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("kind", "write", "source", "generated"),
     [

@@ -180,7 +180,7 @@ class TestWithSearches:
             # For what was under way when the alias moved.
             result = swap(new, grace_period=1, then="release")
             seen = len(hits)
-            eventually(lambda: len(hits) > seen + 20)
+            eventually(lambda: len(hits) > seen + 20, patience=60)
         finally:
             done.set()
             for searcher in searchers:

@@ -211,7 +211,7 @@ class TestAlter:
     def test_what_the_server_says_against_it_is_told(self, scripted: ScriptedMilvus):
         scripted.add("docs")
         scripted.next("AlterCollection", refuse(104, "can not alter mmap properties if collection loaded"))
-        with pytest.raises(MilvusServerError, match="can not alter mmap properties if collection loaded"):
+        with pytest.raises(MilvusRefusedError, match="can not alter mmap properties if collection loaded"):
             finish(task(MilvusAlterCollectionOperator, "docs", properties={"mmap.enabled": True}))
 
     def test_an_answer_that_was_lost_does_no_harm(self, scripted: ScriptedMilvus):

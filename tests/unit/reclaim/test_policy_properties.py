@@ -23,7 +23,7 @@ MOSTLY_NOTHING = st.sampled_from([None] * 5 + ["never", " ", "whatever"])
 USES = st.sampled_from([None, None, HOUR, DAY, WEEK]).map(lambda idle: Usage(idle, "as the counters say"))
 SIZES = st.sampled_from([None, 0, *range(1, 9), *range(1, 9), 10**9])
 
-often = settings(max_examples=300)
+often = settings(max_examples=60)
 """For what takes several things at once to go wrong."""
 
 

@@ -69,9 +69,26 @@ def differences(reported: Any, schema: dict[str, Any] = SCHEMA, *, lite: bool = 
     return drift(Definition.of("docs", schema, **{**SETTINGS, **settings}), reported, lite=lite)
 
 
+MOMENT = {"name": "at", "type": "TIMESTAMPTZ"}
+
+
+def of_moments(default: str) -> dict[str, Any]:
+    return {"fields": [*SCHEMA["fields"][:2], SCHEMA["fields"][-1], {**MOMENT, "default_value": default}]}
+
+
+def has_struct_arrays() -> bool:
+    from pymilvus.grpc_gen import schema_pb2
+
+    return "struct_array_fields" in schema_pb2.CollectionSchema.DESCRIPTOR.fields_by_name
+
+
 class TestNoDrift:
     def test_where_the_server_keeps_everything(self):
         assert differences(described()) == []
+
+    @pytest.mark.parametrize("reported", ["2025-01-01T00:00:00Z", "2025-01-01T01:00:00+01:00", "2025-01-01 08:00:00+08:00"])
+    def test_where_the_server_writes_a_moment_in_its_own_words(self, reported):
+        assert differences(described(of_moments(reported)), of_moments("2025-01-01 08:00:00+08:00")) == []
 
     def test_in_the_order_of_fields(self):
         assert differences(described({**SCHEMA, "fields": SCHEMA["fields"][::-1]})) == []
@@ -218,3 +235,15 @@ class TestIndexDrift:
             f"{where}: index_params.M is 8, not 16",
             f"{where}: index_params.efConstruction is not set, not 200",
         ]
+
+
+def test_another_moment_is_a_difference():
+    (words,) = differences(described(of_moments("2025-01-01T08:00:00Z")), of_moments("2025-01-01 08:00:00+08:00"))
+    assert "default_value is 2025-01-01 08:00:00+00:00, not 2025-01-01 00:00:00+00:00" in words
+
+
+@pytest.mark.skipif(not has_struct_arrays(), reason="the installed pymilvus knows no arrays of structs")
+def test_an_array_of_structs_is_seen_by_its_name():
+    reported = described()
+    reported.schema.struct_array_fields.add(name="chapters")
+    assert differences(reported) == ["field 'chapters' (an array of structs) exists and is not requested"]

@@ -72,6 +72,7 @@ class TestProperties:
             ("mmap.enabled", "False", "false"),
             ("collection.ttl.seconds", 0, "0"),
             ("collection.ttl.seconds", " 60 ", "60"),
+            ("collection.ttl.seconds", -1, "-1"),
             ("x.y", 1.5, "1.5"),
             ("x.y", False, "false"),
         ],
@@ -92,7 +93,7 @@ class TestProperties:
         [
             ("mmap.enabled", "yes"),
             ("mmap.enabled", 1),
-            ("collection.ttl.seconds", -1),
+            ("collection.ttl.seconds", -2),
             ("collection.ttl.seconds", 1.5),
             ("collection.ttl.seconds", "1h"),
             ("collection.ttl.seconds", "soon"),
