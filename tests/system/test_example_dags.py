@@ -19,7 +19,6 @@ from dev.local_airflow import EXAMPLE_DAGS, LocalAirflow, RunDag
 from dev.sample_collections import Sample
 from tests.integration.support import Milvus
 
-
 # A DAG costs some 10 s: what is done on both servers by the integration tests is done here on one.
 ON_LITE = pytest.mark.parametrize("milvus", ["lite"], indirect=True)
 ON_STANDALONE = pytest.mark.parametrize("milvus", [pytest.param("standalone", marks=pytest.mark.standalone)], indirect=True)
