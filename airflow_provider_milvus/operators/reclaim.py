@@ -214,8 +214,10 @@ class MilvusReclaimMemoryOperator(MilvusOperator):
 
     def _warn_of_unmatched(self, policy: Policy, server: ServerState, report: ReclaimReport) -> None:
         where = f"in {', '.join(map(repr, server.databases))}"
+        # From Milvus 2.4 on a listing leaves out what the user has no privilege on.
+        visible = len(server.collections)
         unmatched = [
-            f"{argument}: the pattern {pattern!r} matches no collection {where}."
+            f"{argument}: the pattern {pattern!r} matches no collection {where}, where this user sees {visible}."
             for argument, pattern in policy.unmatched(server.collections)
         ]
         names = [state.collection for state in server.collections if policy.in_scope(state.collection)]

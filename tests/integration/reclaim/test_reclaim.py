@@ -381,7 +381,9 @@ def test_exclude_pattern_that_matches_nothing_is_a_warning_or_an_error(
     assert scripted.received("ReleaseCollection") == []
     result = reclaim(**arguments)
 
-    assert result["warnings"] == ["exclude: the pattern 'evnts_keep' matches no collection in 'default'."]
+    assert result["warnings"] == [
+        "exclude: the pattern 'evnts_keep' matches no collection in 'default', where this user sees 1."
+    ]
 
 
 def test_arguments_are_templated(scripted: ScriptedMilvus) -> None:
