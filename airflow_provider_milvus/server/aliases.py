@@ -13,6 +13,9 @@ from airflow_provider_milvus.server.collections import drop
 from airflow_provider_milvus.server.indexes import POLL
 from airflow_provider_milvus.server.load_release import release
 
+SEEN_WITHIN = 10.0
+"""Seconds after which an alias that the server says it has moved, and that is where it was, was moved back by somebody."""
+
 
 @dataclass(frozen=True, slots=True)
 class Swapped:
@@ -85,14 +88,27 @@ def swap(
         # A call that is repeated because its answer was lost meets its own result.
         if (yield from target_of(alias)) != collection_name:
             raise
-    yield from in_time(_see_target(alias, collection_name), f"Alias {alias!r} was moved, but not seen at {collection_name!r}")
+    seen = _see_target(alias, collection_name, old)
+    yield from in_time(seen, f"Alias {alias!r} was moved, but not seen at {collection_name!r}")
     report(f"Alias {alias!r} points to {collection_name!r}; before, it {f'pointed to {old!r}' if old else 'did not exist'}.")
     return Swapped(old, True)
 
 
-def _see_target(alias: str, collection_name: str) -> Flow[None]:
-    while (yield from target_of(alias)) != collection_name:
+def _see_target(alias: str, collection_name: str, old: str | None) -> Flow[None]:
+    """:raises MilvusAliasMovedError: the alias points elsewhere, or still to ``old`` after ``SEEN_WITHIN`` seconds."""
+    waited = 0.0
+    while (target := (yield from target_of(alias))) != collection_name:
+        if target != old or waited >= SEEN_WITHIN:
+            raise _moved(alias, collection_name, old, target)
         yield Pause(POLL)
+        waited += POLL
+
+
+def _moved(alias: str, collection_name: str, old: str | None, target: str | None) -> exceptions.MilvusAliasMovedError:
+    return exceptions.MilvusAliasMovedError(
+        f"Collection {(old or collection_name)!r} was left as it is: this task pointed alias {alias!r} to {collection_name!r}, "
+        f"and somebody has moved the alias since: {f'it points to {target!r}' if target else 'it is gone'}."
+    )
 
 
 def _check_free(alias: str) -> Flow[None]:
@@ -124,10 +140,7 @@ def retire(alias: str, collection_name: str, old: str, then: str, deadline: Dead
     """
     target = yield from target_of(alias)
     if target != collection_name:
-        raise exceptions.MilvusAliasMovedError(
-            f"Collection {old!r} was left as it is: this task pointed alias {alias!r} to {collection_name!r}, and somebody has "
-            f"moved the alias since: {f'it points to {target!r}' if target else 'it is gone'}."
-        )
+        raise _moved(alias, collection_name, old, target)
     if then == "keep":
         return Retired("kept")
     if (yield from find(old)) is None:

@@ -14,10 +14,9 @@ from airflow_provider_milvus.exceptions import (
     MilvusCollectionNotFoundError,
     MilvusRefusedError,
     MilvusServerError,
-    MilvusTimeoutError,
     MilvusUnavailableError,
 )
-from airflow_provider_milvus.server.aliases import Retired, Swapped, retire, swap
+from airflow_provider_milvus.server.aliases import SEEN_WITHIN, Retired, Swapped, retire, swap
 from tests.unit.play import LOADED, LOADING, NOT_LOAD, Clock, Server, described, percent, play
 
 pytestmark = pytest.mark.newest
@@ -169,9 +168,24 @@ class TestSwap:
         assert server.points_to == "docs_1"
 
     def test_is_not_done_before_the_server_shows_it(self, clock):
-        server = Model(clock, "docs_1", AlterAlias=None)
-        with pytest.raises(MilvusTimeoutError, match="'live' was moved, but not seen at 'docs_2'"):
+        server = Model(
+            clock, "docs_1", DescribeAlias=[SimpleNamespace(collection=name) for name in ("docs_1", "docs_1", "docs_2")]
+        )
+        assert self.swap(server, clock) == Swapped("docs_1", True)
+
+    @pytest.mark.parametrize(("to", "seconds"), [("docs_1", SEEN_WITHIN), ("docs_3", 0)])
+    def test_that_is_moved_on_before_it_is_seen_ends_at_once(self, clock, to, seconds):
+        """A person who takes a swap back may be faster than the next look."""
+        server = Model(clock, "docs_1")
+
+        def move_on(call: Any) -> None:
+            server.points_to = to
+
+        server._answers["AlterAlias"] = move_on
+        began = clock.now
+        with pytest.raises(MilvusAliasMovedError, match=f"'docs_1' was left as it is.*points to '{to}'"):
             self.swap(server, clock)
+        assert clock.now - began == pytest.approx(seconds, abs=1)
 
 
 class TestRetire:
