@@ -43,6 +43,10 @@ class Observation:
         progress = f" {self.progress} %" if self.progress is not None else ""
         return f"{self.state}{progress}"
 
+    @property
+    def in_words(self) -> str:
+        return f"{self} ({self.reason})" if self.reason else str(self)
+
     def as_dict(self) -> dict[str, Any]:
         return {**asdict(self), "verdict": self.verdict.value}
 
@@ -172,7 +176,7 @@ def wait_for(
                 # The load goes on by itself after the outage.
                 interrupted = False
             seen, moved = now, time.monotonic()
-            report(f"{condition}: {now}")
+            report(f"{condition}: {now.in_words}")
         if now.verdict is Verdict.MET:
             return now
         if now.verdict is Verdict.NEVER:
@@ -186,7 +190,7 @@ def wait_for(
             revived, moved = True, time.monotonic()
         elif stall_timeout is not None and still >= stall_timeout:
             raise exceptions.MilvusLoadStalledError(
-                f"{condition} has stood still at {now} for {still:.0f} s (stall_timeout {stall_timeout:g} s). "
+                f"{condition} has stood still at {now.in_words} for {still:.0f} s (stall_timeout {stall_timeout:g} s). "
                 f"The server still reports {now.state}. {condition.stall_advice}".strip()
             )
         try:
@@ -208,7 +212,7 @@ def _at_the_end(
         return error
     since = time.monotonic() - moved
     return type(error)(
-        f"{condition} did not reach the awaited state in time: {error} Last seen {seen}, unchanged for {since:.0f} s. "
+        f"{condition} did not reach the awaited state in time: {error} Last seen {seen.in_words}, unchanged for {since:.0f} s. "
         "The server may still get there."
     )
 

@@ -22,6 +22,14 @@ if TYPE_CHECKING:
 
 TEST_TIMEOUT = 4.0
 """Seconds for a test of the connection, which runs inside Airflow's API server."""
+LIMITS = {
+    2: "reads are limited",
+    3: "writes are limited",
+    4: "reads are denied",
+    5: "writes are denied",
+    6: "changes of collections are denied",
+}
+"""Milvus's ``QuotaState`` in words."""
 SHORTEST_TEST = 0.5
 """Seconds that the metrics have in a test, however long the server took."""
 
@@ -180,7 +188,8 @@ class MilvusHook(BaseHook):
     def test_connection(self) -> tuple[bool, str]:
         """Whether the server accepts the credentials and the database, and whether its metrics can be read, in words.
 
-        It takes 5 seconds at most, and tries the metrics only where the connection has a ``metrics_url``.
+        They also say what the server denies for now, and why, such as writes for lack of memory. It takes 5 seconds at most,
+        and tries the metrics only where the connection has a ``metrics_url``.
         """
         from airflow_provider_milvus.client.client import BoundedClient
         from airflow_provider_milvus.client.flow import Rpc
@@ -194,10 +203,11 @@ class MilvusHook(BaseHook):
                 # One attempt for each call: a test does not wait for a server that may come back.
                 version = client.perform(Rpc("GetVersion", timeout=TEST_TIMEOUT / 2)).version
                 client.perform(Rpc("ShowCollections", timeout=TEST_TIMEOUT / 2))
+                health = _health(client, max(end - time.monotonic(), SHORTEST_TEST))
         except MilvusError as error:
             # Airflow tests a connection under an id that it makes up for the moment.
             return False, str(error).replace(f"Connection {self.milvus_conn_id!r}", "The connection")
-        answers = f"Milvus {version} answers at {settings.uri}, database {settings.database!r}"
+        answers = f"Milvus {version} answers at {settings.uri}, database {settings.database!r}{health}"
         metrics = self.metrics()
         if metrics is None:
             return True, f"{answers}."
@@ -258,6 +268,20 @@ class MilvusHook(BaseHook):
         from airflow_provider_milvus.get_provider_info import field_behaviour
 
         return {key.replace("-", "_"): value for key, value in field_behaviour().items()}
+
+
+def _health(client: BoundedClient, within: float) -> str:
+    """What the server denies, and what it says of its health, for the end of a sentence; empty where all is well."""
+    from airflow_provider_milvus.client.flow import Rpc
+
+    try:
+        health = client.perform(Rpc("CheckHealth", timeout=within))
+    except MilvusError:
+        # Milvus Lite has no such call, and a role may not allow it. The other calls have shown that the connection works.
+        return ""
+    words = [LIMITS[state] for state in health.quota_states if state in LIMITS]
+    words += [] if health.isHealthy else ["it is not healthy"]
+    return f"; {', '.join(words)} ({'; '.join(health.reasons) or 'no reason given'})" if words else ""
 
 
 def _read_metrics(metrics: MetricsSource, within: float) -> None:

@@ -143,7 +143,7 @@ class MilvusConditionSensor(HasArguments, BaseSensorOperator):
         seen = self._look(context, lambda client, deadline: client.run(condition.look(), deadline))
         if seen is None:
             return False
-        self.log.info("%s: %s", condition, seen)
+        self.log.info("%s: %s", condition, seen.in_words)
         if seen.verdict is Verdict.NEVER:
             raise never_met_error(condition, seen)
         return seen.verdict is Verdict.MET

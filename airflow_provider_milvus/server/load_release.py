@@ -190,7 +190,7 @@ def submit_load(
         now = yield from condition.look()
     if now.verdict is Verdict.NEVER:
         raise exceptions.MilvusLoadFailedError(f"Collection {collection!r} was not loaded: the load never began: {now.reason}.")
-    report(f"{condition}: {now}")
+    report(f"{condition}: {now.in_words}")
     return Submitted(condition, before, now, name if collection != name else None)
 
 

@@ -333,6 +333,20 @@ def test_connection_test_notices_a_missing_database(milvus: Milvus) -> None:
     assert "atabase" in message
 
 
+def test_connection_test_says_what_the_server_denies(scripted: ScriptedMilvus) -> None:
+    denied = {"isHealthy": True, "quota_states": [5, 6], "reasons": ["memory quota exhausted"]}
+    scripted.always("CheckHealth", lambda *_: denied)
+    works, message = MilvusHook().test_connection()
+
+    assert works
+    assert message.endswith("; writes are denied, changes of collections are denied (memory quota exhausted).")
+
+
+def test_connection_test_says_that_the_server_is_not_healthy(scripted: ScriptedMilvus) -> None:
+    scripted.always("CheckHealth", lambda *_: {"isHealthy": False, "reasons": ["querynode 7 is gone"]})
+    assert MilvusHook().test_connection()[1].endswith("; it is not healthy (querynode 7 is gone).")
+
+
 MILVUS_PAGE = 'milvus_num_node{node_id="1",role_name="proxy"} 1\n'
 
 

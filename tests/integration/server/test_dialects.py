@@ -16,7 +16,7 @@ from airflow_provider_milvus.operators.milvus import (
     MilvusReleaseCollectionOperator,
     MilvusRestoreLoadOperator,
 )
-from airflow_provider_milvus.sensors.milvus import MilvusCollectionSensor
+from airflow_provider_milvus.sensors.milvus import MilvusCollectionSensor, MilvusLoadStateSensor
 from dev.servers.dialects import DIALECTS
 from dev.servers.scripted import DEFAULT_GROUP, LOADED, NO_ROOM, ScriptedMilvus, scripted_server
 from tests.integration.support import Connect, ends_within
@@ -103,6 +103,12 @@ class TestLoadThatFoundNoRoom:
     def test_fails_again_with_its_reason(self, milvus, docs):
         with pytest.raises(MilvusLoadFailedError, match=r"memory limit exceeded\[predict|Usual causes: not enough memory"):
             self.load()
+
+    def test_tells_its_reason_to_whoever_waits(self, milvus, docs, log_text):
+        """Where the server tells it."""
+        log_text()
+        assert not MilvusLoadStateSensor(task_id="wait", collection_name="docs").poke({})
+        assert ("memory limit exceeded" in log_text()) is milvus.dialect.remembers_failure
 
     def test_leaves_nothing_to_release(self, milvus, docs):
         released = MilvusReleaseCollectionOperator(task_id="release", collection_name="docs", timeout=6).execute({})

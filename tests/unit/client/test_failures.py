@@ -75,7 +75,7 @@ def test_a_sentence_uses_fields_that_the_call_has(name):
             False,
             "The import into collection 'docs' may not have been begun",
         ),
-        (Rpc("CheckHealth", {"collection_name": "docs"}), True, "The call CheckHealth(docs) failed"),
+        (Rpc("RunAnalyzer", {"collection_name": "docs"}), True, "The call RunAnalyzer(docs) failed"),
         (Rpc("ReleaseCollection"), True, "The call ReleaseCollection() failed"),
         (Method("insert", ("docs",)), True, "The call insert(docs) failed"),
         (Method("insert", (), {"collection_name": "docs", "data": [{"secret": 1}]}), True, "The call insert(docs) failed"),
