@@ -8,9 +8,10 @@ AIRFLOW ?= 3.3
 MILVUS  ?= lite
 ARGS    ?=
 
-# Four at a time, file by file, each with servers of its own: most of a test's time is waiting. Tests hold calls to their timeout
+# Some at a time, file by file, each with servers of its own: most of a test's time is waiting, but a whole Airflow needs a core.
+# Tests hold calls to their timeout
 # plus two seconds, which a machine that is busy with something else can miss: what was too slow, and only that, is run once more.
-pytest := -m pytest -n 4 --dist loadfile --no-loadscope-reorder --reruns 1 --only-rerun TooSlowError
+pytest := -m pytest --dist loadfile --no-loadscope-reorder --reruns 1 --only-rerun TooSlowError
 
 main   := .venv/airflow-3.3
 lowest := .venv/airflow-lowest
@@ -49,15 +50,15 @@ demo: $(main)/.servers
 	@$(main)/bin/python -m dev.demo $(MILVUS)
 
 test: $(chosen)/.test
-	@$(chosen)/bin/python $(pytest) -m 'not slow and not airflow' $(ARGS)
+	@$(chosen)/bin/python $(pytest) -n 4 -m 'not slow and not airflow' $(ARGS)
 
 test-all: $(chosen)/.test
-	@$(chosen)/bin/python $(pytest) $(ARGS)
+	@$(chosen)/bin/python $(pytest) -n 2 $(ARGS)
 
 # What a too low floor breaks first: imports, the connection's form, reading and encoding rows, reports, and one collection that is
 # released on a real server.
 lowest: $(lowest)/.test
-	@$(lowest)/bin/python $(pytest) tests/unit/test_doors.py tests/unit/test_provider_info.py \
+	@$(lowest)/bin/python $(pytest) -n 4 tests/unit/test_doors.py tests/unit/test_provider_info.py \
 		tests/unit/client tests/unit/conditions tests/unit/metrics tests/unit/reclaim tests/unit/rows tests/unit/schema \
 		tests/integration/server/test_release.py -m 'not standalone' --newest $(ARGS)
 

@@ -90,7 +90,7 @@ def test_a_refused_form_and_a_dry_run_change_nothing(airflow: LocalAirflow, milv
         is_scheduled = any(kind == "scheduled" for _, kind, _ in runs)
         return is_scheduled and not any(state in ("queued", "running") for _, _, state in runs)
 
-    eventually(all_have_ended, patience=300)
+    eventually(all_have_ended, patience=600)
     assert everything_on(milvus) == before
     assert airflow.runs() == [(NIGHTLY, "manual", "success"), (NIGHTLY, "scheduled", "success")]
     # There was something to release.

@@ -94,7 +94,7 @@ class Served:
     milvus: Milvus
     scripted: ScriptedMilvus
 
-    def ended(self, dag_id: str, patience: float = 120) -> str | None:
+    def ended(self, dag_id: str, patience: float = 240) -> str | None:
         eventually(lambda: self.airflow.state_of(dag_id) in ("success", "failed"), patience)
         return self.airflow.state_of(dag_id)
 
@@ -148,7 +148,7 @@ def test_retry_of_a_killed_reclaim_releases_the_rest_and_reports_both(served: Se
         return sum(collection.now == NOT_LOADED for collection in scripted.collections.values())
 
     served.airflow.trigger("reclaim_many")
-    eventually(lambda: released() >= COUNT / 2, patience=90)
+    eventually(lambda: released() >= COUNT / 2, patience=240)
     os.kill(int(pids.read_text()), signal.SIGKILL)
     at_the_kill = released()
 
@@ -179,7 +179,7 @@ def test_retry_of_a_killed_ingest_goes_on_and_leaves_each_row_once(served: Serve
             return int(row["count(*)"])
 
         served.airflow.trigger("ingest_many")
-        eventually(lambda: count() >= ROWS / 2, patience=90)
+        eventually(lambda: count() >= ROWS / 2, patience=240)
         os.kill(int((dags / "ingest_pids").read_text()), signal.SIGKILL)
         at_the_kill = count()
         assert served.ended("ingest_many") == "success"
@@ -214,10 +214,10 @@ def test_exactly_what_was_approved_is_released(served: Served) -> None:
         except OSError:
             return False
 
-    eventually(asks_for_approval, patience=90)
+    eventually(asks_for_approval, patience=240)
     # Airflow 3.3 fails a task that is resumed before the scheduler has heard of the end of the process that asked.
     heard_of = re.compile(r"Received executor event with state success.*task_id='approve'")
-    eventually(lambda: heard_of.search(served.airflow.log.read_text(errors="replace")) is not None, patience=60)
+    eventually(lambda: heard_of.search(served.airflow.log.read_text(errors="replace")) is not None, patience=240)
     assert {served.milvus.state_of(name) for name in loaded} == {"Loaded"}
     with served.milvus.plain_client() as client:
         client.create_alias("events_20260102", "needed_after_all")
@@ -249,5 +249,5 @@ def test_search_of_a_released_collection_loads_it(served: Served) -> None:
             with pytest.raises(Exception, match="not loaded"):
                 client.search("docs", data=[[0.5] * 8], limit=1)
             time.sleep(1)
-        eventually(lambda: served.milvus.state_of("docs") == "Loaded", patience=60)
+        eventually(lambda: served.milvus.state_of("docs") == "Loaded", patience=240)
         assert client.search("docs", data=[[0.5] * 8], limit=1)

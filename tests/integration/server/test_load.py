@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -288,10 +289,11 @@ def test_killed_task_releases_on_the_real_server(standalone: Milvus, make_collec
         eventually(lambda: standalone.state_of(name) == "Loading")
         operator.on_kill()
 
-        with pytest.raises(MilvusLoadFailedError):
+        # On a busy machine the load may be through before the release is.
+        with suppress(MilvusLoadFailedError):
             task.result()
 
-    assert standalone.state_of(name) == "NotLoad"
+    eventually(lambda: standalone.state_of(name) == "NotLoad")
 
 
 @pytest.mark.newest

@@ -178,7 +178,7 @@ class TestWithSearches:
             for name in (new, old) * 5:
                 assert swap(name)["changed"]
             # For what was under way when the alias moved.
-            result = swap(new, grace_period=1, then="release")
+            result = swap(new, grace_period=5, then="release")
             seen = len(hits)
             eventually(lambda: len(hits) > seen + 20, patience=60)
         finally:
