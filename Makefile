@@ -9,8 +9,8 @@ MILVUS  ?= lite
 ARGS    ?=
 
 # Some at a time, file by file, each with servers of its own: most of a test's time is waiting, but a whole Airflow needs a core.
-# Tests hold calls to their timeout
-# plus two seconds, which a machine that is busy with something else can miss: what was too slow, and only that, is run once more.
+# Tests hold calls to their timeout plus two seconds, which a machine that is busy with something else can miss: what was too
+# slow, and only that, is run once more.
 pytest := -m pytest --dist loadfile --no-loadscope-reorder --reruns 1 --only-rerun TooSlowError
 
 main   := .venv/airflow-3.3
