@@ -16,7 +16,6 @@ from airflow_provider_milvus.exceptions import MilvusError
 
 UNEXPECTED = 65535
 """The code of an error that the server has no code for."""
-DATABASE_NOT_FOUND = 800
 LITE_NOT_FOUND = 6
 """What Milvus Lite says of a missing database, among other things."""
 
@@ -74,7 +73,7 @@ CODES: dict[int, tuple[str, type[MilvusError]]] = {
     701: ("index type not supported", exceptions.MilvusInvalidArgumentError),
     702: ("index duplicates", exceptions.MilvusRefusedError),
     703: ("task duplicates", exceptions.MilvusServerError),
-    DATABASE_NOT_FOUND: ("database not found", exceptions.MilvusDatabaseNotFoundError),
+    800: ("database not found", exceptions.MilvusDatabaseNotFoundError),
     801: ("exceeded the limit number of database", exceptions.MilvusRefusedError),
     802: ("invalid database name", exceptions.MilvusInvalidArgumentError),
     901: ("node not found", exceptions.MilvusUnavailableError),

@@ -198,10 +198,6 @@ def nodes() -> Flow[Nodes]:
     return Nodes(modes == {"STANDALONE"}, memory or None, used or None)
 
 
-def _as_dict(pairs: Any) -> dict[str, str]:
-    return {pair.key: pair.value for pair in pairs}
-
-
 def _moment(milliseconds: int) -> datetime | None:
     return datetime.fromtimestamp(milliseconds / 1000, UTC) if milliseconds else None
 

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseHook
 
-from airflow_provider_milvus.exceptions import MilvusConfigurationError, MilvusError, MilvusMetricsError
+from airflow_provider_milvus.exceptions import (
+    MilvusAuthenticationError,
+    MilvusConfigurationError,
+    MilvusError,
+    MilvusMetricsError,
+    MilvusTimeoutError,
+    MilvusUnsupportedError,
+)
 from airflow_provider_milvus.kinds import check_name, check_seconds
 
 if TYPE_CHECKING:
@@ -276,7 +283,7 @@ def _health(client: BoundedClient, within: float) -> str:
 
     try:
         health = client.perform(Rpc("CheckHealth", timeout=within))
-    except MilvusError:
+    except (MilvusUnsupportedError, MilvusAuthenticationError, MilvusTimeoutError):
         # Milvus Lite has no such call, and a role may not allow it. The other calls have shown that the connection works.
         return ""
     words = [LIMITS[state] for state in health.quota_states if state in LIMITS]

@@ -53,16 +53,17 @@ class Held:
 class Proxies:
     """How many proxies a server has, as far as its connection and the server itself tell.
 
-    ``configured`` is the connection's setting. Without it, the coordinator's gauge counts, if it is among the metrics; without
-    that, a ``standalone`` server has one.
+    ``configured`` is the connection's setting; the coordinator's gauge is another, if it is among the metrics; and a
+    ``standalone`` server has one.
     """
 
     configured: int | None = None
     standalone: bool = False
 
     def number(self, gauges: Iterable[float]) -> int | None:
+        """The greatest that is told: with too small a number, what is searched through another proxy would seem idle."""
         # A coordinator on stand-by reports 0.
-        return self.configured or int(max(gauges, default=0)) or int(self.standalone) or None
+        return max(self.configured or 0, int(max(gauges, default=0)), int(self.standalone)) or None
 
 
 @dataclass(slots=True)

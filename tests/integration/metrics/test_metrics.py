@@ -309,7 +309,7 @@ class TestPages:
             (Proxies(2), 1, "of 1 proxies, and Milvus has 2"),
             (Proxies(), 1, "were first read then"),
             (Proxies(standalone=True), None, "were first read then"),
-            (Proxies(1), 3, "were first read then"),
+            (Proxies(1), 3, "of 1 proxies, and Milvus has 3"),
         ],
     )
     async def test_number_of_proxies_is_the_connections_the_coordinators_or_a_standalones(self, pages, proxies, gauge, words):
