@@ -108,6 +108,7 @@ def _moved(alias: str, collection_name: str, old: str | None, target: str | None
     return exceptions.MilvusAliasMovedError(
         f"Collection {(old or collection_name)!r} was left as it is: this task pointed alias {alias!r} to {collection_name!r}, "
         f"and somebody has moved the alias since: {f'it points to {target!r}' if target else 'it is gone'}."
+        + (" Or the server does not show the move." if target == old else "")
     )
 
 
