@@ -30,7 +30,7 @@ wrong_python = $(PYTHON) is Python %d.%d; Airflow $* needs 3.11 to 3.$(newest-$*
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PRECIOUS: .venv/airflow-%/.made .venv/airflow-%/.servers
-.PHONY: help demo test test-all lowest wheel lint clean
+.PHONY: help demo test contract test-all lowest wheel lint clean
 
 help:
 	@echo "make demo                    tonight's memory reclaim, through Airflow, on Milvus Lite"
@@ -38,6 +38,9 @@ help:
 	@echo "make test                    the tests, on Airflow 3.3, without a whole Airflow and what else is slow"
 	@echo "make test AIRFLOW=2.11       those that apply to the oldest Airflow"
 	@echo "make test ARGS='-k release'  some tests; ARGS goes to pytest"
+	@echo "make test MILVUS_URI=http://localhost:19530      those that ask for a Milvus, on a server of yours"
+	@echo "make contract                what the provider relies on, asked of all servers that can be started here"
+	@echo "make contract MILVUS_URI=…   the same of a server of yours, in a database that is made for it and dropped"
 	@echo "make test-all                all tests"
 	@echo "make wheel                   build the wheel, install it with the lowest versions of what it needs, and run README's DAG"
 	@echo "make lowest                  some tests, with these lowest versions"
@@ -50,7 +53,10 @@ demo: $(main)/.servers
 	@$(main)/bin/python -m dev.demo $(MILVUS)
 
 test: $(chosen)/.test
-	@$(chosen)/bin/python $(pytest) -n 4 -m 'not slow and not airflow' $(ARGS)
+	@$(chosen)/bin/python $(pytest) $(if $(MILVUS_URI),tests/integration -k outside,-n 4 -m 'not slow and not airflow') $(ARGS)
+
+contract: $(main)/.test
+	@$(if $(MILVUS_URI),$(main)/bin/milvus-airflow check --contract --write --uri $(MILVUS_URI),$(main)/bin/python -m dev.contract)
 
 test-all: $(chosen)/.test
 	@$(chosen)/bin/python $(pytest) -n 2 $(ARGS)

@@ -105,7 +105,11 @@ class MilvusConfigurationError(MilvusError, AirflowFailException):
 
 
 class MilvusAuthenticationError(MilvusError, AirflowFailException):
-    """The server answered, and rejected the credentials, or the user lacks a privilege."""
+    """The server answered, and rejected the credentials."""
+
+
+class MilvusPermissionError(MilvusAuthenticationError):
+    """The user lacks a privilege, which the message names. See docs/roles.md for what each task needs."""
 
 
 class MilvusInvalidArgumentError(MilvusError, AirflowFailException, ValueError):

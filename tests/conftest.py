@@ -24,9 +24,11 @@ os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 # And NumPy this. Its threads wait for one another wherever servers want the same cores: measured, ten times as long.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+from dev.servers.dialects import DIALECTS  # noqa: E402
 from dev.servers.lite import LiteServer, lite_server  # noqa: E402
 from dev.servers.scripted import ScriptedMilvus, refused_port, scripted_server, silent_port  # noqa: E402
 from dev.servers.standalone import PLATFORM_HAS_IT, StandaloneServer, standalone_server  # noqa: E402
+from dev.servers.translated import TranslatedMilvus, translated_server  # noqa: E402
 from tests.integration.support import Connect, MakeCollection, Milvus, build_collection  # noqa: E402
 
 
@@ -69,6 +71,12 @@ def standalone_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sta
         yield server
 
 
+@pytest.fixture(scope="session")
+def translated_process(standalone_process: StandaloneServer) -> Iterator[TranslatedMilvus]:
+    with translated_server(standalone_process.uri, DIALECTS["2.6.16"]) as server:
+        yield server
+
+
 @pytest.fixture
 def lite(lite_process: LiteServer, connect: Connect) -> Milvus:
     """Milvus Lite over gRPC, which the connection ``milvus_default`` points to."""
@@ -83,9 +91,31 @@ def standalone(standalone_process: StandaloneServer, connect: Connect) -> Milvus
     return Milvus("standalone", standalone_process.uri, standalone_process.process)
 
 
-@pytest.fixture(params=["lite", pytest.param("standalone", marks=pytest.mark.standalone)])
+@pytest.fixture
+def translated(translated_process: TranslatedMilvus, standalone_process: StandaloneServer, connect: Connect) -> Milvus:
+    """The real Milvus, which answers as 2.6.16 does, where the connection ``milvus_default`` points to."""
+    connect(translated_process.uri)
+    return Milvus("2.6.16", translated_process.uri, standalone_process.process)
+
+
+@pytest.fixture
+def outside(connect: Connect) -> Milvus:
+    """The server at ``MILVUS_URI``, which the connection ``milvus_default`` points to."""
+    connect(MILVUS_URI)
+    return Milvus("outside", MILVUS_URI)
+
+
+MILVUS_URI = os.environ.get("MILVUS_URI", "")
+SERVERS = [
+    "lite",
+    pytest.param("standalone", marks=pytest.mark.standalone),
+    pytest.param("translated", marks=[pytest.mark.standalone, pytest.mark.newest, pytest.mark.slow], id="2.6.16"),
+]
+
+
+@pytest.fixture(params=["outside"] if MILVUS_URI else SERVERS)
 def milvus(request: pytest.FixtureRequest) -> Milvus:
-    """Each of both, in turn."""
+    """Each of ``SERVERS`` in turn, or the one from outside."""
     found: Milvus = request.getfixturevalue(request.param)
     return found
 

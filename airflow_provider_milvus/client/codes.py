@@ -14,13 +14,15 @@ from typing import Any
 from airflow_provider_milvus import exceptions
 from airflow_provider_milvus.exceptions import MilvusError
 
+NOT_READY = 1
+"""Milvus Lite has it for any error that it has no other code for, and pymilvus for its own: the text tells them apart."""
 UNEXPECTED = 65535
 """The code of an error that the server has no code for."""
 LITE_NOT_FOUND = 6
 """What Milvus Lite says of a missing database, among other things."""
 
 CODES: dict[int, tuple[str, type[MilvusError]]] = {
-    1: ("service not ready", exceptions.MilvusUnavailableError),
+    NOT_READY: ("service not ready", exceptions.MilvusUnavailableError),
     2: ("service unavailable", exceptions.MilvusUnavailableError),
     3: ("memory limit exceeded", exceptions.MilvusLoadFailedError),
     4: ("too many concurrent requests", exceptions.MilvusRateLimitError),
@@ -104,7 +106,7 @@ CODES: dict[int, tuple[str, type[MilvusError]]] = {
     1302: ("message queue internal error", exceptions.MilvusServerError),
     1303: ("deny to write the message to mq", exceptions.MilvusServerError),
     1400: ("not authenticated", exceptions.MilvusAuthenticationError),
-    1401: ("privilege not permitted", exceptions.MilvusAuthenticationError),
+    1401: ("privilege not permitted", exceptions.MilvusPermissionError),
     1402: ("invalid privilege group name", exceptions.MilvusInvalidArgumentError),
     1600: ("alias not found", exceptions.MilvusAliasNotFoundError),
     1601: ("alias and collection name conflict", exceptions.MilvusRefusedError),
@@ -210,10 +212,13 @@ class StatusError(Exception):
     """The ``Status`` of an answer that reports an error."""
 
     def __init__(self, status: Any) -> None:
+        self.status = status
         self.code = code_of(status.code, status.error_code)
         self.text = str(status.reason).strip()
+        # Of code 1 the words decide whether the server is not ready.
+        known = code_of(0 if status.code == NOT_READY else status.code, status.error_code) or UNEXPECTED
         is_input_error = status.extra_info.get("is_input_error") == "true"
-        self.kind = kind_of(self.code, self.text, retriable=status.retriable, is_input_error=is_input_error)
+        self.kind = kind_of(known, self.text, retriable=status.retriable, is_input_error=is_input_error)
         super().__init__(self.text)
 
 

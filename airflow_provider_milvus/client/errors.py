@@ -6,12 +6,13 @@ uses code 1 for anything. So the gRPC status in the chain of causes comes first,
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from airflow_provider_milvus import exceptions
-from airflow_provider_milvus.client.codes import UNEXPECTED, StatusError, code_of, kind_of
+from airflow_provider_milvus.client.codes import NOT_READY, UNEXPECTED, StatusError, code_of, kind_of
 from airflow_provider_milvus.exceptions import MilvusError
 from airflow_provider_milvus.get_provider_info import DEFAULT_PORT
 from airflow_provider_milvus.tls import tls_context
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 _BY_GRPC_STATUS: dict[str, type[MilvusError]] = {
     "UNAUTHENTICATED": exceptions.MilvusAuthenticationError,
-    "PERMISSION_DENIED": exceptions.MilvusAuthenticationError,
+    "PERMISSION_DENIED": exceptions.MilvusPermissionError,
     "UNAVAILABLE": exceptions.MilvusUnavailableError,
     # This package cancels no call: a server that stops answers its open calls with it.
     "CANCELLED": exceptions.MilvusUnavailableError,
@@ -30,14 +31,12 @@ _BY_GRPC_STATUS: dict[str, type[MilvusError]] = {
     "INVALID_ARGUMENT": exceptions.MilvusInvalidArgumentError,
 }
 
-_NO_CODE = 1
-"""pymilvus's own errors have it, and so has a server that is not ready: its text tells the two apart."""
-
 OBSTACLE_TIMEOUT = 0.5
 """Seconds to connect to a port that did not let pymilvus connect, and as many for its answer."""
 
 _NEXT_STEP: dict[type[MilvusError], str] = {
-    exceptions.MilvusAuthenticationError: "Check the connection's login and password, or its token, and the user's privileges.",
+    exceptions.MilvusPermissionError: "Grant it to a role of the user.",
+    exceptions.MilvusAuthenticationError: "Check the connection's login and password, or its token.",
     exceptions.MilvusDatabaseNotFoundError: "Check the connection's or the task's database.",
     exceptions.MilvusCollectionNotFoundError: "Check the name and the database.",
     exceptions.MilvusPartitionNotFoundError: "Check partition_names.",
@@ -148,6 +147,9 @@ def _read_grpc_status(status: Any, waited: float, sent: bool) -> tuple[type[Milv
         return kind, silence(waited)
     if kind is exceptions.MilvusUnavailableError:
         return kind, unavailable(details, waited)
+    if kind is exceptions.MilvusPermissionError:
+        named = re.search(r"Privilege(\w+): permission deny", details)
+        return kind, f"the user lacks {f'the privilege {named[1]}' if named else 'a privilege'} ({details or name})"
     if kind is exceptions.MilvusAuthenticationError:
         return kind, f"the server rejected the credentials ({details or name})"
     if kind is exceptions.MilvusUnsupportedError and not sent:
@@ -182,8 +184,8 @@ def _read_milvus_error(error: Any, waited: float) -> tuple[type[MilvusError], st
         return exceptions.MilvusConfigurationError, text
     if isinstance(error, ParamError):
         return exceptions.MilvusInvalidArgumentError, text
-    if code == _NO_CODE and "timeout" in text.lower():
+    if code == NOT_READY and "timeout" in text.lower():
         return exceptions.MilvusTimeoutError, silence(waited)
     old = error.compatible_code if isinstance(error.compatible_code, int) else 0
-    known = code_of(0 if code == _NO_CODE else code, old) or UNEXPECTED
+    known = code_of(0 if code == NOT_READY else code, old) or UNEXPECTED
     return kind_of(known, text), f"{text} (code {code})"

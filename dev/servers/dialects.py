@@ -1,44 +1,73 @@
 """How the versions of Milvus answer where they differ, as data, for the stand-in to play.
 
-Read in the server's source, except 2.3.5's answers, which were seen on the real one. Nothing of 2.4 and later was run.
+2.3.5's answers were seen on the real one. Those of later versions were read in the server's source, and none of them was run.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What Milvus puts into an answer's status. 2.3 and later fill in a number of the older enumeration as well."""
+
+    code: int
+    reason: str
+    error_code: int = 1
+    is_input_error: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
     """One version.
 
-    ``missing`` are the fields of the status with which DescribeCollection answers for a missing collection.
-    ``describes_database``: DescribeCollection names a missing database by its own code. ``load_updates``: a load of a
-    collection that is in memory sets its replicas, resource groups and fields anew. ``remembers_failure``: for a day after a
-    load has failed, GetLoadState and GetLoadingProgress answer with the failure.
+    ``missing``: how DescribeCollection answers for a missing collection. ``describes_database``: it names a missing database by
+    its own code. ``no_replicas``: how GetReplicas refuses for a collection that is not in memory; ``None``: it lists none.
+    ``load_updates``: a load of a collection that is in memory sets its replicas, resource groups and fields anew.
+    ``remembers_failure``: for a day after a load has failed, GetLoadState and GetLoadingProgress answer with the failure.
+    ``drop_through_alias``: the code with which a drop through an alias is refused. ``truncates``: it has TruncateCollection.
+    ``refuses_duplicates``: an upsert may have a key only once.
     """
 
     version: str
-    missing: dict[str, int]
-    describes_database: bool
-    load_updates: bool
-    remembers_failure: bool
+    missing: Refusal
+    describes_database: bool = True
+    no_replicas: Refusal | None = None
+    load_updates: bool = True
+    remembers_failure: bool = True
+    drop_through_alias: int = 65535
+    truncates: bool = False
+    refuses_duplicates: bool = False
+
+    def is_missing(self, database: str, collection_name: str) -> Refusal:
+        reason = f"can't find collection[database={database}][collection={collection_name}]"
+        return replace(self.missing, reason=reason)
 
 
-_BY_CODE = {"code": 100, "error_code": 1}
+_MILVUS_2_3 = Dialect(
+    "2.3.5",
+    Refusal(100, ""),
+    describes_database=False,
+    no_replicas=Refusal(400, "failed to get replicas by collection: replica not found", 15),
+    load_updates=False,
+    remembers_failure=False,
+)
+_MILVUS_2_4 = Dialect("2.4.15", Refusal(100, ""))
 # proxy/service_provider.go: the cached provider fills in the older number only.
-_BY_OLDER_NUMBER = {"code": 0, "error_code": 4}
-_BY_BOTH = {"code": 100, "error_code": 4}
+_MILVUS_2_5 = replace(_MILVUS_2_4, version="2.5.18", missing=Refusal(0, "", 4, is_input_error=True))
+_MILVUS_2_6 = replace(_MILVUS_2_5, version="2.6.9", drop_through_alias=1600, truncates=True, refuses_duplicates=True)
+_MILVUS_3_0 = replace(_MILVUS_2_6, version="3.0.0", missing=Refusal(100, "", 4), remembers_failure=False)
 
 DIALECTS = {
     dialect.version: dialect
     for dialect in (
-        Dialect("2.3.5", _BY_CODE, describes_database=False, load_updates=False, remembers_failure=False),
-        Dialect("2.4.15", _BY_CODE, describes_database=True, load_updates=True, remembers_failure=True),
-        Dialect("2.5.17", _BY_CODE, describes_database=True, load_updates=True, remembers_failure=True),
-        Dialect("2.5.18", _BY_OLDER_NUMBER, describes_database=True, load_updates=True, remembers_failure=True),
-        Dialect("2.6.9", _BY_OLDER_NUMBER, describes_database=True, load_updates=True, remembers_failure=True),
-        Dialect("2.6.16", _BY_OLDER_NUMBER, describes_database=True, load_updates=True, remembers_failure=False),
-        Dialect("3.0.0", _BY_BOTH, describes_database=True, load_updates=True, remembers_failure=False),
+        _MILVUS_2_3,
+        _MILVUS_2_4,
+        replace(_MILVUS_2_4, version="2.5.17"),
+        _MILVUS_2_5,
+        _MILVUS_2_6,
+        replace(_MILVUS_2_6, version="2.6.16", remembers_failure=False),
+        _MILVUS_3_0,
     )
 }

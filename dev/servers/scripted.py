@@ -23,8 +23,9 @@ from typing import Any
 from airflow_provider_milvus.client.lazy_pymilvus import import_pymilvus
 from airflow_provider_milvus.schema.model import Schema
 from airflow_provider_milvus.schema.proto import schema_bytes
-from dev.servers.dialects import DIALECTS, Dialect
+from dev.servers.dialects import DIALECTS, Dialect, Refusal
 from dev.servers.process import free_ports
+from dev.servers.rpc import LARGE_MESSAGES, MilvusHandler, keys_of
 
 MADE = 1_700_000_000_000
 """When every collection was made, in milliseconds since the epoch: in November 2023."""
@@ -77,6 +78,8 @@ class Collection:
     schema: Any = None
     """A ``CollectionSchema``, if it was created over the wire or with :func:`collection_schema`."""
     keys: list[Any] = field(default_factory=list)
+    flushed: int = 0
+    """The rows that a flush has put on storage."""
     indexes: list[dict[str, Any]] = field(default_factory=list)
     """Fields of ``IndexDescription``."""
 
@@ -93,9 +96,6 @@ class Collection:
         return self.now
 
 
-_LARGE_MESSAGES = ("grpc.max_receive_message_length", 64 << 20)
-"""As Milvus's own ``proxy.grpc.serverMaxRecvSize``."""
-
 SILENCE = 30.0
 """Seconds that stand for ever: a caller without any patience of its own fails its test instead of hanging it."""
 
@@ -106,16 +106,6 @@ class NoSuchCollectionError(Exception):
 
 Step = Callable[["ScriptedMilvus", Any, Any], Any]
 """Given the server, the request and gRPC's context: the answer, or ``None`` for the model's own."""
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """What Milvus puts into an answer's status. 2.3 and later fill in a number of the older enumeration as well."""
-
-    code: int
-    reason: str
-    error_code: int = 1
-    is_input_error: bool = False
 
 
 def refuse(code: int, reason: str) -> Step:
@@ -181,6 +171,7 @@ class ScriptedMilvus:
         (self.port,) = free_ports(1)
         self.collections: dict[str, Collection] = {}
         self.databases = {"default"}
+        self.resource_groups = {DEFAULT_GROUP, "rg_a", "rg_b", "rg_c"}
         self._numbered = 0
         self.version = f"v{dialect.version}"
         self.calls: list[ReceivedCall] = []
@@ -198,8 +189,8 @@ class ScriptedMilvus:
 
         self._stopping = threading.Event()
         self._workers = ThreadPoolExecutor(max_workers=16)
-        self._server = grpc.server(self._workers, options=[("grpc.so_reuseport", 0), _LARGE_MESSAGES])
-        self._server.add_generic_rpc_handlers([_Handler(self)])
+        self._server = grpc.server(self._workers, options=[("grpc.so_reuseport", 0), *LARGE_MESSAGES])
+        self._server.add_generic_rpc_handlers([MilvusHandler(self.answer)])
         self._server.add_insecure_port(f"127.0.0.1:{self.port}")
         self._server.start()
 
@@ -265,10 +256,9 @@ class ScriptedMilvus:
             try:
                 return act(request)
             except NoSuchCollectionError:
-                reason = f"collection not found[database={database}][collection={request.collection_name}]"
-                if rpc != "DescribeCollection":
-                    return Refusal(100, reason, 4)
-                return Refusal(**self.dialect.missing, reason=reason.replace("collection not", "can't find collection not", 1))
+                if rpc == "DescribeCollection":
+                    return self.dialect.is_missing(database, request.collection_name)
+                return Refusal(100, f"collection not found[database={database}][collection={request.collection_name}]", 4)
 
     def _find(self, request: Any) -> Collection | None:
         database = getattr(request, "db_name", "") or "default"
@@ -288,6 +278,22 @@ class ScriptedMilvus:
 
     def _on_get_version(self, request: Any) -> dict[str, Any]:
         return {"version": self.version}
+
+    def _on_check_health(self, request: Any) -> dict[str, Any]:
+        return {"isHealthy": True}
+
+    def _on_get_metrics(self, request: Any) -> dict[str, Any]:
+        """The nodes, as a cluster lists them: of the proxies only the one that answers, and no memory."""
+        nodes = [{"infos": {"type": kind, "system_info": {"deploy_mode": "CLUSTER"}}} for kind in ("proxy", "querynode")]
+        return {"response": json.dumps({"nodes_info": nodes})}
+
+    def _on_create_database(self, request: Any) -> dict[str, Any]:
+        self.databases.add(request.db_name)
+        return {}
+
+    def _on_drop_database(self, request: Any) -> dict[str, Any]:
+        self.databases.discard(request.db_name)
+        return {}
 
     def _on_list_databases(self, request: Any) -> dict[str, Any]:
         return {"db_names": sorted(self.databases)}
@@ -352,6 +358,10 @@ class ScriptedMilvus:
     def _on_load_collection(self, request: Any) -> Any:
         collection = self._collection(request)
         number = request.replica_number or 1
+        if collection.schema is not None and not collection.indexes:
+            return Refusal(700, f"index not found[collection={request.collection_name}]", 25)
+        if missing := set(request.resource_groups) - self.resource_groups:
+            return Refusal(300, f"resource group not found[rg={missing.pop()}]")
         if collection.now[0] == "NotLoad":
             collection.failed = collection.no_room
             collection.become([NOT_LOADED] if collection.no_room else collection.on_load)
@@ -366,16 +376,54 @@ class ScriptedMilvus:
         collection.load_fields = list(request.load_fields)
         return {}
 
+    def _on_load_partitions(self, request: Any) -> Any:
+        return self._no_partition(request) or self._on_load_collection(request)
+
+    def _on_release_partitions(self, request: Any) -> Any:
+        return self._no_partition(request) or self._on_release_collection(request)
+
+    def _no_partition(self, request: Any) -> Refusal | None:
+        missing = set(request.partition_names) - {"_default"}
+        return Refusal(200, f"partition not found[partition={missing.pop()}]", 15) if missing else None
+
     def _on_get_replicas(self, request: Any) -> Any:
         collection = self._collection(request)
         if collection.now[0] == "NotLoad":
-            return Refusal(101, f"collection not loaded[collection={collection.number}]")
+            return self.dialect.no_replicas or {}
         return {
             "replicas": [{"replicaID": number, "resource_group_name": name} for number, name in enumerate(collection.groups)]
         }
 
+    def _on_flush(self, request: Any) -> dict[str, Any]:
+        """A segment for all rows, whose number is the collection's."""
+        flushed = {name: self.collections[self._real(name)] for name in request.collection_names}
+        for collection in flushed.values():
+            collection.flushed = len(collection.keys)
+        return {
+            "coll_segIDs": {name: {"data": [collection.number]} for name, collection in flushed.items()},
+            "coll_flush_ts": dict.fromkeys(flushed, MADE),
+        }
+
+    def _on_get_flush_state(self, request: Any) -> dict[str, Any]:
+        return {"flushed": True}
+
+    def _on_manual_compaction(self, request: Any) -> dict[str, Any]:
+        return {"compactionID": 1, "compactionPlanCount": 1}
+
+    def _on_get_compaction_state(self, request: Any) -> dict[str, Any]:
+        return {"state": "Completed", "completedPlanNo": 1}
+
     def _on_get_persistent_segment_info(self, request: Any) -> dict[str, Any]:
-        return {"infos": []}
+        return self._segments(request, 0)
+
+    def _on_get_query_segment_info(self, request: Any) -> dict[str, Any]:
+        return self._segments(request, 1)
+
+    def _segments(self, request: Any, in_memory: int) -> dict[str, Any]:
+        collection = self.collections[self._real(request.collectionName)]
+        served = {"nodeIds": range(len(collection.groups))} if in_memory else {"state": "Flushed"}
+        is_there = collection.flushed and (not in_memory or collection.now[0] == "Loaded")
+        return {"infos": [{"segmentID": collection.number, "num_rows": collection.flushed, **served}] if is_there else []}
 
     def _on_release_collection(self, request: Any) -> Any:
         collection = self._collection(request)
@@ -404,7 +452,7 @@ class ScriptedMilvus:
     def _on_describe_index(self, request: Any) -> Any:
         collection = self._collection(request)
         if not collection.indexes:
-            return Refusal(700, f"index not found[collection={request.collection_name}]")
+            return Refusal(700, f"index not found[collection={request.collection_name}]", 25)
         return {"index_descriptions": collection.indexes}
 
     def _on_drop_index(self, request: Any) -> Any:
@@ -413,7 +461,9 @@ class ScriptedMilvus:
         return {}
 
     def _on_create_alias(self, request: Any) -> Any:
-        if self._real(request.alias) != request.alias:
+        if request.alias in self.collections:
+            return Refusal(1601, f"alias and collection name conflict[alias={request.alias}]")
+        if self._real(request.alias) not in (request.alias, request.collection_name):
             return Refusal(1602, f"alias already exist[alias={request.alias}]")
         return self._point(request)
 
@@ -431,8 +481,21 @@ class ScriptedMilvus:
                 collection.aliases.append(request.alias)
         return {}
 
-    def _on_drop_collection(self, request: Any) -> dict[str, Any]:
+    def _on_drop_alias(self, request: Any) -> dict[str, Any]:
+        for collection in self.collections.values():
+            collection.aliases = [alias for alias in collection.aliases if alias != request.alias]
+        return {}
+
+    def _on_drop_collection(self, request: Any) -> Any:
+        if self._real(request.collection_name) != request.collection_name:
+            return Refusal(self.dialect.drop_through_alias, f"cannot drop the collection via alias = {request.collection_name}")
         self.collections.pop(request.collection_name, None)
+        return {}
+
+    def _on_truncate_collection(self, request: Any) -> Any:
+        if not self.dialect.truncates:
+            return NotImplemented
+        self._collection(request).keys = []
         return {}
 
     def _on_list_aliases(self, request: Any) -> dict[str, Any]:
@@ -452,13 +515,15 @@ class ScriptedMilvus:
             return {"insert_cnt": request.num_rows, "IDs": {"int_id": {"data": range(request.num_rows)}}}
         self._numbered += request.num_rows
         made = range(self._numbered - request.num_rows, self._numbered)
-        keys = list(made) if collection.primary.autoID else _keys(request, collection.primary)
+        keys = list(made) if collection.primary.autoID else keys_of(request, collection.primary.name)
         collection.keys += keys
         return {"insert_cnt": len(keys)}
 
     def _on_upsert(self, request: Any) -> Any:
         collection = self._collection(request)
-        keys = _keys(request, collection.primary)
+        keys = keys_of(request, collection.primary.name)
+        if self.dialect.refuses_duplicates and len(set(keys)) < len(keys):
+            return Refusal(1100, "duplicate primary keys are not allowed in the same batch: invalid parameter")
         collection.keys = [key for key in collection.keys if key not in set(keys)] + keys
         return {"upsert_cnt": len(keys)}
 
@@ -485,52 +550,10 @@ def collection_schema(name: str, schema: Mapping[str, Any]) -> Any:
     return schema_pb2.CollectionSchema.FromString(schema_bytes(name, Schema.of(schema)))
 
 
-def _keys(request: Any, primary: Any) -> list[Any]:
-    scalars = next(field.scalars for field in request.fields_data if field.field_name == primary.name)
-    return [*scalars.long_data.data, *scalars.string_data.data]
-
-
 def _named(expression: str) -> list[Any]:
     """The keys in an expression such as ``id in [1, 2]``."""
     keys: list[Any] = json.loads(expression.partition(" in ")[2])
     return keys
-
-
-class _Handler:
-    """Route each RPC by its name, with the message types of its descriptor."""
-
-    def __init__(self, milvus: ScriptedMilvus) -> None:
-        from pymilvus.grpc_gen import milvus_pb2
-
-        self._milvus = milvus
-        self._methods = milvus_pb2.DESCRIPTOR.services_by_name["MilvusService"].methods_by_name
-
-    def service(self, details: Any) -> Any:
-        import grpc
-
-        method = self._methods.get(details.method.rpartition("/")[2])
-        if method is None:
-            return None
-        return grpc.unary_unary_rpc_method_handler(
-            lambda request, context: self._response(method, request, context),
-            request_deserializer=method.input_type._concrete_class.FromString,
-            response_serializer=method.output_type._concrete_class.SerializeToString,
-        )
-
-    def _response(self, method: Any, request: Any, context: Any) -> Any:
-        import grpc
-
-        response = method.output_type._concrete_class()
-        answer = self._milvus.answer(method.name, request, context)
-        if answer is NotImplemented:
-            context.abort(grpc.StatusCode.UNIMPLEMENTED, f"{method.name} is not played")
-        if isinstance(answer, Refusal):
-            status = response.status if "status" in response.DESCRIPTOR.fields_by_name else response
-            status.code, status.error_code, status.reason = answer.code, answer.error_code, answer.reason
-            if answer.is_input_error:
-                status.extra_info["is_input_error"] = "true"
-            return response
-        return type(response)(**answer)
 
 
 @contextmanager

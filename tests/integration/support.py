@@ -33,7 +33,8 @@ class Milvus:
 
     kind: str
     uri: str
-    process: ServerProcess
+    process: ServerProcess | None = None
+    """``None`` for a server from outside."""
 
     @property
     def is_lite(self) -> bool:

@@ -27,7 +27,7 @@ class TestTwoNumberings:
         ("old", "kind"),
         [
             ("UnexpectedError", kinds.MilvusServerError),
-            ("PermissionDenied", kinds.MilvusAuthenticationError),
+            ("PermissionDenied", kinds.MilvusPermissionError),
             ("CollectionNotExists", kinds.MilvusCollectionNotFoundError),
             ("CollectionNameNotFound", kinds.MilvusCollectionNotFoundError),
             ("IllegalArgument", kinds.MilvusInvalidArgumentError),

@@ -63,7 +63,7 @@ class TestMilvusCodes:
             (800, "database not found[database=books]", kinds.MilvusDatabaseNotFoundError),
             (1100, "invalid parameter", kinds.MilvusInvalidArgumentError),
             (1400, "not authenticated", kinds.MilvusAuthenticationError),
-            (1401, "privilege not permitted", kinds.MilvusAuthenticationError),
+            (1401, "privilege not permitted", kinds.MilvusPermissionError),
             (1600, "alias not found", kinds.MilvusAliasNotFoundError),
             (65535, "nodes not enough", kinds.MilvusServerError),
             (65535, "unrecoverable error", kinds.MilvusServerError),
@@ -106,7 +106,13 @@ class TestGrpcStatus:
         ("status", "details", "kind", "words"),
         [
             ("UNAUTHENTICATED", "auth check failure", kinds.MilvusAuthenticationError, "rejected the credentials (auth check"),
-            ("PERMISSION_DENIED", "", kinds.MilvusAuthenticationError, "rejected the credentials (PERMISSION_DENIED)"),
+            ("PERMISSION_DENIED", "", kinds.MilvusPermissionError, "lacks a privilege (PERMISSION_DENIED)"),
+            (
+                "PERMISSION_DENIED",
+                "PrivilegeLoad: permission deny to u",
+                kinds.MilvusPermissionError,
+                "lacks the privilege Load (",
+            ),
             ("UNAVAILABLE", "connect: Connection refused (111)", kinds.MilvusUnavailableError, "connection was refused"),
             ("CANCELLED", "Server shutdown", kinds.MilvusUnavailableError, "unavailable or closed the connection"),
             ("UNAVAILABLE", "DNS resolution failed for h", kinds.MilvusUnavailableError, "cannot be resolved"),
@@ -205,7 +211,7 @@ def test_every_message_says_what_failed_why_where_and_what_to_do():
         ("UNAVAILABLE", False, "Collection 'docs' was not released", "TLS settings are right."),
         ("DEADLINE_EXCEEDED", True, "Collection 'docs' may not have been released", "look at its state before repeating."),
         ("DEADLINE_EXCEEDED", False, "Collection 'docs' was not released", "TLS settings are right."),
-        ("PERMISSION_DENIED", True, "Collection 'docs' was not released", "the user's privileges."),
+        ("PERMISSION_DENIED", True, "Collection 'docs' was not released", "to a role of the user."),
     ],
 )
 def test_a_message_claims_no_more_than_is_known(status, sent, beginning, end):

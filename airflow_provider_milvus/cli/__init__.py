@@ -1,0 +1,1 @@
+"""``milvus-airflow``, for the command line."""

@@ -1,0 +1,1 @@
+"""What this provider relies on in a Milvus server, and whether one server keeps it."""

@@ -1,0 +1,135 @@
+"""Ask one server all clauses of the contract."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+from airflow_provider_milvus.client.client import BoundedClient
+from airflow_provider_milvus.client.codes import StatusError
+from airflow_provider_milvus.client.flow import Rpc
+from airflow_provider_milvus.contract.clauses import AFTERWARDS, ALIAS, DOCS, FIELDS, MISSING, READS, SCHEMA, STORY, Clause
+from airflow_provider_milvus.exceptions import MilvusError, MilvusUnsupportedError
+from airflow_provider_milvus.schema.model import Schema
+from airflow_provider_milvus.schema.proto import schema_bytes
+
+ATTEMPT = 30.0
+"""Seconds for one call."""
+AGAIN = 0.3
+"""Seconds between two looks at what the server still does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A clause and a server's answer to it.
+
+    ``answer``: what was shown of it; of an error the numbers of its status. ``kind`` and ``text`` are the error's.
+    """
+
+    clause: Clause
+    answer: dict[str, Any]
+    kind: type[MilvusError] | None = None
+    text: str = ""
+
+    @property
+    def holds(self) -> bool:
+        if self.kind is None:
+            return self.answer in self.clause.relied_on
+        return any(isinstance(relied, type) and issubclass(self.kind, relied) for relied in self.clause.relied_on)
+
+
+class Contract:
+    """The clauses, asked of one server, with names that no other run has.
+
+    The story needs a database of its own; on a server that has no databases, such as Milvus Lite, it is told in the
+    connection's.
+    """
+
+    def __init__(self, client: BoundedClient) -> None:
+        self._client = client
+        self._database: str | None = None
+        self.scratch = f"airflow_contract_{uuid.uuid4().hex[:8]}"
+        self._names = {DOCS: f"{self.scratch}_docs", ALIAS: f"{self.scratch}_alias", MISSING: f"{self.scratch}_missing"}
+        self._given: dict[str, Any] = {SCHEMA: schema_bytes(self._names[DOCS], Schema.of(FIELDS))}
+
+    def reads(self) -> Iterator[Asked]:
+        """The answers to what changes nothing, one after the other."""
+        return map(self._ask, READS)
+
+    def story(self) -> Iterator[Asked]:
+        """The answers to the rest. The database and all that is in it are gone afterwards, whatever happens meanwhile."""
+        with self._scratch_database():
+            yield from map(self._ask, STORY)
+
+    @contextmanager
+    def _scratch_database(self) -> Iterator[None]:
+        try:
+            self._send("CreateDatabase", {}, self.scratch)
+            self._database = self.scratch
+        except MilvusUnsupportedError:
+            pass
+        try:
+            yield
+        finally:
+            for call, fields in (
+                ("DropAlias", {"alias": self._names[ALIAS]}),
+                ("ReleaseCollection", {"collection_name": self._names[DOCS]}),
+                ("DropCollection", {"collection_name": self._names[DOCS]}),
+            ):
+                with suppress(MilvusError):
+                    self._send(call, fields, self._database)
+            if self._database:
+                self._send("DropDatabase", {}, self._database)
+
+    def _send(self, call: str, fields: Mapping[str, Any], database: str | None) -> Any:
+        return self._client.perform(Rpc(call, fields, ATTEMPT), database)
+
+    def _ask(self, clause: Clause) -> Asked:
+        end = time.monotonic() + clause.within
+        while True:
+            asked = self._look(clause)
+            if asked.holds or time.monotonic() >= end:
+                return asked
+            time.sleep(AGAIN)
+
+    def _look(self, clause: Clause) -> Asked:
+        fields = _replaced(clause.fields, {**self._names, **self._given})
+        if missing := [value for value in fields.values() if value in AFTERWARDS]:
+            return Asked(clause, {"not asked": f"no earlier answer gave {missing[0]}"})
+        try:
+            answer = self._send(clause.call, fields, self._names[MISSING] if clause.in_missing_database else self._database)
+        except MilvusError as error:
+            return Asked(clause, status_of(error), type(error), str(error))
+        self._given |= clause.gives(answer)
+        stand_ins = {name: stand_in for stand_in, name in self._names.items()}
+        return Asked(clause, _replaced(clause.show(answer), stand_ins))
+
+
+def _replaced(value: Any, names: Mapping[str, Any]) -> Any:
+    if isinstance(value, Mapping):
+        return {names.get(key, key): _replaced(item, names) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_replaced(item, names) for item in value]
+    return names.get(value, value) if isinstance(value, str) else value
+
+
+def status_of(error: BaseException) -> dict[str, Any]:
+    """The numbers by which a server reported an error."""
+    import grpc
+
+    cause = error.__context__
+    if isinstance(cause, StatusError):
+        status = cause.status
+        flags = {"retriable": status.retriable, "is_input_error": status.extra_info.get("is_input_error") == "true"}
+        return {
+            "code": status.code,
+            "error_code": status.error_code,
+            **{name: True for name, is_set in flags.items() if is_set},
+        }
+    if isinstance(cause, grpc.RpcError):
+        return {"grpc": cause.code().name}
+    return {"error": type(error).__name__}
