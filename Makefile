@@ -30,7 +30,7 @@ wrong_python = $(PYTHON) is Python %d.%d; Airflow $* needs 3.11 to 3.$(newest-$*
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PRECIOUS: .venv/airflow-%/.made .venv/airflow-%/.servers
-.PHONY: help demo test contract test-all lowest wheel lint clean
+.PHONY: help demo test contract roles test-all lowest wheel lint clean
 
 help:
 	@echo "make demo                    tonight's memory reclaim, through Airflow, on Milvus Lite"
@@ -41,6 +41,7 @@ help:
 	@echo "make test MILVUS_URI=http://localhost:19530      those that ask for a Milvus, on a server of yours"
 	@echo "make contract                what the provider relies on, asked of all servers that can be started here"
 	@echo "make contract MILVUS_URI=…   the same of a server of yours, in a database that is made for it and dropped"
+	@echo "make roles                   each task with the privileges that it needs, and without one, on Milvus 2.3.5; ten minutes"
 	@echo "make test-all                all tests"
 	@echo "make wheel                   build the wheel, install it with the lowest versions of what it needs, and run README's DAG"
 	@echo "make lowest                  some tests, with these lowest versions"
@@ -53,13 +54,17 @@ demo: $(main)/.servers
 	@$(main)/bin/python -m dev.demo $(MILVUS)
 
 test: $(chosen)/.test
-	@$(chosen)/bin/python $(pytest) $(if $(MILVUS_URI),tests/integration -k outside,-n 4 -m 'not slow and not airflow') $(ARGS)
+	@$(chosen)/bin/python $(pytest) $(if $(MILVUS_URI),tests/integration -k outside,-n 4 -m 'not slow and not airflow and not long') $(ARGS)
 
 contract: $(main)/.test
 	@$(if $(MILVUS_URI),$(main)/bin/milvus-airflow check --contract --write --uri $(MILVUS_URI),$(main)/bin/python -m dev.contract)
 
 test-all: $(chosen)/.test
-	@$(chosen)/bin/python $(pytest) -n 2 $(ARGS)
+	@$(chosen)/bin/python $(pytest) -n 2 -m 'not long' $(ARGS)
+
+# Ten minutes: Milvus takes in one change of a role in a second.
+roles: $(chosen)/.test
+	@$(chosen)/bin/python $(pytest) tests/integration/roles -m long $(ARGS)
 
 # What a too low floor breaks first: imports, the connection's form, reading and encoding rows, reports, and one collection that is
 # released on a real server.

@@ -209,6 +209,14 @@ def in_time(flow: Flow[T], otherwise: str) -> Flow[T]:
         raise MilvusTimeoutError(f"{otherwise}: {error}") from None
 
 
+def after(done: str, flow: Flow[T]) -> Flow[T]:
+    """Carry out ``flow``; an error of it begins with what this task has ``done`` before."""
+    try:
+        return (yield from flow)
+    except MilvusError as error:
+        raise type(error)(f"{done} {error}") from None
+
+
 def drive(flow: Flow[T], perform: Callable[[Call], Any], sleep: Callable[[float], object] = time.sleep) -> T:
     """Run a flow in a worker. ``perform`` makes one attempt at a call, or raises a ``MilvusError``."""
     resume: Callable[[Any], Step] = flow.send

@@ -198,6 +198,27 @@ def nodes() -> Flow[Nodes]:
     return Nodes(modes == {"STANDALONE"}, memory or None, used or None)
 
 
+LIMITS = {
+    2: "reads are limited",
+    3: "writes are limited",
+    4: "reads are denied",
+    5: "writes are denied",
+    6: "changes of collections are denied",
+}
+"""Milvus's ``QuotaState`` in words."""
+
+
+def health() -> Flow[str]:
+    """What the server denies, and what it says of its health; empty where all is well, or the server does not tell."""
+    try:
+        seen = yield Rpc("CheckHealth")
+    except (exceptions.MilvusUnsupportedError, exceptions.MilvusPermissionError, exceptions.MilvusTimeoutError):
+        return ""
+    words = [LIMITS[state] for state in seen.quota_states if state in LIMITS]
+    words += [] if seen.isHealthy else ["it is not healthy"]
+    return f"{', '.join(words)} ({'; '.join(seen.reasons) or 'no reason given'})" if words else ""
+
+
 def _moment(milliseconds: int) -> datetime | None:
     return datetime.fromtimestamp(milliseconds / 1000, UTC) if milliseconds else None
 

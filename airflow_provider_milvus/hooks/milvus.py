@@ -10,12 +10,9 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import BaseHook
 
 from airflow_provider_milvus.exceptions import (
-    MilvusAuthenticationError,
     MilvusConfigurationError,
     MilvusError,
     MilvusMetricsError,
-    MilvusTimeoutError,
-    MilvusUnsupportedError,
 )
 from airflow_provider_milvus.kinds import check_name, check_seconds
 
@@ -29,14 +26,6 @@ if TYPE_CHECKING:
 
 TEST_TIMEOUT = 4.0
 """Seconds for a test of the connection, which runs inside Airflow's API server."""
-LIMITS = {
-    2: "reads are limited",
-    3: "writes are limited",
-    4: "reads are denied",
-    5: "writes are denied",
-    6: "changes of collections are denied",
-}
-"""Milvus's ``QuotaState`` in words."""
 SHORTEST_TEST = 0.5
 """Seconds that the metrics have in a test, however long the server took."""
 
@@ -199,8 +188,9 @@ class MilvusHook(BaseHook):
         and tries the metrics only where the connection has a ``metrics_url``.
         """
         from airflow_provider_milvus.client.client import BoundedClient
-        from airflow_provider_milvus.client.flow import Rpc
+        from airflow_provider_milvus.client.flow import Deadline, Rpc
         from airflow_provider_milvus.client.lazy_pymilvus import import_pymilvus
+        from airflow_provider_milvus.client.reads import health
 
         try:
             settings = self.settings
@@ -210,11 +200,12 @@ class MilvusHook(BaseHook):
                 # One attempt for each call: a test does not wait for a server that may come back.
                 version = client.perform(Rpc("GetVersion", timeout=TEST_TIMEOUT / 2)).version
                 client.perform(Rpc("ShowCollections", timeout=TEST_TIMEOUT / 2))
-                health = _health(client, max(end - time.monotonic(), SHORTEST_TEST))
+                complaint = client.run(health(), Deadline(max(end - time.monotonic(), SHORTEST_TEST)))
         except MilvusError as error:
             # Airflow tests a connection under an id that it makes up for the moment.
             return False, str(error).replace(f"Connection {self.milvus_conn_id!r}", "The connection")
-        answers = f"Milvus {version} answers at {settings.uri}, database {settings.database!r}{health}"
+        answers = f"Milvus {version} answers at {settings.uri}, database {settings.database!r}"
+        answers += f"; {complaint}" if complaint else ""
         metrics = self.metrics()
         if metrics is None:
             return True, f"{answers}."
@@ -275,20 +266,6 @@ class MilvusHook(BaseHook):
         from airflow_provider_milvus.get_provider_info import field_behaviour
 
         return {key.replace("-", "_"): value for key, value in field_behaviour().items()}
-
-
-def _health(client: BoundedClient, within: float) -> str:
-    """What the server denies, and what it says of its health, for the end of a sentence; empty where all is well."""
-    from airflow_provider_milvus.client.flow import Rpc
-
-    try:
-        health = client.perform(Rpc("CheckHealth", timeout=within))
-    except (MilvusUnsupportedError, MilvusAuthenticationError, MilvusTimeoutError):
-        # Milvus Lite has no such call, and a role may not allow it. The other calls have shown that the connection works.
-        return ""
-    words = [LIMITS[state] for state in health.quota_states if state in LIMITS]
-    words += [] if health.isHealthy else ["it is not healthy"]
-    return f"; {', '.join(words)} ({'; '.join(health.reasons) or 'no reason given'})" if words else ""
 
 
 def _read_metrics(metrics: MetricsSource, within: float) -> None:

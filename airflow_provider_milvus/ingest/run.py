@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_milvus.client.flow import Rpc
-from airflow_provider_milvus.client.reads import is_lite
+from airflow_provider_milvus.client.reads import health, is_lite
 from airflow_provider_milvus.exceptions import MilvusBadRowsError, MilvusServerError, MilvusUnsupportedError
 from airflow_provider_milvus.ingest.resume import Progress, Start, start_with_generated_keys, start_with_keys
 from airflow_provider_milvus.ingest.sending import Counts, Sending, encode
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from airflow_provider_milvus.server.writes import WriteTarget
 
 T = TypeVar("T")
+
+HEALTH_TIMEOUT = 5.0
+"""Seconds to ask for the server's health; it asks all its nodes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,8 @@ class IngestRun:
                 )
             through = f", through the alias {target.alias!r}" if target.alias else ""
             self._report(f"Writing {describe_source(request.rows)} to collection {target.collection!r}{through}.")
+            if complaint := await client.run(health(), deadline.at_most(HEALTH_TIMEOUT)):
+                self._report(f"The server may not take the rows for now, and they wait until it does: {complaint}.")
             start, progress = await self._find_start(client, target, deadline)
             sending = Sending(
                 client,

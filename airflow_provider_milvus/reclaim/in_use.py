@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_milvus.exceptions import MilvusMetricsError
 from airflow_provider_milvus.reclaim.inventory import CollectionState
-from airflow_provider_milvus.reclaim.usage import Usage, usage_of
+from airflow_provider_milvus.reclaim.usage import AGGREGATED, Usage, usage_of
 
 if TYPE_CHECKING:
     from airflow_provider_milvus.metrics import Attempts, MetricsSource, Proxies
@@ -55,8 +55,11 @@ def with_unknown_usage(collections: Iterable[CollectionState]) -> list[Collectio
 
 
 def count_attempts(subject: CollectionState | PlannedRelease, attempts: Attempts) -> float:
-    """How often a collection was searched or queried, through any proxy and under any of its names."""
-    names = {subject.collection, *subject.aliases}
+    """How often a collection was searched or queried, through any proxy and under any of its names.
+
+    What Milvus counts for all collections together counts for each of them.
+    """
+    names = {subject.collection, *subject.aliases, AGGREGATED}
     return sum(
         count for (_, database, name), count in attempts.items() if name in names and database in (None, subject.database)
     )

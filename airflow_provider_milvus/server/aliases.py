@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from airflow_provider_milvus import exceptions
-from airflow_provider_milvus.client.flow import Deadline, Flow, Pause, Report, Rpc, in_time
+from airflow_provider_milvus.client.flow import Deadline, Flow, Pause, Report, Rpc, after, in_time
 from airflow_provider_milvus.client.reads import aliases_of, find
 from airflow_provider_milvus.conditions import load_state
 from airflow_provider_milvus.server.collections import drop
@@ -144,6 +144,10 @@ def retire(alias: str, collection_name: str, old: str, then: str, deadline: Dead
         raise _moved(alias, collection_name, old, target)
     if then == "keep":
         return Retired("kept")
+    return (yield from after(f"Alias {alias!r} points to {collection_name!r} now.", _retire(old, then, deadline, report)))
+
+
+def _retire(old: str, then: str, deadline: Deadline, report: Report) -> Flow[Retired]:
     if (yield from find(old)) is None:
         return Retired("gone", f"{old!r} does not exist any more")
     if others := (yield from aliases_of(old)):

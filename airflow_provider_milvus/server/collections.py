@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from airflow_provider_milvus import exceptions
-from airflow_provider_milvus.client.flow import Flow, Pause, Report, Rpc, in_time
+from airflow_provider_milvus.client.flow import Flow, Pause, Report, Rpc, after, in_time
 from airflow_provider_milvus.client.reads import aliases_of, describe, find, is_lite
 from airflow_provider_milvus.schema.definition import CONSISTENCY_LEVELS, Definition, Index
 from airflow_provider_milvus.schema.diff import drift
@@ -143,7 +143,9 @@ def _complete_or_remove(definition: Definition, described: Any, lite: bool, repo
     except exceptions.MilvusError as error:
         if not error.try_again:
             report(f"Dropping collection {definition.name!r} again, which was created just now: {error}")
-            yield from drop(definition.name, report=report)
+            yield from after(
+                f"{error} Collection {definition.name!r} was created, and stays:", drop(definition.name, report=report)
+            )
         raise
 
 

@@ -41,6 +41,7 @@ def open_window(
     """Leave the mark of ``window``, and submit the load. The mark counts for ``at_most`` seconds from ``now``.
 
     :raises MilvusCollectionNotFoundError: the collection does not exist. Nothing was changed.
+    :raises MilvusPermissionError: the user may not load it. The mark is removed again.
     :raises MilvusError: the load was not submitted, as in :func:`submit_load`. The mark stays, so close the window.
     """
     described = yield from describe(name)
@@ -61,6 +62,10 @@ def open_window(
             raise
         # It was in memory a moment ago: a window has released it since, and does not do so twice.
         submitted = yield from submit_load(collection, options=options, report=report)
+    except exceptions.MilvusPermissionError:
+        if can_be_marked:
+            yield from _remove(collection, window)
+        raise
     if can_be_marked:
         # Another window may have loaded it, or overwritten the mark, since the first look.
         marks = _marks_on((yield from describe(collection)))

@@ -18,6 +18,17 @@ class Refusal:
     is_input_error: bool = False
 
 
+def privilege_of(rpc: str) -> str | None:
+    """The privilege that a call needs from Milvus 2.4 on, by the protocol that pymilvus has; ``None``: nobody needs one."""
+    from pymilvus.grpc_gen import common_pb2, milvus_pb2
+
+    options = milvus_pb2.DESCRIPTOR.services_by_name["MilvusService"].methods_by_name[rpc].input_type.GetOptions()
+    if not options.HasExtension(common_pb2.privilege_ext_obj):
+        return None
+    number = options.Extensions[common_pb2.privilege_ext_obj].object_privilege
+    return str(common_pb2.ObjectPrivilege.Name(number)).removeprefix("Privilege")
+
+
 @dataclass(frozen=True, slots=True)
 class Dialect:
     """One version.
@@ -27,7 +38,7 @@ class Dialect:
     ``load_updates``: a load of a collection that is in memory sets its replicas, resource groups and fields anew.
     ``remembers_failure``: for a day after a load has failed, GetLoadState and GetLoadingProgress answer with the failure.
     ``drop_through_alias``: the code with which a drop through an alias is refused. ``truncates``: it has TruncateCollection.
-    ``refuses_duplicates``: an upsert may have a key only once.
+    ``refuses_duplicates``: an upsert may have a key only once. ``renamed``: calls that need another privilege than later.
     """
 
     version: str
@@ -39,6 +50,12 @@ class Dialect:
     drop_through_alias: int = 65535
     truncates: bool = False
     refuses_duplicates: bool = False
+
+    renamed: tuple[tuple[str, str | None], ...] = ()
+
+    def privilege_of(self, rpc: str) -> str | None:
+        """What a call needs: by the protocol of 2.4 and later, and by ``renamed`` before."""
+        return dict(self.renamed).get(rpc, privilege_of(rpc))
 
     def is_missing(self, database: str, collection_name: str) -> Refusal:
         reason = f"can't find collection[database={database}][collection={collection_name}]"
@@ -52,6 +69,13 @@ _MILVUS_2_3 = Dialect(
     no_replicas=Refusal(400, "failed to get replicas by collection: replica not found", 15),
     load_updates=False,
     remembers_failure=False,
+    renamed=(
+        ("AlterAlias", None),
+        ("GetLoadState", "Load"),
+        ("GetLoadingProgress", "Load"),
+        ("ListDatabases", "ListDatabases"),
+        ("ShowCollections", "ShowCollections"),
+    ),
 )
 _MILVUS_2_4 = Dialect("2.4.15", Refusal(100, ""))
 # proxy/service_provider.go: the cached provider fills in the older number only.

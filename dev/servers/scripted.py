@@ -174,6 +174,8 @@ class ScriptedMilvus:
         self.resource_groups = {DEFAULT_GROUP, "rg_a", "rg_b", "rg_c"}
         self._numbered = 0
         self.version = f"v{dialect.version}"
+        self.grants: set[str] | None = None
+        """The privileges of whoever calls; ``None``: all."""
         self.calls: list[ReceivedCall] = []
         self._steps: defaultdict[str, deque[Step]] = defaultdict(deque)
         self._always: dict[str, Step] = {}
@@ -238,6 +240,11 @@ class ScriptedMilvus:
             self.calls.append(ReceivedCall(rpc, request, metadata, left if left is not None and left < 1e6 else None))
             steps = self._steps[rpc]
             step = steps.popleft() if steps else self._always.get(rpc)
+        needed = self.dialect.privilege_of(rpc)
+        if self.grants is not None and needed and needed not in self.grants:
+            abort("PERMISSION_DENIED", f"Privilege{needed}: permission deny to u in the `default` database")(
+                self, request, context
+            )
         answer = step(self, request, context) if step is not None else None
         return answer if answer is not None else self.carry_out(request)
 
@@ -299,6 +306,9 @@ class ScriptedMilvus:
         return {"db_names": sorted(self.databases)}
 
     def _on_show_collections(self, request: Any) -> dict[str, Any]:
+        if self.grants is not None and not self.grants - {"ListDatabases"}:
+            # From 2.4 on a user sees what he has grants on, and nobody is told that there is more.
+            return {}
         for name in request.collection_names:
             if self._real(name) not in self.collections:
                 return Refusal(100, f"collection not found[collection={name}]", 4)

@@ -99,13 +99,13 @@ def ends_within(seconds: float) -> Iterator[None]:
         raise TooSlowError(f"it took {took:.1f} s instead of {seconds:g} s")
 
 
-def eventually(holds: Callable[[], bool], patience: float = 10.0) -> None:
+def eventually(holds: Callable[[], bool], patience: float = 10.0, pause: float = 0.02) -> None:
     """Wait for what another thread does."""
     end = time.monotonic() + patience
     while not holds():
         if time.monotonic() > end:
             raise TooSlowError(f"it did not come to hold within {patience:g} s")
-        time.sleep(0.02)
+        time.sleep(pause)
 
 
 def task_threads(count: int) -> ThreadPoolExecutor:

@@ -478,3 +478,12 @@ class TestRetry:
 
         with pytest.raises(MilvusInDoubtError, match="somebody else has deleted some"):
             self.attempt("Insert", vectors(50), state, 2)
+
+
+def test_what_the_server_denies_is_said_before_the_first_row(scripted: ScriptedMilvus, docs: Collection, log_text: Any) -> None:
+    denied = {"isHealthy": True, "quota_states": [5], "reasons": ["memory quota exhausted"]}
+    scripted.always("CheckHealth", lambda *_: denied)
+    scripted.next("Insert", refuse(9, "quota exceeded[reason=memory quota exhausted]"))
+
+    assert write("Insert", rows(50))["written"] == 50
+    assert "they wait until it does: writes are denied (memory quota exhausted)" in log_text()

@@ -1,0 +1,176 @@
+"""Each task with the privileges that docs/roles.md gives it, and without any one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import pytest
+
+from airflow_provider_milvus.client.flow import Rpc
+from airflow_provider_milvus.client.lazy_pymilvus import import_pymilvus
+from airflow_provider_milvus.exceptions import MilvusError, MilvusPermissionError
+from airflow_provider_milvus.hooks.milvus import MilvusHook
+from dev.roles import PAGE, SCENARIOS, Scenario, calls_of, privileges_of, with_table
+from dev.servers.dialects import DIALECTS
+from dev.servers.scripted import ScriptedMilvus, scripted_server
+from dev.servers.standalone import PLATFORM_HAS_IT, StandaloneServer, standalone_server
+from tests.integration.support import Connect, eventually
+
+pytestmark = pytest.mark.newest
+
+GLOBAL = {
+    "CreateAlias", "CreateCollection", "DescribeAlias", "DescribeCollection", "DropCollection", "ListAliases", "ListDatabases",
+    "ShowCollections",
+}  # fmt: skip
+"""The privileges whose object is the whole server; that of the others is a collection."""
+
+
+PROBES = {
+    **{name: name for name in GLOBAL - {"ListDatabases"}},
+    **{
+        name: name
+        for name in ("CreateIndex", "Delete", "DropIndex", "Flush", "GetFlushState", "Insert", "Query", "Search", "Upsert")
+    },
+    "Compaction": "ManualCompaction",
+    "GetStatistics": "GetCollectionStatistics",
+    "IndexDetail": "DescribeIndex",
+    "Load": "GetLoadState",
+    "Release": "ReleaseCollection",
+    "ShowPartitions": "ShowPartitions",
+}
+"""For each privilege of 2.3.5 a call that needs it."""
+
+
+def allowed() -> set[str]:
+    """What the connection's user may do, seen by calls for a collection that does not exist."""
+    from pymilvus.grpc_gen import milvus_pb2
+
+    fields = {"Flush": {"collection_names": ["missing"]}, "CreateAlias": {"collection_name": "missing", "alias": "missing"}}
+    seen = set()
+    with MilvusHook().client() as client:
+        for privilege, call in PROBES.items():
+            known = getattr(milvus_pb2, f"{call}Request").DESCRIPTOR.fields_by_name
+            of_missing = dict.fromkeys([name for name in ("collection_name", "alias") if name in known], "missing")
+            try:
+                client.perform(Rpc(call, fields.get(privilege, of_missing), 5))
+            except MilvusPermissionError:
+                continue
+            except MilvusError:
+                pass
+            seen.add(privilege)
+    return seen
+
+
+class Guarded(Protocol):
+    """A server with a user whose privileges can be set."""
+
+    version: str
+
+    def root(self) -> Any:
+        """A client of pymilvus's that may do all."""
+
+    def grant(self, privileges: set[str]) -> None: ...
+
+
+class Played:
+    def __init__(self, version: str, server: ScriptedMilvus) -> None:
+        self.version, self._server = version, server
+        self._client = import_pymilvus().MilvusClient(server.uri, timeout=10, dedicated=True)
+
+    def root(self) -> Any:
+        self._server.grants = None
+        return self._client
+
+    def grant(self, privileges: set[str]) -> None:
+        self._server.grants = privileges
+
+
+class Real:
+    """Milvus 2.3.5 with authorization. The role that all users have is emptied: later versions fill it otherwise."""
+
+    version = "2.3.5"
+
+    def __init__(self, server: StandaloneServer) -> None:
+        self._client = import_pymilvus().MilvusClient(server.uri, token="root:Milvus", timeout=30, dedicated=True)
+        self._client.create_user("intern", "Coffee1!")
+        self._client.create_role("narrow")
+        self._client.grant_role("intern", "narrow")
+        for granted in self._client.describe_role("public")["privileges"]:
+            self._client.revoke_privilege(
+                "public", granted["object_type"], granted["privilege"], granted["object_name"], granted["db_name"]
+            )
+        self._granted: set[str] = set()
+
+    def root(self) -> Any:
+        return self._client
+
+    def grant(self, privileges: set[str]) -> None:
+        for privilege in self._granted ^ privileges:
+            change = self._client.grant_privilege if privilege in privileges else self._client.revoke_privilege
+            change("narrow", "Global" if privilege in GLOBAL else "Collection", privilege, "*")
+        self._granted = set(privileges)
+        # The server takes in one change in a second.
+        eventually(lambda: allowed() == privileges, patience=60, pause=0.5)
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Real, str]]:
+    if not PLATFORM_HAS_IT:
+        pytest.skip("there is no Milvus 2.3.5 for this platform")
+    settings = {"common.security.authorizationEnabled": "true"}
+    with standalone_server(tmp_path_factory.mktemp("guarded"), settings) as server:
+        yield Real(server), server.uri
+
+
+@pytest.fixture(params=["2.6.16", pytest.param("real 2.3.5", marks=[pytest.mark.standalone, pytest.mark.long])])
+def guarded(request: pytest.FixtureRequest, connect: Connect) -> Iterator[Guarded]:
+    if request.param == "real 2.3.5":
+        server, uri = request.getfixturevalue("real")
+        connect(uri, login="intern", password="Coffee1!")
+        yield server
+        return
+    with scripted_server(DIALECTS[request.param]) as played:
+        connect(played.uri)
+        yield Played(request.param, played)
+
+
+SAID = ("Alias 'live' points to 'docs_2' now.", "Collection 'new' was created, and stays:")
+"""What an error says that this task has changed."""
+
+
+def marks_of(properties: dict[str, str]) -> dict[str, str]:
+    """A mark that was removed is an empty property."""
+    return {key: value for key, value in properties.items() if value}
+
+
+def state_of(client: Any) -> dict[str, Any]:
+    """What a task could have changed."""
+    return {
+        name: (str(client.get_load_state(name)["state"]), list(described["aliases"]), marks_of(described["properties"]))
+        for name in client.list_collections()
+        for described in [client.describe_collection(name)]
+    }
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+def test_a_task_needs_its_privileges_and_no_other(guarded: Guarded, scenario: Scenario) -> None:
+    if scenario.calls and not isinstance(guarded, Real):
+        pytest.skip("the stand-in cannot play it")
+    needed = set(privileges_of(calls_of(scenario.name), guarded.version))
+    scenario.find(guarded.root())
+    for missing in sorted(needed):
+        before = state_of(guarded.root())
+        guarded.grant(needed - {missing})
+        with pytest.raises(Exception, match=rf"lacks the privilege {missing}\b") as denied:
+            scenario.run()
+        if state_of(guarded.root()) != before:
+            assert any(done in str(denied.value) for done in SAID), f"without {missing} something was changed, and not said"
+            scenario.find(guarded.root())
+    guarded.grant(needed)
+    scenario.run()
+
+
+def test_the_page_has_the_table_as_it_is() -> None:
+    page = PAGE.read_text()
+    assert with_table(page) == page
