@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +12,19 @@ from typing import Any
 from airflow_provider_milvus.client.client import BoundedClient
 from airflow_provider_milvus.client.codes import StatusError
 from airflow_provider_milvus.client.flow import Rpc
-from airflow_provider_milvus.contract.clauses import AFTERWARDS, ALIAS, DOCS, FIELDS, MISSING, READS, SCHEMA, STORY, Clause
+from airflow_provider_milvus.client.reads import is_lite
+from airflow_provider_milvus.contract.clauses import (
+    AFTERWARDS,
+    ALIAS,
+    DOCS,
+    FIELDS,
+    MISSING,
+    READS,
+    SCHEMA,
+    STORY,
+    Clause,
+    Relied,
+)
 from airflow_provider_milvus.exceptions import MilvusError, MilvusUnsupportedError
 from airflow_provider_milvus.schema.model import Schema
 from airflow_provider_milvus.schema.proto import schema_bytes
@@ -34,12 +46,21 @@ class Asked:
     answer: dict[str, Any]
     kind: type[MilvusError] | None = None
     text: str = ""
+    lite: bool = False
 
     @property
     def holds(self) -> bool:
+        return self._is_one_of(self.clause.relied_on) or self.only_on_lite
+
+    @property
+    def only_on_lite(self) -> bool:
+        """Whether it is an answer that the provider can work with because it comes from Milvus Lite."""
+        return self.lite and not self._is_one_of(self.clause.relied_on) and self._is_one_of(self.clause.lite)
+
+    def _is_one_of(self, relied_on: Sequence[Relied]) -> bool:
         if self.kind is None:
-            return self.answer in self.clause.relied_on
-        return any(isinstance(relied, type) and issubclass(self.kind, relied) for relied in self.clause.relied_on)
+            return self.answer in relied_on
+        return any(isinstance(relied, type) and issubclass(self.kind, relied) for relied in relied_on)
 
 
 class Contract:
@@ -51,6 +72,7 @@ class Contract:
 
     def __init__(self, client: BoundedClient) -> None:
         self._client = client
+        self._lite = is_lite(client.perform(Rpc("GetVersion", timeout=ATTEMPT)))
         self._database: str | None = None
         self.scratch = f"airflow_contract_{uuid.uuid4().hex[:8]}"
         self._names = {DOCS: f"{self.scratch}_docs", ALIAS: f"{self.scratch}_alias", MISSING: f"{self.scratch}_missing"}
@@ -103,10 +125,10 @@ class Contract:
         try:
             answer = self._send(clause.call, fields, self._names[MISSING] if clause.in_missing_database else self._database)
         except MilvusError as error:
-            return Asked(clause, status_of(error), type(error), str(error))
+            return Asked(clause, status_of(error), type(error), str(error), self._lite)
         self._given |= clause.gives(answer)
         stand_ins = {name: stand_in for stand_in, name in self._names.items()}
-        return Asked(clause, _replaced(clause.show(answer), stand_ins))
+        return Asked(clause, _replaced(clause.show(answer), stand_ins), lite=self._lite)
 
 
 def _replaced(value: Any, names: Mapping[str, Any]) -> Any:

@@ -53,8 +53,8 @@ class Clause:
     """One call in one situation.
 
     ``relied_on``: the answers that the provider can work with, as what ``show`` takes from an answer, or as an error's kind.
-    ``gives``: what later requests need of this answer. ``within``: seconds until the answer has to be one of ``relied_on``.
-    ``in_missing_database``: ask there, not in the database of the story.
+    ``lite``: more such answers, of Milvus Lite alone. ``gives``: what later requests need of this answer. ``within``: seconds
+    until the answer has to be one of ``relied_on``. ``in_missing_database``: ask there, not in the database of the story.
     """
 
     call: str
@@ -63,6 +63,7 @@ class Clause:
     fields: Mapping[str, Any] = field(default_factory=dict)
     show: Callable[[Any], Shown] = _done
     gives: Callable[[Any], Mapping[str, Any]] = _nothing
+    lite: Sequence[Relied] = ()
     within: float = 0
     in_missing_database: bool = False
 
@@ -227,8 +228,8 @@ STORY: tuple[Clause, ...] = (
     Clause("AlterAlias", "of a missing alias", _NO_ALIAS, {**_OF_DOCS, "alias": MISSING}),
     Clause("AlterAlias", "to a missing collection", _NOT_THERE, {**_OF_MISSING, "alias": ALIAS}),
     Clause("ReleaseCollection", "of what is not loaded", fields=_OF_DOCS),
-    Clause("GetLoadState", "of what is not loaded", [{"state": "NotLoad"}], _OF_DOCS, _load_state),
-    Clause("GetLoadingProgress", "of what is not loaded", [*_NOT_IN_MEMORY], _OF_DOCS),
+    Clause("GetLoadState", "of what is not loaded", [{"state": "NotLoad"}], _OF_DOCS, _load_state, lite=[{"state": "Loaded"}]),
+    Clause("GetLoadingProgress", "of what is not loaded", [*_NOT_IN_MEMORY], _OF_DOCS, lite=[{}]),
     Clause(
         "GetReplicas",
         "of what is not loaded",
@@ -242,10 +243,11 @@ STORY: tuple[Clause, ...] = (
         [{"partition_names": []}, *_NOT_THERE, *_NOT_IN_MEMORY],
         _DOCS_IN_MEMORY,
         lambda a: {"partition_names": list(a.partition_names)},
+        lite=[{"partition_names": ["_default"]}],
     ),
-    Clause("Query", "of what is not loaded", _NOT_IN_MEMORY, _count_of(DOCS)),
+    Clause("Query", "of what is not loaded", _NOT_IN_MEMORY, _count_of(DOCS), lite=[{}]),
     Clause("DescribeIndex", "without an index", [MilvusIndexNotFoundError], _OF_DOCS),
-    Clause("LoadCollection", "without an index", [MilvusIndexNotFoundError], {**_OF_DOCS, "replica_number": 1}),
+    Clause("LoadCollection", "without an index", [MilvusIndexNotFoundError], {**_OF_DOCS, "replica_number": 1}, lite=[{}]),
     Clause("Insert", "of three rows", [{"insert_cnt": 3}], _rows(1, 2, 3), lambda a: {"insert_cnt": a.insert_cnt}),
     Clause(
         "CreateIndex",
@@ -258,6 +260,7 @@ STORY: tuple[Clause, ...] = (
         "into a missing resource group",
         [MilvusNotFoundError, *_REFUSED],
         {**_OF_DOCS, "replica_number": 1, "resource_groups": [MISSING]},
+        lite=[{}],
     ),
     Clause(
         "LoadPartitions",
@@ -273,6 +276,7 @@ STORY: tuple[Clause, ...] = (
         _OF_DOCS,
         lambda a: {"progress": a.progress, "refresh_progress": a.refresh_progress},
         within=WORK,
+        lite=[{"progress": 100, "refresh_progress": 0}],
     ),
     Clause("GetLoadState", "of what is loaded", [{"state": "Loaded"}], _OF_DOCS, _load_state, within=WORK),
     Clause("ShowCollections", "in memory", [{DOCS: 100}], {"type": "InMemory"}, _loaded_names),
@@ -351,7 +355,7 @@ STORY: tuple[Clause, ...] = (
     Clause("GetLoadState", "of what was released", [{"state": "NotLoad"}], _OF_DOCS, _load_state, within=WORK),
     Clause("DropIndex", "of what is not loaded", fields={**_OF_DOCS, **_INDEX}),
     Clause("TruncateCollection", "of a collection", [{}, MilvusUnsupportedError], _OF_DOCS),
-    Clause("DropCollection", "through an alias", [*_REFUSED, MilvusNotFoundError], {"collection_name": ALIAS}),
+    Clause("DropCollection", "through an alias", [*_REFUSED, MilvusNotFoundError], {"collection_name": ALIAS}, lite=[{}]),
     Clause("DropAlias", "of an alias", fields={"alias": ALIAS}),
     Clause("DropCollection", "of a collection", fields=_OF_DOCS),
     Clause("DescribeCollection", "of what was dropped", _NOT_THERE, _OF_DOCS),

@@ -19,7 +19,7 @@ from dev.servers.lite import LiteServer
 from tests.docs.blocks import BLOCKS, EXAMPLES, PUBLIC, ROOT, Block, examples_of
 from tests.integration.support import Connect, Milvus, build_collection
 
-NOT_RUN = {"README.md": 1, "docs/installing.md": 3, "docs/tutorial.md": 2}
+NOT_RUN = {"README.md": 1, "docs/installing.md": 3, "docs/tutorial.md": 2, "docs/versions.md": 2}
 """How many blocks of a page are not run here. Each has its reason in the page."""
 COLLECTIONS = ("docs", "books", "events_20260131", "staging")
 """What the pages talk about."""
