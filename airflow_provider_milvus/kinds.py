@@ -54,6 +54,15 @@ def check_name(argument: str, value: Any) -> str:
     return value
 
 
+def check_field_name(argument: str, value: Any) -> str:
+    """A field's name, or that of a field in an array of structs: ``chapters[meaning]``."""
+    outer, bracket, inner = value.partition("[") if isinstance(value, str) else (value, "", "")
+    check_name(argument, outer)
+    if bracket:
+        check_name(argument, inner.removesuffix("]"))
+    return check_name(argument, value) if bracket and not inner.endswith("]") else str(value)
+
+
 def check_names(argument: str, value: Any) -> list[str]:
     """One or more names; a single string is one name."""
     if isinstance(value, str) or not isinstance(value, Iterable):

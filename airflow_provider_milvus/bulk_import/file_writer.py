@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_milvus.exceptions import MilvusConfigurationError
+from airflow_provider_milvus.exceptions import MilvusConfigurationError, MilvusUnsupportedError
 from airflow_provider_milvus.rows.check import DYNAMIC_FIELD, Checked
 from airflow_provider_milvus.rows.column import Column
 from airflow_provider_milvus.schema.model import Field, Schema
@@ -111,6 +111,11 @@ def _make_writer(schema: Schema, file_type: str) -> Any:
     from airflow_provider_milvus.client.lazy_pymilvus import import_pymilvus
 
     import_pymilvus()
+    if structs := [field.name for field in _written_fields(schema) if field.struct_fields]:
+        raise MilvusUnsupportedError(
+            f"No file was written: field {structs[0]!r} is an array of structs, which is not written to files here. Insert the "
+            "rows with MilvusUpsertOperator instead."
+        )
     try:
         from pymilvus.bulk_writer import BulkFileType
         from pymilvus.bulk_writer.bulk_writer import BulkWriter

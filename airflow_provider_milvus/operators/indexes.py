@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_milvus.arguments import Argument, OptionalArgument
-from airflow_provider_milvus.kinds import check_flag, check_mapping, check_name, check_text, one_of
+from airflow_provider_milvus.kinds import check_field_name, check_flag, check_mapping, check_name, check_text, one_of
 from airflow_provider_milvus.operators.base import MilvusOperator, WatchedOperator, known, result
 from airflow_provider_milvus.operators.run_notes import RetryNotes
 
@@ -63,7 +63,7 @@ class MilvusCreateIndexOperator(WatchedOperator):
     :raises MilvusLoadStalledError, MilvusTimeoutError: the index was not built in time. The server goes on with it.
     """
 
-    field_name = Argument(check_name)
+    field_name = Argument(check_field_name)
     index_type = Argument(check_text)
     metric_type = OptionalArgument(check_text)
     index_params = OptionalArgument(check_mapping)
@@ -162,7 +162,7 @@ class MilvusDropIndexOperator(MilvusOperator):
     """
 
     collection_name = Argument(check_name)
-    field_name = OptionalArgument(check_name)
+    field_name = OptionalArgument(check_field_name)
     index_name = OptionalArgument(check_name)
     if_missing = Argument(one_of("fail", "skip"))
 

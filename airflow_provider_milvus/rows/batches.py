@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_milvus.rows.check import DYNAMIC_FIELD, Checked, overhead, row_sizes
 from airflow_provider_milvus.rows.chunk import Batch
 from airflow_provider_milvus.rows.column import Column
 from airflow_provider_milvus.schema.model import Field, Schema
-from airflow_provider_milvus.schema.types import DATA_TYPES, FLOATS
+from airflow_provider_milvus.schema.types import ARRAY_OF_STRUCTS, ARRAY_OF_VECTORS, DATA_TYPES, FLOATS
 
 if TYPE_CHECKING:
     from pymilvus.grpc_gen.schema_pb2 import FieldData
@@ -58,6 +59,10 @@ def _message(field: Field, column: Column) -> FieldData:
     from pymilvus.grpc_gen.schema_pb2 import FieldData
 
     message = FieldData(type=DATA_TYPES[field.type].number, field_name=field.name, is_dynamic=field.name == DYNAMIC_FIELD)
+    if field.struct_fields:
+        message.type = ARRAY_OF_STRUCTS
+        _put_structs(message.struct_arrays, field, column)
+        return message
     if field.may_be_missing:
         message.valid_data.extend(column.valid.tolist())
     if field.is_vector:
@@ -93,6 +98,28 @@ def _put_scalars(scalars: Any, field: Field, values: Any) -> None:
             elements.data.extend(value)
     else:
         message.data.extend(_as_list(values))
+
+
+def _put_structs(struct_arrays: Any, field: Field, column: Column) -> None:
+    """A column for each field of the structs, which has an array for each row."""
+    for at, inner in enumerate(field.struct_fields):
+        arrays = [structs[at] for structs in column.values]
+        message = struct_arrays.fields.add(field_name=inner.name)
+        if field.nullable:
+            message.valid_data.extend(column.valid.tolist())
+        if not inner.is_vector:
+            message.type = DATA_TYPES["ARRAY"].number
+            message.scalars.array_data.element_type = DATA_TYPES[inner.type].number
+            _put_scalars(message.scalars, replace(inner, type="ARRAY", element_type=inner.type), arrays)
+            continue
+        message.type = ARRAY_OF_VECTORS
+        message.vectors.dim = message.vectors.vector_array.dim = inner.dim
+        message.vectors.vector_array.element_type = DATA_TYPES[inner.type].number
+        for vectors in arrays:
+            added = message.vectors.vector_array.data.add()
+            _put_vectors(added, inner, vectors)
+            if inner.type == "FLOAT_VECTOR":
+                added.float_vector.SetInParent()  # Also where there is none.
 
 
 def _put_packed(message: Any, values: Any) -> None:

@@ -16,6 +16,7 @@ from airflow_provider_milvus.exceptions import MilvusUnsupportedError
 from airflow_provider_milvus.rows.chunk import MISSING, BadRow, Chunk
 from airflow_provider_milvus.rows.column import Column, Reasons
 from airflow_provider_milvus.rows.scalars import dynamic_column, scalar_column
+from airflow_provider_milvus.rows.structs import struct_column
 from airflow_provider_milvus.rows.vectors import dense_column, sparse_column
 from airflow_provider_milvus.schema.model import Field, Schema
 from airflow_provider_milvus.schema.types import DATA_TYPES, DENSE_VECTORS, ELEMENTS
@@ -141,8 +142,6 @@ def _why_not_dynamic(name: Any, schema: Schema) -> str:
         return "the server generates this key (auto_id); leave it out"
     if name == DYNAMIC_FIELD:
         return "this name is Milvus's own; give dynamic values as keys of the row"
-    if name in schema.struct_arrays:
-        return "this field is an array of structs, which this provider does not write"
     if not schema.enable_dynamic_field:
         return "the collection has no such field, and no dynamic field that would take it"
     return ""
@@ -196,6 +195,8 @@ def _without_nulls(column: Column, valid: Any, values: Any, field: Field, proble
 def _converted(values: Any, field: Field) -> tuple[Column, Reasons]:
     if field.type in DENSE_VECTORS:
         return dense_column(values, field)
+    if field.struct_fields:
+        return struct_column(values, field)
     return sparse_column(values) if field.type == "SPARSE_FLOAT_VECTOR" else scalar_column(values, field)
 
 

@@ -22,7 +22,7 @@ from airflow_provider_milvus.schema.types import DATA_TYPES, FLOATS, INTEGERS, T
 LARGEST_JSON = 65536
 """Bytes of one JSON value. Milvus counts all dynamic values of a row as one."""
 
-_TAG_AND_LENGTH = 6
+TAG_AND_LENGTH = 6
 """Bytes on the wire before a text or before bytes, at most; before short ones there are 2."""
 
 
@@ -148,9 +148,9 @@ def _texts(values: Any, field: Field) -> tuple[Column, Reasons]:
     if set(map(type, texts)) <= {str} and "".join(texts).isascii():
         lengths = numpy.fromiter(map(len, texts), numpy.int64, len(texts))
         if max_length is None or not len(lengths) or lengths.max() <= max_length:
-            return Column(texts, lengths + _TAG_AND_LENGTH), {}
+            return Column(texts, lengths + TAG_AND_LENGTH), {}
     texts, reasons = convert_each(texts, partial(_text, field=field, max_length=max_length), "")
-    return Column(texts, numpy.fromiter(map(_utf8_length, texts), numpy.int64, len(texts)) + _TAG_AND_LENGTH), reasons
+    return Column(texts, numpy.fromiter(map(_utf8_length, texts), numpy.int64, len(texts)) + TAG_AND_LENGTH), reasons
 
 
 def _text(value: Any, field: Field, max_length: int | None) -> str:
@@ -183,7 +183,7 @@ def _json_column(values: Any, convert: Callable[[Any], bytes]) -> tuple[Column, 
     import numpy
 
     texts, reasons = convert_each(values, convert, b"")
-    return Column(texts, numpy.fromiter(map(len, texts), numpy.int64, len(texts)) + _TAG_AND_LENGTH), reasons
+    return Column(texts, numpy.fromiter(map(len, texts), numpy.int64, len(texts)) + TAG_AND_LENGTH), reasons
 
 
 def _json_text(value: Any) -> bytes:
@@ -252,7 +252,7 @@ def _arrays(values: Any, field: Field) -> tuple[Column, Reasons]:
     """A column of lists. The elements of all rows are checked at once, as one column of the element type."""
     import numpy
 
-    rows, reasons = convert_each(values, partial(_list, max_capacity=field.max_capacity or LARGEST_ARRAY), [])
+    rows, reasons = convert_each(values, partial(as_list, max_capacity=field.max_capacity or LARGEST_ARRAY), [])
     element = replace(field, type=str(field.element_type), element_type=None)
     column, element_reasons = scalar_column(list(chain.from_iterable(rows)), element)
     ends = list(accumulate(map(len, rows), initial=0))
@@ -266,11 +266,15 @@ def _arrays(values: Any, field: Field) -> tuple[Column, Reasons]:
     sizes = column.sizes if not isinstance(column.sizes, int) else numpy.full(len(elements), column.sizes)
     totals = numpy.concatenate(([0], numpy.cumsum(sizes)))
     # A message in a message in a list, each with its tag and length.
-    row_sizes = numpy.diff(totals[ends]) + 3 * _TAG_AND_LENGTH
+    row_sizes = numpy.diff(totals[ends]) + 3 * TAG_AND_LENGTH
     return Column([elements[first:end] for first, end in pairwise(ends)], row_sizes), reasons
 
 
-def _list(value: Any, max_capacity: int) -> list[Any]:
+def as_list(value: Any, max_capacity: int) -> list[Any]:
+    """The elements of an array.
+
+    :raises BadValue: it is no list, or has more than ``max_capacity`` elements.
+    """
     import numpy
 
     if isinstance(value, numpy.ndarray) and value.ndim == 1:

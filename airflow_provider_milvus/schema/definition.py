@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError
-from airflow_provider_milvus.kinds import check_name, check_one_of, check_whole_number
+from airflow_provider_milvus.kinds import check_field_name, check_name, check_one_of, check_whole_number
 from airflow_provider_milvus.schema.model import Schema
 from airflow_provider_milvus.schema.pairs import from_pairs, to_pairs
 from airflow_provider_milvus.schema.reading import read_properties, read_schema, read_text
@@ -47,7 +47,7 @@ class Index:
             raise MilvusInvalidArgumentError(f"{where}.index_params must be a dict, not {params!r}.")
         index_name = requested.get("index_name") or ""
         return Index(
-            check_name(f"{where}.field_name", requested.get("field_name")),
+            check_field_name(f"{where}.field_name", requested.get("field_name")),
             str(requested.get("index_type") or "AUTOINDEX"),
             str(requested.get("metric_type") or "").upper(),
             dict(params),
@@ -64,7 +64,7 @@ class Index:
     @property
     def name(self) -> str:
         """The index's name on the server."""
-        return self.index_name or self.field_name
+        return self.index_name or self.field_name.replace("[", "_").removesuffix("]")
 
     @property
     def extra_params(self) -> list[dict[str, str]]:
@@ -124,7 +124,7 @@ class Definition:
 
 
 def _check_whole(definition: Definition) -> None:
-    fields = [field.name for field in definition.schema.fields]
+    fields = [name for field in definition.schema.fields for name in (field.name, *field.names_in_structs)]
     for at, index in enumerate(definition.indexes):
         if index.field_name not in fields:
             raise MilvusInvalidArgumentError(

@@ -8,7 +8,7 @@ compared there.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -48,16 +48,9 @@ def index_drift(requested: Index, reported: Index, *, lite: bool = False) -> lis
 
 
 def _compare_schemas(requested: Schema, reported: Schema, lite: bool) -> Iterator[str]:
-    reported_fields = {field.name: field for field in reported.fields}
-    for field in requested.fields:
-        if field.name in reported_fields:
-            yield from _compare_fields(field, reported_fields.pop(field.name), lite)
-        else:
-            yield f"field {field.name!r} ({field.type}) is missing"
-    for name, field in reported_fields.items():
-        yield f"field {name!r} ({field.type}) exists and is not requested"
-    for name in reported.struct_arrays:
-        yield f"field {name!r} (an array of structs) exists and is not requested"
+    yield from _compare_all_fields(requested.fields, reported.fields, lite)
+    if reported.has_namespaces:
+        yield "the collection has namespaces, which are not requested"
     if requested.enable_dynamic_field != reported.enable_dynamic_field:
         yield f"enable_dynamic_field is {reported.enable_dynamic_field}, not {requested.enable_dynamic_field}"
     reported_functions = {function.name: function for function in reported.functions}
@@ -70,7 +63,22 @@ def _compare_schemas(requested: Schema, reported: Schema, lite: bool) -> Iterato
         yield f"function {name!r} exists and is not requested"
 
 
-def _compare_fields(requested: Field, reported: Field, lite: bool) -> Iterator[str]:
+def _compare_all_fields(requested: Iterable[Field], reported: Iterable[Field], lite: bool, of: str = "") -> Iterator[str]:
+    """``of`` is the array of structs that the fields belong to, in words."""
+    left = {field.name: field for field in reported}
+    for field in requested:
+        if field.name in left:
+            there = left.pop(field.name)
+            yield from _compare_fields(field, there, lite, of)
+            yield from _compare_all_fields(field.struct_fields, there.struct_fields, lite, f" of {field.name!r}")
+        else:
+            yield f"field {field.name!r}{of} ({field.type}) is missing"
+    for name, field in left.items():
+        kind = f"{field.type} of {field.element_type}" if field.element_type else field.type
+        yield f"field {name!r}{of} ({kind}) exists and is not requested"
+
+
+def _compare_fields(requested: Field, reported: Field, lite: bool, of: str) -> Iterator[str]:
     pairs = _attribute_pairs(_FIELD_ATTRIBUTES, requested, reported)
     if not lite:
         pairs += _attribute_pairs(("is_clustering_key",), requested, reported)
@@ -81,7 +89,7 @@ def _compare_fields(requested: Field, reported: Field, lite: bool) -> Iterator[s
     if not (lite and requested.type == "ARRAY"):
         pairs.append(("max_length", requested.max_length, reported.max_length))
     pairs.append(("default_value", _kept_default(requested), _kept_default(reported)))
-    yield from _differences(f"field {requested.name!r}", pairs)
+    yield from _differences(f"field {requested.name!r}{of}", pairs)
 
 
 def _compare_functions(requested: Function, reported: Function) -> Iterator[str]:

@@ -14,7 +14,7 @@ Plain data: this module imports neither Airflow nor pymilvus.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError
@@ -28,6 +28,7 @@ from airflow_provider_milvus.schema.types import (
     INTEGERS,
     KEYS,
     NAMES,
+    STRUCT,
     VECTORS,
     integer_range,
 )
@@ -43,7 +44,10 @@ LARGEST_ARRAY = 4096
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field. ``params`` holds Milvus's further type parameters, such as ``enable_analyzer`` or ``mmap_enabled``."""
+    """One field. ``params`` holds Milvus's further type parameters, such as ``enable_analyzer`` or ``mmap_enabled``.
+
+    An array of structs (Milvus 2.6.4) is an ARRAY whose ``element_type`` is STRUCT, with the ``struct_fields`` of each struct.
+    """
 
     name: str
     type: str
@@ -59,10 +63,16 @@ class Field:
     default_value: Any = None
     description: str = ""
     params: dict[str, Any] = field(default_factory=dict)
+    struct_fields: tuple[Field, ...] = ()
 
     @property
     def is_vector(self) -> bool:
         return self.type in VECTORS
+
+    @property
+    def names_in_structs(self) -> list[str]:
+        """The names by which indexes and searches mean the fields of its structs, such as ``chapters[meaning]``."""
+        return [f"{self.name}[{inner.name}]" for inner in self.struct_fields]
 
     @property
     def may_be_missing(self) -> bool:
@@ -89,8 +99,8 @@ class Schema:
     enable_dynamic_field: bool = False
     functions: tuple[Function, ...] = ()
     description: str = ""
-    struct_arrays: tuple[str, ...] = ()
-    """The names of a server's fields that hold arrays of structs (Milvus 2.6), which are neither created nor written here."""
+    has_namespaces: bool = False
+    """Whether a row belongs to a namespace, as a server of Milvus 2.6 and later reports it; none is created or written here."""
 
     @staticmethod
     def of(requested: Mapping[str, Any]) -> Schema:
@@ -115,12 +125,18 @@ class Schema:
     def of_described(described: Any) -> Schema:
         """The schema in a server's answer to DescribeCollection."""
         reported = described.schema
+        struct_arrays = getattr(reported, "struct_array_fields", ())
         return Schema(
-            tuple(_field_of_described(field) for field in reported.fields if not field.is_dynamic),
+            (
+                *(_field_of_described(field) for field in reported.fields if not field.is_dynamic),
+                *map(_struct_array_of_described, struct_arrays),
+            ),
             bool(reported.enable_dynamic_field),
             tuple(_function_of_described(function) for function in reported.functions),
             str(reported.description),
-            tuple(str(field.name) for field in getattr(reported, "struct_array_fields", ())),
+            # The cached description of 2.6 has it among the properties only.
+            bool(getattr(reported, "enable_namespace", False))
+            or from_pairs(described.properties).get("namespace.enabled") == "true",
         )
 
     @property
@@ -146,9 +162,12 @@ def _read_field(where: str, requested: Any) -> Field:
     element = None
     if kind == "ARRAY":
         _check_needed(where, requested, ("element_type", "max_capacity"))
-        element = _read_type_name(f"{where}.element_type", requested["element_type"])
-        if element not in ELEMENTS:
-            raise MilvusInvalidArgumentError(f"{where}.element_type must be one of {_listed(ELEMENTS)}, not {element}.")
+        element = str(getattr(requested["element_type"], "name", requested["element_type"])).upper()
+        element = element if element == STRUCT else _read_type_name(f"{where}.element_type", requested["element_type"])
+        if element not in (*ELEMENTS, STRUCT):
+            allowed = _listed((*ELEMENTS, STRUCT))
+            raise MilvusInvalidArgumentError(f"{where}.element_type must be one of {allowed}, not {element}.")
+    read["struct_fields"] = _read_struct_fields(f"{where}.struct_fields", requested.get("struct_fields"), element == STRUCT)
     read["element_type"] = element
     sizes = {
         "dim": (kind in DENSE_VECTORS, LARGEST_DIM * (8 if kind == "BINARY_VECTOR" else 1)),
@@ -167,6 +186,24 @@ def _read_field(where: str, requested: Any) -> Field:
     if read["is_primary"] and (read["nullable"] or read["default_value"] is not None or read["is_partition_key"]):
         raise MilvusInvalidArgumentError(f"{where}: a primary key is neither nullable nor a partition key, and has no default.")
     return Field(**read)
+
+
+def _read_struct_fields(where: str, requested: Any, applies: bool) -> tuple[Field, ...]:
+    if not applies:
+        if requested is not None:
+            raise MilvusInvalidArgumentError(f"{where} has a meaning only for an ARRAY with the element_type STRUCT.")
+        return ()
+    read = tuple(_read_field(f"{where}[{at}]", field) for at, field in enumerate(_read_list(where, requested)))
+    for at, inner in enumerate(read):
+        if inner.type not in ELEMENTS and inner.type not in DENSE_VECTORS:
+            raise MilvusInvalidArgumentError(f"{where}[{at}] ({inner.name!r}): a struct holds no {inner.type}.")
+        if inner != Field(
+            inner.name, inner.type, inner.dim, inner.max_length, description=inner.description, params=inner.params
+        ):
+            raise MilvusInvalidArgumentError(
+                f"{where}[{at}] ({inner.name!r}): a field of a struct is no key, has no default and no null."
+            )
+    return read
 
 
 def _read_function(where: str, requested: Any) -> Function:
@@ -208,7 +245,7 @@ def _check_whole(schema: Schema) -> None:
 
 def _field_of_described(described: Any) -> Field:
     params: dict[str, Any] = from_pairs(described.type_params)
-    sizes = {key: int(params.pop(key)) if params.get(key) else None for key in ("dim", "max_length", "max_capacity")}
+    dim, max_length, max_capacity = (int(params.pop(key, 0)) or None for key in ("dim", "max_length", "max_capacity"))
     kind = NAMES.get(int(described.data_type), str(described.data_type))
     default = described.default_value.WhichOneof("data") if described.HasField("default_value") else None
     return Field(
@@ -223,7 +260,29 @@ def _field_of_described(described: Any) -> Field:
         default_value=getattr(described.default_value, default) if default else None,
         description=str(described.description),
         params=params,
-        **sizes,
+        dim=dim,
+        max_length=max_length,
+        max_capacity=max_capacity,
+    )
+
+
+def _struct_array_of_described(described: Any) -> Field:
+    """The server reports a field of the structs as an array, and its name with that of the whole before it."""
+    inner = []
+    for array in described.fields:
+        reported = _field_of_described(array)
+        name = reported.name.removeprefix(f"{described.name}[").removesuffix("]")
+        kind = NAMES.get(int(array.element_type), str(array.element_type))
+        inner.append(replace(reported, name=name, type=kind, element_type=None))
+    capacity = inner[0].max_capacity if inner else None
+    return Field(
+        str(described.name),
+        "ARRAY",
+        max_capacity=capacity,
+        element_type=STRUCT,
+        nullable=bool(getattr(described, "nullable", False)),
+        description=str(described.description),
+        struct_fields=tuple(replace(reported, max_capacity=None, nullable=False) for reported in inner),
     )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from airflow_provider_milvus.schema.model import FUNCTIONS, Field, Schema
 from airflow_provider_milvus.schema.pairs import to_pairs
-from airflow_provider_milvus.schema.types import DATA_TYPES
+from airflow_provider_milvus.schema.types import ARRAY_OF_VECTORS, DATA_TYPES
 
 
 def schema_bytes(name: str, schema: Schema) -> bytes:
@@ -17,8 +17,16 @@ def schema_bytes(name: str, schema: Schema) -> bytes:
         name=name,
         description=schema.description,
         enable_dynamic_field=schema.enable_dynamic_field,
-        fields=[_field_message(field, field.name in schema.computed) for field in schema.fields],
+        fields=[_field_message(field, field.name in schema.computed) for field in schema.fields if not field.struct_fields],
     )
+    for field in schema.fields:
+        if field.struct_fields:
+            message.struct_array_fields.add(
+                name=field.name,
+                description=field.description,
+                fields=[_array_message(inner, field.max_capacity) for inner in field.struct_fields],
+                **({"nullable": True} if field.nullable else {}),
+            )
     for function in schema.functions:
         message.functions.add(
             name=function.name,
@@ -51,6 +59,15 @@ def _field_message(field: Field, computed: bool) -> Any:
         is_text = isinstance(field.default_value, str)
         member = "string_data" if is_text else DATA_TYPES[field.type].scalar_field
         setattr(message.default_value, member, field.default_value)
+    return message
+
+
+def _array_message(inner: Field, max_capacity: int | None) -> Any:
+    """One field of an array of structs, which the protocol has as an array of its own."""
+    message = _field_message(inner, computed=False)
+    message.element_type = message.data_type
+    message.data_type = ARRAY_OF_VECTORS if inner.is_vector else DATA_TYPES["ARRAY"].number
+    message.type_params.add(key="max_capacity", value=str(max_capacity))
     return message
 
 

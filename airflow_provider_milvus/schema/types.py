@@ -41,7 +41,11 @@ DATA_TYPES = {
     "SPARSE_FLOAT_VECTOR": DataType(104),
     "INT8_VECTOR": DataType(105, 8, "<i1"),
 }
-"""By Milvus's name of the type. Arrays of structs are not supported here."""
+"""By Milvus's name of the type."""
+STRUCT = "STRUCT"
+"""The element type of an array of structs. The protocol has such an array as a column for each of its fields."""
+ARRAY_OF_VECTORS, ARRAY_OF_STRUCTS = 106, 200
+"""The protocol's numbers of types that only it speaks of."""
 NAMES = {data_type.number: name for name, data_type in DATA_TYPES.items()}
 
 INTEGERS = frozenset({"INT8", "INT16", "INT32", "INT64"})

@@ -124,7 +124,7 @@ class MilvusIndexSensor(MilvusConditionSensor):
     """
 
     collection_name = Argument(kinds.check_name)
-    field_name = OptionalArgument(kinds.check_name)
+    field_name = OptionalArgument(kinds.check_field_name)
     index_name = OptionalArgument(kinds.check_name)
 
     def __init__(

@@ -61,9 +61,13 @@ def find_target(name: str, partition_name: str = "") -> Flow[WriteTarget]:
     collection = real_name(described)
     if partition_name:
         yield from check_partitions(collection, [partition_name])
+    if (schema := Schema.of_described(described)).has_namespaces:
+        raise exceptions.MilvusUnsupportedError(
+            f"Collection {collection!r} was not written to: it has namespaces, and this provider writes to none."
+        )
     return WriteTarget(
         collection,
-        Schema.of_described(described),
+        schema,
         int(described.collectionID),
         name if collection != name else None,
         partition_name,

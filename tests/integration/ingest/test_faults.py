@@ -18,6 +18,7 @@ from airflow_provider_milvus.exceptions import (
     MilvusServerError,
     MilvusTimeoutError,
     MilvusUnavailableError,
+    MilvusUnsupportedError,
 )
 from airflow_provider_milvus.ingest import sending
 from airflow_provider_milvus.ingest.sending import Sending
@@ -487,3 +488,11 @@ def test_what_the_server_denies_is_said_before_the_first_row(scripted: ScriptedM
 
     assert write("Insert", rows(50))["written"] == 50
     assert "they wait until it does: writes are denied (memory quota exhausted)" in log_text()
+
+
+def test_a_collection_with_namespaces_is_not_written_to(scripted: ScriptedMilvus, docs: Collection) -> None:
+    """Whose rows would they be?"""
+    docs.properties["namespace.enabled"] = "true"
+    with pytest.raises(MilvusUnsupportedError, match="'docs' was not written to: it has namespaces"):
+        write("Insert", rows(50))
+    assert docs.keys == []

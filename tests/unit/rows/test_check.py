@@ -509,13 +509,3 @@ def test_an_accepted_text_is_that_text_and_not_too_long(texts):
     good = [text for text in texts if isinstance(text, str) and len(text.encode()) <= 5]
     assert values == good
     assert len(bad_numbers) == len(texts) - len(good)
-
-
-@pytest.mark.parametrize("dynamic", [False, True])
-def test_a_value_for_an_array_of_structs_is_refused_by_name(dynamic):
-    """In a dynamic field it would go where no search looks for it."""
-    schema = replace(Schema.of({"fields": [KEY, VECTOR], "enable_dynamic_field": dynamic}), struct_arrays=("chapters",))
-    done = check(chunk_of([{"id": 1, "vector": GOOD, "chapters": [{"title": "a"}]}, {"id": 2, "vector": GOOD}]), schema)
-    assert [str(row) for row in done.bad] == [
-        "row 1, field 'chapters': this field is an array of structs, which this provider does not write"
-    ]

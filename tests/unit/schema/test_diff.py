@@ -246,4 +246,16 @@ def test_another_moment_is_a_difference():
 def test_an_array_of_structs_is_seen_by_its_name():
     reported = described()
     reported.schema.struct_array_fields.add(name="chapters")
-    assert differences(reported) == ["field 'chapters' (an array of structs) exists and is not requested"]
+    assert differences(reported) == ["field 'chapters' (ARRAY of STRUCT) exists and is not requested"]
+
+
+@pytest.mark.parametrize("told", ["by the schema", "by a property"])
+def test_namespaces_are_seen(told):
+    reported = described()
+    if told == "by a property":
+        reported.properties.add(key="namespace.enabled", value="true")
+    elif "enable_namespace" in type(reported.schema).DESCRIPTOR.fields_by_name:
+        reported.schema.enable_namespace = True
+    else:
+        pytest.skip("the installed pymilvus knows no namespaces")
+    assert differences(reported) == ["the collection has namespaces, which are not requested"]
