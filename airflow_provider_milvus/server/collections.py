@@ -200,7 +200,8 @@ def drop(
             yield Rpc("DropCollection", {"collection_name": name}, repeatable=False)
         except (exceptions.MilvusTimeoutError, exceptions.MilvusUnavailableError) as error:
             report(f"The drop of collection {name!r} was not answered, so it is looked for: {error}")
-        described = yield from in_time(_left(name, first), f"The drop of {name!r} was sent, and the server still has it")
+        gone = in_time(_left(name, first), f"The drop of {name!r} was sent, and the server still has it")
+        described = yield from after(f"The drop of collection {name!r} was sent.", gone)
     return Dropped(name, True)
 
 

@@ -11,6 +11,7 @@ from airflow_provider_milvus.client.flow import Rpc
 from airflow_provider_milvus.client.lazy_pymilvus import import_pymilvus
 from airflow_provider_milvus.exceptions import MilvusError, MilvusPermissionError
 from airflow_provider_milvus.hooks.milvus import MilvusHook
+from airflow_provider_milvus.operators.milvus import MilvusTruncateCollectionOperator
 from dev.roles import PAGE, SCENARIOS, Scenario, calls_of, privileges_of, with_table
 from dev.servers.dialects import DIALECTS
 from dev.servers.scripted import ScriptedMilvus, scripted_server
@@ -135,7 +136,11 @@ def guarded(request: pytest.FixtureRequest, connect: Connect) -> Iterator[Guarde
         yield Played(request.param, played)
 
 
-SAID = ("Alias 'live' points to 'docs_2' now.", "Collection 'new' was created, and stays:")
+SAID = (
+    "Alias 'live' points to 'docs_2' now.",
+    "Collection 'new' was created, and stays:",
+    "The drop of collection 'docs_2' was sent.",
+)
 """What an error says that this task has changed."""
 
 
@@ -157,6 +162,8 @@ def state_of(client: Any) -> dict[str, Any]:
 def test_a_task_needs_its_privileges_and_no_other(guarded: Guarded, scenario: Scenario) -> None:
     if scenario.calls and not isinstance(guarded, Real):
         pytest.skip("the stand-in cannot play it")
+    if scenario.kind is MilvusTruncateCollectionOperator and isinstance(guarded, Real):
+        pytest.skip("2.3.5 has no TruncateCollection")
     needed = set(privileges_of(calls_of(scenario.name), guarded.version))
     scenario.find(guarded.root())
     for missing in sorted(needed):
