@@ -98,11 +98,23 @@ def translated(translated_process: TranslatedMilvus, standalone_process: Standal
     return Milvus("2.6.16", translated_process.uri, standalone_process.process)
 
 
+@pytest.fixture(scope="session")
+def empty_outside() -> Milvus:
+    """The server at ``MILVUS_URI``, which has to be empty: some tests begin by dropping all that is there."""
+    server = Milvus("outside", MILVUS_URI)
+    with server.plain_client() as client:
+        if names := client.list_collections():
+            pytest.exit(
+                f"{MILVUS_URI} has collections, such as {names[0]!r}, which the tests would drop. Take an empty server."
+            )
+    return server
+
+
 @pytest.fixture
-def outside(connect: Connect) -> Milvus:
+def outside(empty_outside: Milvus, connect: Connect) -> Milvus:
     """The server at ``MILVUS_URI``, which the connection ``milvus_default`` points to."""
     connect(MILVUS_URI)
-    return Milvus("outside", MILVUS_URI)
+    return empty_outside
 
 
 MILVUS_URI = os.environ.get("MILVUS_URI", "")

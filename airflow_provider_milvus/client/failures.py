@@ -12,6 +12,7 @@ from typing import Any
 FAILURES = {
     "AlterAlias": "Alias {alias!r} {was_not} pointed to collection {collection_name!r}",
     "AlterCollection": "Collection {collection_name!r} {was_not} altered",
+    "BatchDescribeCollection": "The collections could not be described",
     "CheckHealth": "The server's health could not be read",
     "CreateAlias": "Alias {alias!r} {was_not} created for collection {collection_name!r}",
     "CreateCollection": "Collection {collection_name!r} {was_not} created",

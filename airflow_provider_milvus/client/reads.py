@@ -15,6 +15,7 @@ from itertools import zip_longest
 from typing import Any
 
 from airflow_provider_milvus import exceptions
+from airflow_provider_milvus.client.codes import StatusError, check_status
 from airflow_provider_milvus.client.flow import Flow, Rpc
 from airflow_provider_milvus.schema.pairs import from_pairs
 from airflow_provider_milvus.schema.types import DATA_TYPES, NAMES
@@ -139,12 +140,38 @@ def aliases_of(collection_name: str) -> Flow[list[str]]:
     return sorted(answer.aliases)
 
 
-def details(collection_name: str) -> Flow[Details]:
-    answer = yield from describe(collection_name)
+def details(collection_name: str) -> Flow[Details | None]:
+    """The details of a collection; ``None`` where it does not exist."""
+    try:
+        return _details_of((yield from describe(collection_name)))
+    except exceptions.MilvusCollectionNotFoundError:
+        return None
+
+
+def many_details(collection_names: Sequence[str]) -> Flow[list[Details | None]]:
+    """The details of several collections, in one call.
+
+    :raises MilvusUnsupportedError: the server describes one at a time, as all before Milvus 2.6 do.
+    """
+    answer = yield Rpc("BatchDescribeCollection", {"collection_name": list(collection_names)})
+    return [_details_if_there(described) for described in answer.responses]
+
+
+def _details_if_there(described: Any) -> Details | None:
+    try:
+        return _details_of(check_status(described))
+    except StatusError as error:
+        if error.kind is exceptions.MilvusCollectionNotFoundError:
+            return None
+        name = described.collection_name
+        raise error.kind(f"Collection {name!r} could not be described: {error} (code {error.code}).") from None
+
+
+def _details_of(described: Any) -> Details:
     return Details(
-        tuple(answer.aliases),
-        from_pairs(answer.properties),
-        sum(_field_bytes(each) for each in answer.schema.fields),
+        tuple(described.aliases),
+        from_pairs(described.properties),
+        sum(_field_bytes(field) for field in described.schema.fields),
     )
 
 

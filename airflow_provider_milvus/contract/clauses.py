@@ -208,6 +208,13 @@ STORY: tuple[Clause, ...] = (
         _described,
         lambda a: {COLLECTION_ID: a.collectionID},
     ),
+    Clause(
+        "BatchDescribeCollection",
+        "of a collection and a missing one",
+        [{"there": [True, False]}, MilvusUnsupportedError],
+        {"collection_name": [DOCS, MISSING]},
+        lambda answer: {"there": [not (one.status.code or one.status.error_code) for one in answer.responses]},
+    ),
     Clause("AlterCollection", "with a property of one's own", [{}], {**_OF_DOCS, "properties": to_pairs({_MARK: "kept"})}),
     Clause("DescribeCollection", "with a property of one's own", [{"mark": "kept"}], _OF_DOCS, _properties),
     Clause("CreateAlias", "of a new name", fields={**_OF_DOCS, "alias": ALIAS}),

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from airflow_provider_milvus.client import reads
 from airflow_provider_milvus.client.reads import Details, ListedCollection, Nodes
-from airflow_provider_milvus.exceptions import MilvusCollectionNotFoundError, MilvusMetricsError
+from airflow_provider_milvus.exceptions import MilvusMetricsError, MilvusUnsupportedError
 from airflow_provider_milvus.reclaim.inventory import MEASURED, CollectionState, Memory, estimate_memory, state_from_percent
 from airflow_provider_milvus.server.window_marks import marks_of, open_windows
 
@@ -28,6 +28,8 @@ T = TypeVar("T")
 
 AT_ONCE = 16
 """Calls under way at the same time."""
+BATCH = 200
+"""Collections that one call describes. The server describes them one after the other."""
 DEFAULT_PLACE = ["__default_resource_group"]
 """Where a load that says nothing else puts a collection: one replica, in the server's own group."""
 
@@ -87,27 +89,33 @@ class Surveyor:
             self._ask(reads.loaded(), database),
             self._ask(reads.aliases(), database),
         )
-        return await asyncio.gather(
-            *(self._describe(database, listed, loaded, aliases.get(listed.name, [])) for listed in listing)
+        states = [_state_of(database, listed, loaded, aliases.get(listed.name, [])) for listed in listing]
+        asked = [
+            state for state in states if state.in_memory and (self.needs_details(state.collection) or self._estimates(state))
+        ]
+        details = await self._details(database, [state.collection for state in asked])
+        described = await asyncio.gather(*(self._with_details(state, details[state.collection]) for state in asked))
+        by_name = {state.collection: state for state in described}
+        return [by_name.get(state.collection, state) for state in states]
+
+    async def _details(self, database: str, names: Sequence[str]) -> dict[str, Details | None]:
+        """The details of each collection: some hundred in one call, or one by one where the server cannot or they are few."""
+        batches = [names[first : first + BATCH] for first in range(0, len(names), BATCH)] if len(names) > AT_ONCE else []
+        try:
+            found = await asyncio.gather(*(self._ask(reads.many_details(batch), database) for batch in batches))
+        except MilvusUnsupportedError:
+            found = []
+        if found:
+            return dict(zip(names, (details for batch in found for details in batch), strict=True))
+        return dict(
+            zip(names, await asyncio.gather(*(self._ask(reads.details(name), database) for name in names)), strict=True)
         )
 
-    async def _describe(
-        self, database: str, listed: ListedCollection, loaded: Mapping[str, int], aliases: Iterable[str]
-    ) -> CollectionState:
-        state = CollectionState(
-            database,
-            listed.name,
-            state_from_percent(loaded.get(listed.name)),
-            tuple(sorted(aliases)),
-            collection_id=listed.collection_id,
-            created=listed.created,
-        )
-        estimate = self.estimate and listed.collection_id not in self._measured
-        if not state.in_memory or not (self.needs_details(listed.name) or estimate):
-            return state
-        try:
-            details: Details = await self._ask(reads.details(listed.name), database)
-        except MilvusCollectionNotFoundError:
+    def _estimates(self, state: CollectionState) -> bool:
+        return self.estimate and state.collection_id not in self._measured
+
+    async def _with_details(self, state: CollectionState, details: Details | None) -> CollectionState:
+        if details is None:
             # Dropped since it was listed.
             return replace(state, state="NotLoad")
         state = replace(
@@ -116,7 +124,7 @@ class Surveyor:
             properties=dict(details.properties),
             windows=len(open_windows(marks_of(details.properties), time.time())),
         )
-        return await self._with_rows(state, details) if self.thorough or estimate else state
+        return await self._with_rows(state, details) if self.thorough or self._estimates(state) else state
 
     async def replicas(self, entry: PlannedRelease) -> PlannedRelease:
         """The planned release with the resource groups of the collection's replicas."""
@@ -143,6 +151,17 @@ class Surveyor:
     async def _ask(self, flow: Flow[T], database: str | None = None) -> T:
         async with self._room:
             return await self.client.run(flow, self.deadline, database=database)
+
+
+def _state_of(database: str, listed: ListedCollection, loaded: Mapping[str, int], aliases: Iterable[str]) -> CollectionState:
+    return CollectionState(
+        database,
+        listed.name,
+        state_from_percent(loaded.get(listed.name)),
+        tuple(sorted(aliases)),
+        collection_id=listed.collection_id,
+        created=listed.created,
+    )
 
 
 async def _held(metrics: MetricsSource | None) -> tuple[dict[int, Held] | None, str | None]:

@@ -38,7 +38,8 @@ class Dialect:
     ``load_updates``: a load of a collection that is in memory sets its replicas, resource groups and fields anew.
     ``remembers_failure``: for a day after a load has failed, GetLoadState and GetLoadingProgress answer with the failure.
     ``drop_through_alias``: the code with which a drop through an alias is refused. ``truncates``: it has TruncateCollection.
-    ``refuses_duplicates``: an upsert may have a key only once. ``renamed``: calls that need another privilege than later.
+    ``refuses_duplicates``: an upsert may have a key only once. ``describes_many``: it has
+    BatchDescribeCollection. ``renamed``: calls that need another privilege than later.
     """
 
     version: str
@@ -50,6 +51,7 @@ class Dialect:
     drop_through_alias: int = 65535
     truncates: bool = False
     refuses_duplicates: bool = False
+    describes_many: bool = False
 
     renamed: tuple[tuple[str, str | None], ...] = ()
 
@@ -80,7 +82,9 @@ _MILVUS_2_3 = Dialect(
 _MILVUS_2_4 = Dialect("2.4.15", Refusal(100, ""))
 # proxy/service_provider.go: the cached provider fills in the older number only.
 _MILVUS_2_5 = replace(_MILVUS_2_4, version="2.5.18", missing=Refusal(0, "", 4, is_input_error=True))
-_MILVUS_2_6 = replace(_MILVUS_2_5, version="2.6.9", drop_through_alias=1600, truncates=True, refuses_duplicates=True)
+_MILVUS_2_6 = replace(
+    _MILVUS_2_5, version="2.6.9", drop_through_alias=1600, truncates=True, refuses_duplicates=True, describes_many=True
+)
 _MILVUS_3_0 = replace(_MILVUS_2_6, version="3.0.0", missing=Refusal(100, "", 4), remembers_failure=False)
 
 DIALECTS = {

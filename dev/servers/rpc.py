@@ -42,13 +42,18 @@ class MilvusHandler:
         answer = self._answer(method.name, request, context)
         if answer is NotImplemented:
             context.abort(grpc.StatusCode.UNIMPLEMENTED, f"{method.name} is not played")
-        if isinstance(answer, Refusal):
-            status = response.status if "status" in response.DESCRIPTOR.fields_by_name else response
-            status.code, status.error_code, status.reason = answer.code, answer.error_code, answer.reason
-            if answer.is_input_error:
-                status.extra_info["is_input_error"] = "true"
-            return response
-        return answer if isinstance(answer, type(response)) else type(response)(**answer)
+        return as_response(response, answer)
+
+
+def as_response(response: Any, answer: Any) -> Any:
+    """An answer as a response of the type of ``response``, which is empty."""
+    if isinstance(answer, Refusal):
+        status = response.status if "status" in response.DESCRIPTOR.fields_by_name else response
+        status.code, status.error_code, status.reason = answer.code, answer.error_code, answer.reason
+        if answer.is_input_error:
+            status.extra_info["is_input_error"] = "true"
+        return response
+    return answer if isinstance(answer, type(response)) else type(response)(**answer)
 
 
 def keys_of(request: Any, primary: str) -> list[Any]:

@@ -25,7 +25,7 @@ from airflow_provider_milvus.schema.model import Schema
 from airflow_provider_milvus.schema.proto import schema_bytes
 from dev.servers.dialects import DIALECTS, Dialect, Refusal
 from dev.servers.process import free_ports
-from dev.servers.rpc import LARGE_MESSAGES, MilvusHandler, keys_of
+from dev.servers.rpc import LARGE_MESSAGES, MilvusHandler, as_response, keys_of
 
 MADE = 1_700_000_000_000
 """When every collection was made, in milliseconds since the epoch: in November 2023."""
@@ -337,6 +337,17 @@ class ScriptedMilvus:
             "collectionID": collection.number,
             "created_utc_timestamp": MADE,
         }
+
+    def _on_batch_describe_collection(self, request: Any) -> Any:
+        if not self.dialect.describes_many:
+            return NotImplemented
+        from pymilvus.grpc_gen import milvus_pb2
+
+        asked = [
+            milvus_pb2.DescribeCollectionRequest(db_name=request.db_name, collection_name=name)
+            for name in request.collection_name
+        ]
+        return {"responses": [as_response(milvus_pb2.DescribeCollectionResponse(), self.carry_out(one)) for one in asked]}
 
     def _on_alter_collection(self, request: Any) -> Any:
         collection = self._collection(request)

@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError, MilvusReclaimError
+from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError, MilvusReclaimError, MilvusServerError
 from airflow_provider_milvus.operators.milvus import MilvusReclaimMemoryOperator
-from dev.servers.scripted import LOADED, NOT_LOADED, ScriptedMilvus, change, loading, no_change, refuse
-from tests.integration.support import SLACK, Milvus, build_collection, context_of_run, ends_within, load_all
+from dev.servers.dialects import DIALECTS
+from dev.servers.scripted import LOADED, NOT_LOADED, ScriptedMilvus, change, loading, no_change, refuse, scripted_server
+from tests.integration.support import SLACK, Connect, Milvus, build_collection, context_of_run, ends_within, load_all
 
 NIGHT = datetime(2026, 3, 10, 2, tzinfo=UTC)
 ON_LITE = pytest.mark.parametrize("milvus", ["lite"], indirect=True)
@@ -229,7 +230,34 @@ def test_dry_run_asks_one_question_for_each_that_may_go_and_a_handful_for_all(sc
     reclaim(collections="events_*", dry_run=True)
 
     assert len(scripted.received("DescribeCollection")) == 300
-    assert len(scripted.calls) <= 308
+    assert len(scripted.calls) <= 310
+
+
+def test_where_the_server_describes_many_at_once_it_is_asked_so(connect: Connect) -> None:
+    with scripted_server(DIALECTS["2.6.16"]) as server:
+        connect(server.uri)
+        for number in range(300):
+            server.add(f"events_{number}", LOADED, aliases=[f"live_{number}"] if number < 10 else [])
+        # Two have gone since they were listed.
+        server.next("ListAliases", change(lambda: [server.collections.pop(f"events_{number}") for number in (20, 280)]))
+
+        result = reclaim(collections="events_*", dry_run=True)
+
+        assert len(server.received("BatchDescribeCollection")) == 2
+        assert server.received("DescribeCollection") == []
+    assert len(result["plan"]) == 288
+
+
+def test_many_that_cannot_be_described_fail_the_survey(connect: Connect) -> None:
+    with scripted_server(DIALECTS["2.6.16"]) as server:
+        connect(server.uri)
+        for number in range(30):
+            server.add(f"events_{number}", LOADED)
+        refused = {"status": {"code": 5, "reason": "etcd is away"}, "collection_name": "events_7"}
+        server.always("BatchDescribeCollection", lambda *_: {"responses": [refused]})
+
+        with pytest.raises(MilvusServerError, match="'events_7' could not be described: etcd is away"):
+            reclaim(collections="events_*", dry_run=True)
 
 
 def test_one_failure_stops_no_other_and_the_result_is_pushed_first(
