@@ -99,10 +99,29 @@ def _values(array: pa.Array, field: Field | None) -> Any:
         return array.to_numpy(zero_copy_only=False)
     if field is not None and field.type in DENSE_VECTORS and _is_list(kind):
         return _vectors(array)
-    values = array.to_pylist()
+    values = _to_list(array)
     if field is not None and field.type == "SPARSE_FLOAT_VECTOR" and isinstance(next(filter(None, values), None), str):
         return [_read_sparse(value) for value in values]
     return values
+
+
+def _to_list(array: pa.Array) -> list[Any]:
+    """Python's values. A map, which Arrow would give as a list of pairs, becomes a dict, wherever it stands.
+
+    :raises MilvusInvalidArgumentError: a map has a key twice.
+    """
+    if not _has_map(array.type):
+        return list(array.to_pylist())
+    try:
+        return list(array.to_pylist(maps_as_pydicts="strict"))
+    except (KeyError, ValueError) as error:
+        raise MilvusInvalidArgumentError(f"rows: a map in the table has a key twice: {error}") from None
+
+
+def _has_map(kind: pa.DataType) -> bool:
+    import pyarrow as pa
+
+    return bool(pa.types.is_map(kind)) or any(_has_map(kind.field(at).type) for at in range(kind.num_fields))
 
 
 def _read_sparse(value: Any) -> Any:
@@ -145,13 +164,13 @@ def _vectors(array: pa.Array) -> Any:
 def _frame_columns(frame: pandas.DataFrame, schema: Schema, batch_rows: int) -> Iterator[Columns]:
     names = list(frame.columns)
     _check_names(names)
-    optional = {field.name for field in schema.fields if field.may_be_missing}
+    needed = {field.name for field in schema.fields if not field.may_be_missing}
     for first in range(0, len(frame), batch_rows):
         part = frame.iloc[first : first + batch_rows]
-        yield Columns(len(part), {name: _series_values(part[name], name in optional) for name in names})
+        yield Columns(len(part), {name: _series_values(part[name], optional=name not in needed) for name in names})
 
 
-def _series_values(series: pandas.Series[Any], optional: bool) -> Any:
+def _series_values(series: pandas.Series[Any], *, optional: bool) -> Any:
     """The values, ``None`` where pandas has a missing one. In a field that needs a number NaN stays, for the check to name."""
     import numpy
 

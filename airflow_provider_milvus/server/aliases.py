@@ -84,14 +84,28 @@ def swap(
     before_sending(old)
     try:
         yield Rpc("CreateAlias" if old is None else "AlterAlias", {"collection_name": collection_name, "alias": alias})
-    except (exceptions.MilvusServerError, exceptions.MilvusRefusedError):
+    except (exceptions.MilvusServerError, exceptions.MilvusRefusedError) as refused:
         # A call that is repeated because its answer was lost meets its own result.
-        if (yield from target_of(alias)) != collection_name:
+        target = yield from target_of(alias)
+        if target is None and old is None:
+            yield from _take_over(alias, collection_name, refused)
+        elif target != collection_name:
             raise
     seen = _see_target(alias, collection_name, old)
     yield from in_time(seen, f"Alias {alias!r} was moved, but not seen at {collection_name!r}")
     report(f"Alias {alias!r} points to {collection_name!r}; before, it {f'pointed to {old!r}' if old else 'did not exist'}.")
     return Swapped(old, True)
+
+
+def _take_over(alias: str, collection_name: str, refused: exceptions.MilvusError) -> Flow[None]:
+    """Point an alias that is not found and cannot be created: 2.3.5 keeps the name of one that was dropped with its collection.
+
+    :raises MilvusError: there is no such name either, so that it was ``refused`` for another reason.
+    """
+    try:
+        yield Rpc("AlterAlias", {"collection_name": collection_name, "alias": alias})
+    except (exceptions.MilvusAliasNotFoundError, exceptions.MilvusCollectionNotFoundError):
+        raise refused from None
 
 
 def _see_target(alias: str, collection_name: str, old: str | None) -> Flow[None]:

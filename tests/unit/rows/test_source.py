@@ -14,6 +14,7 @@ import pytest
 
 from airflow_provider_milvus.exceptions import MilvusConfigurationError, MilvusInvalidArgumentError
 from airflow_provider_milvus.rows.chunk import Chunk
+from airflow_provider_milvus.rows.json_text import read_json
 from airflow_provider_milvus.rows.source import describe_source, read_rows
 from airflow_provider_milvus.schema.model import Schema
 
@@ -294,6 +295,38 @@ def test_sparse_vectors_are_read_from_the_json_text_that_the_bulk_writer_writes(
     chunk = only(table)
     assert chunk.columns["words"] == [{"3": 0.5, "70000": 1.0}, None, "three"]
     assert chunk.columns["text"] == ['{"3": 0.5}', "", "three"]
+
+
+PAIRS = pa.map_(pa.string(), pa.int64())
+MAPS = {
+    "alone": (pa.array([[("a", 1), ("b", 2)], [], None], PAIRS), [{"a": 1, "b": 2}, {}, None]),
+    "in a struct": (pa.array([{"n": [("a", 1)]}], pa.struct([("n", PAIRS)])), [{"n": {"a": 1}}]),
+    "in a list": (pa.array([[[("a", 1)], []]], pa.list_(PAIRS)), [[{"a": 1}, {}]]),
+}
+
+
+@pytest.mark.parametrize("where", MAPS)
+def test_a_map_is_a_dict_wherever_it_stands(where):
+    """As Parquet, pandas and JSON mean it."""
+    values, dicts = MAPS[where]
+    assert only(table_of(more=values)).columns["more"] == dicts
+
+
+def test_a_map_with_a_key_twice_is_refused():
+    table = table_of(more=pa.array([[("a", 1), ("a", 2)]], PAIRS))
+    with pytest.raises(MilvusInvalidArgumentError, match="a map in the table has a key twice"):
+        only(table)
+
+
+@pytest.mark.parametrize("text", ['{"n": 12345678901234567890123}', b'{"n": 12345678901234567890123}'])
+def test_a_large_integer_in_json_stays_one(text):
+    """As a float it would be another number; the check names it instead."""
+    assert read_json(text) == {"n": 12345678901234567890123}
+
+
+def test_what_pandas_calls_missing_in_a_dynamic_value_is_none():
+    frame = pd.DataFrame({"id": [1, 2], "discount": [1.5, None]})
+    assert only(frame).columns["discount"] == [1.5, None]
 
 
 def test_a_value_that_pandas_calls_missing_is_none():

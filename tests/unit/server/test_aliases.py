@@ -22,6 +22,7 @@ from tests.unit.play import LOADED, LOADING, NOT_LOAD, Clock, Server, described,
 pytestmark = pytest.mark.newest
 
 GONE = MilvusCollectionNotFoundError("no such collection")
+TAKEN = MilvusRefusedError("alias already exist")
 NO_ALIAS = MilvusAliasNotFoundError("no such alias")
 
 
@@ -90,6 +91,18 @@ class TestSwap:
     def test_recognizes_a_new_alias_by_the_error_of_milvus_lite(self, clock):
         server = Model(clock, None, DescribeAlias=[GONE, SimpleNamespace(collection="docs_2")])
         assert self.swap(server, clock).changed
+
+    def test_takes_over_an_alias_that_was_dropped_with_its_collection(self, clock):
+        """2.3.5 neither finds it nor creates it again."""
+        server = Model(clock, None, CreateAlias=TAKEN)
+        assert self.swap(server, clock) == Swapped(None, True)
+        assert (server.points_to, server.changes) == ("docs_2", ["CreateAlias", "AlterAlias"])
+
+    @pytest.mark.parametrize("missing", [NO_ALIAS, GONE])
+    def test_says_why_an_alias_was_not_created_that_is_not_there_either(self, clock, missing):
+        server = Model(clock, None, CreateAlias=TAKEN, AlterAlias=missing)
+        with pytest.raises(MilvusRefusedError, match="alias already exist"):
+            self.swap(server, clock)
 
     def test_leaves_an_alias_alone_that_points_there(self, clock):
         server = Model(clock, "docs_2", GetLoadState=NOT_LOAD)
