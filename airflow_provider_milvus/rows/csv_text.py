@@ -26,7 +26,8 @@ def csv_rows(lines: Iterator[bytes], name: str, schema: Schema) -> Pieces:
 
     Text fields, and columns that the schema does not know, stay text. An empty value of any other type is missing.
 
-    :raises MilvusInvalidArgumentError: the header has a column without a name, or a name twice.
+    :raises MilvusInvalidArgumentError: the header has no primary key, a column without a name, or a name twice. Of a file with
+        another separator, or without a header, the first line shows it.
     """
     # This holds for the whole process; other code can only miss the error for long values.
     csv.field_size_limit(max(csv.field_size_limit(), LONGEST_CELL))
@@ -46,7 +47,7 @@ def csv_rows(lines: Iterator[bytes], name: str, schema: Schema) -> Pieces:
         if not cells:
             continue  # A blank line.
         if header is None:
-            header = _check_header(cells, name)
+            header = _check_header(cells, name, schema)
             types = {field.name: field.type for field in schema.fields}
             readers = [_READERS.get(types.get(column, "")) for column in header]
         elif problem := _problem(cells, header):
@@ -82,7 +83,12 @@ class _Lines:
         return f"line {self._first} of {name}" if last <= self._first else f"lines {self._first} to {last} of {name}"
 
 
-def _check_header(cells: list[str], name: str) -> list[str]:
+def _check_header(cells: list[str], name: str, schema: Schema) -> list[str]:
+    if (key := schema.primary).name not in cells and not key.auto_id:
+        raise MilvusInvalidArgumentError(
+            f"rows: the header of {name} has no {key.name!r}, the primary key; it reads {reprlib.repr(','.join(cells))}. The "
+            "first line has to name the fields, separated by commas."
+        )
     if "" in cells:
         raise MilvusInvalidArgumentError(f"rows: column {cells.index('') + 1} of {name} has no name in the header.")
     if repeated := sorted({cell for cell in cells if cells.count(cell) > 1}):

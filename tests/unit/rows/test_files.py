@@ -397,15 +397,24 @@ def test_an_empty_value_is_missing_but_an_empty_text_is_a_text(file):
     ],
 )
 def test_a_csv_value_is_read_or_makes_a_bad_row_with_its_field(file, field, text, value):
-    path = file("docs.csv", f'text,{field}\nx,"{text}"\n')
+    other, read_other = ("text", "7") if field == "id" else ("id", 7)
+    path = file("docs.csv", f'{other},{field}\n7,"{text}"\n')
     (chunk,) = read(path)
     if value is not None:
-        assert chunk.row(0) == {"text": "x", field: value}
+        assert chunk.row(0) == {other: read_other, field: value}
         assert type(chunk.row(0)[field]) is type(value)
         return
     (bad_row,) = chunk.bad
-    assert (bad_row.number, bad_row.field, bad_row.row) == (1, field, {"text": "x", field: text})
+    assert (bad_row.number, bad_row.field, bad_row.row) == (1, field, {other: "7", field: text})
     assert bad_row.reason.startswith("line 2 of docs.csv: ")
+
+
+@pytest.mark.parametrize("first", ["id;text", "id\ttext", "ID,text", "1,hello"])
+def test_a_header_without_the_key_is_shown(file, first):
+    """Another separator, other letters, or no header at all: else every row would be bad, or skipped."""
+    with pytest.raises(MilvusInvalidArgumentError, match=r"the header of docs\.csv has no 'id', the primary key") as refused:
+        read(file("docs.csv", f"{first}\n2;b\n"))
+    assert repr(first) in str(refused.value)
 
 
 @pytest.mark.newest
@@ -443,7 +452,7 @@ def test_csv_lines_that_cannot_be_read_are_bad_rows_with_their_line_numbers(file
 def test_a_long_value_is_read(file):
     """The csv module's own limit is 128 Ki, and a vector of 32,768 dimensions takes more."""
     vector = [number / 7 for number in range(32_768)]
-    (row,) = rows(file("docs.csv", f'vector\n"{json.dumps(vector)}"\n'))
+    (row,) = rows(file("docs.csv", f'id,vector\n1,"{json.dumps(vector)}"\n'))
     assert row["vector"] == vector
 
 
