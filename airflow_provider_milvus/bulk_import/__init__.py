@@ -6,13 +6,11 @@ job for all files. :func:`import_api` asks the server for its version and return
 
 from __future__ import annotations
 
-import re
-
 from airflow_provider_milvus.bulk_import.grpc_api import GrpcImports
 from airflow_provider_milvus.bulk_import.job import Files, ImportApi, Job, ReportedFile
 from airflow_provider_milvus.bulk_import.rest_api import RestImports
 from airflow_provider_milvus.client.flow import Flow, Rpc
-from airflow_provider_milvus.client.reads import is_lite
+from airflow_provider_milvus.client.reads import is_before, is_lite
 from airflow_provider_milvus.exceptions import MilvusUnsupportedError
 
 __all__ = ["Files", "ImportApi", "Job", "ReportedFile", "import_api"]
@@ -31,7 +29,4 @@ def import_api() -> Flow[ImportApi]:
             f"Nothing was imported: this server ({version.version}) has no bulk import. Write the rows with "
             "MilvusUpsertOperator, from the source that they come from."
         )
-    numbers = re.search(r"(\d+)\.(\d+)", version.version)
-    # Zilliz Cloud and builds from source may report no number. Both are newer than 2.3.
-    is_old = numbers is not None and tuple(map(int, numbers.groups())) < FIRST_WITH_REST
-    return GrpcImports() if is_old else RestImports()
+    return GrpcImports() if is_before(version, FIRST_WITH_REST) else RestImports()

@@ -7,6 +7,7 @@ A listing takes one call, however many collections there are. :func:`details`, :
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -122,6 +123,15 @@ def loaded() -> Flow[dict[str, int]]:
 def is_lite(version: Any) -> bool:
     """Whether the answer to GetVersion is Milvus Lite's. Version v2.3.5-lite is not: it is PyPI's standalone server."""
     return bool(version.version.startswith("milvus_lite"))
+
+
+def is_before(version: Any, first: tuple[int, int]) -> bool:
+    """Whether the answer to GetVersion is of a Milvus before ``first``, such as ``(2, 4)``; not for Milvus Lite.
+
+    Zilliz Cloud and builds from source may report no number. They are newer than whatever is asked for here.
+    """
+    numbers = re.search(r"(\d+)\.(\d+)", version.version)
+    return numbers is not None and tuple(map(int, numbers.groups())) < first
 
 
 def aliases() -> Flow[dict[str, list[str]]]:

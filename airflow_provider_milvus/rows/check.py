@@ -197,7 +197,7 @@ def _converted(values: Any, field: Field) -> tuple[Column, Reasons]:
         return dense_column(values, field)
     if field.struct_fields:
         return struct_column(values, field)
-    return sparse_column(values) if field.type == "SPARSE_FLOAT_VECTOR" else scalar_column(values, field)
+    return sparse_column(values, field) if field.type == "SPARSE_FLOAT_VECTOR" else scalar_column(values, field)
 
 
 def _dynamic_column(chunk: Chunk, names: list[str], problems: Problems) -> Column:

@@ -176,7 +176,7 @@ def _utf8_length(text: str) -> int:
 
 
 def _json(values: Any, field: Field) -> tuple[Column, Reasons]:
-    return _json_column(values, _json_text)
+    return _json_column(values, _json_object if field.narrow else _json_text)
 
 
 def _json_column(values: Any, convert: Callable[[Any], bytes]) -> tuple[Column, Reasons]:
@@ -198,6 +198,13 @@ def _json_text(value: Any) -> bytes:
         hint = "a text in a JSON field is taken as JSON; write json.dumps(text) for a plain text"
         raise BadValue(f"{shorten(value)} is not JSON: {hint}") from None
     return _check_json_size(value.encode())
+
+
+def _json_object(value: Any) -> bytes:
+    text = _json_text(value)
+    if not text.lstrip().startswith(b"{"):
+        raise BadValue(f"{shorten(value)} is no JSON object, and this server takes no other JSON")
+    return text
 
 
 def _to_json(value: Any) -> bytes:

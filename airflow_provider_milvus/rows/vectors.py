@@ -207,13 +207,20 @@ def _with_article(kind: str) -> str:
     return f"an {kind}" if kind.startswith("INT8") else f"a {kind}"
 
 
-def sparse_column(values: Any) -> tuple[Column, Reasons]:
+def sparse_column(values: Any, field: Field) -> tuple[Column, Reasons]:
     """A column of sparse vectors: ``{index: value}``, pairs, ``{"indices": [...], "values": [...]}`` or SciPy's rows."""
     import numpy
 
-    rows, reasons = convert_each(values, _to_sparse, b"")
+    rows, reasons = convert_each(values, _to_sparse_with_an_entry if field.narrow else _to_sparse, b"")
     # Each row has its own tag and length.
     return Column(rows, numpy.fromiter(map(len, rows), numpy.int64, len(rows)) + 6), reasons
+
+
+def _to_sparse_with_an_entry(value: Any) -> bytes:
+    packed = _to_sparse(value)
+    if not any(number for _, number in struct.iter_unpack("<If", packed)):
+        raise BadValue("has no entry but zeros, and this server takes no such sparse vector")
+    return packed
 
 
 def _to_sparse(value: Any) -> bytes:

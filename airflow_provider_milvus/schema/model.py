@@ -13,7 +13,7 @@ Plain data: this module imports neither Airflow nor pymilvus.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
@@ -64,6 +64,8 @@ class Field:
     description: str = ""
     params: dict[str, Any] = field(default_factory=dict)
     struct_fields: tuple[Field, ...] = ()
+    narrow: bool = False
+    """Whether the server takes less than others: in a JSON field only objects, and no sparse vector without an entry."""
 
     @property
     def is_vector(self) -> bool:
@@ -139,6 +141,10 @@ class Schema:
             or from_pairs(described.properties).get("namespace.enabled") == "true",
         )
 
+    def narrowed(self, types: Collection[str]) -> Schema:
+        """The schema for a server that takes less in fields of these types."""
+        return replace(self, fields=tuple(replace(field, narrow=field.type in types) for field in self.fields))
+
     @property
     def primary(self) -> Field:
         return next(field for field in self.fields if field.is_primary)
@@ -150,7 +156,7 @@ class Schema:
 
 
 def _read_field(where: str, requested: Any) -> Field:
-    _check_keys(where, requested, {attribute.name for attribute in fields(Field)}, needed=("name", "type"))
+    _check_keys(where, requested, {attribute.name for attribute in fields(Field)} - {"narrow"}, needed=("name", "type"))
     name = check_name(f"{where}.name", requested["name"])
     where = f"{where} ({name!r})"
     kind = _read_type_name(f"{where}.type", requested["type"])

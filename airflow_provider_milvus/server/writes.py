@@ -7,13 +7,20 @@ generates the keys, counting the rows tells whether they have arrived.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_milvus import exceptions
 from airflow_provider_milvus.client.flow import Flow, Pause, Rpc
-from airflow_provider_milvus.client.reads import check_partitions, describe, real_name, row_count_if_loaded
+from airflow_provider_milvus.client.reads import (
+    check_partitions,
+    describe,
+    is_before,
+    is_lite,
+    real_name,
+    row_count_if_loaded,
+)
 from airflow_provider_milvus.schema.model import Schema
 
 if TYPE_CHECKING:
@@ -67,11 +74,25 @@ def find_target(name: str, partition_name: str = "") -> Flow[WriteTarget]:
         )
     return WriteTarget(
         collection,
-        schema,
+        schema.narrowed((yield from _narrow_types(schema))),
         int(described.collectionID),
         name if collection != name else None,
         partition_name,
     )
+
+
+def _narrow_types(schema: Schema) -> Flow[Collection[str]]:
+    """The types of which this server takes less than others, as far as the schema has them; seen on 2.3.5 and Lite 3.2.
+
+    2.3.5 takes only objects in a JSON field. Lite takes a text, and no query returns its row any more; of a sparse vector
+    without an entry it refuses the whole call.
+    """
+    if not {"JSON", "SPARSE_FLOAT_VECTOR"} & {field.type for field in schema.fields}:
+        return ()
+    version = yield Rpc("GetVersion")
+    if is_lite(version):
+        return ("JSON", "SPARSE_FLOAT_VECTOR")
+    return ("JSON",) if is_before(version, (2, 4)) else ()
 
 
 def upsert(target: WriteTarget, batch: Batch) -> Flow[None]:

@@ -12,6 +12,7 @@ import pytest
 
 from airflow_provider_milvus.client.flow import Deadline, Rpc
 from airflow_provider_milvus.hooks.milvus import MilvusHook
+from airflow_provider_milvus.operators.milvus import MilvusUpsertOperator
 from airflow_provider_milvus.rows.batches import batches
 from airflow_provider_milvus.rows.check import check
 from airflow_provider_milvus.rows.chunk import Chunk
@@ -292,3 +293,28 @@ def test_a_server_takes_a_nan_that_no_filter_finds_again(milvus: Milvus, collect
         client.insert(made.name, [row, {**row, "id": 1, "x": 1.0}])
         rows = client.query(made.name, filter="x < 0 or x >= 0", output_fields=["id"], consistency_level="Strong")
     assert [row["id"] for row in rows] == [1]
+
+
+@pytest.mark.parametrize("servers", ["lite", pytest.param("standalone", marks=pytest.mark.standalone)])
+@pytest.mark.parametrize("odd", [5, 1.5, True, [1], '"plain text"', "null"], ids=str)
+def test_json_that_is_no_object_is_a_bad_row_where_the_server_cannot_keep_it(
+    request: pytest.FixtureRequest, servers: str, odd: Any
+) -> None:
+    """2.3.5 would refuse the whole call; Lite would take a text, and return the row in no query any more."""
+    collection = Collection(request.getfixturevalue(servers), {"fields": [KEY, VECTOR, {"name": "j", "type": "JSON"}]})
+    given = [{"id": key, "vector": GOOD, "j": {"k": key}} for key in range(5)]
+    given[3]["j"] = odd
+    upsert = MilvusUpsertOperator(task_id="u", collection_name=collection.name, rows=given, on_bad_row="skip")
+    assert upsert.execute({})["written"] == 4
+    assert [row["id"] for row in collection.rows()] == [0, 1, 2, 4]
+    collection.drop()
+
+
+@pytest.mark.parametrize("empty", [{}, {7: 0.0}], ids=["no entry", "only zeros"])
+def test_a_sparse_vector_without_an_entry_is_a_bad_row_on_lite(lite: Milvus, empty: dict[int, float]) -> None:
+    collection = Collection(lite, {"fields": [KEY, {"name": "words", "type": "SPARSE_FLOAT_VECTOR"}]})
+    given = [{"id": 1, "words": {1: 0.5}}, {"id": 2, "words": empty}]
+    upsert = MilvusUpsertOperator(task_id="u", collection_name=collection.name, rows=given, on_bad_row="skip")
+    assert upsert.execute({})["written"] == 1
+    assert [row["id"] for row in collection.rows()] == [1]
+    collection.drop()
