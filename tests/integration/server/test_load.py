@@ -191,12 +191,12 @@ def test_options_reach_the_server(scripted: ScriptedMilvus) -> None:
     scripted.add("docs")
 
     load_operator(
-        "docs", replica_number=2, resource_groups=["rg1"], load_fields=["id", "vector"], skip_load_dynamic_field=True
+        "docs", replica_number=2, resource_groups=["rg_a"], load_fields=["id", "vector"], skip_load_dynamic_field=True
     ).execute({})
 
     (sent,) = scripted.received("LoadCollection")
     assert sent.request.replica_number == 2
-    assert list(sent.request.resource_groups) == ["rg1"]
+    assert list(sent.request.resource_groups) == ["rg_a"]
     assert list(sent.request.load_fields) == ["id", "vector"]
     assert sent.request.skip_load_dynamic_field is True
 
