@@ -37,9 +37,9 @@ each_write = pytest.mark.parametrize("kind", WRITES)
 
 
 @pytest.fixture(scope="module")
-def collections() -> Iterator[dict[str, Milvus]]:
-    """The collection of each server, created once, since a load takes seconds."""
-    made: dict[str, Milvus] = {}
+def collections() -> Iterator[dict[Any, Milvus]]:
+    """The collection of each server's process, created once, since a load takes seconds."""
+    made: dict[Any, Milvus] = {}
     yield made
     for milvus in made.values():
         with milvus.plain_client() as client:
@@ -48,13 +48,13 @@ def collections() -> Iterator[dict[str, Milvus]]:
 
 
 @pytest.fixture
-def docs(milvus: Milvus, collections: dict[str, Milvus]) -> str:
+def docs(milvus: Milvus, collections: dict[Any, Milvus]) -> str:
     """A loaded collection without rows; the alias ``rows_alias`` leads to it."""
     with milvus.plain_client() as client:
-        if milvus.kind not in collections:
+        if milvus.process not in collections:
             build(client, "rows")
             client.create_alias("rows", "rows_alias")
-            collections[milvus.kind] = milvus
+            collections[milvus.process] = milvus
         client.delete("rows", filter='id >= ""')
     return "rows"
 
