@@ -18,7 +18,7 @@ from dev.servers.scripted import ScriptedMilvus, scripted_server
 from dev.servers.standalone import PLATFORM_HAS_IT, StandaloneServer, standalone_server
 from tests.integration.support import Connect, eventually
 
-pytestmark = pytest.mark.newest
+pytestmark = [pytest.mark.newest, pytest.mark.slow]
 
 GLOBAL = {
     "CreateAlias", "CreateCollection", "DescribeAlias", "DescribeCollection", "DropCollection", "ListAliases", "ListDatabases",
