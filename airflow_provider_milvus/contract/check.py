@@ -25,7 +25,7 @@ from airflow_provider_milvus.contract.clauses import (
     Clause,
     Relied,
 )
-from airflow_provider_milvus.exceptions import MilvusError, MilvusUnsupportedError
+from airflow_provider_milvus.exceptions import MilvusError
 from airflow_provider_milvus.schema.model import Schema
 from airflow_provider_milvus.schema.proto import schema_bytes
 
@@ -66,8 +66,7 @@ class Asked:
 class Contract:
     """The clauses, asked of one server, with names that no other run has.
 
-    The story needs a database of its own; on a server that has no databases, such as Milvus Lite, it is told in the
-    connection's.
+    The story has a database of its own, so that nothing else can be touched.
     """
 
     def __init__(self, client: BoundedClient) -> None:
@@ -89,11 +88,8 @@ class Contract:
 
     @contextmanager
     def _scratch_database(self) -> Iterator[None]:
-        try:
-            self._send("CreateDatabase", {}, self.scratch)
-            self._database = self.scratch
-        except MilvusUnsupportedError:
-            pass
+        self._send("CreateDatabase", {}, self.scratch)
+        self._database = self.scratch
         try:
             yield
         finally:
@@ -104,8 +100,7 @@ class Contract:
             ):
                 with suppress(MilvusError):
                     self._send(call, fields, self._database)
-            if self._database:
-                self._send("DropDatabase", {}, self._database)
+            self._send("DropDatabase", {}, self._database)
 
     def _send(self, call: str, fields: Mapping[str, Any], database: str | None) -> Any:
         return self._client.perform(Rpc(call, fields, ATTEMPT), database)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_milvus.client.flow import Rpc
 from airflow_provider_milvus.client.reads import health, is_lite
-from airflow_provider_milvus.exceptions import MilvusBadRowsError, MilvusServerError, MilvusUnsupportedError
+from airflow_provider_milvus.exceptions import MilvusBadRowsError, MilvusError, MilvusServerError, MilvusUnsupportedError
 from airflow_provider_milvus.ingest.resume import Progress, Start, start_with_generated_keys, start_with_keys
 from airflow_provider_milvus.ingest.sending import Counts, Sending, encode
 from airflow_provider_milvus.rows.bad_rows import BadRows
@@ -81,8 +81,7 @@ class IngestRun:
                 )
             through = f", through the alias {target.alias!r}" if target.alias else ""
             self._report(f"Writing {describe_source(request.rows)} to collection {target.collection!r}{through}.")
-            if complaint := await client.run(health(), deadline.at_most(HEALTH_TIMEOUT)):
-                self._report(f"The server may not take the rows for now, and they wait until it does: {complaint}.")
+            await self._report_health(client, deadline)
             start, progress = await self._find_start(client, target, deadline)
             sending = Sending(
                 client,
@@ -112,6 +111,16 @@ class IngestRun:
         if self._bad_rows.count:
             self._report(f"Bad rows: {self._bad_rows}.")
         return target, counts
+
+    async def _report_health(self, client: AsyncBoundedClient, deadline: Deadline) -> None:
+        """Say what the server denies. That it cannot say so is no reason to write nothing."""
+        try:
+            complaint = await client.run(health(), deadline.at_most(HEALTH_TIMEOUT))
+        except MilvusError as error:
+            self._report(f"Whether the server takes rows now is not known: {error}")
+            return
+        if complaint:
+            self._report(f"The server may not take the rows for now, and they wait until it does: {complaint}.")
 
     async def _find_start(self, client: AsyncBoundedClient, target: WriteTarget, deadline: Deadline) -> tuple[Start, Progress]:
         """Where to begin, and the progress to save, without how far this try has come."""

@@ -496,3 +496,12 @@ def test_a_collection_with_namespaces_is_not_written_to(scripted: ScriptedMilvus
     with pytest.raises(MilvusUnsupportedError, match="'docs' was not written to: it has namespaces"):
         write("Insert", rows(50))
     assert docs.keys == []
+
+
+@pytest.mark.parametrize("failure", [refuse(5, "etcd is away"), abort("UNAVAILABLE", "Socket closed")])
+def test_rows_are_written_where_the_health_cannot_be_told(
+    scripted: ScriptedMilvus, docs: Collection, log_text: Any, failure: Step
+) -> None:
+    scripted.always("CheckHealth", failure)
+    assert write("Insert", rows(50))["written"] == 50
+    assert "Whether the server takes rows now is not known" in log_text()
