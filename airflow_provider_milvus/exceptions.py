@@ -68,6 +68,10 @@ class MilvusNotLoadedError(MilvusServerError):
     """The call needs the collection in memory, and it is not: load it first."""
 
 
+class MilvusReplacedError(MilvusError):
+    """The collection was dropped, or dropped and made anew, while the task worked on it. The message says what was done."""
+
+
 class MilvusLoadFailedError(MilvusError):
     """A load ended as NotLoad or never began: it does not fit, or somebody else released it. Nothing is in memory."""
 

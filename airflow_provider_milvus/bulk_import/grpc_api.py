@@ -20,7 +20,7 @@ from airflow_provider_milvus.bulk_import.job import (
     Job,
     ReportedFile,
 )
-from airflow_provider_milvus.client.flow import Flow, Rpc
+from airflow_provider_milvus.client.flow import Flow, Rpc, Still
 from airflow_provider_milvus.exceptions import MilvusServerError
 from airflow_provider_milvus.schema.pairs import from_pairs
 
@@ -32,7 +32,7 @@ class GrpcImports(ImportApi):
     def portions(self, files: Files) -> list[Files]:
         return [[group] for group in files]
 
-    def create(self, target: ImportTarget, files: Files) -> Flow[str]:
+    def create(self, target: ImportTarget, files: Files, still: Still) -> Flow[str]:
         (group,) = files
         fields = {
             "collection_name": target.collection_name,
@@ -40,7 +40,9 @@ class GrpcImports(ImportApi):
             "files": group,
             "options": [{"key": key, "value": value} for key, value in target.options.items()],
         }
-        answer = yield Rpc("Import", fields, repeat_after_timeout=False, repeatable=False)
+        answer = yield Rpc("Import", fields, still=still)
+        if answer is None:
+            return ""
         if len(answer.tasks) != 1:
             raise MilvusServerError(f"The import of {group} became {len(answer.tasks)} tasks of the server instead of one.")
         return str(answer.tasks[0])

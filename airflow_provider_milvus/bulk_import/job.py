@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from airflow_provider_milvus.client.flow import Flow
+from airflow_provider_milvus.client.flow import Flow, Still
 
 Files = list[list[str]]
 """What to import. Each inner list is one Parquet or JSON file, or the NumPy files of the same rows, one for each field."""
@@ -88,11 +88,8 @@ class ImportApi(ABC):
         """``files``, divided into what one job can import."""
 
     @abstractmethod
-    def create(self, target: ImportTarget, files: Files) -> Flow[str]:
-        """Begin one job, and return its id. The request is sent once, unless the server certainly did not take it.
-
-        :raises MilvusTimeoutError, MilvusUnavailableError: whether there is a job now is not known.
-        """
+    def create(self, target: ImportTarget, files: Files, still: Still) -> Flow[str]:
+        """Begin one job, and return its id; empty where ``still``, the look before it is sent, says that it is there."""
 
     @abstractmethod
     def jobs(self, collection_name: str, job_ids: Sequence[str]) -> Flow[list[Job]]:

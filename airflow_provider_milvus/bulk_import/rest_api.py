@@ -16,7 +16,7 @@ from airflow_provider_milvus.bulk_import.job import (
     Job,
     ReportedFile,
 )
-from airflow_provider_milvus.client.flow import Flow, Rest
+from airflow_provider_milvus.client.flow import Flow, Rest, Still
 from airflow_provider_milvus.client.rest import read_whole_number
 from airflow_provider_milvus.exceptions import MilvusNotFoundError, MilvusServerError, MilvusUnsupportedError
 
@@ -32,7 +32,7 @@ class RestImports(ImportApi):
     def portions(self, files: Files) -> list[Files]:
         return [files]
 
-    def create(self, target: ImportTarget, files: Files) -> Flow[str]:
+    def create(self, target: ImportTarget, files: Files, still: Still) -> Flow[str]:
         body = {
             "collectionName": target.collection_name,
             "partitionName": target.partition_name,
@@ -41,7 +41,9 @@ class RestImports(ImportApi):
             **target.storage,
         }
         body = {key: value for key, value in body.items() if value}
-        data = yield Rest(f"{JOBS}/create", body, CREATE_TIMEOUT, repeat_after_timeout=False, repeatable=False)
+        data = yield Rest(f"{JOBS}/create", body, CREATE_TIMEOUT, still=still)
+        if data is None:
+            return ""
         job_id = data.get("jobId") if isinstance(data, dict) else None
         if not job_id:
             raise MilvusServerError(f"Whether the import began is not known: the server's answer names no job: {data!r}.")

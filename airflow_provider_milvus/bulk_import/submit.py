@@ -12,8 +12,9 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from airflow_provider_milvus.bulk_import.job import FAILED, Files, ImportApi, ImportTarget, Job
-from airflow_provider_milvus.client.flow import Flow, Pause, Report
-from airflow_provider_milvus.exceptions import MilvusImportError, MilvusTimeoutError, MilvusUnavailableError
+from airflow_provider_milvus.client.flow import Flow, Pause, Report, in_doubt
+from airflow_provider_milvus.client.subject import Subject
+from airflow_provider_milvus.exceptions import MilvusError, MilvusImportError
 
 LOOKS = 30
 """How often, a second apart, a job that may be ours is looked at, until the server reports which files it imports."""
@@ -73,14 +74,16 @@ def submit(
     target: ImportTarget,
     files: Files,
     *,
-    collection_id: int,
+    subject: Subject,
     rows_before: int | None,
     notes: Mapping[str, Any],
+    begin: Keep,
     keep: Keep,
     report: Report,
 ) -> Flow[Submission]:
     """Have every file imported by a job, and return when each job is known.
 
+    ``begin`` notes what is to be done before anything is sent, and ``keep`` the jobs: a job that is not noted is looked for.
     ``notes`` are what an earlier try kept last, and empty in the first try. A job of that try that is under way or has
     completed is attached to; files whose job has failed are imported anew.
 
@@ -89,18 +92,18 @@ def submit(
     :raises MilvusTimeoutError, MilvusUnavailableError: a job may have begun; the next try looks for it first.
     """
     earlier = Submission.from_dict(notes) if notes else None
-    if earlier is not None and (earlier.collection_id, sorted(earlier.files)) == (collection_id, sorted(files)):
+    if earlier is not None and (earlier.collection_id, sorted(earlier.files)) == (subject.collection_id, sorted(files)):
         report(f"An earlier try of this task began this import: jobs {', '.join(earlier.job_ids) or 'not noted'}.")
         submission = replace(earlier, collection_name=target.collection_name, attached=True)
         submission = yield from _attach(api, submission, report)
     else:
         portions = [Portion(part) for part in api.portions(files)]
         other_job_ids = yield from api.listed(target.collection_name)
-        submission = Submission(target.collection_name, collection_id, portions, other_job_ids, rows_before)
-    keep(submission.as_dict())
+        submission = Submission(target.collection_name, subject.collection_id, portions, other_job_ids, rows_before)
+    begin(submission.as_dict())
     for number, portion in enumerate(submission.portions):
         if not portion.job_id:
-            job_id = yield from _create(api, target, submission, portion)
+            job_id = yield from _create(api, target, subject, submission, portion)
             submission = submission.with_job(number, job_id)
             keep(submission.as_dict())
             report(f"Import job {job_id} of {len(portion.files)} file(s) is submitted.")
@@ -130,15 +133,17 @@ def _attach(api: ImportApi, submission: Submission, report: Report) -> Flow[Subm
     return submission
 
 
-def _create(api: ImportApi, target: ImportTarget, submission: Submission, portion: Portion) -> Flow[str]:
-    try:
-        return (yield from api.create(target, portion.files))
-    except (MilvusTimeoutError, MilvusUnavailableError) as error:
-        if job_id := (yield from _find_job(api, submission, portion)):
-            return job_id
-        raise type(error)(
-            f"{error} Whether there is an import job now is not known; the next try looks for it before it begins one."
-        ) from None
+def _create(api: ImportApi, target: ImportTarget, subject: Subject, submission: Submission, portion: Portion) -> Flow[str]:
+    found = ""
+
+    def is_due(lost: MilvusError | None) -> Flow[bool]:
+        nonlocal found
+        yield from subject.check(f" {lost}" if lost is not None else "")
+        if lost is not None and not (found := (yield from _find_job(api, submission, portion))):
+            raise in_doubt(lost, "Whether there is an import job now is not known; a retry looks for it before it begins one.")
+        return not found
+
+    return (yield from api.create(target, portion.files, is_due)) or found
 
 
 def _find_job(api: ImportApi, submission: Submission, portion: Portion) -> Flow[str]:

@@ -32,7 +32,7 @@ T = TypeVar("T")
 CHANNEL_MARGIN = 2.0
 
 _READS = ("describe_", "get_", "has_", "list_", "query", "search", "hybrid_search")
-_SAFE_TWICE = frozenset({"load_collection", "release_collection", "load_partitions", "release_partitions", "flush"})
+_SAFE_TWICE = frozenset({"load_collection", "load_partitions", "flush"})
 _NOT_AVAILABLE = {
     "use_database": "give the hook its database, MilvusHook(database=…).",
     "using_database": "give the hook its database, MilvusHook(database=…).",
@@ -109,9 +109,9 @@ class BoundedClient(_Client):
     """A pymilvus ``MilvusClient`` whose every call ends in time, with an error of this provider's kinds.
 
     It has all methods of ``MilvusClient`` that call a server. A method takes ``timeout``, in seconds for the whole call; the
-    hook's is the default and the most. Reads, loads and releases ride out a short outage within it. A call that changes data is
-    sent once, and again only after a refusal that certainly changed nothing. The client connects on the first call. It
-    serves one database and one thread at a time; close it, or use it in ``with``.
+    hook's is the default and the most. Reads, loads and flushes ride out a short outage within it. Any other call that changes
+    something is sent once, and again only after a refusal that certainly changed nothing. The client connects on the first
+    call. It serves one database and one thread at a time; close it, or use it in ``with``.
     """
 
     def __init__(self, settings: ConnectionSettings, timeout: float) -> None:

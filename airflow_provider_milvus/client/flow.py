@@ -4,6 +4,9 @@ A *flow* is a generator that yields steps (a call to Milvus, or a pause) and is 
 same flow runs under the synchronous client in a worker and under the asynchronous one in the triggerer, and a test can
 play the server's part with plain values. :func:`steady` gives any flow its deadline, and rides out an outage: it makes a call
 again, with growing pauses, as long as the deadline allows.
+
+Milvus cannot look and change in one step. So a call that changes something brings its look (``still``), and :func:`steady`
+makes that look before *every* sending. What was answered is never sent again, and of what was not answered the look decides.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from airflow_provider_milvus.client.failures import failure_in_words
 from airflow_provider_milvus.exceptions import (
@@ -31,6 +34,8 @@ log = logging.getLogger(__name__)
 
 FIRST_PAUSE = 0.2
 LONGEST_PAUSE = 2.0
+LEAST_ATTEMPT = 0.05
+"""Seconds that an attempt needs at least: what is shorter only says that the server did not answer in no time."""
 LOOK_TIMEOUT = 15.0
 """Seconds that one attempt to *read* something may take before the next attempt."""
 WARN_EVERY = 30.0
@@ -42,17 +47,19 @@ class Rpc:
     """One call of the Milvus protocol, by its own name and request fields.
 
     :param timeout: seconds for one attempt; the operation's deadline bounds it too.
-    :param repeat_after_timeout: an attempt that timed out may be sent again. A read may; a release may not, since the first one
-        may wait in the server's queue.
-    :param repeatable: false for a call that, sent twice, changes something twice, such as an insert. It is sent again only when
-        the server refused it before it changed anything.
+    :param repeatable: false for a call that changes something and has no look. It is sent again only when the server refused it
+        before it changed anything.
+    :param still: the look before every sending of a call that changes something.
     """
 
     name: str
     fields: Mapping[str, Any] = field(default_factory=dict)
     timeout: float | None = LOOK_TIMEOUT
-    repeat_after_timeout: bool = True
     repeatable: bool = True
+    still: Still | None = field(default=None, repr=False, compare=False)
+
+    def __str__(self) -> str:
+        return f"{self.name}({self.fields.get('collection_name') or self.fields.get('alias') or ''})"
 
     def failure(self, *, certain: bool = True) -> str:
         """The call's failure in words; without ``certain`` the server may have carried it out."""
@@ -69,11 +76,18 @@ class Method:
     timeout: float | None = None
     repeatable: bool = False
 
-    repeat_after_timeout = False
+    still: ClassVar[None] = None
+
+    def __str__(self) -> str:
+        return f"{self.name}({self._subject})"
+
+    @property
+    def _subject(self) -> str:
+        subject = self.keywords.get("collection_name", self.arguments[0] if self.arguments else "")
+        return subject if isinstance(subject, str) else ""
 
     def failure(self, *, certain: bool = True) -> str:
-        subject = self.keywords.get("collection_name", self.arguments[0] if self.arguments else "")
-        return failure_in_words(self.name, {"collection_name": subject if isinstance(subject, str) else ""}, certain=certain)
+        return failure_in_words(self.name, {"collection_name": self._subject}, certain=certain)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +100,11 @@ class Rest:
     path: str
     body: Mapping[str, Any] = field(default_factory=dict, repr=False)
     timeout: float | None = LOOK_TIMEOUT
-    repeat_after_timeout: bool = True
     repeatable: bool = True
+    still: Still | None = field(default=None, repr=False, compare=False)
+
+    def __str__(self) -> str:
+        return f"POST {self.path}({self.body.get('jobId') or self.body.get('collectionName') or ''})"
 
     def failure(self, *, certain: bool = True) -> str:
         return failure_in_words(self.path.removeprefix("/v2/vectordb/"), self.body, certain=certain)
@@ -104,6 +121,10 @@ Report = Callable[[str], object]
 """Where a flow reports its progress: a logger's ``info``."""
 T = TypeVar("T")
 Flow = Generator[Step, Any, T]
+Still = Callable[[MilvusError | None], Flow[bool]]
+"""The look before a change is sent. It returns whether to send it: not where the server shows the change already, and the
+answer to the call is ``None`` then. It raises why the change must not be made. Its argument is the error of an earlier sending
+that the server may have carried out, and ``None`` where there was none."""
 
 
 class Deadline:
@@ -141,25 +162,26 @@ def _insist(call: Call, deadline: Deadline) -> Flow[Any]:
     """Yield ``call`` until it is answered, fails for good, or the deadline leaves no time for another attempt."""
     pause = FIRST_PAUSE
     out_of_reach = False
+    lost: MilvusError | None = None
+    """The error of a sending that the server may have carried out."""
     for attempts in itertools.count(1):
+        if call.still is not None and not (yield from _look(call.still, lost, deadline)):
+            return None
         remaining = deadline.remaining
-        if remaining <= 0:
-            failure = call.failure(certain=attempts == 1)
+        if remaining < LEAST_ATTEMPT:
+            failure = call.failure(certain=lost is None)
             raise MilvusTimeoutError(f"{failure}: the {deadline.seconds:g} s of the operation are used up.")
         try:
             answer = yield replace(call, timeout=min(remaining, call.timeout or remaining))
         except MilvusError as error:
             # A rate limit, and a server that takes no calls, refuse a call before anything is changed.
-            may_repeat = error.try_again and (call.repeatable or isinstance(error, (MilvusRateLimitError, MilvusNotTakenError)))
-            if isinstance(error, MilvusTimeoutError) and not call.repeat_after_timeout:
-                may_repeat = False
-            if not may_repeat:
+            not_taken = isinstance(error, (MilvusRateLimitError, MilvusNotTakenError))
+            lost = lost if not_taken or not error.try_again else error
+            if not error.try_again or not (call.repeatable or call.still is not None or not_taken):
                 deadline.interruptions += isinstance(error, MilvusUnavailableError)
                 raise
-            if deadline.remaining <= pause:
-                if attempts == 1:
-                    raise
-                raise type(error)(f"{error} Tried {attempts} times in {deadline.seconds:g} s.") from None
+            if deadline.remaining <= pause + LEAST_ATTEMPT:
+                raise _give_up(error, lost, attempts, deadline) from None
             deadline.trouble = error
             deadline.warn(error)
             # A slow answer is no sign of a restart.
@@ -170,6 +192,29 @@ def _insist(call: Call, deadline: Deadline) -> Flow[Any]:
             return answer
         yield Pause(pause * random.uniform(0.8, 1.0))
         pause = min(pause * 2, LONGEST_PAUSE)
+
+
+def _look(still: Still, lost: MilvusError | None, deadline: Deadline) -> Flow[bool]:
+    try:
+        return (yield from steady(still(lost), deadline))
+    except (MilvusTimeoutError, MilvusUnavailableError) as error:
+        if lost is None or str(error).startswith(str(lost)):
+            raise
+        # Of another kind than a look that the server did not take: the change may have been made.
+        raise type(lost)(f"{lost} It was looked for: {error}") from None
+
+
+def _give_up(error: MilvusError, lost: MilvusError | None, attempts: int, deadline: Deadline) -> MilvusError:
+    """The error at the end of the time. What the server may have carried out once is not said to be undone."""
+    if attempts == 1:
+        return error
+    known = lost or error
+    return type(known)(f"{known} Tried {attempts} times in {deadline.seconds:g} s.")
+
+
+def in_doubt(lost: MilvusError, seen: str) -> MilvusError:
+    """The error of a look that cannot tell whether the change was made: ``lost``, and what is ``seen`` instead."""
+    return type(lost)(f"{lost} {seen}")
 
 
 def steady(flow: Flow[T], deadline: Deadline) -> Flow[T]:

@@ -191,13 +191,16 @@ def rows(collection_name: str) -> Flow[int | None]:
     return int(from_pairs(answer.stats).get("row_count", 0)) or None
 
 
-def replicas(collection_name: str) -> Flow[list[str] | None]:
-    """The resource group of each replica of a collection in memory; ``None`` where the server does not tell."""
+def replicas(collection_name: str) -> Flow[dict[int, str] | None]:
+    """The resource group of each replica of a collection in memory, by the replica's id; ``None`` where no server tells.
+
+    A load makes replicas with new ids, so that two loads are told apart by them.
+    """
     try:
         answer = yield Rpc("GetReplicas", {"collection_name": collection_name}, 5.0)
     except (exceptions.MilvusUnsupportedError, *_NOT_LOADED):
         return None
-    return sorted(replica.resource_group_name for replica in answer.replicas) or None
+    return {int(replica.replicaID): str(replica.resource_group_name) for replica in answer.replicas} or None
 
 
 def partitions(collection_name: str) -> Flow[tuple[int, int]]:

@@ -6,6 +6,7 @@ from airflow_provider_milvus.conditions.base import Condition, Observation, Verd
 from airflow_provider_milvus.conditions.collection import CollectionExists, GraceOver, IndexBuilt, describe_indexes
 from airflow_provider_milvus.conditions.load import (
     LOAD_STATES,
+    InMemory,
     LoadFinished,
     LoadState,
     Refreshed,
@@ -23,6 +24,7 @@ __all__ = [
     "Condition",
     "Flushed",
     "GraceOver",
+    "InMemory",
     "IndexBuilt",
     "LoadFinished",
     "LoadState",

@@ -103,9 +103,12 @@ class Condition:
         return
         yield
 
-    def undo(self) -> Flow[None]:
-        """Take back what the task began, when it is killed or its time is up. By default it does nothing."""
-        return
+    def undo(self) -> Flow[str]:
+        """Take back what the task began, when it is killed or its time is up; return in words what became of it.
+
+        By default it does nothing.
+        """
+        return f"{self} was left as it is."
         yield
 
     def serialize(self) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -10,7 +11,9 @@ from typing import Any, ClassVar
 from airflow_provider_milvus import exceptions
 from airflow_provider_milvus.client.flow import Flow, Rpc
 from airflow_provider_milvus.client.reads import check_partitions, describe
+from airflow_provider_milvus.client.subject import Subject
 from airflow_provider_milvus.conditions.base import Condition, Observation, Verdict
+from airflow_provider_milvus.schema.window_marks import marks_of, open_windows
 
 LOAD_STATES = ("NotExist", "NotLoad", "Loading", "Loaded")
 """The names of Milvus's ``LoadState``, by number."""
@@ -68,33 +71,41 @@ class LoadState(Condition):
 class LoadFinished(LoadState):
     """A load that this task submitted. It fails when Loading turns into NotLoad, and can be undone.
 
-    ``started``: nothing was in memory before. Only then may the load be undone, or be released and submitted again after a
-    restart. ``options`` are further fields of the request that submitted the load.
+    ``started``: nothing was in memory before, and this task's request began the load. Only then may it be undone, or be
+    released and submitted again after a restart. ``options`` are further fields of that request. ``collection_id`` tells the
+    collection from a later one of the same name; 0 where the server tells none.
 
     Where something was in memory before, Milvus says Loaded before it serves what is new (2.3.5 up to ten seconds before). The
     load has ended then when all segments are served that were on storage when it was submitted; ``newest_segment`` is the last
-    of them, ``None`` where the server does not tell.
+    of them, 0 where nothing was in memory before, and ``None`` where the server does not tell.
     """
 
     fail_if_not_loading: bool = True
     never_error: ClassVar[type[exceptions.MilvusError]] = exceptions.MilvusLoadFailedError
     can_revive: ClassVar[bool] = True
     started: bool = False
+    collection_id: int = 0
     options: dict[str, Any] = field(default_factory=dict)
     newest_segment: int | None = None
 
     @property
     def knows_what_is_served(self) -> bool:
-        return self.started or self.newest_segment is not None
+        return self.newest_segment is not None
 
     def look(self) -> Flow[Observation]:
         seen = yield from super().look()
         if seen.verdict is Verdict.MET and self.newest_segment:
-            return (yield from self._served(seen))
+            seen = yield from self._served(seen)
+        if seen.verdict is Verdict.MET and self.collection_id:
+            yield from self._subject.check()
         if seen.verdict is not Verdict.NEVER:
             return seen
         reason = seen.reason if seen.reason != NOBODY else (yield from self._reason())
         return replace(seen, reason=f"{_USUAL_CAUSES}. {reason}".removesuffix(". "))
+
+    @property
+    def _subject(self) -> Subject:
+        return Subject(self.collection_name, self.collection_id)
 
     def _served(self, seen: Observation) -> Flow[Observation]:
         on_storage = yield from segments_on_storage(self.collection_name, self.partition_names)
@@ -112,27 +123,66 @@ class LoadFinished(LoadState):
         progress = 100 * sum(served) // len(served)
         return Observation(Verdict.NOT_YET, seen.state, progress, f"{sum(served)} of {len(served)} segments are served")
 
-    def submit(self) -> Flow[None]:
-        """Submit the load; the server answers before anything is in memory."""
+    def submit(self) -> Flow[bool]:
+        """Submit the load; the server answers before anything is in memory. Returns whether it has answered this request: false
+        where the load was seen to be under way without that, so that somebody else may have begun it.
+
+        :raises MilvusReplacedError: the collection was dropped since.
+        """
+        fields = {"collection_name": self.collection_name, **self.options}
         if self.partition_names:
-            fields = {"collection_name": self.collection_name, "partition_names": self.partition_names}
-            yield Rpc("LoadPartitions", {**fields, **self.options})
-        else:
-            yield Rpc("LoadCollection", {"collection_name": self.collection_name, **self.options})
+            fields["partition_names"] = self.partition_names
+        answer = yield Rpc("LoadPartitions" if self.partition_names else "LoadCollection", fields, still=self._is_due)
+        return answer is not None
+
+    def _is_due(self, lost: exceptions.MilvusError | None) -> Flow[bool]:
+        state = yield from self._state()
+        yield from self._subject.check(f" {lost}" if lost is not None else "")
+        return not self.started or state == "NotLoad"
+
+    def _state(self) -> Flow[str]:
+        """Of the most loaded partition that is named."""
+        return (yield from load_states(self.collection_name, self.partition_names))[-1].state
 
     def revive(self) -> Flow[None]:
-        if self.started:
-            yield from self.undo()
+        yield from self.undo()
         yield from self.submit()
 
-    def undo(self) -> Flow[None]:
+    def undo(self) -> Flow[str]:
+        """Release what this load has brought into memory, unless somebody may need it by now."""
         if not self.started:
-            return
+            return f"{self} was left as it is: it was in memory before this task, or somebody else has begun the load."
+        kept = ""
+
+        def is_due(lost: exceptions.MilvusError | None) -> Flow[bool]:
+            nonlocal kept
+            kept = yield from self._why_keep()
+            return not kept
+
         fields: dict[str, Any] = {"collection_name": self.collection_name}
         if self.partition_names:
-            yield Rpc("ReleasePartitions", {**fields, "partition_names": self.partition_names})
-        else:
-            yield Rpc("ReleaseCollection", fields)
+            fields["partition_names"] = self.partition_names
+        answer = yield Rpc("ReleasePartitions" if self.partition_names else "ReleaseCollection", fields, still=is_due)
+        return f"{self} was released, since this task started the load." if answer is not None else f"{self} {kept}."
+
+    def _why_keep(self) -> Flow[str]:
+        """Why a load must not be taken back (any more); empty: it may be."""
+        try:
+            state = yield from self._state()
+            standing = yield from self._subject.standing()
+        except exceptions.MilvusCollectionNotFoundError:
+            state, standing = "NotExist", None
+        if standing is None:
+            return "was dropped meanwhile: there is nothing to release"
+        if state == "NotLoad":
+            return "is not in memory"
+        if state == "Loading":
+            return ""
+        if standing.aliases:
+            return f"was left in memory: it is Loaded by now, and has the alias {', '.join(standing.aliases)}"
+        if windows := open_windows(marks_of(standing.properties), time.time()):
+            return f"was left in memory: it is Loaded by now, and a window needs it: {', '.join(windows)}"
+        return "was left in memory: it is Loaded by now, and whether somebody uses it already is not known"
 
     def _reason(self) -> Flow[str]:
         try:

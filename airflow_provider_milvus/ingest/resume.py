@@ -55,7 +55,7 @@ class Start:
     reason: str = ""
 
 
-_ANOTHER_COLLECTION = Start(reason="the collection is not the one that the earlier try wrote to, so all rows are sent")
+_ANOTHER_COLLECTION = "the collection is not the one that the earlier try wrote to"
 
 
 def start_with_keys(saved: Progress | None, now: Progress, *, retry: bool) -> Start:
@@ -65,7 +65,8 @@ def start_with_keys(saved: Progress | None, now: Progress, *, retry: bool) -> St
             return Start()
         return Start(upsert=True, reason="an earlier try saved no progress, so all rows are sent as an upsert")
     if saved.collection_id and saved.destination != now.destination:
-        return _ANOTHER_COLLECTION
+        # The last rows of the earlier try may have come into this one.
+        return Start(upsert=True, reason=f"{_ANOTHER_COLLECTION}, so all rows are sent as an upsert")
     if now.source is None or saved.source != now.source or not now.collection_id or saved.destination != now.destination:
         return Start(upsert=True, reason="an earlier try may have written some rows, so all rows are sent as an upsert")
     return Start(
@@ -85,7 +86,13 @@ def start_with_generated_keys(saved: Progress | None, now: Progress, rows_now: i
     if saved is None:
         return Start()
     if saved.collection_id and saved.destination != now.destination:
-        return _ANOTHER_COLLECTION
+        if saved.unsure and rows_now != 0:
+            raise MilvusInDoubtError(
+                f"Nothing was inserted into collection {now.collection!r}: {_ANOTHER_COLLECTION}. It has "
+                f"{'some' if rows_now is None else rows_now} rows, and nothing shows whether that try inserted some of them. "
+                "Truncate the collection, or clear the task when you know."
+            )
+        return Start(reason=f"{_ANOTHER_COLLECTION}, so all rows are sent")
     doubt = (
         f"Collection {now.collection!r} got at least {saved.written} rows from an earlier try, and the server made their keys"
     )

@@ -45,10 +45,14 @@ class IngestRequest:
 
 @dataclass(frozen=True, slots=True)
 class EarlierTry:
-    """Whether this is a ``retry``, the ``progress`` that was saved last, and how to ``save`` progress."""
+    """Whether this is a ``retry``, and the ``progress`` that was saved last.
+
+    ``begin`` saves the progress before the first row is sent, and ``save`` later on, as far as that is possible.
+    """
 
     retry: bool
     progress: Mapping[str, Any]
+    begin: Callable[[dict[str, Any]], object]
     save: Callable[[dict[str, Any]], object]
 
 
@@ -91,7 +95,7 @@ class IngestRun:
                 upsert=request.upsert or start.upsert,
                 max_in_flight=request.max_in_flight,
                 rows_before=progress.rows_before,
-                save=lambda counts: self._save(progress, start, counts),
+                save=lambda counts: self._earlier.save(_progress(progress, start, counts)),
                 report=self._report,
             )
             batches = encode(
@@ -103,9 +107,10 @@ class IngestRun:
                 start=start,
                 on_bad_rows=self._take_bad_rows,
             )
-            self._save(progress, start, Counts(unsure=True))
+            await asyncio.to_thread(self._earlier.begin, _progress(progress, start, Counts(unsure=True)))
             with self._bad_rows:
                 await sending.carry_out(batches)
+            await self._ask(client, target.subject.check(f" Rows were written to it before: {counts}."), deadline)
             if deadline.interruptions:
                 await self._ask(client, _check_survived(target, counts), deadline)
         if self._bad_rows.count:
@@ -143,15 +148,6 @@ class IngestRun:
         # The timeout is for the rows. A server that does not even describe its collection is reported much sooner.
         return await client.run(flow, deadline.at_most(self._hook.settings.timeout))
 
-    def _save(self, progress: Progress, start: Start, counts: Counts) -> None:
-        progress = replace(
-            progress,
-            acknowledged=max(start.after, counts.acknowledged),
-            written=max(start.already_there, counts.already_there) + counts.written,
-            unsure=counts.unsure,
-        )
-        self._earlier.save(progress.as_dict())
-
     def _take_bad_rows(self, rows: Sequence[BadRow]) -> None:
         self._bad_rows.add(rows)
         if self._request.on_bad_row == "fail":
@@ -160,6 +156,15 @@ class IngestRun:
                 f"{self._bad_rows}. No row of their chunk was sent. Correct the source, or set on_bad_row to 'skip' or to a "
                 "path that ends in .jsonl."
             )
+
+
+def _progress(progress: Progress, start: Start, counts: Counts) -> dict[str, Any]:
+    return replace(
+        progress,
+        acknowledged=max(start.after, counts.acknowledged),
+        written=max(start.already_there, counts.already_there) + counts.written,
+        unsure=counts.unsure,
+    ).as_dict()
 
 
 def _check_survived(target: WriteTarget, counts: Counts) -> Flow[None]:

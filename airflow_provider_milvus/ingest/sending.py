@@ -10,7 +10,7 @@ import time
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_milvus.exceptions import (
@@ -121,7 +121,7 @@ class Sending:
     :param max_in_flight: batches in flight at a time. It is 1 where the server generates the keys, so that counting shows
         whether a batch has arrived.
     :param rows_before: the number of rows in the collection before the run; ``None`` if they cannot be counted.
-    :param save: called in this event loop, every few seconds, to save the progress for a retry.
+    :param save: called in a thread, every few seconds, to save the progress for a retry.
     """
 
     def __init__(
@@ -149,6 +149,7 @@ class Sending:
         self._report = report
         self._in_flight: deque[_InFlight] = deque()
         self._saved_at = time.monotonic()
+        self._saving: asyncio.Task[object] | None = None
 
     async def carry_out(self, encoded: Generator[Batch, None, None]) -> None:
         """Write all batches. Rows of the same key are written in the order of ``encoded``, which runs in its own thread.
@@ -175,8 +176,10 @@ class Sending:
             ahead.close()
             for sent in self._in_flight:
                 sent.task.cancel()
+            if self._saving is not None:
+                await self._saving
             self._counts.unsure = any(not sent.had_no_effect for sent in self._in_flight)
-            self._save(self._counts)
+            await asyncio.to_thread(self._save, replace(self._counts))
 
     async def _next(self, ahead: ReadAhead[Batch]) -> Batch | None:
         if self._deadline.remaining <= 0:
@@ -228,10 +231,10 @@ class Sending:
             self._counts.batches += 1
             self._counts.bytes += batch.size
             self._counts.acknowledged = batch.row_numbers[-1]
-        if time.monotonic() - self._saved_at >= SAVE_EVERY:
+        if time.monotonic() - self._saved_at >= SAVE_EVERY and (self._saving is None or self._saving.done()):
             self._saved_at = time.monotonic()
-            self._counts.unsure = True
-            self._save(self._counts)
+            # Not in this event loop: Airflow may take its time, and rows go on meanwhile.
+            self._saving = asyncio.create_task(asyncio.to_thread(self._save, replace(self._counts, unsure=True)))
 
     async def _wait_for_last_answers(self) -> None:
         """Batches that were in flight at a failure may still succeed."""

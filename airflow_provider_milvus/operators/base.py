@@ -69,7 +69,15 @@ class MilvusOperator(HasArguments, BaseOperator):
 
     def hook(self) -> MilvusHook:
         self.refuse_unrendered()
-        return MilvusHook(self.milvus_conn_id, self.database, self.timeout)
+        hook = MilvusHook(self.milvus_conn_id, self.database, self.timeout)
+        if (most := self._execution_seconds) is not None and most < hook.operation_timeout:
+            return MilvusHook(self.milvus_conn_id, self.database, most)
+        return hook
+
+    @property
+    def _execution_seconds(self) -> float | None:
+        """Airflow's own limit for a task, which it does not look at while the task is deferred."""
+        return None if self.execution_timeout is None else float(self.execution_timeout.total_seconds())
 
     def log_where(self, hook: MilvusHook, sentence: str) -> None:
         """Log a sentence with the connection, the server and the database: the first and the last line of a run."""
@@ -145,7 +153,7 @@ class WatchedOperator(MilvusOperator):
         self, condition: Condition, deadline: Deadline, submitted: dict[str, Any], undo_on_kill: bool = False
     ) -> NoReturn:
         """Wait in the triggerer; the task resumes in ``execute_complete``."""
-        left = max(deadline.remaining, 0.001)
+        left = max(min(deadline.remaining, self._execution_seconds or deadline.remaining), 0.001)
         self.defer(
             trigger=MilvusConditionTrigger(
                 condition=condition.serialize(),

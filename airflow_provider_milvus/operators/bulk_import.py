@@ -112,7 +112,9 @@ class MilvusBulkImportOperator(WatchedOperator, MilvusWriteOperator):
         notes = retry_notes.read() if self.reattach else {}
         with hook.client() as client:
             deadline = hook.deadline()
-            flow = submit_import(target, files, notes=notes, keep=retry_notes.write, report=self.log.info)
+            flow = submit_import(
+                target, files, notes=notes, begin=retry_notes.write, keep=retry_notes.update, report=self.log.info
+            )
             submission = client.run(flow, deadline)
             self._job_ids = submission.job_ids
             state = {

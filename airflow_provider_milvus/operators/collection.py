@@ -127,11 +127,14 @@ class MilvusCreateCollectionOperator(MilvusWriteOperator):
         from airflow_provider_milvus.server import collections
 
         began, hook, requested, notes = time.time(), self.hook(), self._requested(), RetryNotes(context)
+        created_by = _creator(context, notes)
         creation = collections.create(
             requested,
             if_exists=self.if_exists,
-            created_by=_creator(context, notes),
+            created_by=created_by,
             drop_aliased=self.drop_aliased,
+            replaced_before=notes.read().get("replacing", ""),
+            before_dropping=lambda mark: notes.write({"created_by": created_by, "replacing": mark}),
             report=self.log.info,
         )
         created = self.carry_out(hook, creation)
@@ -186,15 +189,16 @@ class MilvusDropCollectionOperator(MilvusWriteOperator):
         from airflow_provider_milvus.server import collections
 
         collection, began, hook, notes = self.collection_name, time.time(), self.hook(), RetryNotes(context)
-        sent_before = notes.read().get("dropping") == collection
+        note = notes.read()
         drop = collections.drop(
             collection,
             drop_aliased=self.drop_aliased,
-            skip_if_missing=self.if_missing == "skip" or sent_before,
-            before_sending=lambda: notes.write({"dropping": collection}),
+            skip_if_missing=self.if_missing == "skip",
+            dropped_before=note.get("mark", "") if note.get("dropping") == collection else "",
+            before_sending=lambda mark: notes.write({"dropping": collection, "mark": mark}),
             report=self.log.info,
         )
-        if dropped := self.carry_out(hook, drop).dropped or sent_before:
+        if dropped := self.carry_out(hook, drop).dropped:
             self.wrote(context, hook, collection, dropped=True)
         notes.forget()
         return result(hook, collection, began, dropped=dropped)

@@ -68,7 +68,9 @@ class _WriteRowsOperator(MilvusWriteOperator):
         request = self._request()
         # Fetched before there is an event loop: in Airflow 3 a task cannot fetch connections both inside and outside of one.
         database = hook.settings.database
-        earlier = EarlierTry(int(getattr(context.get("ti"), "try_number", None) or 1) > 1, notes.read(), notes.write)
+        earlier = EarlierTry(
+            int(getattr(context.get("ti"), "try_number", None) or 1) > 1, notes.read(), notes.write, notes.update
+        )
         target, counts = asyncio.run(IngestRun(hook, request, earlier, report=self.log.info).carry_out())
         self.log.info("Database %r, collection %r: %s.", database, target.collection, counts)
         totals: dict[str, Any] = {

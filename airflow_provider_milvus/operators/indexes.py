@@ -186,14 +186,16 @@ class MilvusDropIndexOperator(MilvusOperator):
         collection, began, hook, notes = self.collection_name, time.time(), self.hook(), RetryNotes(context)
         names = {"field_name": self.field_name or "", "index_name": self.index_name or ""}
         dropping, earlier = [collection, *names.values()], notes.read()
-        dropped_before = earlier.get("index") if earlier.get("dropping") == dropping else None
+        before = (earlier["index"], earlier["id"]) if earlier.get("dropping") == dropping else None
         drop = indexes.drop_index(
             collection,
-            **names,
-            skip_if_missing=self.if_missing == "skip" or dropped_before is not None,
-            before_sending=lambda index: notes.write({"dropping": dropping, "index": index}),
+            field_name=names["field_name"],
+            index_name=names["index_name"],
+            skip_if_missing=self.if_missing == "skip",
+            dropped_before=before,
+            before_sending=lambda index, index_id: notes.write({"dropping": dropping, "index": index, "id": index_id}),
             report=self.log.info,
         )
         dropped = self.carry_out(hook, drop)
         notes.forget()
-        return result(hook, collection, began, dropped=dropped or ([dropped_before] if dropped_before else []))
+        return result(hook, collection, began, dropped=dropped)

@@ -24,13 +24,15 @@ from airflow_provider_milvus.triggers.milvus import outcome_of, resumed_with
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_milvus.client.flow import Flow
+    from airflow_provider_milvus.client.flow import Deadline, Flow
     from airflow_provider_milvus.conditions import LoadFinished
     from airflow_provider_milvus.hooks.milvus import MilvusHook
     from airflow_provider_milvus.server.load_release import Submitted
 
 UNDO_TIMEOUT = 30.0
-"""Seconds to take back a load, in addition to ``timeout``, or after a kill."""
+"""Seconds to take back a load: after a kill, and at most so many of a task's ``timeout``."""
+LEAST_TO_UNDO = 1.0
+"""Seconds for it where the time is used up."""
 
 
 class _OfPartitions(MilvusOperator):
@@ -56,7 +58,10 @@ class MilvusReleaseCollectionOperator(MilvusOperator):
     in memory is a success. A server that works through a queue of releases (Milvus 2.3.5 does one at a time, about one a
     second) is watched until ``timeout``.
 
-    Returns ``collection``, ``database``, ``previous_state``, ``state`` and ``seconds``; ``alias`` if one was given.
+    Whoever loads the collection after the server has answered the release keeps it: that is a success, too.
+
+    Returns ``collection``, ``database``, ``previous_state``, ``state`` and ``seconds``; ``alias`` if one was given; ``reason``
+    where ``state`` is not NotLoad, since somebody has loaded it again.
 
     :param collection_name: the collection.
     :param if_missing: ``"fail"``, the default; or ``"skip"``: succeed with the state ``NotExist``. A missing database always
@@ -107,6 +112,8 @@ class MilvusReleaseCollectionOperator(MilvusOperator):
                 deadline,
             )
         states = {"previous_state": change.previous_state, "state": change.state}
+        if change.loaded_since:
+            states["reason"] = "somebody has loaded it since"
         return result(hook, change.collection, began, **states, **known(alias=change.alias, partitions=partitions))
 
 
@@ -163,8 +170,9 @@ class MilvusLoadCollectionOperator(WatchedOperator):
     :param stall_timeout: fail when the progress stands still for this number of seconds; by default only ``timeout`` ends the
         wait.
     :param on_timeout: what becomes of a load that is late or stands still: ``"leave"``, the default, leaves it to the server;
-        ``"release"`` releases it, which may take 30 seconds more. Only a load that this task started is released: the
-        collection was NotLoad before.
+        ``"release"`` releases it, for which the last tenth of ``timeout`` is kept, and 30 seconds at most. Only a load that
+        this task started is released: the collection was NotLoad before, and is Loading still. What is Loaded by then may be in
+        use, and stays.
     :param release_on_kill: release the load that this task started when the task is killed or cleared; False by default. Of
         deferred tasks from Airflow 3.3 on.
     :param deferrable: wait in the triggerer; by default what ``[operators] default_deferrable`` says.
@@ -196,6 +204,7 @@ class MilvusLoadCollectionOperator(WatchedOperator):
         super().__init__(**kwargs)
         self.take(locals())
         self._loading: tuple[MilvusHook, LoadFinished] | None = None
+        self._deadline: Deadline | None = None
 
     def _options(self) -> dict[str, Any]:
         return known(
@@ -205,7 +214,7 @@ class MilvusLoadCollectionOperator(WatchedOperator):
             skip_load_dynamic_field=self.skip_load_dynamic_field or None,
         )
 
-    def _submit(self) -> Flow[Submitted]:
+    def _submit(self, hook: MilvusHook) -> Flow[Submitted]:
         from airflow_provider_milvus.server.load_release import submit_load
 
         return submit_load(
@@ -215,8 +224,8 @@ class MilvusLoadCollectionOperator(WatchedOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         began, hook = time.time(), self.hook()
         with hook.client() as client:
-            deadline = hook.deadline()
-            load = client.run(self._submit(), deadline)
+            deadline = self._deadline = hook.deadline()
+            load = client.run(self._submit(hook), deadline)
             condition = load.condition
             self._loading = (hook, condition)
             submitted = {
@@ -227,10 +236,20 @@ class MilvusLoadCollectionOperator(WatchedOperator):
             }
             if load.now.verdict == "met":
                 return self._finish(hook, submitted, lambda: 100)
+            # What is left is for taking the load back.
+            waiting = deadline.at_most(deadline.remaining - self._time_to_undo) if self._takes_back else deadline
             if not self.deferrable:
-                return self._finish(hook, submitted, lambda: self.watch(client, condition, deadline).progress)
+                return self._finish(hook, submitted, lambda: self.watch(client, condition, waiting).progress)
         self._loading = None
-        return self.hand_over(condition, deadline, submitted, undo_on_kill=self.release_on_kill)
+        return self.hand_over(condition, waiting, submitted, undo_on_kill=self.release_on_kill)
+
+    @property
+    def _takes_back(self) -> bool:
+        return bool(self.on_timeout == "release")
+
+    @property
+    def _time_to_undo(self) -> float:
+        return float(min(UNDO_TIMEOUT, self.timeout / 10))
 
     def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:
         """Resumed by the trigger's event."""
@@ -247,8 +266,7 @@ class MilvusLoadCollectionOperator(WatchedOperator):
         except (MilvusTimeoutError, MilvusLoadStalledError, MilvusUnavailableError) as error:
             if self.on_timeout == "leave":
                 raise
-            undone = f"It was {previous_state} before this task, so it is left as it is."
-            raise type(error)(f"{error} {self._undo(hook, condition) if condition.started else undone}") from None
+            raise type(error)(f"{error} {self._undo(hook, condition)}") from None
         return result(
             hook,
             condition.collection_name,
@@ -263,23 +281,22 @@ class MilvusLoadCollectionOperator(WatchedOperator):
             ),
         )
 
-    def _undo(self, hook: MilvusHook, condition: LoadFinished) -> str:
+    def _undo(self, hook: MilvusHook, condition: LoadFinished, within: float | None = None) -> str:
         """Release what this task has loaded. The outcome is a sentence."""
         from airflow_provider_milvus.client.flow import Deadline
 
+        left = self._deadline.remaining if self._deadline is not None else self._time_to_undo
         try:
             with hook.client() as client:
-                client.run(condition.undo(), Deadline(UNDO_TIMEOUT))
+                return client.run(condition.undo(), Deadline(within or max(left, LEAST_TO_UNDO)))
         except MilvusError as error:
-            return f"{condition} was not released, although this task started the load: {error}"
-        return f"{condition} was released, since this task started the load."
+            return f"What this task began could not be taken back: {error}"
 
     def on_kill(self) -> None:
         """Airflow calls it in the worker when the task is killed, cleared or times out."""
         if self.release_on_kill and self._loading is not None:
             hook, condition = self._loading
-            if condition.started:
-                self.log.info(self._undo(hook, condition))
+            self.log.info(self._undo(hook, condition, UNDO_TIMEOUT))
 
 
 class MilvusLoadPartitionsOperator(_OfPartitions, MilvusLoadCollectionOperator):

@@ -12,7 +12,7 @@ from airflow_provider_milvus import kinds
 from airflow_provider_milvus.arguments import Argument, OptionalArgument
 from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError, MilvusReclaimError, MilvusUnsupportedError
 from airflow_provider_milvus.operators.base import HOUR, MilvusOperator
-from airflow_provider_milvus.operators.run_notes import RunNotes
+from airflow_provider_milvus.operators.run_notes import RetryNotes, RunNotes
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -152,7 +152,7 @@ class MilvusReclaimMemoryOperator(MilvusOperator):
     def execute(self, context: Context) -> dict[str, object]:
         from airflow_provider_milvus.reclaim.run import ReclaimRun
 
-        hook, notes = self.hook(), RunNotes(context)
+        hook, notes, retry_notes = self.hook(), RunNotes(context), RetryNotes(context)
         approved = self._approved_plan()
         policy = self._policy(context) if approved is None else None
         self.log_where(hook, "Reclaiming memory.")
@@ -176,18 +176,19 @@ class MilvusReclaimMemoryOperator(MilvusOperator):
             report.dry_run = self.dry_run
             if report.dry_run:
                 report.planned = plan
-                if run.notes:
-                    notes.write({**last_notes, **run.notes})
             else:
-                same_run = last_notes.get("run_id") == notes.run_id
-                earlier = run.count_earlier(last_notes.get("plan") if same_run else None, report)
+                earlier = run.count_earlier(retry_notes.read().get("plan"), report)
                 released_before = {entry.key for entry in earlier}
                 plan = run.with_replicas([entry for entry in plan if entry.key not in released_before])
                 # Before the first release: a try that is killed leaves them for its retry to report.
                 whole_plan = [entry.as_dict() for entry in (*earlier, *plan)]
-                notes.write({**run.notes, "run_id": notes.run_id, "plan": whole_plan})
+                retry_notes.write({"plan": whole_plan})
                 run.carry_out(plan, report, self.release_timeout or hook.settings.timeout, self.keep_aliased)
-        return self._publish(context, hook, report)
+            if run.notes:
+                notes.update({**last_notes, **run.notes})
+        result = self._publish(context, hook, report)
+        retry_notes.forget()
+        return result
 
     def _publish(self, context: Context, hook: MilvusHook, report: ReclaimReport) -> dict[str, object]:
         from airflow.providers.common.compat.sdk import Stats

@@ -55,6 +55,13 @@ class RunNotes:
         if self.key is not None:
             Variable.set(self.key, notes, description="Kept by airflow-provider-milvus between runs", serialize_json=True)
 
+    def update(self, notes: dict[str, Any]) -> None:
+        """Write notes without which the work is still right; that they cannot be written is only logged."""
+        try:
+            self.write(notes)
+        except Exception as error:  # noqa: BLE001 - Airflow's API server may be away, and Milvus is not.
+            log.warning("The notes for a retry were not written, and the work goes on without: %s", error)
+
 
 class RetryNotes(RunNotes):
     """The notes of the task in ``context`` for this run only. Outside a DAG run nothing is kept."""
@@ -81,10 +88,13 @@ class RetryNotes(RunNotes):
         """Delete the notes of a task that has succeeded: whoever clears it then wants all of it done again."""
         from airflow.providers.common.compat.sdk import Variable
 
-        if self._state is not None:
-            self._state.delete(STATE_KEY)
-        elif self.key is not None:
-            Variable.delete(self.key)
+        try:
+            if self._state is not None:
+                self._state.delete(STATE_KEY)
+            elif self.key is not None:
+                Variable.delete(self.key)
+        except Exception as error:  # noqa: BLE001 - the work is done, whether Airflow's API server is there or not.
+            log.warning("The notes for a retry were not deleted: %s. Clear the task twice to have all of it done again.", error)
 
 
 def _key(dag_id: str, task_id: str, map_index: int) -> str:

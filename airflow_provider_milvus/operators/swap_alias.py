@@ -6,6 +6,7 @@ The work is in ``server/aliases.py``, which is imported when a task runs.
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -90,8 +91,9 @@ class MilvusSwapAliasOperator(WatchedOperator, MilvusWriteOperator):
 
         began, hook = time.time(), self.hook()
         alias, target, grace, notes = self.alias, self.collection_name, self.grace_period or 0.0, RetryNotes(context)
-        note = notes.read()
-        earlier = note if note.get("swapping") == [alias, target] else None
+        earlier, note = notes.read(), {"swapping": [alias, target], "at": time.time(), "done": False}
+        if earlier.get("swapping") != [alias, target]:
+            earlier = {}
         with hook.client() as client:
             swapped = client.run(
                 aliases.swap(
@@ -99,15 +101,18 @@ class MilvusSwapAliasOperator(WatchedOperator, MilvusWriteOperator):
                     target,
                     expected_old=self.expected_old,
                     require_loaded=self.require_loaded,
-                    before_sending=lambda old: notes.write({"swapping": [alias, target], "old": old, "at": time.time()}),
+                    swapped_before=earlier or None,
+                    before_sending=lambda old, old_id: notes.write({**note, "old": old, "old_id": old_id}),
                     report=self.log.info,
                 ),
                 hook.deadline(),
             )
-            submitted = {"collection": target, "old": swapped.old, "changed": swapped.changed, "began": began}
+            submitted = {"collection": target, **asdict(swapped), "began": began}
             since = time.time()
-            if not swapped.changed and earlier is not None:
-                submitted |= {"old": earlier["old"], "changed": True}
+            if swapped.changed:
+                notes.update({**note, "old": swapped.old, "old_id": swapped.old_id, "done": True})
+            elif earlier:
+                submitted |= {"old": earlier["old"], "old_id": earlier["old_id"], "changed": True}
                 since = earlier["at"]
             until = since + grace
             left = until - time.time()
@@ -123,9 +128,13 @@ class MilvusSwapAliasOperator(WatchedOperator, MilvusWriteOperator):
         target, old = submitted["collection"], submitted["old"]
         more: dict[str, Any] = {"alias": self.alias, "old": old, "changed": submitted["changed"], "old_is": None}
         if old is not None:
+            from airflow_provider_milvus.client.subject import Subject
+
             with hook.client() as client:
                 deadline = hook.deadline()
-                retirement = aliases.retire(self.alias, target, old, self.then, deadline, report=self.log.info)
+                retirement = aliases.retire(
+                    self.alias, target, Subject(old, submitted["old_id"]), self.then, deadline, report=self.log.info
+                )
                 retired = client.run(retirement, deadline)
             more |= {"old_is": retired.outcome, **known(reason=retired.reason)}
         if submitted["changed"]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,15 +15,14 @@ from airflow_provider_milvus.exceptions import MilvusError, MilvusInvalidArgumen
 from airflow_provider_milvus.hooks.milvus import MilvusHook
 from airflow_provider_milvus.kinds import check_name, check_seconds
 from airflow_provider_milvus.operators.base import HOUR, MilvusOperator, known
-from airflow_provider_milvus.operators.memory import UNDO_TIMEOUT, MilvusLoadCollectionOperator
+from airflow_provider_milvus.operators.memory import MilvusLoadCollectionOperator
 from airflow_provider_milvus.triggers.milvus import resumed_with
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_milvus.client.flow import Flow, Report
+    from airflow_provider_milvus.client.flow import Flow
     from airflow_provider_milvus.server.load_release import Submitted
-    from airflow_provider_milvus.server.windows import Closed
 
 DAY = 86400.0
 """Seconds for which a window counts that nobody closes, unless the DAG says otherwise."""
@@ -39,9 +38,11 @@ class MilvusWindowLoadOperator(MilvusLoadCollectionOperator):
         load = MilvusWindowLoadOperator(task_id="load_docs", collection_name="docs", at_most=6 * 3600)
 
     It takes the arguments of :class:`MilvusLoadCollectionOperator`, except ``on_timeout`` and ``release_on_kill``. All
-    arguments are templates. The result also has ``window``, the window's id. Afterwards the collection is Loaded and has the
-    mark of this window. When the load fails or is killed, the window is closed at once: the collection is released if a window
-    loaded it and no other window needs it. A *deferred* load that is killed leaves its mark until ``at_most``.
+    arguments are templates. The result also has ``window``, the window's id, and ``aliases``, those of the collection.
+    Afterwards the collection is Loaded and has the mark of this window. When the load fails or is killed, the window is closed
+    at once: the collection is released if a window loaded it and no other window needs it. The last tenth of ``timeout``, and
+    30 seconds at most, is kept for that. Of a *deferred* load that is killed, this is done from Airflow 3.3 on; before, its
+    mark stays until ``at_most``.
 
     :param at_most: seconds after which the mark of a window that was not closed no longer counts; 86400, a day, by default.
     :raises MilvusCollectionNotFoundError, MilvusDatabaseNotFoundError: it does not exist. Nothing was changed.
@@ -52,73 +53,55 @@ class MilvusWindowLoadOperator(MilvusLoadCollectionOperator):
     at_most = Argument(check_seconds)
 
     def __init__(self, *, at_most: float | timedelta = DAY, **kwargs: Any) -> None:
-        super().__init__(on_timeout="leave", release_on_kill=False, **kwargs)
+        super().__init__(on_timeout="leave", release_on_kill=True, **kwargs)
         self.take(locals())
         self._window = ""
-        self._submitted = False
+        self._aliases: Sequence[str] = ()
 
     def execute(self, context: Context) -> dict[str, Any]:
         self._window = _id_of(context)
         try:
-            return {**super().execute(context), "window": self._window}
+            return self._opened(super().execute(context))
         except MilvusError:
-            if self._submitted:
-                self._give_up()
+            if self._loading is not None:
+                self.log.info(self._undo(*self._loading))
             raise
 
     def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:
         """Resumed by the trigger's event."""
-        self._window = _id_of(context)
+        from airflow_provider_milvus.server.windows import WindowLoad
+
+        condition = WindowLoad.deserialize(resumed_with(event)["condition"])
+        assert isinstance(condition, WindowLoad)
+        self._window, self._aliases = condition.window, condition.aliases
         try:
-            return {**super().execute_complete(context, event), "window": self._window}
+            return self._opened(super().execute_complete(context, event))
         except MilvusError:
-            self._give_up(resumed_with(event))
+            self.log.info(self._undo(self.hook(), condition))
             raise
 
-    def on_kill(self) -> None:
-        """Airflow calls it in the worker when the task is killed, cleared or times out."""
-        if self._submitted and self._loading is not None:
-            self._give_up()
+    @property
+    def _takes_back(self) -> bool:
+        return True
 
-    def _submit(self) -> Flow[Submitted]:
-        from airflow_provider_milvus.server.windows import open_window
+    def _opened(self, result: dict[str, Any]) -> dict[str, Any]:
+        return {**result, "window": self._window, "aliases": list(self._aliases)}
 
-        self._submitted = True
+    def _submit(self, hook: MilvusHook) -> Flow[Submitted]:
+        from airflow_provider_milvus.server.windows import WindowLoad, open_window
+
+        def remember(opening: WindowLoad) -> None:
+            self._loading, self._aliases = (hook, opening), opening.aliases
+
         return open_window(
             self.collection_name,
             self._window,
             now=time.time(),
             at_most=self.at_most,
             options=self._options(),
+            before_marking=remember,
             report=self.log.info,
         )
-
-    def _give_up(self, submitted: dict[str, Any] | None = None) -> None:
-        """Close the window after its load has failed; ``submitted`` is what a deferred load resumes with."""
-        collection, previous_state = self.collection_name, "unknown"
-        if submitted is not None:
-            collection, previous_state = submitted["condition"]["collection_name"], submitted["previous_state"]
-        elif self._loading is not None:
-            condition = self._loading[1]
-            collection, previous_state = condition.collection_name, "NotLoad" if condition.started else "Loaded"
-        hook = MilvusHook(self.milvus_conn_id, self.database, UNDO_TIMEOUT)
-        try:
-            closed = _close(hook, collection, self._window, previous_state, force=True, report=self.log.info)
-        except MilvusError as error:
-            self.log.warning("The window on collection %r was not closed after its load had failed: %s", collection, error)
-        else:
-            self.log.info("The window was closed. Collection %r is %s: %s.", collection, closed.state, closed.reason)
-
-
-def _close(hook: MilvusHook, collection: str, window: str, previous_state: str, *, force: bool, report: Report) -> Closed:
-    from airflow_provider_milvus.server.windows import close_window
-
-    with hook.client() as client:
-        deadline = hook.deadline()
-        closing = close_window(
-            collection, window, deadline, now=time.time(), previous_state=previous_state, force=force, report=report
-        )
-        return client.run(closing, deadline)
 
 
 def check_window(argument: str, value: Any) -> dict[str, Any]:
@@ -160,9 +143,20 @@ class MilvusWindowReleaseOperator(MilvusOperator):
         self.take(locals())
 
     def execute(self, context: Context) -> dict[str, Any]:
+        from airflow_provider_milvus.server.windows import close_window
+
         hook, opened = self.hook(), self.window
         collection, window, previous_state = opened["collection"], opened["window"], opened["previous_state"]
-        closed = _close(hook, collection, window, previous_state, force=False, report=self.log.info)
+        closing = close_window(
+            collection,
+            window,
+            hook.deadline(),
+            now=time.time(),
+            previous_state=previous_state,
+            aliases=opened.get("aliases", ()),
+            report=self.log.info,
+        )
+        closed = self.carry_out(hook, closing)
         outcome = "released" if closed.released else f"left as it is ({closed.state})"
         self.log_where(hook, f"Collection {closed.collection!r} was {outcome}: {closed.reason}.")
         return {

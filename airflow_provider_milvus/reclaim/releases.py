@@ -1,7 +1,8 @@
 """Carrying out many releases, at the pace that the server keeps up with.
 
-Each collection is looked at once more just before its release, and seen on the server after it. A failure does not stop the
-others, but after the server is out of reach no other release is tried.
+Each collection is looked at once more just before its release, and seen on the server after it. Who came in between, such as an
+alias, gets the collection back. A failure does not stop the others, but after the server is out of reach no other release is
+tried.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from airflow_provider_milvus.client.flow import Deadline
+from airflow_provider_milvus.client.subject import Subject
 from airflow_provider_milvus.exceptions import (
     MilvusBeingLoadedError,
     MilvusError,
@@ -24,16 +26,24 @@ from airflow_provider_milvus.exceptions import (
 )
 from airflow_provider_milvus.reclaim.pace import Pace
 from airflow_provider_milvus.reclaim.plan import PlannedRelease, reason_to_keep
-from airflow_provider_milvus.schema.pairs import from_pairs
+from airflow_provider_milvus.schema.window_marks import marks_of, open_windows
 from airflow_provider_milvus.server import load_release
-from airflow_provider_milvus.server.window_marks import marks_of, open_windows
 
 if TYPE_CHECKING:
     from airflow_provider_milvus.client.client import AsyncBoundedClient
+    from airflow_provider_milvus.client.subject import Standing
+    from airflow_provider_milvus.server.load_release import Released
+
+
+LOOK_BACK_WITHIN = 30.0
+"""Seconds for the look after a release."""
+RELOAD_POLL = 2.0
+"""Seconds between two looks at a load that brings a collection back."""
 
 
 class Outcome(StrEnum):
     RELEASED = "released"
+    RELOADED = "reloaded"
     KEPT = "kept"
     FAILED = "failed"
 
@@ -110,31 +120,60 @@ class Releases:
 
     async def _release(self, entry: PlannedRelease) -> EndedRelease:
         deadline = self.deadline.at_most(self.release_timeout)
-        change = await self.client.run(
+        released = await self.client.run(
             load_release.release(
                 entry.collection,
                 deadline,
                 skip_if_missing=True,
-                unless=lambda described: self._reason_to_keep(entry, described),
+                unless=lambda standing: self._reason_to_keep(entry, standing),
                 report=self.report,
             ),
             deadline,
             database=entry.database,
         )
-        if change.state == "NotExist":
+        if released.state == "NotExist":
             return EndedRelease(entry, Outcome.KEPT, "NotExist", "dropped since it was planned")
-        if change.previous_state == "NotLoad":
+        if not released.sent:
             return EndedRelease(entry, Outcome.KEPT, "NotLoad", "released by somebody else since it was planned")
         self._pace.done(time.monotonic())
-        return EndedRelease(entry, Outcome.RELEASED, change.state, entry.reason)
+        if released.loaded_since:
+            return EndedRelease(entry, Outcome.RELOADED, released.state, "released, and loaded again by somebody else")
+        return await self._look_back(entry, released)
 
-    def _reason_to_keep(self, entry: PlannedRelease, described: Any) -> str | None:
-        properties = from_pairs(described.properties)
+    async def _look_back(self, entry: PlannedRelease, released: Released) -> EndedRelease:
+        """What came between the last look and the release, and would have kept the collection, gets it back."""
+        deadline = self.deadline.at_most(LOOK_BACK_WITHIN)
+        standing = await self.client.run(
+            Subject(entry.collection, entry.collection_id or 0).standing(), deadline, database=entry.database
+        )
+        reason = self._reason_to_keep(entry, standing) if standing is not None else None
+        if reason is None:
+            return EndedRelease(entry, Outcome.RELEASED, released.state, entry.reason)
+        self.report(f"Collection {entry.collection!r} was released, and is loaded again: {reason}.")
+        try:
+            state = await self.client.run(
+                load_release.load(
+                    entry.collection,
+                    self.deadline,
+                    options=load_release.placement(released.groups),
+                    poll_interval=RELOAD_POLL,
+                    stall_timeout=None,
+                    report=self.report,
+                ),
+                self.deadline,
+                database=entry.database,
+            )
+        except MilvusError as error:
+            words = f"it was released, and should have stayed: {reason}. It could not be loaded again: {error}"
+            return EndedRelease(entry, Outcome.FAILED, "unknown", words)
+        return EndedRelease(entry, Outcome.RELOADED, state, f"released, and loaded again by this task: {reason}")
+
+    def _reason_to_keep(self, entry: PlannedRelease, standing: Standing) -> str | None:
         return reason_to_keep(
             entry,
-            collection_id=int(described.collectionID) or None,
-            aliases=list(described.aliases),
-            properties=properties,
-            windows=len(open_windows(marks_of(properties), time.time())),
+            collection_id=standing.collection_id or None,
+            aliases=standing.aliases,
+            properties=standing.properties,
+            windows=len(open_windows(marks_of(standing.properties), time.time())),
             keep_aliased=self.keep_aliased,
         )

@@ -22,12 +22,15 @@ MOST_ENTRIES = 200
 class ReclaimReport:
     """The outcome for every collection. Only a dry run has ``planned`` releases, and it releases nothing.
 
+    ``reloaded`` were released, and are in memory again: something came meanwhile that keeps them, or somebody has loaded them.
+
     ``loaded`` are the collections that were in memory before, ``budget`` are the bytes that they may take.
     """
 
     dry_run: bool = False
     planned: list[PlannedRelease] = field(default_factory=list)
     released: list[Entry] = field(default_factory=list)
+    reloaded: list[Entry] = field(default_factory=list)
     kept: list[Entry] = field(default_factory=list)
     failed: list[Entry] = field(default_factory=list)
     loaded: Sequence[CollectionState] = ()
@@ -42,6 +45,8 @@ class ReclaimReport:
         that would be released, in order.
         """
         lists = {"released": self.released, "kept": self.kept, "failed": self.failed}
+        if self.reloaded:
+            lists["reloaded"] = self.reloaded
         if self.dry_run:
             lists["planned"] = self._planned_entries
         result: dict[str, object] = {key: entries[:MOST_ENTRIES] for key, entries in lists.items()}
@@ -65,6 +70,7 @@ class ReclaimReport:
         before, released = self._size_before, self._size_released
         return {
             "released": len(self.released),
+            **({"reloaded": len(self.reloaded)} if self.reloaded else {}),
             "kept": len(self.kept),
             "failed": len(self.failed),
             "loaded_before": len(self.loaded),
@@ -87,7 +93,8 @@ class ReclaimReport:
 
     def as_sentence(self) -> str:
         """One sentence, for a notification."""
-        counts = f"{len(self.kept)} kept, {len(self.failed)} failed"
+        reloaded = f"{len(self.reloaded)} loaded again, " if self.reloaded else ""
+        counts = f"{reloaded}{len(self.kept)} kept, {len(self.failed)} failed"
         before = f"{_count(self.loaded, self._size_before)} were in memory"
         if self.dry_run:
             size = total(planned.subject for planned in self.planned)
@@ -112,6 +119,7 @@ class ReclaimReport:
         kinds = (
             ("would release", self._planned_entries),
             ("released", self.released),
+            ("loaded again", self.reloaded),
             ("FAILED", self.failed),
             ("kept", sorted(self.kept, key=lambda entry: entry["state"] == "NotLoad")),
         )

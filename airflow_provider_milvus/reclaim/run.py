@@ -178,7 +178,12 @@ class ReclaimRun:
     ) -> None:
         """Carry out the planned releases and put each outcome into ``report``."""
         count = itertools.count(1)
-        lists = {Outcome.RELEASED: report.released, Outcome.KEPT: report.kept, Outcome.FAILED: report.failed}
+        lists = {
+            Outcome.RELEASED: report.released,
+            Outcome.RELOADED: report.reloaded,
+            Outcome.KEPT: report.kept,
+            Outcome.FAILED: report.failed,
+        }
 
         def on_end(ended: EndedRelease) -> None:
             lists[ended.outcome].append(make_entry(ended.entry.subject, ended.reason, ended.state, ended.entry.replicas))

@@ -16,7 +16,7 @@ from airflow_provider_milvus.client import reads
 from airflow_provider_milvus.client.reads import Details, ListedCollection, Nodes
 from airflow_provider_milvus.exceptions import MilvusMetricsError, MilvusUnsupportedError
 from airflow_provider_milvus.reclaim.inventory import MEASURED, CollectionState, Memory, estimate_memory, state_from_percent
-from airflow_provider_milvus.server.window_marks import marks_of, open_windows
+from airflow_provider_milvus.schema.window_marks import marks_of, open_windows
 
 if TYPE_CHECKING:
     from airflow_provider_milvus.client.client import AsyncBoundedClient
@@ -128,22 +128,25 @@ class Surveyor:
 
     async def replicas(self, entry: PlannedRelease) -> PlannedRelease:
         """The planned release with the resource groups of the collection's replicas."""
-        groups = await self._ask(reads.replicas(entry.collection), entry.database)
-        return replace(entry, replicas=tuple(groups) if groups and groups != DEFAULT_PLACE else ())
+        groups = await self._groups(entry.collection, entry.database)
+        return replace(entry, replicas=tuple(groups) if groups != DEFAULT_PLACE else ())
+
+    async def _groups(self, name: str, database: str) -> list[str]:
+        return sorted((await self._ask(reads.replicas(name), database) or {}).values())
 
     async def _with_rows(self, state: CollectionState, details: Details) -> CollectionState:
         name, database = state.collection, state.database
         rows, groups, partitions = await asyncio.gather(
             self._ask(reads.rows(name), database),
-            self._ask(reads.replicas(name), database),
+            self._groups(name, database),
             self._ask(reads.partitions(name), database),
         )
-        replicas = len(groups) if groups else None
+        replicas = len(groups) or None
         return replace(
             state,
             rows=rows,
             replicas=replicas,
-            resource_groups=tuple(sorted(set(groups or ()))),
+            resource_groups=tuple(sorted(set(groups))),
             partitions=partitions,
             memory=estimate_memory(details.row_bytes, rows, replicas),
         )

@@ -97,6 +97,9 @@ class MilvusConditionSensor(HasArguments, BaseSensorOperator):
         if self._first_look(context):
             return None
         left = max(self._remaining(context), 0.001)
+        if self.execution_timeout is not None:
+            # Airflow does not look at it while the task is deferred.
+            left = min(left, self.execution_timeout.total_seconds())
         self.defer(
             trigger=self._trigger(time.time() + left),
             method_name="execute_complete",

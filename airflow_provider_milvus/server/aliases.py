@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 from airflow_provider_milvus import exceptions
 from airflow_provider_milvus.client.flow import Deadline, Flow, Pause, Report, Rpc, after, in_time
-from airflow_provider_milvus.client.reads import aliases_of, find
+from airflow_provider_milvus.client.reads import find
+from airflow_provider_milvus.client.subject import Standing, Subject
 from airflow_provider_milvus.conditions import load_state
-from airflow_provider_milvus.server.collections import drop
+from airflow_provider_milvus.server.collections import drop_subject
 from airflow_provider_milvus.server.indexes import POLL
-from airflow_provider_milvus.server.load_release import release
+from airflow_provider_milvus.server.load_release import release_subject
 
 SEEN_WITHIN = 10.0
 """Seconds after which an alias that the server says it has moved, and that is where it was, was moved back by somebody."""
@@ -19,10 +22,12 @@ SEEN_WITHIN = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Swapped:
-    """``old`` is the collection that the alias pointed to before: ``None`` for a new alias, or if nothing was ``changed``."""
+    """``old`` is the collection that the alias pointed to before: ``None`` for a new alias, or if nothing was ``changed``.
+    ``old_id`` is its id, 0 where the server tells none."""
 
     old: str | None
     changed: bool
+    old_id: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,60 +57,92 @@ def swap(
     *,
     expected_old: str | None = None,
     require_loaded: bool = True,
-    before_sending: Callable[[str | None], object] = lambda old: None,
+    swapped_before: Mapping[str, Any] | None = None,
+    before_sending: Callable[[str | None, int], object] = lambda old, old_id: None,
     report: Report,
 ) -> Flow[Swapped]:
     """Point an alias to a collection, in one step for whoever searches through it; return when the server shows it.
 
-    ``before_sending`` is called with the old collection just before the change is sent.
+    ``before_sending`` is called with the old collection and its id just before the change is sent. ``swapped_before`` has them
+    from an earlier try, as ``old`` and ``old_id``, and whether the move was ``done``: then an alias that points elsewhere was
+    moved by somebody else.
 
     :raises MilvusCollectionNotFoundError: the collection does not exist.
     :raises MilvusRefusedError: the collection is not in memory, or its name is an alias; the alias is the name of a collection,
         or points to another collection than ``expected_old``. Nothing was changed.
+    :raises MilvusAliasMovedError: somebody else has moved the alias meanwhile.
+    :raises MilvusInDoubtError: the answer was lost, and the alias is where it was: it was not moved, or moved back.
     """
-    if (yield from find(collection_name)) is None:
-        raise exceptions.MilvusCollectionNotFoundError(
-            f"Alias {alias!r} was not moved: there is no collection {collection_name!r}. Check the name and the database."
-        )
+    swapping = _Swap(alias, collection_name, require_loaded, before_sending)
     old = yield from target_of(alias)
     if old == collection_name:
         report(f"Alias {alias!r} points to collection {collection_name!r} already.")
         return Swapped(None, False)
-    if old is None:
-        yield from _check_free(alias)
+    if swapped_before is not None and (swapped_before["done"] or old != swapped_before["old"]):
+        raise _moved(alias, collection_name, swapped_before["old"], old)
     if expected_old is not None and old != expected_old:
         points = f"points to {old!r}" if old else "does not exist"
         raise exceptions.MilvusRefusedError(
             f"Alias {alias!r} was not moved: it {points}, but expected_old is {expected_old!r}. "
             "Find out who moved it, or correct expected_old."
         )
-    if require_loaded:
-        yield from _check_loaded(alias, collection_name)
-    before_sending(old)
+    fields = {"collection_name": collection_name, "alias": alias}
     try:
-        yield Rpc("CreateAlias" if old is None else "AlterAlias", {"collection_name": collection_name, "alias": alias})
+        yield Rpc("CreateAlias" if old is None else "AlterAlias", fields, still=partial(swapping.is_due, old))
     except (exceptions.MilvusServerError, exceptions.MilvusRefusedError) as refused:
-        # A call that is repeated because its answer was lost meets its own result.
-        target = yield from target_of(alias)
-        if target is None and old is None:
-            yield from _take_over(alias, collection_name, refused)
-        elif target != collection_name:
+        # 2.3.5 keeps the name of an alias that was dropped with its collection: it is not found, and cannot be created.
+        if old is not None or not swapping.sent or (yield from target_of(alias)) is not None:
             raise
+        try:
+            yield Rpc("AlterAlias", fields, still=partial(swapping.is_due, old))
+        except (exceptions.MilvusAliasNotFoundError, exceptions.MilvusCollectionNotFoundError):
+            raise refused from None
     seen = _see_target(alias, collection_name, old)
     yield from in_time(seen, f"Alias {alias!r} was moved, but not seen at {collection_name!r}")
     report(f"Alias {alias!r} points to {collection_name!r}; before, it {f'pointed to {old!r}' if old else 'did not exist'}.")
-    return Swapped(old, True)
+    return Swapped(old, True, swapping.old_id)
 
 
-def _take_over(alias: str, collection_name: str, refused: exceptions.MilvusError) -> Flow[None]:
-    """Point an alias that is not found and cannot be created: 2.3.5 keeps the name of one that was dropped with its collection.
+@dataclass(slots=True)
+class _Swap:
+    """The look before an alias is moved, and the id of the old collection that it saw."""
 
-    :raises MilvusError: there is no such name either, so that it was ``refused`` for another reason.
-    """
-    try:
-        yield Rpc("AlterAlias", {"collection_name": collection_name, "alias": alias})
-    except (exceptions.MilvusAliasNotFoundError, exceptions.MilvusCollectionNotFoundError):
-        raise refused from None
+    alias: str
+    collection_name: str
+    require_loaded: bool
+    before_sending: Callable[[str | None, int], object]
+    old_id: int = field(init=False, default=0)
+    sent: bool = field(init=False, default=False)
+
+    def is_due(self, old: str | None, lost: exceptions.MilvusError | None) -> Flow[bool]:
+        alias, collection_name = self.alias, self.collection_name
+        if lost is None:
+            if (yield from find(collection_name)) is None:
+                raise exceptions.MilvusCollectionNotFoundError(
+                    f"Alias {alias!r} was not moved: there is no collection {collection_name!r}. Check the name and "
+                    "the database."
+                )
+            if old is None:
+                yield from _check_free(alias)
+            else:
+                described = yield from find(old)
+                self.old_id = 0 if described is None else int(described.collectionID)
+            if self.require_loaded:
+                yield from _check_loaded(alias, collection_name)
+        # Last of all, so that a move by somebody else is seen.
+        target = yield from target_of(alias)
+        if target == collection_name:
+            return False
+        if target != old:
+            raise _moved(alias, collection_name, old, target)
+        if lost is not None and old is not None:
+            raise exceptions.MilvusInDoubtError(
+                f"{lost} It points to {old!r}, as before: it was not moved, or somebody has moved it back since. It was not "
+                "moved again. Look which of the two is right, and clear the task to move it."
+            )
+        self.before_sending(old, self.old_id)
+        self.sent = True
+        return True
 
 
 def _see_target(alias: str, collection_name: str, old: str | None) -> Flow[None]:
@@ -146,7 +183,7 @@ def _check_loaded(alias: str, collection_name: str) -> Flow[None]:
         )
 
 
-def retire(alias: str, collection_name: str, old: str, then: str, deadline: Deadline, *, report: Report) -> Flow[Retired]:
+def retire(alias: str, collection_name: str, old: Subject, then: str, deadline: Deadline, *, report: Report) -> Flow[Retired]:
     """Keep, release or drop (``then``) the collection that the alias pointed to before.
 
     It is looked at just before, and kept if another alias points to it or if it is being loaded.
@@ -155,25 +192,28 @@ def retire(alias: str, collection_name: str, old: str, then: str, deadline: Dead
     """
     target = yield from target_of(alias)
     if target != collection_name:
-        raise _moved(alias, collection_name, old, target)
+        raise _moved(alias, collection_name, old.name, target)
     if then == "keep":
         return Retired("kept")
     return (yield from after(f"Alias {alias!r} points to {collection_name!r} now.", _retire(old, then, deadline, report)))
 
 
-def _retire(old: str, then: str, deadline: Deadline, report: Report) -> Flow[Retired]:
-    if (yield from find(old)) is None:
-        return Retired("gone", f"{old!r} does not exist any more")
-    if others := (yield from aliases_of(old)):
-        report(f"Collection {old!r} is kept: it has another alias.")
-        return Retired("kept", f"{old!r} has the alias {', '.join(map(repr, others))}")
+def _retire(old: Subject, then: str, deadline: Deadline, report: Report) -> Flow[Retired]:
+    if (yield from old.look()) is None:
+        return Retired("gone", f"{old.name!r} does not exist any more")
     try:
         if then == "drop":
-            yield from drop(old, report=report)
+            yield from drop_subject(old, report=report)
             return Retired("dropped")
-        yield from release(old, deadline, report=report)
-        return Retired("released")
+        released = yield from release_subject(old, deadline, unless=_alias_of, report=report)
     except exceptions.MilvusRefusedError as refused:
-        # Somebody has given it an alias just now, or is loading it, and so needs it.
+        # It has another alias, or somebody is loading it, and so needs it.
         report(str(refused))
         return Retired("kept", str(refused))
+    if released.loaded_since:
+        return Retired("released", f"{old.name!r} was released, and somebody has loaded it since")
+    return Retired("gone" if released.state == "NotExist" else "released")
+
+
+def _alias_of(standing: Standing) -> str | None:
+    return f"it has the alias {', '.join(map(repr, standing.aliases))}" if standing.aliases else None

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from airflow_provider_milvus import exceptions
-from airflow_provider_milvus.client.flow import Flow, Pause, Report, Rpc, after, in_time
+from airflow_provider_milvus.client.flow import Flow, Pause, Report, Rpc, after, in_doubt, in_time
 from airflow_provider_milvus.client.reads import aliases_of, describe, find, is_lite
+from airflow_provider_milvus.client.subject import Subject, subject_of
 from airflow_provider_milvus.schema.definition import CONSISTENCY_LEVELS, Definition, Index
 from airflow_provider_milvus.schema.diff import drift
 from airflow_provider_milvus.schema.pairs import from_pairs, to_pairs
@@ -24,9 +25,6 @@ CREATED_BY = "airflow.created_by"
 
 TRIAL = "airflow_trial_of_"
 """The beginning of the name of a trial collection: it lives for a moment and tells whether the server takes a definition."""
-
-GONE_WITHIN = 5.0
-"""Seconds that a server may still show a collection after it has answered the drop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +46,20 @@ class Dropped:
 
 
 def create(
-    definition: Definition, *, if_exists: str, created_by: str, drop_aliased: bool = False, report: Report
+    definition: Definition,
+    *,
+    if_exists: str,
+    created_by: str,
+    drop_aliased: bool = False,
+    replaced_before: str = "",
+    before_dropping: Callable[[str], object] = lambda mark: None,
+    report: Report,
 ) -> Flow[Created]:
     """Create a collection and its indexes; a collection that exists is treated as ``if_exists`` says.
 
     ``created_by`` names the task and its run: a collection that the same run created before is completed, not refused.
+    ``replaced_before`` is the mark of the collection that an earlier try set out to replace: no other one is dropped.
+    ``before_dropping`` is called with the mark of the one that is about to be dropped.
 
     :raises MilvusRefusedError: it exists (``"fail"``), or has an alias (``"replace"`` without ``drop_aliased``).
     :raises MilvusSchemaDriftError: it exists and differs (``"check"``, or when the same run created it).
@@ -62,10 +69,17 @@ def create(
     lite = is_lite((yield Rpc("GetVersion")))
     described = yield from find(name)
     replaced = False
-    if described is not None and if_exists == "replace":
+    if described is not None and if_exists == "replace" and _creator_of(described) != created_by:
+        subject = subject_of(described)
+        mark = yield from subject.mark()
+        if replaced_before not in ("", mark):
+            raise exceptions.MilvusRefusedError(
+                f"Collection {name!r} was not replaced: an earlier try of this task dropped the one that it was to replace, "
+                "and somebody else has created another one since. Clear the task to replace that one, too."
+            )
         yield from _check_not_aliased(name, drop_aliased)
         yield from _try_out(definition, lite, created_by, report)
-        yield from drop(name, drop_aliased=drop_aliased, report=report)
+        yield from drop_subject(subject, drop_aliased=drop_aliased, before_sending=lambda: before_dropping(mark), report=report)
         described, replaced = None, True
     if described is None:
         described = yield from _send(definition, created_by)
@@ -79,7 +93,7 @@ def create(
 def _treat_existing(
     definition: Definition, described: Any, if_exists: str, created_by: str, lite: bool, report: Report
 ) -> Flow[Created]:
-    name, creator = definition.name, _creator_of(described)
+    name, creator, subject = definition.name, _creator_of(described), subject_of(described)
     own = creator == created_by
     if own:
         report(f"Collection {name!r} was created by an earlier try of this task: completing it.")
@@ -102,7 +116,7 @@ def _treat_existing(
         )
     for index in missing:
         report(f"Collection {name!r} has no index {index.name!r}: creating it.")
-        yield from create_index(name, index)
+        yield from create_index(subject, index)
     if missing:
         existing = yield from see_indexes(definition, lite=lite)
     return Created(own, indexes=existing, indexes_created=[index.name for index in missing])
@@ -118,19 +132,25 @@ def _send(definition: Definition, created_by: str) -> Flow[Any]:
         "consistency_level": CONSISTENCY_LEVELS.index(definition.consistency_level or "Bounded"),
         "properties": to_pairs({**definition.properties, CREATED_BY: created_by}),
     }
+    existing: Any = None
+
+    def is_due(lost: exceptions.MilvusError | None) -> Flow[bool]:
+        nonlocal existing
+        existing = yield from find(definition.name)
+        return existing is None
+
     try:
-        yield Rpc("CreateCollection", {key: value for key, value in request.items() if value is not None})
+        yield Rpc("CreateCollection", {key: value for key, value in request.items() if value is not None}, still=is_due)
     except (exceptions.MilvusServerError, exceptions.MilvusRefusedError):
-        # A call that is repeated because its answer was lost meets its own result.
-        described = yield from find(definition.name)
-        if described is None:
+        # Somebody else was quicker.
+        if (yield from find(definition.name)) is None:
             raise
-        return described
-    return (yield from describe(definition.name))
+    return existing or (yield from describe(definition.name))
 
 
 def _complete_or_remove(definition: Definition, described: Any, lite: bool, report: Report) -> Flow[None]:
     """Create the indexes of a collection that was created just now; drop it again if the server refuses for good."""
+    subject = subject_of(described)
     try:
         if differences := drift(definition, described, lite=lite):
             raise exceptions.MilvusUnsupportedError(
@@ -138,13 +158,14 @@ def _complete_or_remove(definition: Definition, described: Any, lite: bool, repo
                 f"all of its definition: {'; '.join(differences)}."
             )
         for index in definition.indexes:
-            yield from create_index(definition.name, index)
+            yield from create_index(subject, index)
         yield from see_indexes(definition, lite=lite)
     except exceptions.MilvusError as error:
         if not error.try_again:
             report(f"Dropping collection {definition.name!r} again, which was created just now: {error}")
             yield from after(
-                f"{error} Collection {definition.name!r} was created, and stays:", drop(definition.name, report=report)
+                f"{error} Collection {definition.name!r} was created, and stays:",
+                drop_subject(subject, report=report),
             )
         raise
 
@@ -157,7 +178,7 @@ def _try_out(definition: Definition, lite: bool, created_by: str, report: Report
         yield from _drop_trial(trial.name, leftover, report)
     described = yield from _send(trial, f"{TRIAL}{created_by}")
     yield from _complete_or_remove(trial, described, lite, report)
-    yield from _drop_trial(trial.name, (yield from describe(trial.name)), report)
+    yield from _drop_trial(trial.name, described, report)
 
 
 def _drop_trial(name: str, described: Any, report: Report) -> Flow[None]:
@@ -166,7 +187,7 @@ def _drop_trial(name: str, described: Any, report: Report) -> Flow[None]:
             f"Nothing was replaced: the new definition is tried out as collection {name!r} first, and somebody else has "
             "created a collection of that name. Rename it."
         )
-    yield from drop(name, report=report)
+    yield from drop_subject(subject_of(described), report=report)
 
 
 def drop(
@@ -174,46 +195,68 @@ def drop(
     *,
     drop_aliased: bool = False,
     skip_if_missing: bool = False,
-    before_sending: Callable[[], object] = lambda: None,
+    dropped_before: str = "",
+    before_sending: Callable[[str], object] = lambda mark: None,
     report: Report,
 ) -> Flow[Dropped]:
     """Drop a collection, loaded or not, and return when the server does not have it any more.
 
-    ``before_sending`` is called just before the drop is sent.
+    ``before_sending`` is called with the collection's mark just before the drop is sent. ``dropped_before`` is the mark of a
+    collection whose drop an earlier try has sent: nothing else is dropped then.
 
     :raises MilvusCollectionNotFoundError: it does not exist, unless ``skip_if_missing``.
     :raises MilvusRefusedError: the name is an alias, or the collection has an alias, without ``drop_aliased``.
     """
     first: Any = yield from find(name)
     if first is None:
-        if not skip_if_missing:
+        if not skip_if_missing and not dropped_before:
             raise exceptions.MilvusCollectionNotFoundError(
                 f"Collection {name!r} was not dropped: it does not exist. Check the name and the database."
             )
         report(f"Collection {name!r} does not exist: nothing to drop.")
-        return Dropped(name, False)
-    before_sending()
-    described = first
-    while described is not None and first.collectionID == described.collectionID:
-        yield from _check_not_aliased(name, drop_aliased)
-        try:
-            yield Rpc("DropCollection", {"collection_name": name}, repeatable=False)
-        except (exceptions.MilvusTimeoutError, exceptions.MilvusUnavailableError) as error:
-            report(f"The drop of collection {name!r} was not answered, so it is looked for: {error}")
-        gone = in_time(_left(name, first), f"The drop of {name!r} was sent, and the server still has it")
-        described = yield from after(f"The drop of collection {name!r} was sent.", gone)
+        return Dropped(name, bool(dropped_before))
+    subject = subject_of(first)
+    mark = yield from subject.mark()
+    if dropped_before not in ("", mark):
+        if not subject.collection_id:
+            raise exceptions.MilvusInDoubtError(
+                f"Collection {name!r} was not dropped: an earlier try of this task has sent the drop of one with other rows, "
+                "and this server does not tell whether this is the same. Look at it, and drop it yourself."
+            )
+        report(f"Collection {name!r} was dropped by an earlier try of this task. Another one has its name now, and stays.")
+        return Dropped(name, True)
+    yield from drop_subject(subject, drop_aliased=drop_aliased, before_sending=lambda: before_sending(mark), report=report)
     return Dropped(name, True)
 
 
-def _left(name: str, first: Any) -> Flow[Any | None]:
-    """The description of the collection that has this name after a drop; some servers answer first and drop then."""
-    waited = 0.0
-    while True:
-        described = yield from find(name)
-        if described is None or first.collectionID != described.collectionID or waited >= GONE_WITHIN:
-            return described
+def drop_subject(
+    subject: Subject, *, drop_aliased: bool = False, before_sending: Callable[[], object] = lambda: None, report: Report
+) -> Flow[None]:
+    """As :func:`drop`, of this collection and no other one of its name."""
+
+    def is_due(lost: exceptions.MilvusError | None) -> Flow[bool]:
+        if (yield from subject.look()) is None:
+            return False
+        if lost is not None and not subject.collection_id:
+            raise in_doubt(lost, "There is a collection of that name, and this server does not tell whether it is another one.")
+        yield from _check_not_aliased(subject.name, drop_aliased)
+        before_sending()
+        return True
+
+    answer = yield Rpc("DropCollection", {"collection_name": subject.name}, still=is_due)
+    if answer is None:
+        report(f"Collection {subject.name!r} does not exist any more.")
+    elif subject.collection_id:
+        # Without ids, what has the name after the answer is another collection.
+        gone = in_time(
+            _see_gone(subject), f"The server has answered the drop of collection {subject.name!r}, and shows it still"
+        )
+        yield from after(f"The drop of collection {subject.name!r} was sent.", gone)
+
+
+def _see_gone(subject: Subject) -> Flow[None]:
+    while (yield from subject.look()) is not None:
         yield Pause(POLL)
-        waited += POLL
 
 
 def _check_not_aliased(name: str, drop_aliased: bool) -> Flow[None]:

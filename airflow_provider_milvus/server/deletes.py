@@ -44,6 +44,7 @@ def by_ids(
             continue
         yield from _check_gone(target, expression)
         deleted += matching
+    yield from target.subject.check(" Rows were deleted from it before.")
     rows = "an unknown number of" if deleted is None else f"{deleted:,}"
     report(f"Deleted {rows} rows of collection {target.collection!r} by {len(keys):,} keys.")
     return target, deleted
@@ -70,6 +71,7 @@ def by_filter(
     if matching:
         yield from writes.delete(target, expression)
         yield from _check_gone(target, expression)
+    yield from target.subject.check(" Rows were deleted from it before." if matching else "")
     report(f"Deleted {matching:,} rows of collection {target.collection!r} that matched {expression!r}.")
     return target, matching
 

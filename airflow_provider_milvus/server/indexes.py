@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from airflow_provider_milvus import exceptions
-from airflow_provider_milvus.client.flow import Flow, Pause, Report, Rpc, in_time
-from airflow_provider_milvus.client.reads import describe, find, is_lite, real_name
+from airflow_provider_milvus.client.flow import Flow, Pause, Report, Rpc, after, in_doubt, in_time
+from airflow_provider_milvus.client.reads import find, is_lite
+from airflow_provider_milvus.client.subject import Subject, find_subject, subject_of
 from airflow_provider_milvus.conditions import IndexBuilt, describe_indexes, load_state
 from airflow_provider_milvus.schema.definition import Definition, Index
 from airflow_provider_milvus.schema.diff import index_drift
@@ -31,8 +32,8 @@ def submit_index(
     :raises MilvusRefusedError: the field has an index (``"fail"``). Nothing was changed.
     :raises MilvusSchemaDriftError: the field has an index that differs (``"check"``). Nothing was changed.
     """
-    described = yield from describe(name)
-    collection, field_name = real_name(described), requested.field_name
+    subject = yield from find_subject(name)
+    described, collection, field_name = subject.first, subject.name, requested.field_name
     fields = [field.name for field in described.schema.fields]
     if field_name not in fields and not described.schema.enable_dynamic_field:
         raise exceptions.MilvusInvalidArgumentError(
@@ -54,8 +55,7 @@ def submit_index(
             )
         report(f"Field {field_name!r} of collection {collection!r} has the index {existing.name!r} already.")
         return IndexBuilt(collection, existing.field_name, existing.name), False
-    before_sending()
-    yield from create_index(collection, requested)
+    yield from create_index(subject, requested, before_sending)
     return IndexBuilt(collection, field_name, requested.name), True
 
 
@@ -65,61 +65,102 @@ def drop_index(
     field_name: str = "",
     index_name: str = "",
     skip_if_missing: bool = False,
-    before_sending: Callable[[str], object] = lambda index: None,
+    dropped_before: tuple[str, int] | None = None,
+    before_sending: Callable[[str, int], object] = lambda index, index_id: None,
     report: Report,
 ) -> Flow[list[str]]:
     """Drop a field's index, or the index of that name; return what was dropped when the server does not have it any more.
 
-    ``before_sending`` is called with the index's name just before the drop is sent.
+    ``before_sending`` is called with the index's name and id just before the drop is sent. ``dropped_before`` has those of an
+    index whose drop an earlier try has sent: no other index is dropped then.
 
     :raises MilvusRefusedError: the collection is in memory, ``name`` is an alias, or the field has several indexes.
     :raises MilvusIndexNotFoundError: there is no such index, unless ``skip_if_missing``.
     """
-    if (yield from find(name)) is None:
+    described = yield from find(name)
+    if described is None:
         raise exceptions.MilvusCollectionNotFoundError(
             f"The index was not dropped: there is no collection {name!r}. Check the name and the database."
         )
+    subject = subject_of(described)
     descriptions = yield from describe_indexes(name, field_name, index_name)
     names = [str(description.index_name) for description in descriptions]
     which = repr(index_name) if index_name else f"of field {field_name!r}"
+    if dropped_before and dropped_before not in [(found.index_name, int(found.indexID)) for found in descriptions]:
+        report(f"Index {dropped_before[0]!r} of collection {name!r} was dropped by an earlier try of this task.")
+        return [dropped_before[0]]
     if not names:
         if not skip_if_missing:
             raise exceptions.MilvusIndexNotFoundError(f"The index was not dropped: collection {name!r} has no index {which}.")
         report(f"Collection {name!r} has no index {which}: nothing to drop.")
         return []
-    index = names[0]
+    index, index_id = names[0], int(descriptions[0].indexID)
     if len(names) > 1:
         raise exceptions.MilvusRefusedError(
             f"The index was not dropped: field {field_name!r} of collection {name!r} has {', '.join(names)}. "
             "Name one with index_name."
         )
-    state = yield from load_state(name)
-    if state != "NotLoad":
-        raise exceptions.MilvusRefusedError(
-            f"Index {index!r} was not dropped: collection {name!r} is {state}, and Milvus drops no index of a collection in "
-            "memory. Release it first."
-        )
-    before_sending(index)
-    yield Rpc("DropIndex", {"collection_name": name, "index_name": index})
-    yield from in_time(_see_no_index(name, index), f"The drop of index {index!r} of {name!r} was sent, and it is still there")
+
+    def is_due(lost: exceptions.MilvusError | None) -> Flow[bool]:
+        if not (yield from _is_there(subject, index, index_id)):
+            return False
+        if lost is not None and not index_id:
+            raise in_doubt(lost, "There is an index of that name, and this server does not tell whether it is another one.")
+        state = yield from load_state(name)
+        if state != "NotLoad":
+            raise exceptions.MilvusRefusedError(
+                f"Index {index!r} was not dropped: collection {name!r} is {state}, and Milvus drops no index of a collection "
+                "in memory. Release it first."
+            )
+        before_sending(index, index_id)
+        return True
+
+    answer = yield Rpc("DropIndex", {"collection_name": name, "index_name": index}, still=is_due)
+    if answer is not None and index_id:
+        # Without ids, what has the name after the answer is another index.
+        gone = in_time(_see_no_index(subject, index, index_id), "The server has answered it, and shows the index still")
+        yield from after(f"The drop of index {index!r} of collection {name!r} was sent.", gone)
     return names
 
 
-def _see_no_index(collection: str, index: str) -> Flow[None]:
-    while (yield from describe_indexes(collection, index_name=index)):
+def _is_there(subject: Subject, index: str, index_id: int) -> Flow[bool]:
+    """Whether the collection has this index, and not another one of its name."""
+    if (yield from subject.look()) is None:
+        return False
+    found = yield from describe_indexes(subject.name, index_name=index)
+    return bool(found) and int(found[0].indexID) == index_id
+
+
+def _see_no_index(subject: Subject, index: str, index_id: int) -> Flow[None]:
+    while (yield from _is_there(subject, index, index_id)):
         yield Pause(POLL)
 
 
-def create_index(collection: str, index: Index) -> Flow[None]:
-    """Send an index; return when the server has answered. It need not be built then."""
-    request = {"collection_name": collection, "field_name": index.field_name, "index_name": index.name}
+def create_index(subject: Subject, index: Index, before_sending: Callable[[], object] = lambda: None) -> Flow[None]:
+    """Send an index; return when the server has answered. It need not be built then.
+
+    :raises MilvusReplacedError: the collection was dropped meanwhile.
+    """
+    fields = {"collection_name": subject.name, "field_name": index.field_name, "index_name": index.name}
+
+    def is_due(lost: exceptions.MilvusError | None) -> Flow[bool]:
+        yield from subject.check(f" {lost}" if lost is not None else "")
+        if (yield from _has(subject.name, index)):
+            return False
+        before_sending()
+        return True
+
     try:
-        yield Rpc("CreateIndex", {**request, "extra_params": index.extra_params})
+        yield Rpc("CreateIndex", {**fields, "extra_params": index.extra_params}, still=is_due)
     except (exceptions.MilvusServerError, exceptions.MilvusRefusedError):
-        # A call that is repeated because its answer was lost meets its own result.
-        descriptions = yield from describe_indexes(collection, index.field_name, index.name)
-        if not descriptions or index_drift(index, Index.of_described(descriptions[0])):
+        # Somebody else was quicker.
+        if not (yield from _has(subject.name, index)):
             raise
+
+
+def _has(collection: str, index: Index) -> Flow[bool]:
+    descriptions = yield from describe_indexes(collection, index.field_name, index.name)
+    return bool(descriptions) and not index_drift(index, Index.of_described(descriptions[0]))
 
 
 def indexes_of(collection: str) -> Flow[list[Index]]:

@@ -5,14 +5,16 @@ Long work is submitted and then watched, and a task succeeds when the server rep
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from airflow_provider_milvus import exceptions
-from airflow_provider_milvus.client.flow import Deadline, Flow, Pause, Report, Rpc
+from airflow_provider_milvus.client.flow import Deadline, Flow, Pause, Report, Rpc, in_doubt
 from airflow_provider_milvus.client.reads import describe, is_lite, partitions, real_name, replicas
+from airflow_provider_milvus.client.subject import Standing, Subject, find_subject
 from airflow_provider_milvus.conditions import (
+    InMemory,
     LoadFinished,
     Observation,
     Refreshed,
@@ -24,22 +26,37 @@ from airflow_provider_milvus.conditions import (
 )
 
 RELEASE_ATTEMPT = 30.0
-"""Seconds to wait for the answer to a release before its state is watched instead: the server does one at a time."""
+"""Seconds to wait for the answer to a release before it is looked for: 2.3.5 does one at a time, and forgets a queued one whose
+caller has stopped waiting."""
 RELEASE_POLL = 0.5
-RELEASE_AGAIN = 3.0
-"""Seconds to watch before a release is sent again: 2.3.5 forgets a queued release whose caller has stopped waiting."""
+SHOWN_WITHIN = 3.0
+"""Seconds within which a server shows a release that it has answered, or whose answer was lost."""
 START_GRACE = 1.0
 """Seconds that a submitted load may still be NotLoad before it counts as a load that never began."""
 
+_GONE = InMemory("NotExist")
+Unless = Callable[[Standing], str | None]
+"""Asked just before a release is sent: why the collection has to stay in memory, or ``None``."""
+
 
 @dataclass(frozen=True, slots=True)
-class Change:
-    """A release that is done: the collection's load state before and after, and the alias if one was named."""
+class Released:
+    """A release that is done: the load state before and after.
+
+    ``state`` is not NotLoad where somebody has loaded the collection since, or has dropped it. ``sent`` is false where there
+    was nothing to release. ``groups`` has the resource group of each replica that was in memory.
+    """
 
     collection: str
     previous_state: str
     state: str
     alias: str | None = None
+    sent: bool = False
+    groups: tuple[str, ...] = ()
+
+    @property
+    def loaded_since(self) -> bool:
+        return self.sent and self.state in ("Loading", "Loaded")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,98 +77,169 @@ def release(
     skip_if_missing: bool = False,
     allow_alias: bool = False,
     force: bool = False,
-    unless: Callable[[Any], str | None] = lambda described: None,
+    unless: Unless | None = None,
     report: Report,
-) -> Flow[Change]:
+) -> Flow[Released]:
     """Release a collection, or some of its partitions, and return when the server reports NotLoad.
 
-    A collection that is not loaded is left alone and counts as done. ``unless`` gets the collection's description just before
-    each time the release is sent; it returns why the collection has to stay, or ``None``.
+    A collection that is not loaded is left alone and counts as done. What somebody loads after the server has answered the
+    release is left alone, too.
 
     :raises MilvusCollectionNotFoundError: it does not exist, unless ``skip_if_missing``.
     :raises MilvusRefusedError: ``name`` is an alias, without ``allow_alias``; the collection is being loaded, without
         ``force``; or ``unless`` gave a reason. Nothing was changed.
-    :raises MilvusTimeoutError: the server did not report NotLoad in time; it may still release the collection.
+    :raises MilvusTimeoutError, MilvusUnavailableError: the server did not report NotLoad in time; it may still release the
+        collection. Or the answer was lost, and it cannot be told from somebody's later load whether it was released.
     """
     try:
-        described = yield from describe(name)
+        subject = yield from find_subject(name)
     except exceptions.MilvusCollectionNotFoundError:
         if not skip_if_missing:
             raise
         report(f"Collection {name!r} does not exist: nothing to release.")
-        return Change(name, "NotExist", "NotExist")
-    collection = real_name(described)
-    if collection != name and not allow_alias:
+        return Released(name, "NotExist", "NotExist")
+    if subject.alias and not allow_alias:
         raise exceptions.MilvusRefusedError(
-            f"Collection {collection!r} was not released: {name!r} is an alias of it, and whoever searches through the alias "
+            f"Collection {subject.name!r} was not released: {name!r} is an alias of it, and whoever searches through the alias "
             "would fail. Name the collection itself, or set allow_alias=True."
         )
-    _check_may_go(collection, described, unless)
-    alias = name if collection != name else None
-    states = yield from load_states(collection, partition_names)
-    before, reason = states[-1].state, states[-1].reason
-    if before == "NotLoad":
-        report(f"Collection {collection!r} is not in memory: nothing to release. {reason}".rstrip())
-        return Change(collection, before, before, alias)
-    if any(seen.state == "Loading" for seen in states) and not force:
-        raise exceptions.MilvusBeingLoadedError(
-            f"Collection {collection!r} was not released: it is being loaded, and whoever waits for the load would fail. "
-            "Wait for the load to end, or set force=True."
-        )
-    yield from _submit_release(collection, partition_names, deadline, report)
-    yield from _watch_release(collection, partition_names, deadline, unless, report)
-    return Change(collection, before, "NotLoad", alias)
+    return (yield from _Release(subject, list(partition_names or ()), force, unless, report).carry_out(deadline))
 
 
-def _check_may_go(collection: str, described: Any, unless: Callable[[Any], str | None]) -> None:
-    reason = unless(described)
-    if reason is not None:
-        raise exceptions.MilvusRefusedError(f"Collection {collection!r} was not released: {reason}.")
+def release_subject(
+    subject: Subject, deadline: Deadline, *, force: bool = False, unless: Unless | None = None, report: Report
+) -> Flow[Released]:
+    """As :func:`release`, of this collection and no other one of its name. One that does not exist any more is left at that."""
+    return (yield from _Release(subject, [], force, unless, report).carry_out(deadline))
 
 
-def _submit_release(collection: str, partition_names: list[str] | None, deadline: Deadline, report: Report) -> Flow[None]:
-    # At most half of the time: a server that works through a queue has to be watched afterwards.
-    within = min(RELEASE_ATTEMPT, deadline.remaining / 2)
-    fields = {"collection_name": collection, **({"partition_names": partition_names} if partition_names else {})}
-    try:
-        yield Rpc("ReleasePartitions" if partition_names else "ReleaseCollection", fields, within, False)
-    except exceptions.MilvusTimeoutError:
-        report(f"The release of {collection!r} was not answered within {within:.0f} s; the server may have it in its queue.")
+@dataclass(slots=True)
+class _Release:
+    """One release, and what its looks have seen."""
 
+    subject: Subject
+    partition_names: list[str]
+    force: bool
+    unless: Unless | None
+    report: Report
+    _before: InMemory = field(init=False, default=_GONE)
+    _seen: InMemory = field(init=False, default=_GONE)
+    _load: dict[int, str] = field(init=False, default_factory=dict)
+    """The replicas before the release: they tell the load that is to go from a later one."""
+    _sent: bool = field(init=False, default=False)
 
-def _watch_release(
-    collection: str,
-    partition_names: list[str] | None,
-    deadline: Deadline,
-    unless: Callable[[Any], str | None],
-    report: Report,
-) -> Flow[None]:
-    interruptions, left = deadline.interruptions, deadline.remaining
-    while True:
-        try:
-            # The last state is NotLoad only when no named partition is in memory.
-            state = (yield from load_states(collection, partition_names))[-1].state
-        except exceptions.MilvusTimeoutError as error:
-            raise exceptions.MilvusTimeoutError(
-                f"The release of {collection!r} was sent, but not seen on the server: {error}"
-            ) from None
-        if state == "NotLoad":
-            return
-        forgotten = state == "Loaded" and left - deadline.remaining >= RELEASE_AGAIN
-        if forgotten or deadline.interruptions != interruptions:
-            # Somebody may also have loaded it since.
-            _check_may_go(collection, (yield from describe(collection)), unless)
-            report(f"Collection {collection!r} is still {state}: sending the release again.")
-            yield from _submit_release(collection, partition_names, deadline, report)
-            interruptions, left = deadline.interruptions, deadline.remaining
-            continue
-        try:
+    def carry_out(self, deadline: Deadline) -> Flow[Released]:
+        name = self.subject.name
+        fields: dict[str, Any] = {"collection_name": name}
+        rpc = "ReleaseCollection"
+        if self.partition_names:
+            rpc, fields = "ReleasePartitions", {**fields, "partition_names": self.partition_names}
+        # At most half of the time: a server that works through a queue has to be watched afterwards.
+        within = min(RELEASE_ATTEMPT, deadline.remaining / 2)
+        if (yield Rpc(rpc, fields, within, still=self._still)) is not None:
+            yield from self._see_it()
+        elif not self._sent:
+            self.report(f"Collection {name!r} is not in memory: nothing to release. {self._seen.reason}".rstrip())
+        groups = tuple(sorted(self._load.values()))
+        released = Released(name, self._before.state, self._seen.state, self.subject.alias, self._sent, groups)
+        if released.loaded_since:
+            self.report(f"Collection {name!r} was released, and somebody has loaded it since: it is {released.state}.")
+        return released
+
+    def _still(self, lost: exceptions.MilvusError | None) -> Flow[bool]:
+        seen = yield from self._look()
+        if not self._sent:
+            self._before = self._seen
+            self._load = (yield from replicas(self.subject.name)) or {} if self._is_in_memory else {}
+        if not self._is_in_memory:
+            return False
+        anew = (yield from self._is_loaded_anew()) if lost is not None else False
+        while anew is None and seen == "Loading" and self._before.state == "Loaded":
+            # A server that comes back after a restart says so of what it had in memory.
             yield Pause(RELEASE_POLL)
-        except exceptions.MilvusTimeoutError:
-            raise exceptions.MilvusTimeoutError(
-                f"Collection {collection!r} is still {state} {deadline.seconds:g} s after its release was requested. "
-                "The server may still release it: it does one at a time. Raise timeout, or release fewer at once."
+            seen, anew = (yield from self._look()), (yield from self._is_loaded_anew())
+        if anew or not self._is_in_memory:
+            return False
+        if seen == "Loading" and not self.force:
+            raise exceptions.MilvusBeingLoadedError(
+                f"Collection {self.subject.name!r} was not released: it is being loaded, and whoever waits for the load would "
+                "fail. Wait for the load to end, or set force=True."
+            )
+        # Last of all, so that what has come meanwhile is seen.
+        standing = yield from self.subject.standing()
+        if standing is None:
+            self._seen = _GONE
+            return False
+        if self.unless is not None and (reason := self.unless(standing)) is not None:
+            raise exceptions.MilvusRefusedError(f"Collection {self.subject.name!r} was not released: {reason}.")
+        if anew is None and lost is not None and (yield from self._is_done(lost)):
+            return False
+        self._sent = True
+        return True
+
+    @property
+    def _is_in_memory(self) -> bool:
+        return self._seen.state in ("Loading", "Loaded")
+
+    def _look(self) -> Flow[str]:
+        try:
+            # A collection is in memory if one of the partitions is: the most loaded one decides.
+            self._seen = (yield from load_states(self.subject.name, self.partition_names))[-1]
+        except exceptions.MilvusCollectionNotFoundError:
+            self._seen = _GONE
+        return self._seen.state
+
+    def _is_done(self, lost: exceptions.MilvusError) -> Flow[bool]:
+        """Whether a release was carried out whose answer was lost, on a server that does not tell one load from another.
+
+        :raises MilvusError: that cannot be told.
+        """
+        if self._before.state == "Loading":
+            # Whoever waits for that load is given up by the task already.
+            return False
+        for _ in range(int(SHOWN_WITHIN / RELEASE_POLL)):
+            yield Pause(RELEASE_POLL)
+            yield from self._look()
+            if not self._is_in_memory:
+                return True
+        raise in_doubt(lost, f"It is {self._seen.state}, and the server does not tell whether somebody has loaded it since.")
+
+    def _is_loaded_anew(self) -> Flow[bool | None]:
+        """Whether what is in memory now was loaded after the release; ``None`` where the server does not tell."""
+        if (yield from self.subject.look()) is None:
+            self._seen = _GONE
+            return True
+        now = yield from replicas(self.subject.name)
+        if not self._load or not now:
+            return None
+        if self._load.keys().isdisjoint(now):
+            return True
+        # Replicas outlive the release of some partitions.
+        return None if self.partition_names else False
+
+    def _see_it(self) -> Flow[None]:
+        """Wait until the server shows a release that it has answered; what is in memory after that was loaded since."""
+        waited = 0.0
+        try:
+            while (yield from self._look()) and self._is_in_memory:
+                anew = yield from self._is_loaded_anew()
+                if anew is None and self._before.state != "Loading":
+                    # What was Loaded, and is Loading now, is loaded by somebody. Nothing else tells without ids of replicas.
+                    anew = self._seen.state == "Loading" or (not self._tells_loads_apart and waited >= SHOWN_WITHIN)
+                if anew:
+                    return
+                yield Pause(RELEASE_POLL)
+                waited += RELEASE_POLL
+        except (exceptions.MilvusTimeoutError, exceptions.MilvusUnavailableError) as error:
+            raise type(error)(
+                f"Collection {self.subject.name!r} was still {self._seen.state} when it was seen last, although the server has "
+                f"answered its release. {error} The server may still be releasing it: it does one at a time. Raise timeout, or "
+                "release fewer at once."
             ) from None
+
+    @property
+    def _tells_loads_apart(self) -> bool:
+        return bool(self._load) and not self.partition_names
 
 
 def submit_load(
@@ -171,18 +259,26 @@ def submit_load(
     :raises MilvusRefusedError: ``replica_number`` does not go with the resource groups of a collection that is in memory.
     :raises MilvusLoadFailedError: the server took the request and still reports NotLoad.
     """
-    collection = real_name((yield from describe(name)))
+    subject = yield from find_subject(name)
+    collection = subject.name
     named = list(partition_names or [])
     states = yield from load_states(collection, named)
     before, started = states[0].state, states[-1].state == "NotLoad"
-    condition = LoadFinished(collection, named, started=started, options=dict(options or {}))
+    condition = LoadFinished(
+        collection,
+        named,
+        started=started,
+        options=dict(options or {}),
+        collection_id=subject.collection_id,
+        newest_segment=0 if started else None,
+    )
     if not started:
         condition, changes_nothing = yield from _keep_what_is_there(condition)
         if changes_nothing and before == "Loaded":
             report(f"Collection {collection!r} is in memory already.")
             now = yield from condition.look()
-            return Submitted(condition, before, now, name if collection != name else None)
-    yield from condition.submit()
+            return Submitted(condition, before, now, subject.alias)
+    condition = replace(condition, started=(yield from condition.submit()) and started)
     report(f"The load of collection {collection!r} was submitted; before, it was {before}.")
     now = yield from condition.look()
     if now.verdict is Verdict.NEVER:
@@ -191,12 +287,13 @@ def submit_load(
     if now.verdict is Verdict.NEVER:
         raise exceptions.MilvusLoadFailedError(f"Collection {collection!r} was not loaded: the load never began: {now.reason}.")
     report(f"{condition}: {now.in_words}")
-    return Submitted(condition, before, now, name if collection != name else None)
+    return Submitted(condition, before, now, subject.alias)
 
 
 def _keep_what_is_there(load: LoadFinished) -> Flow[tuple[LoadFinished, bool]]:
     """The load of a collection that is in memory, in part at least; and whether it changes nothing."""
-    groups, asked = (yield from replicas(load.collection_name)) or [], load.options
+    groups = sorted(((yield from replicas(load.collection_name)) or {}).values())
+    asked = load.options
     on_storage = yield from segments_on_storage(load.collection_name, load.partition_names)
     in_memory, existing = (0, 0) if load.partition_names else (yield from partitions(load.collection_name))
     there = placement(groups)
@@ -217,14 +314,11 @@ def _keep_what_is_there(load: LoadFinished) -> Flow[tuple[LoadFinished, bool]]:
     return replace(load, options=options, newest_segment=newest), changes_nothing
 
 
-def placement(groups: Sequence[str]) -> dict[str, Any]:
+def placement(groups: Iterable[str]) -> dict[str, Any]:
     """The fields of a load that put a replica into each of these resource groups; none for no group."""
+    groups = list(groups)
     # A request names one group for all replicas, or one for each.
-    return (
-        {"replica_number": len(groups), "resource_groups": list(groups if len(set(groups)) > 1 else groups[:1])}
-        if groups
-        else {}
-    )
+    return {"replica_number": len(groups), "resource_groups": groups if len(set(groups)) > 1 else groups[:1]} if groups else {}
 
 
 def load(
@@ -257,7 +351,8 @@ def submit_refresh(name: str) -> Flow[Refreshed]:
     :raises MilvusUnsupportedError: this is Milvus Lite, which never reports the progress of a refresh. Nothing was changed.
     :raises MilvusRefusedError: the collection is not loaded. Nothing was changed.
     """
-    collection = real_name((yield from describe(name)))
+    subject = yield from find_subject(name)
+    collection = subject.name
     version = yield Rpc("GetVersion")
     if is_lite(version):
         raise exceptions.MilvusUnsupportedError(
@@ -270,7 +365,7 @@ def submit_refresh(name: str) -> Flow[Refreshed]:
             f"Collection {collection!r} was not refreshed: it is {state}, and only a loaded collection can be refreshed. "
             "Load it instead."
         )
-    yield Rpc("LoadCollection", {"collection_name": collection, "refresh": True})
+    yield Rpc("LoadCollection", {"collection_name": collection, "refresh": True}, still=subject.still)
     return Refreshed(collection)
 
 

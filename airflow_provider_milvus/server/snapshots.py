@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from airflow_provider_milvus.client.flow import Deadline, Flow, Report, Rpc
-from airflow_provider_milvus.client.reads import describe, real_name
+from airflow_provider_milvus.client.subject import find_subject
 from airflow_provider_milvus.conditions import CollectionExists, SnapshotRestored, Verdict, wait_for
-from airflow_provider_milvus.exceptions import MilvusRefusedError, MilvusTimeoutError, MilvusUnavailableError
+from airflow_provider_milvus.exceptions import MilvusError, MilvusRefusedError
 from airflow_provider_milvus.server.upkeep import POLL, SUBMIT_TIMEOUT, submit_flush
 
 
@@ -31,31 +31,36 @@ def create_snapshot(
     :raises MilvusRefusedError: the collection has a snapshot of that name, unless ``skip_if_exists``.
     :raises MilvusUnsupportedError: this server, or this pymilvus, has no snapshots. Nothing was changed.
     """
-    collection = real_name((yield from describe(name)))
-    subject = {"name": snapshot_name, "collection_name": collection}
-    if (yield from _has_snapshot(subject)):
+    subject = yield from find_subject(name)
+    collection = subject.name
+    named = {"name": snapshot_name, "collection_name": collection}
+    if (yield from _has_snapshot(named)):
         if not skip_if_exists:
             raise MilvusRefusedError(
                 f"The snapshot was not taken: collection {collection!r} has a snapshot {snapshot_name!r}. Choose another name."
             )
         report(f"Collection {collection!r} has the snapshot {snapshot_name!r} already.")
-        return (yield Rpc("DescribeSnapshot", subject)), False
+        return (yield Rpc("DescribeSnapshot", named)), False
     if flush:
         # A snapshot holds only what is on storage.
         yield from wait_for((yield from submit_flush(collection)), deadline, poll_interval=POLL, eager=True, report=report)
-    before_sending()
+
+    def is_due(lost: MilvusError | None) -> Flow[bool]:
+        yield from subject.check()
+        # With a name that is taken after a lost answer, this task has taken it.
+        if lost is not None and (yield from _has_snapshot(named)):
+            return False
+        before_sending()
+        return True
+
     options = {"description": description, "compaction_protection_seconds": protect_seconds}
-    try:
-        yield Rpc("CreateSnapshot", {**subject, **options}, SUBMIT_TIMEOUT, repeatable=False)
-    except (MilvusTimeoutError, MilvusUnavailableError):
-        if not (yield from _has_snapshot(subject)):
-            raise
-    return (yield Rpc("DescribeSnapshot", subject)), True
+    yield Rpc("CreateSnapshot", {**named, **options}, SUBMIT_TIMEOUT, still=is_due)
+    return (yield Rpc("DescribeSnapshot", named)), True
 
 
-def _has_snapshot(subject: Mapping[str, str]) -> Flow[bool]:
-    answer = yield Rpc("ListSnapshots", {"collection_name": subject["collection_name"]})
-    return subject["name"] in answer.snapshots
+def _has_snapshot(named: Mapping[str, str]) -> Flow[bool]:
+    answer = yield Rpc("ListSnapshots", {"collection_name": named["collection_name"]})
+    return named["name"] in answer.snapshots
 
 
 def submit_restore(
@@ -81,7 +86,7 @@ def submit_restore(
         if (yield from earlier.look()).verdict is not Verdict.NEVER:
             report(f"An earlier try submitted restore {earlier_job}: watching it.")
             return earlier
-    collection = real_name((yield from describe(name)))
+    collection = (yield from find_subject(name)).name
     if (yield from CollectionExists(target).look()).verdict is Verdict.MET:
         raise MilvusRefusedError(
             f"Snapshot {snapshot_name!r} was not restored: a collection or an alias has the name {target!r}. "

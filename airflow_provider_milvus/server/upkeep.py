@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from airflow_provider_milvus import exceptions
-from airflow_provider_milvus.client.flow import Flow, Pause, Report, Rpc
+from airflow_provider_milvus.client.flow import Flow, Pause, Report, Rpc, in_doubt
 from airflow_provider_milvus.client.reads import aliases_of, describe, find, is_lite, real_name, row_count_if_loaded
+from airflow_provider_milvus.client.subject import Subject, find_subject, subject_of
 from airflow_provider_milvus.conditions import Compacted, Flushed, count_plans
 from airflow_provider_milvus.schema.pairs import from_pairs, to_pairs
 
@@ -48,14 +50,14 @@ def submit_compaction(name: str, *, report: Report) -> Flow[tuple[str, Compacted
     The condition is ``None`` if there is nothing to do. A request that is sent twice is done twice, which costs the server
     work and changes nothing.
     """
-    described = yield from describe(name)
-    collection = real_name(described)
+    subject = yield from find_subject(name)
+    collection = subject.name
     if is_lite((yield Rpc("GetVersion"))):
         report("Milvus Lite compacts by itself after a flush: nothing was requested.")
         return collection, None
     # By id: 2.3.5 does not read the name in a request without an id, and compacts the whole server.
-    request = {"collectionID": described.collectionID, "collection_name": collection}
-    submitted = yield Rpc("ManualCompaction", request, SUBMIT_TIMEOUT)
+    request = {"collectionID": subject.collection_id, "collection_name": collection}
+    submitted = yield Rpc("ManualCompaction", request, SUBMIT_TIMEOUT, still=subject.still)
     if submitted.compactionID <= 0:
         report(f"The server reports nothing to compact in collection {collection!r}.")
         return collection, None
@@ -74,22 +76,36 @@ def truncate(name: str, *, truncate_aliased: bool, report: Report) -> Flow[tuple
     :raises MilvusUnsupportedError: this server cannot do it. Nothing was changed.
     :raises MilvusTimeoutError: the server still counts rows at the end.
     """
-    if (yield from find(name)) is None:
+    described = yield from find(name)
+    if described is None:
         raise exceptions.MilvusCollectionNotFoundError(
             f"Collection {name!r} was not truncated: it does not exist. Check the name and the database."
         )
-    if not truncate_aliased and (aliases := (yield from aliases_of(name))):
-        raise exceptions.MilvusRefusedError(
-            f"Collection {name!r} was not truncated: it has the alias {', '.join(map(repr, aliases))}, and whoever searches "
-            "through the alias would find nothing. Move the alias first, or set truncate_aliased=True."
-        )
+    subject = subject_of(described)
     before = yield from row_count_if_loaded(name)
-    # Not repeatable: a second one would also delete what was written after the first.
-    yield Rpc("TruncateCollection", {"collection_name": name}, SUBMIT_TIMEOUT, repeatable=False)
+
+    def is_due(lost: exceptions.MilvusError | None) -> Flow[bool]:
+        yield from subject.check(f" {lost}" if lost is not None else "")
+        if lost is not None:
+            left = yield from row_count_if_loaded(name)
+            if left == 0:
+                return False
+            # A second one would also delete what was written after the first.
+            counted = "Its rows cannot be counted" if left is None else f"It has {left} rows"
+            raise in_doubt(lost, f"{counted}: they were not deleted, or written since. A retry deletes them.")
+        if not truncate_aliased and (aliases := (yield from aliases_of(name))):
+            raise exceptions.MilvusRefusedError(
+                f"Collection {name!r} was not truncated: it has the alias {', '.join(map(repr, aliases))}, and whoever "
+                "searches through the alias would find nothing. Move the alias first, or set truncate_aliased=True."
+            )
+        return True
+
+    yield Rpc("TruncateCollection", {"collection_name": name}, SUBMIT_TIMEOUT, still=is_due)
     report(f"Collection {name!r} was truncated" + (f": {before} rows." if before is not None else "."))
     after = before
     try:
         while after := (yield from row_count_if_loaded(name)):
+            yield from subject.check(" It was truncated before.")
             yield Pause(POLL)
     except exceptions.MilvusTimeoutError as error:
         raise exceptions.MilvusTimeoutError(
@@ -106,9 +122,9 @@ def alter(name: str, properties: Mapping[str, str], drop: Sequence[str], *, allo
     :raises MilvusUnsupportedError: this server cannot remove properties. Nothing was changed.
     :raises MilvusServerError: the server refuses, or takes the change and does not show it.
     """
-    described = yield from describe(name)
-    collection, before = real_name(described), from_pairs(described.properties)
-    if collection != name and not allow_alias:
+    subject = yield from find_subject(name)
+    collection, before = subject.name, from_pairs(subject.first.properties)
+    if subject.alias and not allow_alias:
         raise exceptions.MilvusRefusedError(
             f"Collection {collection!r} was not altered: {name!r} is an alias of it. "
             "Name the collection itself, or set allow_alias=True."
@@ -117,28 +133,46 @@ def alter(name: str, properties: Mapping[str, str], drop: Sequence[str], *, allo
     changed = {key: value for key, value in properties.items() if before.get(key) != value}
     # Removed first, so that a server that cannot remove is left as it was. With values in the same call 2.3.5 removes nothing.
     if removed:
-        yield from _remove(collection, removed)
+        yield from _remove(subject, removed)
     if changed:
-        yield Rpc("AlterCollection", {"collection_name": collection, "properties": to_pairs(changed)})
+        request = {"collection_name": collection, "properties": to_pairs(changed)}
+        yield Rpc("AlterCollection", request, still=partial(_is_due, subject, before, changed))
     if not removed and not changed:
         report(f"Collection {collection!r} has these properties already.")
         return Altered(collection, before, before)
     waited = 0.0
     while True:
-        after = from_pairs((yield from describe(collection)).properties)
+        described = yield from subject.look()
+        if described is None:
+            raise subject.replaced(" Its properties were changed before.")
+        after = from_pairs(described.properties)
         if all(after.get(key) == value for key, value in changed.items()) and not set(removed) & set(after):
             return Altered(collection, before, after)
         if waited >= SEEN_WITHIN:
             raise exceptions.MilvusServerError(
-                f"The server took the change of collection {collection!r} and does not show it: its properties are {after}."
+                f"The server took the change of collection {collection!r} and does not show it, or somebody has "
+                f"changed it again: its properties are {after}."
             )
         yield Pause(POLL)
         waited += POLL
 
 
-def _remove(collection: str, keys: list[str]) -> Flow[None]:
+def _is_due(
+    subject: Subject, before: Mapping[str, str], wanted: Mapping[str, str | None], lost: exceptions.MilvusError | None
+) -> Flow[bool]:
+    """Whether to change properties to ``wanted``; after a lost answer, only those that are as they were ``before``."""
+    described = yield from subject.look()
+    if described is None:
+        raise subject.replaced(f" {lost}" if lost is not None else "")
+    now = from_pairs(described.properties)
+    return lost is None or any(now.get(key) != value and now.get(key) == before.get(key) for key, value in wanted.items())
+
+
+def _remove(subject: Subject, keys: list[str]) -> Flow[None]:
+    collection, before = subject.name, from_pairs(subject.first.properties)
+    still = partial(_is_due, subject, before, dict.fromkeys(keys))
     try:
-        yield Rpc("AlterCollection", {"collection_name": collection, "delete_keys": keys})
+        yield Rpc("AlterCollection", {"collection_name": collection, "delete_keys": keys}, still=still)
     except exceptions.MilvusServerError as error:
         if "properties is empty" not in str(error):
             raise

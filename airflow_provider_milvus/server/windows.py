@@ -8,17 +8,25 @@ needs stays in memory, or is loaded again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from airflow_provider_milvus import exceptions
 from airflow_provider_milvus.client.flow import Deadline, Flow, Report, Rpc
-from airflow_provider_milvus.client.reads import describe, real_name, replicas
-from airflow_provider_milvus.conditions import load_state
+from airflow_provider_milvus.client.reads import aliases_of
+from airflow_provider_milvus.client.subject import Standing, Subject, find_subject
+from airflow_provider_milvus.conditions import LoadFinished, load_state
 from airflow_provider_milvus.schema.pairs import from_pairs, to_pairs
+from airflow_provider_milvus.schema.window_marks import Mark, Marks, marks_of, open_windows, properties_of, property_of
 from airflow_provider_milvus.server.load_release import Submitted, placement, release, submit_load
-from airflow_provider_milvus.server.window_marks import Mark, Marks, marks_of, open_windows, properties_of, property_of
+
+log = logging.getLogger(__name__)
+
+CLOSE_WITHIN = 30.0
+"""Seconds to close the window of a load that has failed or was killed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,28 +39,66 @@ class Closed:
     reason: str
 
 
-def _marks_on(described: Any) -> dict[str, Mark]:
-    return marks_of(from_pairs(described.properties))
+@dataclass(frozen=True)
+class WindowLoad(LoadFinished):
+    """The load of a window, which is closed when the task is killed or fails."""
+
+    window: str = ""
+    previous_state: str = "unknown"
+    aliases: Sequence[str] = ()
+
+    def undo(self) -> Flow[str]:
+        """Close the window."""
+        deadline = Deadline(CLOSE_WITHIN)
+        closing = close_window(
+            self.collection_name,
+            self.window,
+            deadline,
+            now=time.time(),
+            previous_state=self.previous_state,
+            aliases=self.aliases,
+            force=True,
+            report=log.info,
+        )
+        closed = yield from closing
+        return f"The window was closed. Collection {closed.collection!r} is {closed.state}: {closed.reason}."
 
 
 def open_window(
-    name: str, window: str, *, now: float, at_most: float, options: Mapping[str, Any], report: Report
+    name: str,
+    window: str,
+    *,
+    now: float,
+    at_most: float,
+    options: Mapping[str, Any],
+    before_marking: Callable[[WindowLoad], object] = lambda opening: None,
+    report: Report,
 ) -> Flow[Submitted]:
     """Leave the mark of ``window``, and submit the load. The mark counts for ``at_most`` seconds from ``now``.
+
+    ``before_marking`` is called just before anything is sent, with what a failure has to undo.
 
     :raises MilvusCollectionNotFoundError: the collection does not exist. Nothing was changed.
     :raises MilvusPermissionError: the user may not load it. The mark is removed again.
     :raises MilvusError: the load was not submitted, as in :func:`submit_load`. The mark stays, so close the window.
     """
-    described = yield from describe(name)
-    collection = real_name(described)
-    marks = _marks_on(described)
+    subject = yield from find_subject(name)
+    collection = subject.name
+    marks = marks_of(from_pairs(subject.first.properties))
     state = yield from load_state(collection)
     by_window = state == "NotLoad" or _any_loaded(marks, now)
-    mark = Mark(now + at_most, by_window, tuple(sorted(described.aliases)))
+    mark = Mark(now + at_most, by_window, tuple((yield from aliases_of(collection))))
     # A collection that is not in memory was released, so the marks of windows that have ended mean nothing any more.
     others = open_windows(marks, now) if state == "NotLoad" else marks
-    can_be_marked = yield from _write(collection, window, marks, {**others, window: mark})
+    opening = WindowLoad(
+        collection,
+        collection_id=subject.collection_id,
+        window=window,
+        previous_state=state,
+        aliases=list(mark.aliases),
+    )
+    before_marking(opening)
+    can_be_marked = yield from _write(subject, window, marks, {**others, window: mark})
     if not can_be_marked:
         report(f"Windows on collection {collection!r} cannot see one another: this server keeps no collection properties.")
     try:
@@ -64,16 +110,17 @@ def open_window(
         submitted = yield from submit_load(collection, options=options, report=report)
     except exceptions.MilvusPermissionError:
         if can_be_marked:
-            yield from _remove(collection, window)
+            yield from _remove(subject, window)
         raise
     if can_be_marked:
         # Another window may have loaded it, or overwritten the mark, since the first look.
-        marks = _marks_on((yield from describe(collection)))
+        marks = yield from _marks_on(subject)
         inherited = (by_window and state != "NotLoad") or _any_loaded({**marks, window: Mark(0, False)}, now)
         settled = replace(mark, loaded=submitted.previous_state == "NotLoad" or inherited)
         if marks.get(window) != settled:
-            yield from _write(collection, window, marks, {**marks, window: settled})
-    return replace(submitted, alias=name if name != collection else None)
+            yield from _write(subject, window, marks, {**marks, window: settled})
+    load = {**vars(submitted.condition), "window": window, "previous_state": state, "aliases": opening.aliases}
+    return replace(submitted, condition=WindowLoad(**load), alias=subject.alias)
 
 
 def close_window(
@@ -83,84 +130,97 @@ def close_window(
     *,
     now: float,
     previous_state: str,
+    aliases: Sequence[str] = (),
     force: bool = False,
     report: Report,
 ) -> Flow[Closed]:
     """Remove the mark of ``window``; release the collection if a window loaded it and no other window needs it.
 
     It can be repeated, since the mark is removed last. Where the server keeps no marks, the collection is released if its
-    ``previous_state``, before the window, was NotLoad. With ``force`` it is released even while it is being loaded.
+    ``previous_state``, before the window, was NotLoad, and if it has no alias that is not among ``aliases``, those before. With
+    ``force`` it is released even while it is being loaded.
     """
     try:
-        described = yield from describe(name)
+        subject = yield from find_subject(name)
     except exceptions.MilvusCollectionNotFoundError:
         return Closed(name, "NotExist", False, "it does not exist any more")
-    if real_name(described) != name:
-        return Closed(name, "NotExist", False, f"it does not exist any more; an alias of {real_name(described)!r} has its name")
-    marks = _marks_on(described)
+    if subject.alias:
+        return Closed(name, "NotExist", False, f"it does not exist any more; an alias of {subject.name!r} has its name")
+    marks = marks_of(from_pairs(subject.first.properties))
     closing = {key: replace(mark, closing=mark.closing or key == window) for key, mark in marks.items()}
-    can_be_marked = yield from _write(name, window, marks, closing)
-
-    def reason_to_stay(described: Any) -> str | None:
-        if not can_be_marked:
-            return None if previous_state == "NotLoad" else f"it was {previous_state} before this window"
-        return _reason_to_stay(described, window, now)
-
-    groups = yield from replicas(name)
+    can_be_marked = yield from _write(subject, window, marks, closing)
+    unmarked = None if can_be_marked else Mark(now, previous_state == "NotLoad", tuple(aliases))
     try:
-        change = yield from release(name, deadline, skip_if_missing=True, unless=reason_to_stay, force=force, report=report)
+        released = yield from release(
+            name,
+            deadline,
+            skip_if_missing=True,
+            unless=lambda standing: _reason_to_stay(standing, window, now, unmarked),
+            force=force,
+            report=report,
+        )
     except exceptions.MilvusRefusedError as refused:
-        yield from _remove(name, window)
+        yield from _remove(subject, window)
         state = yield from load_state(name)
         return Closed(name, state, False, str(refused))
-    if change.state == "NotExist":
-        return Closed(name, change.state, False, "it does not exist any more")
-    marks = _marks_on((yield from describe(name)))
-    if others := set(open_windows(marks, now)) - {window}:
+    if released.state == "NotExist":
+        return Closed(name, released.state, False, "it does not exist any more")
+    marks = yield from _marks_on(subject)
+    if (others := set(open_windows(marks, now)) - {window}) and not released.loaded_since:
         # It opened between the last look and the release, so it may rely on the memory that is gone now.
-        submitted = yield from submit_load(name, options=placement(groups or ()), report=report)
-        yield from _remove(name, window)
+        submitted = yield from submit_load(name, options=placement(released.groups), report=report)
+        yield from _remove(subject, window)
         return Closed(
             name, submitted.now.state, False, f"another window opened just now, so it is loaded again: {_words(others)}"
         )
     # The collection is not in memory, so the marks of windows that never closed mean nothing any more.
-    yield from _write(name, window, marks, {})
-    if change.previous_state == "NotLoad":
-        return Closed(name, change.state, False, "somebody had released it before")
-    return Closed(name, change.state, True, "no other window needs it")
+    yield from _write(subject, window, marks, {key: marks[key] for key in others})
+    if released.loaded_since:
+        return Closed(name, released.state, True, "no other window needed it; somebody has loaded it since")
+    if not released.sent:
+        return Closed(name, released.state, False, "somebody had released it before")
+    return Closed(name, released.state, True, "no other window needs it")
 
 
-def _reason_to_stay(described: Any, window: str, now: float) -> str | None:
-    """Why a closing window must leave the collection in memory; ``None``: it may release it."""
-    marks = _marks_on(described)
-    own = marks.pop(window, None)
+def _reason_to_stay(standing: Standing, window: str, now: float, unmarked: Mark | None) -> str | None:
+    """Why a closing window must leave the collection in memory; ``None``: it may release it.
+
+    ``unmarked`` is the window's mark where the server keeps none.
+    """
+    marks = marks_of(standing.properties)
+    own = marks.pop(window, None) or unmarked
     if own is None:
         return "this window's mark is gone: the collection was released, or dropped and created again, since the window opened"
     if others := open_windows(marks, now):
         return f"another window needs it: {_words(others)}"
     if not own.loaded:
         return "it was in memory before this window"
-    if added := sorted(set(described.aliases) - set(own.aliases)):
+    if added := sorted(set(standing.aliases) - set(own.aliases)):
         return f"it was given the alias {', '.join(added)} since"
     return None
 
 
-def _write(collection: str, window: str, before: Marks, after: Marks) -> Flow[bool]:
+def _marks_on(subject: Subject) -> Flow[dict[str, Mark]]:
+    described = yield from subject.look()
+    return {} if described is None else marks_of(from_pairs(described.properties))
+
+
+def _write(subject: Subject, window: str, before: Marks, after: Marks) -> Flow[bool]:
     """Set the property of ``window``, and those that differ; return false where the server keeps no properties."""
     old, new = properties_of(before), properties_of(after)
     changed = {property_of(window)} | {key for key in old.keys() | new.keys() if old.get(key) != new.get(key)}
     properties = to_pairs({key: new.get(key, "") for key in sorted(changed)})
     try:
-        yield Rpc("AlterCollection", {"collection_name": collection, "properties": properties})
+        yield Rpc("AlterCollection", {"collection_name": subject.name, "properties": properties}, still=subject.still)
     except exceptions.MilvusUnsupportedError:
         return False
     return True
 
 
-def _remove(collection: str, window: str) -> Flow[None]:
-    marks = _marks_on((yield from describe(collection)))
+def _remove(subject: Subject, window: str) -> Flow[None]:
+    marks = yield from _marks_on(subject)
     if window in marks:
-        yield from _write(collection, window, marks, {key: mark for key, mark in marks.items() if key != window})
+        yield from _write(subject, window, marks, {key: mark for key, mark in marks.items() if key != window})
 
 
 def _any_loaded(marks: Marks, now: float) -> bool:

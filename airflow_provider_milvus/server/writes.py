@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_milvus import exceptions
@@ -18,9 +19,9 @@ from airflow_provider_milvus.client.reads import (
     describe,
     is_before,
     is_lite,
-    real_name,
     row_count_if_loaded,
 )
+from airflow_provider_milvus.client.subject import Subject, find_subject
 from airflow_provider_milvus.schema.model import Schema
 
 if TYPE_CHECKING:
@@ -54,6 +55,10 @@ class WriteTarget:
     def partitions(self) -> list[str]:
         return [self.partition_name] if self.partition_name else []
 
+    @property
+    def subject(self) -> Subject:
+        return Subject(self.collection, self.collection_id)
+
     def fields(self, **fields: Any) -> dict[str, Any]:
         """The fields of a request that writes: ``fields``, and where to."""
         return {"collection_name": self.collection, "partition_name": self.partition_name, **fields}
@@ -64,8 +69,8 @@ def find_target(name: str, partition_name: str = "") -> Flow[WriteTarget]:
 
     :raises MilvusCollectionNotFoundError, MilvusPartitionNotFoundError, MilvusDatabaseNotFoundError: it does not exist.
     """
-    described = yield from describe(name)
-    collection = real_name(described)
+    subject = yield from find_subject(name)
+    described, collection = subject.first, subject.name
     if partition_name:
         yield from check_partitions(collection, [partition_name])
     if (schema := Schema.of_described(described)).has_namespaces:
@@ -75,8 +80,8 @@ def find_target(name: str, partition_name: str = "") -> Flow[WriteTarget]:
     return WriteTarget(
         collection,
         schema.narrowed((yield from _narrow_types(schema))),
-        int(described.collectionID),
-        name if collection != name else None,
+        subject.collection_id,
+        subject.alias,
         partition_name,
     )
 
@@ -100,14 +105,14 @@ def upsert(target: WriteTarget, batch: Batch) -> Flow[None]:
 
     :raises MilvusServerError: the server reports that it took fewer rows. Those are in the collection.
     """
-    answer = yield Rpc("Upsert", _rows(target, batch), WRITE_ATTEMPT)
+    answer = yield Rpc("Upsert", _rows(target, batch), WRITE_ATTEMPT, still=target.subject.still)
     _check_counts(target, answer, int(answer.upsert_cnt), batch)
 
 
 def insert(target: WriteTarget, batch: Batch, report: Report) -> Flow[None]:
     """Add rows that have their keys. An insert that is not answered is sent again as an upsert."""
     try:
-        answer = yield Rpc("Insert", _rows(target, batch), WRITE_ATTEMPT, repeatable=False)
+        answer = yield Rpc("Insert", _rows(target, batch), WRITE_ATTEMPT, still=partial(_unless_sent, target))
     except _UNANSWERED as error:
         report(f"The insert of rows {_range(batch)} was not answered, so they are sent again as an upsert: {error}")
         yield from settle(target)
@@ -125,7 +130,7 @@ def insert_generated(target: WriteTarget, batch: Batch, before: int | None, repo
     """
     while True:
         try:
-            answer = yield Rpc("Insert", _rows(target, batch), WRITE_ATTEMPT, repeatable=False)
+            answer = yield Rpc("Insert", _rows(target, batch), WRITE_ATTEMPT, still=partial(_unless_sent, target))
         except _UNANSWERED as error:
             if (yield from _arrived(target, batch, before, error)):
                 report(f"The insert of rows {_range(batch)} was not answered, but counting shows that they arrived: {error}")
@@ -134,6 +139,13 @@ def insert_generated(target: WriteTarget, batch: Batch, before: int | None, repo
         else:
             _check_counts(target, answer, int(answer.insert_cnt), batch)
             return
+
+
+def _unless_sent(target: WriteTarget, lost: exceptions.MilvusError | None) -> Flow[bool]:
+    """The look before an insert, which is never sent again after a lost answer."""
+    if lost is not None:
+        raise lost
+    return (yield from target.subject.still(None))
 
 
 def settle(target: WriteTarget) -> Flow[None]:
@@ -152,7 +164,7 @@ def delete(target: WriteTarget, expression: str) -> Flow[int]:
 
     :raises MilvusNotLoadedError: the expression is not a list of keys, and the collection is not in memory.
     """
-    answer = yield Rpc("Delete", target.fields(expr=expression), WRITE_ATTEMPT)
+    answer = yield Rpc("Delete", target.fields(expr=expression), WRITE_ATTEMPT, still=target.subject.still)
     return int(answer.delete_cnt)
 
 
@@ -183,6 +195,7 @@ def _arrived(target: WriteTarget, batch: Batch, before: int | None, error: Excep
             f"{doubt} The rows could not be counted, since the collection was not loaded. {error}"
         )
     yield from settle(target)
+    yield from target.subject.check(f" {doubt} {error}")
     now = yield from count(target)
     if now not in (before, before + len(batch)):
         raise exceptions.MilvusInDoubtError(

@@ -41,6 +41,11 @@ BACKSTOP = timedelta(seconds=30)
 """The trigger ends by itself and reports what it saw; Airflow's own timeout comes this much later, where no triggerer runs."""
 KILL_TIMEOUT = 20.0
 """Seconds to take back the work of a killed task."""
+ASK_TIMEOUT = 10.0
+"""Seconds to ask Airflow for the state of a task."""
+KILLED = (None, "failed", "removed", "skipped", "upstream_failed")
+"""The states of a task that was killed; one that was cleared has none. Any other one goes on, or has succeeded."""
+_TAKING_BACK: set[asyncio.Task[None]] = set()
 LAST_LOOK = 5.0
 """Seconds that a look for demand may take, even when the end has come."""
 
@@ -135,16 +140,59 @@ class MilvusConditionTrigger(BaseTrigger):
         yield TriggerEvent({**event, "submitted": self.submitted})  # type: ignore[no-untyped-call]
 
     async def on_kill(self) -> None:
-        """Airflow calls it from 3.3 on when a user kills, clears or marks the deferred task, and never in a restart."""
+        """Airflow calls it from 3.3 on when a user kills, clears or marks the deferred task; and also when another triggerer
+        has taken the trigger over. So the task's state is asked for first, and only the work of a task that has ended is taken
+        back.
+        """
         if not self.undo_on_kill:
             return
+        taking_back = asyncio.create_task(self._take_back())
+        # Airflow cancels this again a second later, and a task without a reference may be collected.
+        _TAKING_BACK.add(taking_back)
+        taking_back.add_done_callback(_TAKING_BACK.discard)
+        await asyncio.shield(taking_back)
+
+    async def _take_back(self) -> None:
         from airflow_provider_milvus.client.flow import Deadline
         from airflow_provider_milvus.conditions import Condition
 
         condition = Condition.deserialize(self.condition)
-        async with MilvusHook(self.milvus_conn_id, self.database).async_client() as client:
-            await client.run(condition.undo(), Deadline(KILL_TIMEOUT))
-        self.log.info("%s: the task was killed, and what it began was taken back.", condition)
+        if (reason := await self._why_leave()) is not None:
+            self.log.info("%s was left as it is: %s.", condition, reason)
+            return
+        try:
+            async with MilvusHook(self.milvus_conn_id, self.database).async_client() as client:
+                outcome = await client.run(condition.undo(), Deadline(KILL_TIMEOUT))
+        except MilvusError as error:
+            self.log.error("The task was killed, and what it began could not be taken back: %s", error)
+        else:
+            self.log.info("The task was killed. %s", outcome)
+
+    async def _why_leave(self) -> str | None:
+        """Why the task's work must not be taken back, by what Airflow says of the task; ``None``: it was killed."""
+        try:
+            from airflow.sdk.exceptions import AirflowRuntimeError
+            from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+            from asgiref.sync import sync_to_async
+        except ImportError:
+            return "this version of Airflow does not tell the state of the task"
+        task: Any = self.task_instance
+        if task is None:
+            return "it is not known which task it belongs to"
+        try:
+            async with asyncio.timeout(ASK_TIMEOUT):
+                states = await sync_to_async(RuntimeTaskInstance.get_task_states, thread_sensitive=False)(
+                    dag_id=task.dag_id,
+                    map_index=task.map_index if task.map_index >= 0 else None,
+                    task_ids=[task.task_id],
+                    run_ids=[task.run_id],
+                )
+        except (AirflowRuntimeError, OSError, TimeoutError) as error:
+            return f"Airflow did not tell the state of the task ({type(error).__name__})"
+        of_task = list(states.get(task.run_id, {}).values())
+        if not of_task:
+            return "Airflow does not know the task"
+        return None if of_task[0] in KILLED else f"the task is {of_task[0]}"
 
 
 class MilvusDemandTrigger(BaseEventTrigger):

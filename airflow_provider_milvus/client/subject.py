@@ -1,0 +1,112 @@
+"""The collection that a task means, told from another one that gets the same name.
+
+Between a look and a change somebody may drop a collection and make another of its name, or give the name to an alias. Milvus
+tells them apart by the collection's id. Milvus Lite has no ids: there only another schema tells.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+from airflow_provider_milvus.client.flow import Flow
+from airflow_provider_milvus.client.reads import aliases_of, describe, real_name, rows
+from airflow_provider_milvus.exceptions import MilvusCollectionNotFoundError, MilvusError, MilvusReplacedError
+from airflow_provider_milvus.schema.pairs import from_pairs
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What may speak against a change of a collection, at one look: its aliases and its properties."""
+
+    collection_id: int
+    aliases: list[str]
+    properties: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A collection as the first look saw it.
+
+    ``collection_id`` is 0 where the server tells none. ``alias`` is the name that the task has for it, where that is an alias.
+    """
+
+    name: str
+    collection_id: int = 0
+    first: Any = None
+    alias: str | None = None
+
+    def look(self) -> Flow[Any | None]:
+        """The collection's description now; ``None`` where it does not exist any more, whatever has its name."""
+        try:
+            now = yield from describe(self.name)
+        except MilvusCollectionNotFoundError:
+            return None
+        return None if self.is_another(now) else now
+
+    def is_another(self, now: Any) -> bool:
+        """Whether a description is certainly not of this collection."""
+        if real_name(now) != self.name:
+            return True
+        if self.collection_id and now.collectionID:
+            return bool(now.collectionID != self.collection_id)
+        return self.first is not None and bool(now.schema != self.first.schema)
+
+    def mark(self) -> Flow[str]:
+        """What a later try of the task knows the collection by: its id, or else its schema and its number of rows."""
+        if self.collection_id:
+            return str(self.collection_id)
+        schema = hashlib.sha256(self.first.schema.SerializeToString(deterministic=True)).hexdigest()[:16]
+        return f"{schema}, {(yield from rows(self.name)) or 0} rows"
+
+    def standing(self) -> Flow[Standing | None]:
+        """The aliases and properties now; ``None`` where the collection does not exist any more.
+
+        From 2.5.18 on a description comes from a proxy's memory, which may not have the newest alias: a listing has it.
+        """
+        described = yield from self.look()
+        if described is None:
+            return None
+        try:
+            aliases = yield from aliases_of(self.name)
+        except MilvusCollectionNotFoundError:
+            return None
+        return Standing(int(described.collectionID), aliases, from_pairs(described.properties))
+
+    def still(self, lost: MilvusError | None) -> Flow[bool]:
+        """The look of a change that may be made twice, but to no other collection.
+
+        :raises MilvusReplacedError: the collection does not exist any more.
+        """
+        yield from self.check(f" {lost}" if lost is not None else "")
+        return True
+
+    def check(self, done: str = "") -> Flow[None]:
+        """Make sure that the name stands for this collection still. ``done`` is what the task has done, for the message.
+
+        :raises MilvusReplacedError: it does not.
+        """
+        if (yield from self.look()) is None:
+            raise self.replaced(done)
+
+    def replaced(self, done: str = "") -> MilvusReplacedError:
+        return MilvusReplacedError(
+            f"Collection {self.name!r} was dropped by somebody else while this task worked on it; if there is one of that name "
+            f"now, it is another one.{done}"
+        )
+
+
+def find_subject(name: str) -> Flow[Subject]:
+    """The collection behind a name or an alias.
+
+    :raises MilvusCollectionNotFoundError, MilvusDatabaseNotFoundError: it does not exist.
+    """
+    described = yield from describe(name)
+    return subject_of(described, name)
+
+
+def subject_of(described: Any, name: str = "") -> Subject:
+    """The collection of a description, which was asked for by ``name``."""
+    real = real_name(described)
+    return Subject(real, int(described.collectionID), described, name if name not in ("", real) else None)
