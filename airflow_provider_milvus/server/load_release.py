@@ -183,8 +183,9 @@ class _Release:
 
     def _look(self) -> Flow[str]:
         try:
-            # A collection is in memory if one of the partitions is: the most loaded one decides.
-            self._seen = (yield from load_states(self.subject.name, self.partition_names))[-1]
+            states = yield from load_states(self.subject.name, self.partition_names)
+            # Partitions are in memory if one of them is, and are being loaded if one of them is.
+            self._seen = next((seen for seen in states if seen.state == "Loading"), states[-1])
         except exceptions.MilvusCollectionNotFoundError:
             self._seen = _GONE
         return self._seen.state

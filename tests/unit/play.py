@@ -17,6 +17,10 @@ from airflow_provider_milvus.exceptions import MilvusError
 NOT_EXIST, NOT_LOAD, LOADING, LOADED = (SimpleNamespace(state=number) for number in range(4))
 
 
+ANSWERED = SimpleNamespace()
+"""The answer to a call that only changes something."""
+
+
 def percent(progress: int, refreshed: int = 0) -> SimpleNamespace:
     """The answer to GetLoadingProgress."""
     return SimpleNamespace(progress=progress, refresh_progress=refreshed)
@@ -24,7 +28,10 @@ def percent(progress: int, refreshed: int = 0) -> SimpleNamespace:
 
 def described(name: str, *aliases: str, asked_for: str | None = None) -> SimpleNamespace:
     """The answer to DescribeCollection."""
-    return SimpleNamespace(schema=SimpleNamespace(name=name), collection_name=asked_for or name, aliases=list(aliases))
+    schema = SimpleNamespace(name=name)
+    return SimpleNamespace(
+        schema=schema, collection_name=asked_for or name, aliases=list(aliases), properties=[], collectionID=1
+    )
 
 
 def partitions(*names: str) -> SimpleNamespace:
@@ -35,7 +42,9 @@ def partitions(*names: str) -> SimpleNamespace:
 def placed(*groups: str, segments: Sequence[int] = (), serving: Sequence[int] = ()) -> dict[str, Any]:
     """The answers about a collection in memory: a replica in each of the groups, segments on storage, and those served."""
     return {
-        "GetReplicas": SimpleNamespace(replicas=[SimpleNamespace(resource_group_name=group) for group in groups]),
+        "GetReplicas": SimpleNamespace(
+            replicas=[SimpleNamespace(replicaID=id, resource_group_name=group) for id, group in enumerate(groups, 1)]
+        ),
         "GetPersistentSegmentInfo": SimpleNamespace(
             infos=[SimpleNamespace(segmentID=id, num_rows=5, state=4, partitionID=1) for id in segments]
         ),
@@ -94,7 +103,7 @@ class Server:
             answer = answer(call)
         if isinstance(answer, MilvusError):
             raise answer
-        return answer
+        return ANSWERED if answer is None else answer
 
     @property
     def calls(self) -> list[str]:

@@ -14,7 +14,8 @@ from airflow_provider_milvus.bulk_import.grpc_api import GrpcImports
 from airflow_provider_milvus.bulk_import.job import Files, ImportApi, ImportTarget, Job, ReportedFile
 from airflow_provider_milvus.bulk_import.rest_api import RestImports
 from airflow_provider_milvus.bulk_import.submit import LOOKS, Submission, submit
-from airflow_provider_milvus.client.flow import Deadline, Flow, drive
+from airflow_provider_milvus.client.flow import Deadline, Flow, Still, drive
+from airflow_provider_milvus.client.subject import Subject
 from airflow_provider_milvus.conditions import Verdict, wait_for
 from airflow_provider_milvus.exceptions import (
     MilvusImportError,
@@ -49,14 +50,16 @@ class Jobs(ImportApi):
         self.all[job_id] = Job(job_id, state, files=reported_files)
         return job_id
 
-    def create(self, target: ImportTarget, files: Files) -> Flow[str]:
-        yield from ()
-        error = self.errors.pop(0) if self.errors else None
-        if error is None or self.made_although_lost:
-            job_id = self.add(files)
-        if error is not None:
-            raise error
-        return job_id
+    def create(self, target: ImportTarget, files: Files, still: Still) -> Flow[str]:
+        """As a call with this look is made: again, after an error, where the look does not find it done."""
+        error: Any = None
+        while (yield from still(error)):
+            error = self.errors.pop(0) if self.errors else None
+            if error is None or self.made_although_lost:
+                job_id = self.add(files)
+            if error is None:
+                return job_id
+        return ""
 
     def jobs(self, collection_name: str, job_ids: Sequence[str]) -> Flow[list[Job]]:
         yield from ()
@@ -81,13 +84,18 @@ class Try:
             self.jobs,
             ImportTarget("docs"),
             files,
-            collection_id=collection_id,
+            subject=Subject("docs", collection_id),
             rows_before=None,
             notes=self.notes,
+            begin=lambda submission: setattr(self, "notes", submission),
             keep=lambda submission: setattr(self, "notes", submission),
             report=self.reports.append,
         )
-        return drive(flow, lambda call: pytest.fail(f"{call} was not expected"), self.slept.append)
+        return drive(flow, Server(DescribeCollection=lambda call: described(collection_id)), self.slept.append)
+
+
+def described(collection_id: int) -> SimpleNamespace:
+    return SimpleNamespace(schema=SimpleNamespace(name="docs"), collection_name="docs", collectionID=collection_id)
 
 
 @pytest.fixture
@@ -111,7 +119,7 @@ class TestSubmit:
         jobs.add([["b.parquet"]])
         task = Try(jobs)
         jobs.errors = [None, MilvusTimeoutError("silence")]
-        with pytest.raises(MilvusTimeoutError, match="is not known; the next try looks for it"):
+        with pytest.raises(MilvusTimeoutError, match="is not known; a retry looks for it"):
             task.run()
         assert task.run().job_ids == ["2", "3"]
 

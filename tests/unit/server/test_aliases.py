@@ -8,10 +8,13 @@ from typing import Any
 import pytest
 
 from airflow_provider_milvus.client.flow import Deadline
+from airflow_provider_milvus.client.subject import Subject
 from airflow_provider_milvus.exceptions import (
     MilvusAliasMovedError,
     MilvusAliasNotFoundError,
     MilvusCollectionNotFoundError,
+    MilvusInDoubtError,
+    MilvusRateLimitError,
     MilvusRefusedError,
     MilvusServerError,
     MilvusUnavailableError,
@@ -41,6 +44,7 @@ class Model(Server):
             "AlterAlias": self.point,
             "ListAliases": lambda call: SimpleNamespace(aliases=self.aliases(call.fields["collection_name"])),
             "GetLoadState": LOADED,
+            "GetReplicas": SimpleNamespace(replicas=[]),
             "ReleaseCollection": self.release,
             "DropCollection": lambda call: self.there.discard(call.fields["collection_name"]),
         }
@@ -53,7 +57,7 @@ class Model(Server):
         return self.described(name) if name in self.there else GONE
 
     def described(self, name: str) -> SimpleNamespace:
-        return SimpleNamespace(**vars(described(name, *self.aliases(name))), collectionID=hash(name))
+        return SimpleNamespace(**{**vars(described(name, *self.aliases(name))), "collectionID": int(name[-1])})
 
     def point(self, call: Any) -> None:
         self.points_to = call.fields["collection_name"]
@@ -80,7 +84,7 @@ class TestSwap:
 
     def test_alters_an_alias_in_one_step(self, clock):
         server = Model(clock, "docs_1")
-        assert self.swap(server, clock) == Swapped("docs_1", True)
+        assert self.swap(server, clock) == Swapped("docs_1", True, 1)
         assert (server.points_to, server.changes) == ("docs_2", ["AlterAlias"])
 
     def test_makes_an_alias_that_is_new(self, clock):
@@ -89,7 +93,7 @@ class TestSwap:
         assert (server.points_to, server.changes) == ("docs_2", ["CreateAlias"])
 
     def test_recognizes_a_new_alias_by_the_error_of_milvus_lite(self, clock):
-        server = Model(clock, None, DescribeAlias=[GONE, SimpleNamespace(collection="docs_2")])
+        server = Model(clock, None, DescribeAlias=[GONE, GONE, SimpleNamespace(collection="docs_2")])
         assert self.swap(server, clock).changed
 
     def test_takes_over_an_alias_that_was_dropped_with_its_collection(self, clock):
@@ -153,9 +157,9 @@ class TestSwap:
 
     def test_tells_the_old_collection_before_it_changes_anything(self, clock):
         server = Model(clock, "docs_1")
-        before: list[tuple[str | None, list[str]]] = []
-        self.swap(server, clock, before_sending=lambda old: before.append((old, server.changes)))
-        assert before == [("docs_1", [])]
+        before: list[tuple[str | None, int, list[str]]] = []
+        self.swap(server, clock, before_sending=lambda old, old_id: before.append((old, old_id, server.changes)))
+        assert before == [("docs_1", 1, [])]
 
     def test_accepts_its_own_change_when_the_answer_was_lost(self, clock):
         server = Model(clock, None)
@@ -180,11 +184,30 @@ class TestSwap:
             self.swap(server, clock)
         assert server.points_to == "docs_1"
 
+    def test_whether_it_was_moved_back_after_a_lost_answer_is_not_guessed(self, clock):
+        server = Model(clock, "docs_1", AlterAlias=MilvusUnavailableError("gone"))
+        with pytest.raises(
+            MilvusInDoubtError, match="points to 'docs_1', as before: it was not moved, or somebody has moved it back"
+        ):
+            self.swap(server, clock)
+        assert server.changes == ["AlterAlias"]
+
+    @pytest.mark.parametrize(("points_to", "done"), [("docs_1", True), ("docs_3", False), (None, False)])
+    def test_of_a_retry_leaves_an_alias_that_somebody_has_moved_since(self, clock, points_to, done):
+        server = Model(clock, points_to)
+        server.there.add("docs_3")
+        before = {"old": "docs_1", "old_id": 1, "done": done}
+        with pytest.raises(MilvusAliasMovedError, match="somebody has moved the alias since"):
+            self.swap(server, clock, swapped_before=before)
+        assert server.changes == []
+
     def test_is_not_done_before_the_server_shows_it(self, clock):
         server = Model(
-            clock, "docs_1", DescribeAlias=[SimpleNamespace(collection=name) for name in ("docs_1", "docs_1", "docs_2")]
+            clock,
+            "docs_1",
+            DescribeAlias=[SimpleNamespace(collection=name) for name in ("docs_1", "docs_1", "docs_1", "docs_2")],
         )
-        assert self.swap(server, clock) == Swapped("docs_1", True)
+        assert self.swap(server, clock) == Swapped("docs_1", True, 1)
 
     @pytest.mark.parametrize(("to", "seconds"), [("docs_1", SEEN_WITHIN), ("docs_3", 0)])
     def test_that_is_moved_on_before_it_is_seen_ends_at_once(self, clock, to, seconds):
@@ -204,7 +227,9 @@ class TestSwap:
 class TestRetire:
     def retire(self, server: Model, clock: Clock, then: str) -> Retired:
         deadline = Deadline(60)
-        result: Retired = play(retire("live", "docs_2", "docs_1", then, deadline, report=quiet), server, clock, deadline)
+        result: Retired = play(
+            retire("live", "docs_2", Subject("docs_1", 1), then, deadline, report=quiet), server, clock, deadline
+        )
         return result
 
     @pytest.mark.parametrize(
@@ -232,7 +257,9 @@ class TestRetire:
     def test_keeps_what_another_alias_points_to(self, clock, then):
         server = Model(clock, "docs_2")
         server.others["docs_1"] = ["yesterday"]
-        assert self.retire(server, clock, then) == Retired("kept", "'docs_1' has the alias 'yesterday'")
+        kept = self.retire(server, clock, then)
+        assert kept.outcome == "kept"
+        assert "it has the alias 'yesterday'" in str(kept.reason)
         assert server.changes == []
 
     def test_keeps_what_is_being_loaded(self, clock):
@@ -244,10 +271,10 @@ class TestRetire:
 
     def test_keeps_what_gets_an_alias_this_moment(self, clock):
         server = Model(clock, "docs_2")
-        answers = [SimpleNamespace(aliases=[]), SimpleNamespace(aliases=["yesterday"])]
-        server._answers["ListAliases"] = answers
+        server._answers["DropCollection"] = [MilvusRateLimitError("later"), None]
+        server._answers["ListAliases"] = [SimpleNamespace(aliases=[]), SimpleNamespace(aliases=["yesterday"])]
         assert self.retire(server, clock, "drop").outcome == "kept"
-        assert server.changes == []
+        assert server.changes == ["DropCollection"]
 
     @pytest.mark.parametrize("then", ["release", "drop"])
     def test_of_what_is_gone_is_no_failure(self, clock, then):

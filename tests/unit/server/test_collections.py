@@ -91,7 +91,10 @@ class Model(Server):
     def index(self, call: Any) -> None:
         fields = call.fields
         params = [SimpleNamespace(**param) for param in fields["extra_params"]]
-        made = SimpleNamespace(field_name=fields["field_name"], index_name=fields["index_name"], params=params)
+        self._numbers += 1
+        made = SimpleNamespace(
+            field_name=fields["field_name"], index_name=fields["index_name"], params=params, indexID=self._numbers
+        )
         self.indexes.setdefault(fields["collection_name"], []).append(made)
 
     def describe_index(self, call: Any) -> Any:
@@ -160,7 +163,7 @@ class TestCreate:
 
         server._answers["CreateCollection"] = lose
         assert make(server, clock).created
-        assert server.changes == ["CreateCollection", "CreateCollection", "CreateIndex"]
+        assert server.changes == ["CreateCollection", "CreateIndex"]
 
     @pytest.mark.parametrize("if_exists", ["fail", "skip"])
     def test_of_two_at_once_only_one_has_made_it(self, clock, model, if_exists):
@@ -262,7 +265,7 @@ class TestReplace:
         make(server, clock, created_by="somebody")
         made = make(server, clock, if_exists="replace")
         assert (made.created, made.replaced) == (True, True)
-        assert server.there["docs"].collectionID == 3
+        assert server.there["docs"].collectionID == 5
         dropped = [call["collection_name"] for call in server.sent("DropCollection")]
         assert dropped == [f"{TRIAL}docs", "docs"]
         assert list(server.there) == ["docs"]
@@ -347,7 +350,7 @@ class TestDrop:
         server._answers["DropCollection"] = lose
         assert self.drop(server, clock) == Dropped("docs", True)
         assert server.changes.count("DropCollection") == 1
-        assert server.there["docs"].collectionID == 2
+        assert server.there["docs"].collectionID == 3
 
     def test_stops_when_it_is_given_an_alias_meanwhile(self, clock, model):
         server = model()
@@ -366,13 +369,13 @@ class TestDrop:
         server = model()
         make(server, clock)
         before: list[list[str]] = []
-        self.drop(server, clock, before_sending=lambda: before.append(server.changes))
-        assert before == [["CreateCollection", "CreateIndex"]]
+        self.drop(server, clock, before_sending=lambda mark: before.append([mark, *server.changes]))
+        assert before == [["1", "CreateCollection", "CreateIndex"]]
 
     def test_that_never_shows_says_so(self, clock, model):
         server = model(DropCollection=None)
         make(server, clock)
-        with pytest.raises(MilvusTimeoutError, match="The drop of 'docs' was sent, and the server still has it"):
+        with pytest.raises(MilvusTimeoutError, match="has answered the drop of collection 'docs', and shows it still"):
             self.drop(server, clock)
 
 
@@ -459,7 +462,9 @@ class TestDropIndex:
         assert "DropIndex" not in server.calls
 
     def test_does_not_guess_which_of_several(self, clock, server):
-        server.indexes["docs"] = [SimpleNamespace(field_name="more", index_name=name, params=[]) for name in ("a", "b")]
+        server.indexes["docs"] = [
+            SimpleNamespace(field_name="more", index_name=name, params=[], indexID=1) for name in ("a", "b")
+        ]
         with pytest.raises(MilvusRefusedError, match=r"has a, b\. Name one with index_name"):
             self.drop(server, clock, field_name="more")
 

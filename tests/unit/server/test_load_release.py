@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,17 +17,19 @@ from airflow_provider_milvus.exceptions import (
     MilvusIndexNotFoundError,
     MilvusLoadFailedError,
     MilvusPartitionNotFoundError,
+    MilvusRateLimitError,
     MilvusRefusedError,
+    MilvusServerError,
     MilvusTimeoutError,
     MilvusUnavailableError,
     MilvusUnsupportedError,
 )
 from airflow_provider_milvus.server.load_release import (
-    RELEASE_AGAIN,
     RELEASE_ATTEMPT,
     RELEASE_POLL,
+    SHOWN_WITHIN,
     START_GRACE,
-    Change,
+    Released,
     release,
     submit_load,
     submit_refresh,
@@ -42,111 +44,177 @@ def changed(server: Server) -> list[str]:
     return [name for name in server.calls if name in CHANGES]
 
 
+def holding(**answers: Any) -> Server:
+    """A server that has one replica of a collection without aliases in memory, but for what ``answers`` say."""
+    return Server(**{**placed("rg"), "ListAliases": SimpleNamespace(aliases=[]), **answers})
+
+
+def replica(id: int) -> SimpleNamespace:
+    """The answer to GetReplicas."""
+    return SimpleNamespace(replicas=[SimpleNamespace(replicaID=id, resource_group_name="rg")])
+
+
 class TestRelease:
-    def release(self, server: Server, clock: Clock, name: str = "docs", seconds: float = 60, **options: Any) -> Change:
+    def release(self, server: Server, clock: Clock, name: str = "docs", seconds: float = 60, **options: Any) -> Released:
         self.reports: list[str] = []
         deadline = Deadline(seconds)
-        return play(release(name, deadline, report=self.reports.append, **options), server, clock, deadline)
+        released = play(release(name, deadline, report=self.reports.append, **options), server, clock, deadline)
+        self.groups, self.sent = released.groups, released.sent
+        return replace(released, groups=(), sent=False)
 
     def test_is_done_when_the_server_says_not_load(self, clock):
-        server = Server(
+        server = holding(
             DescribeCollection=described("docs"), GetLoadState=[LOADED, LOADED, LOADED, NOT_LOAD], ReleaseCollection=[None]
         )
-        assert self.release(server, clock) == Change("docs", "Loaded", "NotLoad")
+        assert self.release(server, clock) == Released("docs", "Loaded", "NotLoad")
         assert clock.slept == [RELEASE_POLL] * 2
 
     def test_of_what_is_not_loaded_changes_nothing(self, clock):
-        server = Server(DescribeCollection=described("docs"), GetLoadState=[NOT_LOAD])
-        assert self.release(server, clock) == Change("docs", "NotLoad", "NotLoad")
+        server = holding(DescribeCollection=described("docs"), GetLoadState=[NOT_LOAD])
+        assert self.release(server, clock) == Released("docs", "NotLoad", "NotLoad")
         assert changed(server) == []
 
     def test_of_what_is_missing_fails(self, clock):
-        server = Server(DescribeCollection=MISSING, ShowCollections=[[]])
+        server = holding(DescribeCollection=MISSING, ShowCollections=[[]])
         with pytest.raises(MilvusCollectionNotFoundError):
             self.release(server, clock)
 
     def test_of_what_is_missing_may_be_skipped(self, clock):
-        server = Server(DescribeCollection=MISSING, ShowCollections=[[]])
-        assert self.release(server, clock, skip_if_missing=True) == Change("docs", "NotExist", "NotExist")
+        server = holding(DescribeCollection=MISSING, ShowCollections=[[]])
+        assert self.release(server, clock, skip_if_missing=True) == Released("docs", "NotExist", "NotExist")
         assert self.reports == ["Collection 'docs' does not exist: nothing to release."]
 
     def test_in_a_missing_database_always_fails(self, clock):
-        server = Server(DescribeCollection=MISSING, ShowCollections=MilvusDatabaseNotFoundError("no such database"))
+        server = holding(DescribeCollection=MISSING, ShowCollections=MilvusDatabaseNotFoundError("no such database"))
         with pytest.raises(MilvusDatabaseNotFoundError):
             self.release(server, clock, skip_if_missing=True)
 
     @pytest.mark.parametrize("asked_for", ["live", None])
     def test_through_an_alias_is_refused_and_names_the_collection_behind_it(self, clock, asked_for):
-        server = Server(DescribeCollection=described("docs_v2", "live", asked_for=asked_for))
+        server = holding(DescribeCollection=described("docs_v2", "live", asked_for=asked_for))
         with pytest.raises(MilvusRefusedError, match=r"'docs_v2' was not released: 'live' is an alias of it.*allow_alias=True"):
             self.release(server, clock, "live")
         assert changed(server) == []
 
     def test_through_an_alias_if_allowed_releases_the_collection(self, clock):
-        server = Server(
+        server = holding(
             DescribeCollection=described("docs_v2", "live"), GetLoadState=[LOADED, NOT_LOAD], ReleaseCollection=[None]
         )
         change = self.release(server, clock, "live", allow_alias=True)
-        assert change == Change("docs_v2", "Loaded", "NotLoad", alias="live")
+        assert change == Released("docs_v2", "Loaded", "NotLoad", alias="live")
         assert server.sent("ReleaseCollection") == [{"collection_name": "docs_v2"}]
 
     def test_of_an_aliased_collection_by_its_own_name_is_allowed(self, clock):
-        server = Server(DescribeCollection=described("docs", "live"), GetLoadState=[LOADED, NOT_LOAD], ReleaseCollection=[None])
+        server = holding(
+            DescribeCollection=described("docs", "live"), GetLoadState=[LOADED, NOT_LOAD], ReleaseCollection=[None]
+        )
         assert self.release(server, clock).state == "NotLoad"
 
     def test_is_refused_for_what_is_said_against_it_at_the_last_moment(self, clock):
-        server = Server(DescribeCollection=described("docs", "live", "old"))
+        aliases = SimpleNamespace(aliases=["live", "old"])
+        server = holding(DescribeCollection=described("docs", "live", "old"), GetLoadState=LOADED, ListAliases=aliases)
         with pytest.raises(MilvusRefusedError, match="'docs' was not released: it has live, old"):
-            self.release(server, clock, unless=lambda described: f"it has {', '.join(described.aliases)}")
+            self.release(server, clock, unless=lambda standing: f"it has {', '.join(standing.aliases)}")
         assert changed(server) == []
 
     def test_while_it_is_loading_is_refused(self, clock):
-        server = Server(DescribeCollection=described("docs"), GetLoadState=[LOADING], GetLoadingProgress=[percent(10)])
+        server = holding(DescribeCollection=described("docs"), GetLoadState=[LOADING], GetLoadingProgress=[percent(10)])
         with pytest.raises(MilvusRefusedError, match=r"is being loaded.*force=True"):
             self.release(server, clock)
         assert changed(server) == []
 
     def test_while_it_is_loading_may_be_forced(self, clock):
-        server = Server(
+        server = holding(
             DescribeCollection=described("docs"),
             GetLoadState=[LOADING, NOT_LOAD],
             GetLoadingProgress=[percent(10)],
             ReleaseCollection=[None],
         )
-        assert self.release(server, clock, force=True) == Change("docs", "Loading", "NotLoad")
+        assert self.release(server, clock, force=True) == Released("docs", "Loading", "NotLoad")
 
-    def test_without_an_answer_is_watched_before_it_is_sent_again(self, clock):
-        """The server works through a queue: the client's timeout says nothing about the release."""
-        server = Server(
+    def test_without_an_answer_is_done_when_the_server_shows_it(self, clock):
+        server = holding(
             DescribeCollection=described("docs"),
-            GetLoadState=[LOADED] * 5 + [NOT_LOAD],
+            GetLoadState=[LOADED, NOT_LOAD],
             ReleaseCollection=[MilvusTimeoutError("no answer")],
         )
         assert self.release(server, clock).state == "NotLoad"
-        assert changed(server) == ["ReleaseCollection"]
-        assert any("may have it in its queue" in line for line in self.reports)
+        assert (changed(server), self.sent) == (["ReleaseCollection"], True)
 
-    def test_that_the_server_dropped_from_its_queue_is_sent_again(self, clock):
-        sent: list[float] = []
-        server = Server(
+    def test_without_an_answer_is_sent_again_where_the_same_load_is_there(self, clock):
+        """2.3.5 forgets a release in its queue whose caller has stopped waiting."""
+        server = holding(
             DescribeCollection=described("docs"),
-            GetLoadState=lambda call: NOT_LOAD if len(sent) == 3 else LOADED,
-            ReleaseCollection=lambda call: sent.append(clock.now),
+            GetLoadState=[LOADED, LOADED, NOT_LOAD],
+            ReleaseCollection=[MilvusTimeoutError("no answer"), None],
         )
         assert self.release(server, clock).state == "NotLoad"
-        assert [later - sooner for sooner, later in pairwise(sent)] == [RELEASE_AGAIN, RELEASE_AGAIN]
+        assert changed(server) == ["ReleaseCollection"] * 2
+
+    @pytest.mark.parametrize("answer", [MilvusUnavailableError("gone"), MilvusTimeoutError("late"), None])
+    @pytest.mark.parametrize("state", [LOADED, LOADING])
+    def test_leaves_what_somebody_has_loaded_since(self, clock, answer, state):
+        server = holding(
+            DescribeCollection=described("docs"),
+            GetLoadState=lambda call: state if changed(server) else LOADED,
+            GetLoadingProgress=percent(10),
+            GetReplicas=[replica(1), replica(2)],
+            ReleaseCollection=answer,
+        )
+        released = self.release(server, clock)
+        assert (released.state, self.sent, changed(server)) == (
+            "Loaded" if state is LOADED else "Loading",
+            True,
+            ["ReleaseCollection"],
+        )
+        assert "somebody has loaded it since" in self.reports[-1]
+
+    def test_that_cannot_be_told_from_a_later_load_is_in_doubt(self, clock):
+        """As on Milvus Lite, which has no replicas."""
+        server = holding(
+            DescribeCollection=described("docs"),
+            GetLoadState=LOADED,
+            GetReplicas=MilvusUnsupportedError("no replicas"),
+            ReleaseCollection=MilvusUnavailableError("gone"),
+        )
+        with pytest.raises(MilvusUnavailableError, match="gone It is Loaded, and the server does not tell whether somebody"):
+            self.release(server, clock)
+        assert changed(server) == ["ReleaseCollection"]
+        assert sum(clock.slept) >= SHOWN_WITHIN
+
+    def test_waits_for_a_server_that_takes_what_it_had_into_memory_again(self, clock):
+        server = holding(
+            DescribeCollection=described("docs"),
+            GetLoadState=[LOADED, LOADING, LOADING, LOADED, NOT_LOAD],
+            GetLoadingProgress=percent(10),
+            GetReplicas=[replica(1), *[MilvusServerError("none yet")] * 2, replica(1)],
+            ReleaseCollection=[MilvusUnavailableError("restarted"), None],
+        )
+        assert self.release(server, clock).state == "NotLoad"
+        assert changed(server) == ["ReleaseCollection"] * 2
+
+    def test_of_what_was_dropped_meanwhile_touches_no_other_one_of_the_name(self, clock):
+        another = SimpleNamespace(**{**vars(described("docs")), "collectionID": 2})
+        server = holding(
+            DescribeCollection=[described("docs"), described("docs"), another],
+            GetLoadState=LOADED,
+            ReleaseCollection=[MilvusUnavailableError("gone")],
+        )
+        assert self.release(server, clock).state == "NotExist"
+        assert changed(server) == ["ReleaseCollection"]
 
     def test_is_not_sent_again_when_there_is_a_reason_against_it_by_then(self, clock):
-        """It may be Loaded because somebody has loaded it since, and not because the release was forgotten."""
-        server = Server(DescribeCollection=described("docs"), GetLoadState=LOADED, ReleaseCollection=[None])
+        server = holding(
+            DescribeCollection=described("docs"), GetLoadState=LOADED, ReleaseCollection=[MilvusRateLimitError("later")]
+        )
         reasons = iter([None, "somebody needs it"])
         with pytest.raises(MilvusRefusedError, match="'docs' was not released: somebody needs it"):
-            self.release(server, clock, unless=lambda described: next(reasons))
+            self.release(server, clock, unless=lambda standing: next(reasons))
 
     @pytest.mark.parametrize(("seconds", "attempt"), [(10, 5), (600, RELEASE_ATTEMPT)])
     def test_leaves_half_of_the_time_for_watching(self, clock, seconds, attempt):
         granted: list[float] = []
-        server = Server(
+        server = holding(
             DescribeCollection=described("docs"),
             GetLoadState=[LOADED, NOT_LOAD],
             ReleaseCollection=lambda call: granted.append(call.timeout),
@@ -155,8 +223,8 @@ class TestRelease:
         assert granted == [attempt]
 
     def test_that_is_not_seen_in_time_says_that_the_server_may_still_do_it(self, clock):
-        server = Server(DescribeCollection=described("docs"), GetLoadState=LOADED, ReleaseCollection=None)
-        with pytest.raises(MilvusTimeoutError, match=r"still Loaded 5 s after its release.*may still release it"):
+        server = holding(DescribeCollection=described("docs"), GetLoadState=LOADED, ReleaseCollection=None)
+        with pytest.raises(MilvusTimeoutError, match=r"was still Loaded when it was seen last.*may still be releasing it"):
             self.release(server, clock, seconds=5)
 
     def test_that_the_server_stops_answering_about_says_that_it_was_sent(self, clock):
@@ -165,22 +233,16 @@ class TestRelease:
             raise MilvusTimeoutError("no answer.")
 
         states = iter([lambda call: LOADED])
-        server = Server(
+        server = holding(
             DescribeCollection=described("docs"),
             GetLoadState=lambda call: next(states, frozen)(call),
             ReleaseCollection=[None],
         )
-        with pytest.raises(MilvusTimeoutError, match="sent, but not seen on the server: no answer"):
+        with pytest.raises(
+            MilvusTimeoutError,
+            match=r"still Loaded when it was seen last, although .* answered its release\. no answer",
+        ):
             self.release(server, clock, seconds=20)
-
-    def test_that_a_restart_undid_is_sent_again(self, clock):
-        server = Server(
-            DescribeCollection=described("docs"),
-            GetLoadState=[LOADED, LOADED, MilvusUnavailableError("away"), LOADED, NOT_LOAD],
-            ReleaseCollection=[None, None],
-        )
-        assert self.release(server, clock).state == "NotLoad"
-        assert changed(server) == ["ReleaseCollection"] * 2
 
 
 class TestReleaseOfPartitions:
@@ -190,7 +252,7 @@ class TestReleaseOfPartitions:
         def state(call: Any) -> Any:
             return states[call.fields["partition_names"][0]].pop(0)
 
-        return Server(
+        return holding(
             DescribeCollection=described("docs"),
             ShowPartitions=partitions("_default", *states),
             GetLoadState=state,
@@ -200,7 +262,7 @@ class TestReleaseOfPartitions:
 
     def test_is_done_when_each_is_out_of_memory(self, clock):
         server = self.server(p1=[LOADED, NOT_LOAD, NOT_LOAD], p2=[LOADED, LOADED, NOT_LOAD])
-        assert self.release(server, clock, partition_names=["p1", "p2"]) == Change("docs", "Loaded", "NotLoad")
+        assert self.release(server, clock, partition_names=["p1", "p2"]) == Released("docs", "Loaded", "NotLoad")
         assert server.sent("ReleasePartitions") == [{"collection_name": "docs", "partition_names": ["p1", "p2"]}]
 
     def test_also_when_only_one_of_them_is_loaded(self, clock):
@@ -210,7 +272,7 @@ class TestReleaseOfPartitions:
 
     def test_that_are_all_out_of_memory_changes_nothing(self, clock):
         server = self.server(p1=[NOT_LOAD], p2=[NOT_LOAD])
-        assert self.release(server, clock, partition_names=["p1", "p2"]) == Change("docs", "NotLoad", "NotLoad")
+        assert self.release(server, clock, partition_names=["p1", "p2"]) == Released("docs", "NotLoad", "NotLoad")
         assert changed(server) == []
 
     @pytest.mark.parametrize("states", [[LOADING, LOADED], [LOADED, LOADING], [LOADING, NOT_LOAD], [NOT_LOAD, LOADING]])
@@ -234,12 +296,14 @@ class TestLoad:
     def test_returns_what_to_wait_for(self, clock):
         server = Server(
             DescribeCollection=described("docs"),
-            GetLoadState=[NOT_LOAD, LOADING],
+            GetLoadState=[NOT_LOAD, NOT_LOAD, LOADING],
             GetLoadingProgress=[percent(0)],
             LoadCollection=[None],
         )
         submitted = self.submit(server, clock, options={"replica_number": 2})
-        assert submitted.condition == LoadFinished("docs", started=True, options={"replica_number": 2})
+        assert submitted.condition == LoadFinished(
+            "docs", started=True, options={"replica_number": 2}, collection_id=1, newest_segment=0
+        )
         assert (submitted.previous_state, submitted.alias) == ("NotLoad", None)
         assert server.sent("LoadCollection") == [{"collection_name": "docs", "replica_number": 2}]
 
@@ -258,7 +322,9 @@ class TestLoad:
         assert submitted.condition.started is False
 
     def test_through_an_alias_loads_the_collection_behind_it(self, clock):
-        server = Server(DescribeCollection=described("docs_v2", "live"), GetLoadState=[NOT_LOAD, LOADED], LoadCollection=[None])
+        server = Server(
+            DescribeCollection=described("docs_v2", "live"), GetLoadState=[NOT_LOAD, NOT_LOAD, LOADED], LoadCollection=[None]
+        )
         submitted = self.submit(server, clock, "live")
         assert submitted.alias == "live"
         assert server.sent("LoadCollection") == [{"collection_name": "docs_v2"}]
@@ -266,7 +332,7 @@ class TestLoad:
     def test_that_begins_a_moment_later_is_given_that_moment(self, clock):
         server = Server(
             DescribeCollection=described("docs"),
-            GetLoadState=[NOT_LOAD, NOT_LOAD, LOADING],
+            GetLoadState=[NOT_LOAD, NOT_LOAD, NOT_LOAD, LOADING],
             GetLoadingProgress=percent(0),
             LoadCollection=[None],
         )
@@ -282,7 +348,7 @@ class TestLoad:
 
     def test_without_an_index_fails_at_once(self, clock):
         no_index = MilvusIndexNotFoundError("index not found")
-        server = Server(DescribeCollection=described("docs"), GetLoadState=[NOT_LOAD], LoadCollection=[no_index])
+        server = Server(DescribeCollection=described("docs"), GetLoadState=NOT_LOAD, LoadCollection=[no_index])
         with pytest.raises(MilvusIndexNotFoundError):
             self.submit(server, clock)
 
@@ -305,7 +371,7 @@ class TestLoad:
         server = Server(
             DescribeCollection=described("docs"),
             ShowPartitions=partitions("p1", "p2"),
-            GetLoadState=[*before, LOADED, LOADED, LOADED, LOADED],
+            GetLoadState=[*before, *before, LOADED, LOADED] if previous == "NotLoad" else LOADED,
             LoadPartitions=[None],
             **placed("rg"),
         )
@@ -391,7 +457,7 @@ class TestLoadAfterOneThatFailed:
     def test_is_sent(self, clock):
         server = Server(
             DescribeCollection=described("docs"),
-            GetLoadState=[self.FAILED, LOADING, LOADING],
+            GetLoadState=[self.FAILED, self.FAILED, LOADING, LOADING],
             GetLoadingProgress=percent(10),
             LoadCollection=[None],
         )

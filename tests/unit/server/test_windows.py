@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from airflow_provider_milvus.client import flow
-from airflow_provider_milvus.client.flow import Deadline, Flow, Pause
+from airflow_provider_milvus.client.flow import Deadline, Flow, Pause, steady
 from airflow_provider_milvus.conditions import LOAD_STATES
 from airflow_provider_milvus.exceptions import (
     MilvusCollectionNotFoundError,
@@ -19,10 +19,10 @@ from airflow_provider_milvus.exceptions import (
     MilvusLoadFailedError,
     MilvusUnsupportedError,
 )
-from airflow_provider_milvus.server.load_release import Submitted
 from airflow_provider_milvus.schema.window_marks import MARK_PROPERTY, SLOTS, marks_of
+from airflow_provider_milvus.server.load_release import Submitted
 from airflow_provider_milvus.server.windows import Closed, close_window, open_window
-from tests.unit.play import partitions, placed, stopped_clock
+from tests.unit.play import ANSWERED, partitions, placed, stopped_clock
 
 DAY = 86400.0
 A, B, C = "dag/load/1", "dag/load/2", "other/load/1"
@@ -34,6 +34,7 @@ class Docs:
     def __init__(self, state: str = "NotLoad", *, keeps_properties: bool = True, exists: bool = True) -> None:
         self.state = state
         self.exists = exists
+        self.number = 1
         self.aliases: list[str] = []
         self.properties: dict[str, str] = {"collection.ttl.seconds": "3600"}
         self.keeps_properties = keeps_properties
@@ -51,8 +52,14 @@ class Docs:
         if call.name == "DescribeCollection":
             properties = [SimpleNamespace(key=key, value=value) for key, value in self.properties.items()]
             return SimpleNamespace(
-                schema=SimpleNamespace(name="docs"), collection_name="docs", aliases=list(self.aliases), properties=properties
+                schema=SimpleNamespace(name="docs"),
+                collection_name="docs",
+                aliases=list(self.aliases),
+                properties=properties,
+                collectionID=self.number,
             )
+        if call.name == "ListAliases":
+            return SimpleNamespace(aliases=list(self.aliases))
         if call.name == "GetLoadState":
             return SimpleNamespace(state=LOAD_STATES.index(self.state))
         if call.name == "GetLoadingProgress":
@@ -65,9 +72,9 @@ class Docs:
             if not self.keeps_properties:
                 raise MilvusUnsupportedError("not implemented")
             self.properties |= {pair["key"]: pair["value"] for pair in call.fields["properties"]}
-            return None
+            return ANSWERED
         self.state = {"LoadCollection": "Loaded", "ReleaseCollection": "NotLoad"}[call.name]
-        return None
+        return ANSWERED
 
     @property
     def marks(self) -> dict[str, Any]:
@@ -107,14 +114,15 @@ class Running:
 
 def opening(server: Docs, window: str = A, now: float = 0, at_most: float = DAY, name: str = "docs") -> Running:
     reports: list[str] = []
-    return Running(open_window(name, window, now=now, at_most=at_most, options={}, report=reports.append), server)
+    steps = open_window(name, window, now=now, at_most=at_most, options={}, report=reports.append)
+    return Running(steady(steps, Deadline(60)), server)
 
 
 def closing(server: Docs, window: str = A, now: float = 60, previous_state: str = "NotLoad", **more: Any) -> Running:
     steps = close_window(
         "docs", window, Deadline(60), now=now, previous_state=previous_state, report=lambda words: None, **more
     )
-    return Running(steps, server)
+    return Running(steady(steps, Deadline(60)), server)
 
 
 def opened(server: Docs, window: str = A, **when: Any) -> Submitted:
@@ -369,7 +377,7 @@ class TestWithoutProperties:
         opened(server)
         done = closed(server, previous_state="Loaded")
         assert (done.released, server.state) == (False, "Loaded")
-        assert "it was Loaded before this window" in done.reason
+        assert "it was in memory before this window" in done.reason
 
 
 def test_properties_are_not_used_up():
