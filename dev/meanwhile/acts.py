@@ -91,4 +91,4 @@ ACTS: dict[str, Act] = {
     "alias moved back": lambda place: _move_alias(place, DOCS),
     "rows deleted": _delete_rows,
 }
-"""By the words of the tables. *Made anew*: dropped, and made again with the same name, its own rows, an index, and in memory."""
+"""By the words of the tables. *Made anew*: dropped, and made again by the same name, with its own rows and index, in memory."""

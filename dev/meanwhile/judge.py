@@ -15,8 +15,8 @@ from typing import Any
 
 from airflow_provider_milvus.exceptions import MilvusError
 from dev.meanwhile.acts import EXTRA_ALIAS, OTHER_WINDOW
-from dev.meanwhile.moments import CARRIED_OUT, ON_ITS_WAY, TRIES_NOT_CARRIED_OUT, Moment
-from dev.meanwhile.play import Played
+from dev.meanwhile.moments import ON_ITS_WAY, TRIES, TRIES_NOT_CARRIED_OUT, Moment
+from dev.meanwhile.play import SECRET, Played
 from dev.meanwhile.tasks import Scenario
 from dev.meanwhile.world import ANEW, Held, World, target_of
 
@@ -40,8 +40,10 @@ MOVES = frozenset({"alias added", "alias moved elsewhere", "alias moved back"})
 def judge(scenario: Scenario, moment: Moment, act: str, played: Played, serial: Sequence[Played]) -> Judged:
     """``serial``: the same task and act one after the other, in each order."""
     lost = list(_lost(scenario, moment, act, played, serial))
-    wrong = [*_untrue(scenario, act, played), *_sent_twice(played)]
-    if played.error is None and not lost and not _is_serial(played, serial):
+    wrong = [*_untrue(scenario, act, played), *always_wrong(scenario, played)]
+    # A retry resolves an alias anew, and what it adds for the collection behind it takes nothing away.
+    adds_elsewhere = moment.kind in TRIES and act == "alias moved elsewhere" and not scenario.takes_away
+    if played.error is None and not lost and not adds_elsewhere and not _is_serial(played, serial, scenario):
         wrong.append(f"success, and no order of the two leaves this: {_changes(played)}")
     if moment.kind == ON_ITS_WAY:
         return Judged(Kind.GAP, "; ".join([*lost, *wrong]))
@@ -52,14 +54,22 @@ def judge(scenario: Scenario, moment: Moment, act: str, played: Played, serial: 
     return Judged(Kind.SAID_SO if played.error is not None else Kind.HOLDS)
 
 
+def judge_undisturbed(scenario: Scenario, played: Played, alone: Played) -> Judged:
+    """A case in which the moment did not come: a call was lost, for example, and the first try succeeded all the same."""
+    wrong = always_wrong(scenario, played)
+    if played.error is None and alone.error is None and not _is_serial(played, [alone], scenario):
+        wrong.append("success, and the server does not hold what the task leaves when nothing is lost")
+    return Judged(Kind.VIOLATION if wrong else Kind.HOLDS, "; ".join(wrong))
+
+
 def _lost(scenario: Scenario, moment: Moment, act: str, played: Played, serial: Sequence[Played]) -> list[str]:
     """What somebody has made or needs, and what is not there any more."""
     subject, after = scenario.subject, played.after
     made, left = played.after_act.get(subject), after.get(subject)
-    if not moment.began and _is_serial(played, serial):
+    if not moment.began and _is_serial(played, serial, scenario):
         return []
     # A try that has changed nothing is followed by one that knows what it finds; but a collection is known by its id.
-    begins_anew = moment.kind == TRIES_NOT_CARRIED_OUT and _is_serial(played, serial)
+    begins_anew = moment.kind == TRIES_NOT_CARRIED_OUT and _is_serial(played, serial, scenario)
     lost = []
     alias = EXTRA_ALIAS if act == "alias added" else scenario.alias or "live"
     if act in MOVES and target_of(after, alias) != target_of(played.after_act, alias):
@@ -70,8 +80,8 @@ def _lost(scenario: Scenario, moment: Moment, act: str, played: Played, serial: 
         lost += _lost_of_anew(made, left)
     elif act in ("alias added", "window opened") and made.in_memory and not (left and left.in_memory) and not begins_anew:
         lost.append(f"{subject!r} was taken out of memory, although {act}")
-    elif act == "loaded" and _was_changed_before(scenario, played, moment) and not (left and left.in_memory):
-        lost.append(f"{subject!r} was taken out of memory, although somebody loaded it after the task's change")
+    elif act == "loaded" and _was_released_before(scenario, played) and not (left and left.in_memory):
+        lost.append(f"{subject!r} was taken out of memory, although somebody loaded it after the task's release")
     if act == "window opened" and not begins_anew and left and left.number == made.number and OTHER_WINDOW not in left.windows:
         lost.append(f"the mark of {OTHER_WINDOW!r} is gone")
     return lost
@@ -90,21 +100,28 @@ def _lost_of_anew(made: Held, left: Held | None) -> list[str]:
     return lost
 
 
-def _was_changed_before(scenario: Scenario, played: Played, moment: Moment) -> bool:
-    """Whether a change of the task's on the subject was carried out before somebody acted."""
+def _was_released_before(scenario: Scenario, played: Played) -> bool:
+    """Whether a release of the task's was carried out before somebody acted."""
     assert played.acted_at is not None
-    return moment.kind in CARRIED_OUT or any(
-        change.collection == scenario.subject for change in played.carried_out[: played.acted_at[1]]
-    )
+    before = played.carried_out[: played.acted_at[1]]
+    return any(change.rpc.startswith("Release") and change.collection == scenario.subject for change in before)
 
 
-def _is_serial(played: Played, serial: Sequence[Played]) -> bool:
-    """Whether the server holds what one order of the two leaves, with the task ending in the same way."""
-    return any(
-        _plain(played.after, played) == _plain(one.after, one)
-        for one in serial
-        if (one.error is None) == (played.error is None)
-    )
+def _is_serial(played: Played, serial: Sequence[Played], scenario: Scenario) -> bool:
+    """Whether the server holds what one order of the two leaves, with the task ending in the same way.
+
+    A load that may have come into use is not taken back: leaving it in memory is right in any order.
+    """
+    left = _plain(played.after, played)
+    for one in serial:
+        expected = _plain(one.after, one)
+        if scenario.may_leave and left.keys() == expected.keys():
+            expected = {
+                name: {**held, "in memory": left[name]["in memory"] or held["in memory"]} for name, held in expected.items()
+            }
+        if (one.error is None) == (played.error is None) and left == expected:
+            return True
+    return False
 
 
 def _plain(world: World, played: Played) -> dict[str, Any]:
@@ -116,15 +133,15 @@ def _plain(world: World, played: Played) -> dict[str, Any]:
         return "found" if held.number in before else "somebody's" if held.number in somebodys else "the task's"
 
     return {
-        name: (
-            maker(held),
-            held.in_memory,
-            held.aliases,
-            _known_keys(held),
-            held.indexes,
-            held.properties,
-            OTHER_WINDOW in held.windows,
-        )
+        name: {
+            "made by": maker(held),
+            "in memory": held.in_memory,
+            "aliases": held.aliases,
+            "keys": _known_keys(held),
+            "indexes": held.indexes,
+            "properties": held.properties,
+            "needed by somebody's window": OTHER_WINDOW in held.windows,
+        }
         for name, held in world.items()
     }
 
@@ -135,8 +152,25 @@ def _known_keys(held: Held) -> tuple[Any, ...]:
     return (*[key for key in held.keys if key not in generated], f"{len(generated)} generated")
 
 
+def always_wrong(scenario: Scenario, played: Played) -> list[str]:
+    """What is wrong whether somebody acts or not."""
+    texts = " ".join([str(played.error or ""), repr(played.error), str(played.first_error or ""), str(played.result)])
+    wrong = _sent_twice(played)
+    wrong += [f"{rpc} came without a deadline" for rpc in sorted(played.unbounded)]
+    wrong += ["a secret is in a message or in the result"] if SECRET in texts else []
+    wrong += [f"notes for a retry are left after the success: {played.notes_left}"] if played.notes_left else []
+    wrong += [f"{played.channels} channels to the server are open after the end"] if played.channels else []
+    if said := scenario.must(played):
+        wrong.append(said)
+    return wrong
+
+
 def _sent_twice(played: Played) -> list[str]:
-    answered = [(change.rpc, change.request, change.task, change.attempt) for change in played.carried_out if change.answered]
+    answered = [
+        (change.rpc, change.request, change.number, change.task, change.attempt)
+        for change in played.carried_out
+        if change.answered
+    ]
     twice = {sent[0] for sent in answered if answered.count(sent) > 1}
     return [f"{rpc} was answered, and sent again" for rpc in sorted(twice)]
 
@@ -148,7 +182,6 @@ _CLAIMS = {
     "truncated": ("TruncateCollection",),
     "moved": ("AlterAlias", "CreateAlias"),
     "pointed": ("AlterAlias", "CreateAlias"),
-    "loaded": ("LoadCollection", "LoadPartitions"),
     "altered": ("AlterCollection",),
     "created": ("CreateCollection", "CreateAlias", "CreateIndex"),
     "inserted": ("Insert", "Upsert"),
@@ -172,9 +205,11 @@ def _untrue_message(scenario: Scenario, played: Played) -> list[str]:
     names = {*played.found, *played.after, scenario.subject, scenario.alias} - {""}
     wrong = [] if any(name in text for name in names) else [f"the message names no collection: {text[:200]}"]
     last = max(((change.task, change.attempt) for change in played.carried_out), default=None)
-    done = {(change.rpc, change.collection) for change in played.carried_out if (change.task, change.attempt) == last}
+    done = [change for change in played.carried_out if (change.task, change.attempt) == last]
+    # Of a change that was answered the task speaks no more; what fails is the next one of its kind.
+    unanswered = {(change.rpc, change.collection) for change in done if not change.answered}
     for name, word in re.findall(r"[Cc]ollection '([^']+)' was not (\w+)", text):
-        if any((rpc, name) in done for rpc in _CLAIMS.get(word, ())):
+        if any((rpc, name) in unanswered for rpc in _CLAIMS.get(word, ())):
             wrong.append(f"the message says that {name!r} was not {word}, and it was")
     if "Nothing was changed" in text and done:
         wrong.append("the message says that nothing was changed, and something was")

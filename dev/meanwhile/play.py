@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import import_module
 from itertools import count
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
@@ -37,10 +38,14 @@ from dev.meanwhile.world import World, seen
 from dev.servers.dialects import Dialect, Refusal
 from dev.servers.scripted import SILENCE, ScriptedMilvus, Step, abort
 
-TIMEOUT = 4.0
+SECRET = "canary-9f3c-of-the-connection"
+"""The password of every connection. No message and no result has it."""
+TIMEOUT = 5.0
 """Seconds for a task that has to end by itself."""
 SHORT_TIMEOUT = 0.6
 """Seconds for a try that has to time out."""
+KILLED = "killed"
+RUN = "tonight"
 _numbers = count(1)
 
 
@@ -51,6 +56,8 @@ class Answered:
     rpc: str
     request: bytes
     collection: str
+    number: int
+    """The collection's id."""
     task: int
     attempt: int
     answered: bool
@@ -64,6 +71,8 @@ class Observed(ScriptedMilvus):
         super().__init__(dialect)
         self.shut = False
         self.silent_until = 0.0
+        self.broken: Exception | None = None
+        """What went wrong in the stand-in itself."""
         self.part = (1, 1)
         """The task, and its try, that calls now."""
         self.carried_out: list[Answered] = []
@@ -87,11 +96,17 @@ class Observed(ScriptedMilvus):
         return answer
 
     def carry_out(self, request: Any) -> Any:
-        answer = super().carry_out(request)
+        try:
+            answer = super().carry_out(request)
+        except Exception as error:
+            self.broken = error
+            raise
         rpc = type(request).__name__.removesuffix("Request")
         if rpc in CHANGES and not isinstance(answer, Refusal) and answer is not NotImplemented:
             names = getattr(request, "collection_names", None) or [getattr(request, "collection_name", "")]
-            self.carried_out.append(Answered(rpc, request.SerializeToString(deterministic=True), names[0], *self.part, False))
+            there = self.collections.get(names[0])
+            sent, number = request.SerializeToString(deterministic=True), there.number if there else 0
+            self.carried_out.append(Answered(rpc, sent, names[0], number, *self.part, False))
         return answer
 
 
@@ -114,6 +129,12 @@ class Played:
     after_act: World = field(default_factory=dict)
     after: World = field(default_factory=dict)
     acted_at: tuple[int, int] | None = None
+    unbounded: set[str] = field(default_factory=set)
+    """The calls that came without a deadline."""
+    notes_left: list[str] = field(default_factory=list)
+    """Notes for a retry that a task has left behind which succeeded."""
+    channels: int = 0
+    """Connections to the server that are left open."""
     effects: dict[tuple[str, int], list[frozenset[str]]] = field(default_factory=dict)
     seconds: float = 0.0
 
@@ -137,6 +158,9 @@ class TaskState:
 
     def delete(self, key: str) -> None:
         self._kept.pop(key, None)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._kept)
 
 
 class Variables:
@@ -186,7 +210,9 @@ class Stage:
         self._tasks = 0
         self._fails = False
         self._connection = f"AIRFLOW_CONN_{self._id.upper()}"
-        os.environ[self._connection] = json.dumps({"conn_type": "milvus", "extra": {"uri": server.uri, "timeout": TIMEOUT}})
+        os.environ[self._connection] = json.dumps(
+            {"conn_type": "milvus", "login": "u", "password": SECRET, "extra": {"uri": server.uri, "timeout": TIMEOUT}}
+        )
         if moment is None and not act:
             server.on_call = self._note_effects
         if moment is not None and moment.rpc:
@@ -206,7 +232,10 @@ class Stage:
             if is_late:
                 given["timeout"] = SHORT_TIMEOUT
             try:
-                return self._run_once(kind, given, self._context(state, attempt), killed=killed)
+                result = self._run_once(kind, given, self._context(state, attempt), killed=killed)
+                if result != KILLED:
+                    self.played.notes_left += [*state, *(key for key in Variables.kept if self._id in key and RUN in key)]
+                return result
             except Exception as error:
                 if not self._fails:
                     raise
@@ -263,7 +292,7 @@ class Stage:
             trigger = _rebuilt(waiting.trigger, context)
             if killed:
                 asyncio.run(trigger.on_kill())
-                return "killed"
+                return KILLED
             event = asyncio.run(_event_of(trigger))
             self.pause("deferred")
             try:
@@ -277,13 +306,13 @@ class Stage:
         task_instance = SimpleNamespace(
             dag_id=self._id,
             task_id=f"task_{self._tasks}",
-            run_id="tonight",
+            run_id=RUN,
             map_index=-1,
             try_number=attempt,
             xcom_push=lambda key, value: None,
         )
         moment = datetime(2026, 3, 10, 2, tzinfo=UTC)
-        return {"ti": task_instance, "run_id": "tonight", "logical_date": moment, "task_state_store": state}
+        return {"ti": task_instance, "run_id": RUN, "logical_date": moment, "task_state_store": state}
 
     def _step(self, moment: Moment) -> Step:
         def step(server: ScriptedMilvus, request: Any, context: Any) -> Any:
@@ -320,6 +349,25 @@ def _rebuilt(trigger: Any, context: dict[str, Any]) -> Any:
     return rebuilt
 
 
+def _open_channels(port: int) -> int:
+    """This process's connections to a port, where Linux tells them; one that is just being closed is waited for."""
+    end = time.monotonic() + 1.0
+    while left := _channels(port):
+        if time.monotonic() > end:
+            return left
+        time.sleep(0.01)
+    return 0
+
+
+def _channels(port: int) -> int:
+    try:
+        lines = Path("/proc/self/net/tcp").read_text().splitlines()[1:]
+    except OSError:
+        return 0
+    remote, established = f"0100007F:{port:04X}", "01"
+    return sum(line.split()[2:4] == [remote, established] for line in lines)
+
+
 async def _event_of(trigger: Any) -> Any:
     (event,) = [each async for each in trigger.run()]
     return json.loads(json.dumps(event.payload))
@@ -350,14 +398,18 @@ def play(
             stage.do_act()
         try:
             played.result = perform(stage)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # what a task may raise is what is judged
             played.error = error
+        if server.broken is not None:
+            raise server.broken
         if position == -1:
             stage.do_act()
         played.after = seen(server)
     finally:
         played.seconds = time.monotonic() - began
         played.calls = [call.name for call in server.calls]
+        played.unbounded = {call.name for call in server.calls if call.time_left is None}
+        played.channels = _open_channels(server.port)
         played.carried_out = server.carried_out
         stage.close()
         server.stop()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from dev.meanwhile.acts import ACTS
-from dev.meanwhile.judge import Judged, judge
+from dev.meanwhile.judge import Judged, Kind, judge, judge_undisturbed
 from dev.meanwhile.moments import BETWEEN_TASKS, CARRIED_OUT, Moment, moments_of
 from dev.meanwhile.play import Played, play
 from dev.meanwhile.tasks import ON_DIALECTS, SCENARIOS, Scenario
@@ -52,7 +52,11 @@ def _play(scenario: Scenario, dialect: str, **more: object) -> Played:
 
 @cache
 def undisturbed(name: str, dialect: str) -> Played:
-    return _play(_named(name), dialect)
+    scenario = _named(name)
+    played = _play(scenario, dialect)
+    if (type(played.error).__name__ if played.error else "") != scenario.ends_with:
+        raise AssertionError(f"{name} on {dialect}, with nobody about, ended with {played.error!r}")
+    return played
 
 
 @cache
@@ -68,27 +72,34 @@ def _named(name: str) -> Scenario:
     return next(scenario for scenario in SCENARIOS if scenario.name == name)
 
 
-def cases(scenario: Scenario, dialect: str) -> Iterator[Case]:
-    """Every moment with every act that changes something then. An act that changes nothing is no case: an alias that is not
-    there cannot be moved, and what is in memory is not loaded."""
+def cases(scenario: Scenario, dialect: str, *, every: bool = True) -> Iterator[Case]:
+    """Every moment with every act that changes something then; without ``every``, each of them on one of the dialects only.
+
+    An act that changes nothing is no case: an alias that is not there cannot be moved, and what is in memory is not loaded.
+    """
     alone = undisturbed(scenario.name, dialect)
-    for moment in moments_of(alone.calls, len(alone.pauses)):
+    turn = scenario.dialects.index(dialect)
+    for place, moment in enumerate(moments_of(alone.calls, len(alone.pauses))):
         effects = alone.effects.get((moment.rpc, moment.number), [frozenset()])
-        for act in ACTS:
-            if act in effects[-1 if moment.kind in CARRIED_OUT else 0]:
+        for number, act in enumerate(ACTS):
+            is_its_turn = (place + number + turn) % len(scenario.dialects) == 0
+            if act in effects[-1 if moment.kind in CARRIED_OUT else 0] and (every or is_its_turn):
                 yield Case(scenario, dialect, moment, act)
 
 
-def run(scenario: Scenario, dialect: str) -> list[Ended]:
-    """Play all cases and judge them."""
+def run(scenario: Scenario, dialect: str, *, every: bool = True) -> list[Ended]:
+    """Play the cases and judge them. One whose moment did not come is left out, unless the task has ended wrongly."""
     with _threads(AT_ONCE) as pool:
-        return [ended for ended in pool.map(_ended, cases(scenario, dialect)) if ended.played.acted]
+        ended = pool.map(_ended, cases(scenario, dialect, every=every))
+        return [one for one in ended if one.played.acted or one.judged.kind is Kind.VIOLATION]
 
 
 def _ended(case: Case) -> Ended:
-    orders = serial(case.scenario.name, case.dialect, case.act)
-    played = case.play()
-    return Ended(case, judge(case.scenario, case.moment, case.act, played, orders), played)
+    played, name = case.play(), case.scenario.name
+    if played.acted:
+        orders = serial(name, case.dialect, case.act)
+        return Ended(case, judge(case.scenario, case.moment, case.act, played, orders), played)
+    return Ended(case, judge_undisturbed(case.scenario, played, undisturbed(name, case.dialect)), played)
 
 
 def _threads(count: int) -> ThreadPoolExecutor:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_provider_milvus.operators import milvus as operators
-from dev.meanwhile.play import SHORT_TIMEOUT, Stage
+from dev.meanwhile.play import SHORT_TIMEOUT, Played, Stage
 from dev.meanwhile.world import DIM, DOCS, INDEX, OTHER, THIRD, fill, schema
 from dev.servers.dialects import DIALECTS, LITE_LIKE, Dialect
 from dev.servers.scripted import LOADED, ScriptedMilvus, loading
@@ -29,7 +29,9 @@ class Scenario:
     """``perform`` runs the tasks on a stage and returns the last result.
 
     ``finds`` are the arguments of :func:`fill`. Somebody acts on ``subject``. ``takes_away``: what the task means to take, such
-    as the collection's memory, so that what somebody made meanwhile could go with it.
+    as the collection's memory, so that what somebody made meanwhile could go with it. ``may_leave``: the task takes a load of
+    its own back, where nobody has come to need it. ``ends_with``: the error that it ends with when nobody
+    acts, if that is what it shows. ``must``: what else is wrong, in words; empty if nothing is.
     """
 
     operator: str
@@ -38,7 +40,10 @@ class Scenario:
     finds: Mapping[str, Any] = field(default_factory=dict)
     subject: str = DOCS
     takes_away: bool = False
+    may_leave: bool = False
     dialects: tuple[str, ...] = tuple(ON_DIALECTS)
+    ends_with: str = ""
+    must: Callable[[Played], str] = lambda played: ""
 
     @property
     def name(self) -> str:
@@ -56,7 +61,7 @@ def one(
     kind: type, *, words: str = "", finds: Mapping[str, Any] | None = None, takes_away: bool = False, **more: Any
 ) -> Scenario:
     """A single task, on the collection ``docs`` unless its arguments say otherwise."""
-    about = {key: more.pop(key) for key in ("subject", "dialects") if key in more}
+    about = {key: more.pop(key) for key in ("subject", "dialects", "may_leave", "ends_with") if key in more}
     arguments = {"collection_name": DOCS, **more}
     arguments = {key: value for key, value in arguments.items() if value is not None}
     return Scenario(
@@ -69,6 +74,7 @@ ALL_IN_MEMORY = {"in_memory": (DOCS, OTHER, THIRD)}
 STUCK = {"on_load": (loading(40),)}
 SLOW = {"on_load": (loading(10), loading(50), LOADED)}
 LATE = {"timeout": SHORT_TIMEOUT, "on_timeout": "release"}
+POLLED = {"poll_interval": 0.2}
 
 
 def _window(stage: Stage, **arguments: Any) -> Any:
@@ -126,6 +132,8 @@ SCENARIOS = (
         words='late, on_timeout="release"',
         finds=STUCK,
         takes_away=True,
+        may_leave=True,
+        ends_with="MilvusTimeoutError",
         **LATE,
         **WATCHED,
     ),
@@ -135,6 +143,8 @@ SCENARIOS = (
         finds=STUCK,
         takes_away=True,
         deferrable=True,
+        may_leave=True,
+        ends_with="MilvusTimeoutError",
         **LATE,
         **WATCHED,
     ),
@@ -151,6 +161,7 @@ SCENARIOS = (
         "deferred and killed, release_on_kill",
         STUCK,
         takes_away=True,
+        may_leave=True,
     ),
     one(operators.MilvusLoadPartitionsOperator, partition_names=["_default"], dialects=SERVERS, **WATCHED),
     one(operators.MilvusRefreshLoadOperator, finds=IN_MEMORY, dialects=SERVERS, **WATCHED),
@@ -170,6 +181,8 @@ SCENARIOS = (
         "late, given up",
         STUCK,
         takes_away=True,
+        ends_with="MilvusTimeoutError",
+        may_leave=True,
     ),
     one(operators.MilvusDropCollectionOperator, takes_away=True),
     one(operators.MilvusDropCollectionOperator, words="in memory", finds=IN_MEMORY, takes_away=True),
