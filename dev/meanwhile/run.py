@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 from dev.meanwhile.acts import ACTS
@@ -65,7 +65,9 @@ def serial(name: str, dialect: str, act: str) -> tuple[Played, ...]:
     scenario = _named(name)
     pauses = [number for number, kind in enumerate(undisturbed(name, dialect).pauses) if kind == "task"]
     between = [_play(scenario, dialect, moment=Moment(BETWEEN_TASKS, "", number), act=act) for number in pauses]
-    return (_play(scenario, dialect, act=act, position=0), *between, _play(scenario, dialect, act=act, position=-1))
+    alone = undisturbed(name, dialect)
+    last = replace(alone, before_act=alone.after, after_act=alone.then[act], after=alone.then[act])
+    return (_play(scenario, dialect, act=act), *between, last)
 
 
 def _named(name: str) -> Scenario:
