@@ -213,8 +213,8 @@ def _untrue_message(scenario: Scenario, played: Played) -> list[str]:
             wrong.append(f"the message says that {name!r} was not {word}, and it was")
     if "Nothing was changed" in text and done:
         wrong.append("the message says that nothing was changed, and something was")
-    for name in re.findall(r"drop of (?:collection )?'([^']+)' was sent, and the server still has it", text):
-        if name not in played.after:
+    for name in re.findall(r"'([^']+)'(?: was sent)?.{0,40} the server still has it", text):
+        if name not in played.after or played.after[name].number != played.found[name].number:
             wrong.append(f"the message says that the server still has {name!r}, and it is gone")
     return wrong
 

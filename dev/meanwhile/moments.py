@@ -47,11 +47,13 @@ ANSWERED = "answered, not looked at"
 TRIES_LOST = "between tries, lost"
 TRIES_NOT_CARRIED_OUT = "between tries, not carried out"
 TRIES_LATE = "between tries, timed out"
+TRIES_FORGOTTEN = "between tries, forgotten"
+"""Of a release: 2.3.5 forgets one in its queue whose caller has stopped waiting."""
 BETWEEN_TASKS = "between two tasks"
 
 OF_A_CHANGE = (LOST, NOT_CARRIED_OUT, NOT_TAKEN, ANSWERED, TRIES_LOST, TRIES_NOT_CARRIED_OUT, TRIES_LATE, ON_ITS_WAY)
-KINDS = (BEFORE_LOOK, BETWEEN_LOOKS, *OF_A_CHANGE[:-1], BETWEEN_TASKS, ON_ITS_WAY)
-TRIES = frozenset({TRIES_LOST, TRIES_NOT_CARRIED_OUT, TRIES_LATE})
+KINDS = (BEFORE_LOOK, BETWEEN_LOOKS, *OF_A_CHANGE[:-1], TRIES_FORGOTTEN, BETWEEN_TASKS, ON_ITS_WAY)
+TRIES = frozenset({TRIES_LOST, TRIES_NOT_CARRIED_OUT, TRIES_LATE, TRIES_FORGOTTEN})
 CARRIED_OUT = frozenset({LOST, ANSWERED, TRIES_LOST, TRIES_LATE})
 """The change that the moment belongs to is carried out before somebody acts."""
 
@@ -88,7 +90,8 @@ def moments_of(calls: Sequence[str], pauses: int) -> list[Moment]:
     for place, (rpc, number) in enumerate(numbered):
         if rpc in CHANGES:
             began = bool(looks) and looks[0] < place
-            found += [Moment(kind, rpc, number, began) for kind in OF_A_CHANGE]
+            kinds = (*OF_A_CHANGE, *([TRIES_FORGOTTEN] if rpc.startswith("Release") else []))
+            found += [Moment(kind, rpc, number, began) for kind in kinds]
         elif place in looks:
             change_follows = any(following in CHANGES for following, _ in numbered[place:])
             following_look = next((other for other in looks if other > place), len(numbered))

@@ -29,6 +29,7 @@ from dev.meanwhile.moments import (
     NOT_CARRIED_OUT,
     NOT_TAKEN,
     TRIES,
+    TRIES_FORGOTTEN,
     TRIES_LATE,
     TRIES_LOST,
     TRIES_NOT_CARRIED_OUT,
@@ -45,6 +46,8 @@ TIMEOUT = 4.0
 SHORT_TIMEOUT = 0.6
 """Seconds for a try that has to time out."""
 KILLED = "killed"
+STATES: dict[str, str] = {}
+"""The state of the task that Airflow tells, by the DAG's id."""
 RUN = "tonight"
 _numbers = count(1)
 
@@ -187,18 +190,18 @@ class Variables:
 
 @contextmanager
 def without_airflow() -> Iterator[None]:
-    """What a running Airflow has: Variables, and the state of a task, which here a user has always marked failed."""
+    """What a running Airflow has: Variables, and the state of a task."""
     with ExitStack() as patches:
         patches.enter_context(patch("airflow.providers.common.compat.sdk.Variable", Variables, create=True))
         with suppress(ImportError):
             from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
-            patches.enter_context(patch.object(RuntimeTaskInstance, "get_task_states", staticmethod(_marked_failed)))
+            patches.enter_context(patch.object(RuntimeTaskInstance, "get_task_states", staticmethod(_told)))
         yield
 
 
-def _marked_failed(dag_id: str, *, task_ids: Sequence[str] = (), run_ids: Sequence[str] = (), **more: Any) -> dict[str, Any]:
-    return {run_id: dict.fromkeys(task_ids, "failed") for run_id in run_ids}
+def _told(dag_id: str, *, task_ids: Sequence[str] = (), run_ids: Sequence[str] = (), **more: Any) -> dict[str, Any]:
+    return {run_id: dict.fromkeys(task_ids, STATES.get(dag_id, "failed")) for run_id in run_ids}
 
 
 class Stage:
@@ -223,14 +226,17 @@ class Stage:
     def close(self) -> None:
         os.environ.pop(self._connection, None)
 
-    def run(self, kind: type, *, killed: bool = False, **arguments: Any) -> Any:
-        """Run a task to its end, with a second try where the moment is between two; return its result."""
+    def run(self, kind: type, *, killed: str = "", **arguments: Any) -> Any:
+        """Run a task to its end, with a second try where the moment is between two; return its result.
+
+        With ``killed`` its trigger's ``on_kill`` is called, as when the task is in this state.
+        """
         self._tasks += 1
         state = TaskState()
         for attempt in (1, 2):
             self.server.part = (self._tasks, attempt)
             given = {"timeout": TIMEOUT, **arguments}
-            is_late = self.moment is not None and self.moment.kind == TRIES_LATE and attempt == 1
+            is_late = self.moment is not None and self.moment.kind in (TRIES_LATE, TRIES_FORGOTTEN) and attempt == 1
             if is_late:
                 given["timeout"] = SHORT_TIMEOUT
             try:
@@ -284,7 +290,7 @@ class Stage:
                 self.played.after_act = seen(self.server)
                 self.played.acted_at = (len(self.server.calls), len(self.server.carried_out))
 
-    def _run_once(self, kind: type, arguments: dict[str, Any], context: dict[str, Any], *, killed: bool) -> Any:
+    def _run_once(self, kind: type, arguments: dict[str, Any], context: dict[str, Any], *, killed: str) -> Any:
         def task() -> Any:
             return kind(task_id=f"task_{self._tasks}", milvus_conn_id=self._id, **arguments)
 
@@ -298,6 +304,7 @@ class Stage:
             self.pause("deferred")
             trigger = _rebuilt(waiting.trigger, context)
             if killed:
+                STATES[self._id] = killed
                 asyncio.run(trigger.on_kill())
                 return KILLED
             event = asyncio.run(_event_of(trigger))
@@ -334,7 +341,7 @@ class Stage:
                 self.do_act()
             if kind in (LOST, NOT_CARRIED_OUT, TRIES_LOST, TRIES_NOT_CARRIED_OUT):
                 abort("UNAVAILABLE", "Socket closed")(server, request, context)
-            if kind == TRIES_LATE:
+            if kind in (TRIES_LATE, TRIES_FORGOTTEN):
                 self.server.silent_until = time.monotonic() + SHORT_TIMEOUT + 0.1
                 server.pause(SILENCE, context)
             return Refusal(8, "rate limit exceeded[rate=0.1]") if kind == NOT_TAKEN else answer
@@ -347,7 +354,7 @@ def _as_ever(server: ScriptedMilvus, request: Any, context: Any) -> None:
 
 
 def _rebuilt(trigger: Any, context: dict[str, Any]) -> Any:
-    """The trigger as a triggerer makes it, of a task that a user has marked failed if somebody asks."""
+    """The trigger as a triggerer makes it."""
     path, arguments = trigger.serialize()
     module, _, name = path.rpartition(".")
     rebuilt = getattr(import_module(module), name)(**json.loads(json.dumps(arguments)))
@@ -367,12 +374,17 @@ def _open_channels(port: int) -> int:
 
 
 def _channels(port: int) -> int:
+    # gRPC also speaks IPv4 through sockets of IPv6.
+    lines = [line.split() for kind in ("tcp", "tcp6") for line in _lines(Path("/proc/self/net") / kind)]
+    established = "01"
+    return sum(remote.endswith(f":{port:04X}") and state == established for _, _, remote, state, *_ in lines)
+
+
+def _lines(table: Path) -> list[str]:
     try:
-        lines = Path("/proc/self/net/tcp").read_text().splitlines()[1:]
+        return table.read_text().splitlines()[1:]
     except OSError:
-        return 0
-    remote, established = f"0100007F:{port:04X}", "01"
-    return sum(line.split()[2:4] == [remote, established] for line in lines)
+        return []
 
 
 async def _event_of(trigger: Any) -> Any:

@@ -52,7 +52,7 @@ def _play(scenario: Scenario, dialect: str, **more: object) -> Played:
 
 @cache
 def undisturbed(name: str, dialect: str) -> Played:
-    scenario = _named(name)
+    scenario = named(name)
     played = _play(scenario, dialect)
     if (type(played.error).__name__ if played.error else "") != scenario.ends_with:
         raise AssertionError(f"{name} on {dialect}, with nobody about, ended with {played.error!r}")
@@ -62,7 +62,7 @@ def undisturbed(name: str, dialect: str) -> Played:
 @cache
 def serial(name: str, dialect: str, act: str) -> tuple[Played, ...]:
     """The tasks and the act one after the other: the act first, between two tasks, or last."""
-    scenario = _named(name)
+    scenario = named(name)
     pauses = [number for number, kind in enumerate(undisturbed(name, dialect).pauses) if kind == "task"]
     between = [_play(scenario, dialect, moment=Moment(BETWEEN_TASKS, "", number), act=act) for number in pauses]
     alone = undisturbed(name, dialect)
@@ -70,7 +70,7 @@ def serial(name: str, dialect: str, act: str) -> tuple[Played, ...]:
     return (_play(scenario, dialect, act=act), *between, last)
 
 
-def _named(name: str) -> Scenario:
+def named(name: str) -> Scenario:
     return next(scenario for scenario in SCENARIOS if scenario.name == name)
 
 
@@ -92,11 +92,12 @@ def cases(scenario: Scenario, dialect: str, *, every: bool = True) -> Iterator[C
 def run(scenario: Scenario, dialect: str, *, every: bool = True) -> list[Ended]:
     """Play the cases and judge them. One whose moment did not come is left out, unless the task has ended wrongly."""
     with _threads(AT_ONCE) as pool:
-        ended = pool.map(_ended, cases(scenario, dialect, every=every))
-        return [one for one in ended if one.played.acted or one.judged.kind is Kind.VIOLATION]
+        all_ended = pool.map(ended, cases(scenario, dialect, every=every))
+        return [one for one in all_ended if one.played.acted or one.judged.kind is Kind.VIOLATION]
 
 
-def _ended(case: Case) -> Ended:
+def ended(case: Case) -> Ended:
+    """Play a case and judge it."""
     played, name = case.play(), case.scenario.name
     if played.acted:
         orders = serial(name, case.dialect, case.act)

@@ -28,14 +28,7 @@ def tables(ended: Sequence[Ended]) -> str:
     total = ", ".join(f"{kinds[kind]:,} {kind}" for kind in Kind)
     by_moment = _table(ended, "moment", KINDS, lambda one: one.case.moment.kind)
     by_act = _table(ended, "act", tuple(ACTS), lambda one: one.case.act)
-    return f"\n{len(ended):,} cases: {total}.\n\n{_legend()}\n\n{by_moment}\n{by_act}\n{_violations(ended)}"
-
-
-def _legend() -> str:
-    return (
-        "In a cell: cases that hold, then with *f* those in which the task failed and said so, with *g* gaps that were recorded, "
-        "and with *V* violations."
-    )
+    return f"\n{len(ended):,} cases: {total}.\n\n{by_moment}\n{by_act}\n{_violations(ended)}"
 
 
 def _table(ended: Iterable[Ended], what: str, columns: Sequence[str], column_of: Callable[[Ended], str]) -> str:

@@ -95,6 +95,22 @@ def _reclaimed_and_reloaded(stage: Stage) -> Any:
     return stage.run(operators.MilvusRestoreLoadOperator, restore_set=reclaimed, **WATCHED)
 
 
+def _killed(stage: Stage, state: str) -> Any:
+    return stage.run(
+        operators.MilvusLoadCollectionOperator,
+        killed=state,
+        collection_name=DOCS,
+        deferrable=True,
+        release_on_kill=True,
+        **WATCHED,
+    )
+
+
+def _stays_if_taken_over(played: Played) -> str:
+    released = any(change.rpc.startswith("Release") for change in played.carried_out)
+    return "the load was taken back, and another triggerer goes on with it" if released else ""
+
+
 def _swap(words: str, **more: Any) -> Scenario:
     finds = {"alias": LIVE, **ALL_IN_MEMORY, **more.pop("finds", {})}
     arguments = {"alias": LIVE, "collection_name": OTHER, **more}
@@ -150,18 +166,18 @@ SCENARIOS = (
     ),
     Scenario(
         "MilvusLoadCollectionOperator",
-        lambda stage: stage.run(
-            operators.MilvusLoadCollectionOperator,
-            killed=True,
-            collection_name=DOCS,
-            deferrable=True,
-            release_on_kill=True,
-            **WATCHED,
-        ),
+        lambda stage: _killed(stage, "failed"),
         "deferred and killed, release_on_kill",
         STUCK,
         takes_away=True,
         may_leave=True,
+    ),
+    Scenario(
+        "MilvusLoadCollectionOperator",
+        lambda stage: _killed(stage, "deferred"),
+        "deferred and taken over by another triggerer, release_on_kill",
+        STUCK,
+        must=_stays_if_taken_over,
     ),
     one(operators.MilvusLoadPartitionsOperator, partition_names=["_default"], dialects=SERVERS, **WATCHED),
     one(operators.MilvusRefreshLoadOperator, finds=IN_MEMORY, dialects=SERVERS, **WATCHED),
