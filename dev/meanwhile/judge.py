@@ -19,6 +19,7 @@ from dev.meanwhile.moments import ON_ITS_WAY, TRIES, TRIES_NOT_CARRIED_OUT, Mome
 from dev.meanwhile.play import SECRET, Played
 from dev.meanwhile.tasks import Scenario
 from dev.meanwhile.world import ANEW, Held, World, target_of
+from dev.servers.scripted import GENERATED
 
 
 class Kind(StrEnum):
@@ -140,6 +141,7 @@ def _plain(world: World, played: Played) -> dict[str, Any]:
             "keys": _known_keys(held),
             "indexes": held.indexes,
             "properties": held.properties,
+            "snapshots": held.snapshots,
             "needed by somebody's window": OTHER_WINDOW in held.windows,
         }
         for name, held in world.items()
@@ -148,7 +150,7 @@ def _plain(world: World, played: Played) -> dict[str, Any]:
 
 def _known_keys(held: Held) -> tuple[Any, ...]:
     """Keys, and how many were generated: those differ from play to play."""
-    generated = [key for key in held.keys if isinstance(key, int) and key < 60 and key > 25]
+    generated = [key for key in held.keys if isinstance(key, int) and key >= GENERATED]
     return (*[key for key in held.keys if key not in generated], f"{len(generated)} generated")
 
 

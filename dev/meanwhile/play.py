@@ -41,7 +41,7 @@ from dev.servers.scripted import SILENCE, ScriptedMilvus, Step, abort
 
 SECRET = "canary-9f3c-of-the-connection"
 """The password of every connection. No message and no result has it."""
-TIMEOUT = 4.0
+TIMEOUT = 8.0
 """Seconds for a task that has to end by itself."""
 SHORT_TIMEOUT = 0.6
 """Seconds for a try that has to time out."""

@@ -35,6 +35,7 @@ class Held:
     indexes: tuple[str, ...]
     properties: tuple[tuple[str, str], ...]
     windows: tuple[str, ...]
+    snapshots: tuple[str, ...]
 
     @property
     def in_memory(self) -> bool:
@@ -67,11 +68,13 @@ def fill(
     auto_id: bool = False,
     indexed: bool = True,
     on_load: tuple[State, ...] = (LOADED,),
+    snapshot: str = "",
 ) -> None:
     """The collections that every task finds. ``alias``, if there is one, points to the first."""
     for name, keys in KEYS.items():
         added = add(server, name, keys, loaded=name in in_memory, auto_id=auto_id, indexed=indexed)
         added.on_load = on_load
+        added.snapshots = {snapshot: list(keys)} if snapshot else {}
     if alias:
         server.collections[DOCS].aliases.append(alias)
 
@@ -95,6 +98,7 @@ def _held(collection: Collection) -> Held:
         tuple(sorted(index["index_name"] for index in collection.indexes)),
         tuple(sorted(own.items())),
         tuple(sorted(window for window, mark in marks.items() if not mark.closing)),
+        tuple(sorted(collection.snapshots)),
     )
 
 

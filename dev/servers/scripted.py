@@ -30,6 +30,9 @@ from dev.servers.rpc import LARGE_MESSAGES, MilvusHandler, as_response, keys_of
 MADE = 1_700_000_000_000
 """When the first collections were made, in milliseconds since the epoch: in November 2023. Each was made a moment later."""
 
+GENERATED = 1_000_000
+"""The first key that the server makes."""
+
 STATES = ("NotExist", "NotLoad", "Loading", "Loaded")
 
 DEFAULT_GROUP = "__default_resource_group"
@@ -85,6 +88,8 @@ class Collection:
     """The rows that a flush has put on storage."""
     indexes: list[dict[str, Any]] = field(default_factory=list)
     """Fields of ``IndexDescription``."""
+    snapshots: dict[str, list[Any]] = field(default_factory=dict)
+    """The keys in each snapshot."""
 
     @property
     def primary(self) -> Any:
@@ -176,7 +181,10 @@ class ScriptedMilvus:
         self.databases = {"default"}
         self.resource_groups = {DEFAULT_GROUP, "rg_a", "rg_b", "rg_c"}
         self._numbered = 0
+        self._generated = GENERATED
         self.loads = 0
+        self.imports: list[dict[str, Any]] = []
+        """Fields of ``GetImportStateResponse``, with the name of the collection."""
         self.version = dialect.build
         self.grants: set[str] | None = None
         """The privileges of whoever calls; ``None``: all."""
@@ -549,6 +557,45 @@ class ScriptedMilvus:
         self.collections.pop(request.collection_name, None)
         return {}
 
+    def _on_import(self, request: Any) -> Any:
+        """Three rows for each file, with new keys."""
+        self._collection(request).keys += self._new_keys(3)
+        files = {"key": "files", "value": ",".join(request.files)}
+        self.imports.append({"id": len(self.imports) + 1, "state": 6, "row_count": 3, "infos": [files]})
+        self.imports[-1]["collection_name"] = self._real(request.collection_name)
+        return {"tasks": [self.imports[-1]["id"]]}
+
+    def _on_list_import_tasks(self, request: Any) -> Any:
+        asked = [task for task in self.imports if task["collection_name"] == self._real(request.collection_name)]
+        return {"tasks": [{key: value for key, value in task.items() if key != "collection_name"} for task in asked]}
+
+    def _on_create_snapshot(self, request: Any) -> Any:
+        collection = self._collection(request)
+        if request.name in collection.snapshots:
+            return Refusal(65535, f"snapshot already exists[snapshot={request.name}]")
+        collection.snapshots[request.name] = list(collection.keys)
+        return {}
+
+    def _on_list_snapshots(self, request: Any) -> Any:
+        return {"snapshots": list(self._collection(request).snapshots)}
+
+    def _on_describe_snapshot(self, request: Any) -> Any:
+        self._collection(request)
+        return {"name": request.name, "collection_name": self._real(request.collection_name), "create_ts": MADE}
+
+    def _on_restore_snapshot(self, request: Any) -> Any:
+        collection = self._collection(request)
+        if request.target_collection_name in self.collections:
+            return Refusal(65535, f"collection already exists[collection={request.target_collection_name}]")
+        if request.name not in collection.snapshots:
+            return Refusal(65535, f"snapshot not found[snapshot={request.name}]")
+        indexes, keys = list(collection.indexes), collection.snapshots[request.name]
+        self.add(request.target_collection_name, schema=collection.schema, keys=list(keys), indexes=indexes)
+        return {"job_id": 1}
+
+    def _on_get_restore_snapshot_state(self, request: Any) -> dict[str, Any]:
+        return {"info": {"job_id": request.job_id, "state": 3, "progress": 100}}
+
     def _on_truncate_collection(self, request: Any) -> Any:
         if not self.dialect.truncates:
             return NotImplemented
@@ -572,11 +619,14 @@ class ScriptedMilvus:
         collection = self._find(request)
         if collection is None or collection.schema is None:
             return {"insert_cnt": request.num_rows, "IDs": {"int_id": {"data": range(request.num_rows)}}}
-        self._numbered += request.num_rows
-        made = range(self._numbered - request.num_rows, self._numbered)
-        keys = list(made) if collection.primary.autoID else keys_of(request, collection.primary.name)
+        generated = collection.primary.autoID
+        keys = self._new_keys(request.num_rows) if generated else keys_of(request, collection.primary.name)
         collection.keys += keys
         return {"insert_cnt": len(keys)}
+
+    def _new_keys(self, count: int) -> list[int]:
+        self._generated += count
+        return list(range(self._generated - count, self._generated))
 
     def _on_upsert(self, request: Any) -> Any:
         collection = self._collection(request)

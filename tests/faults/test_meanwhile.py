@@ -48,7 +48,7 @@ def test_the_page_has_every_task_and_at_least_a_thousand_cases_without_a_violati
     assert total, "python -m dev.meanwhile --write writes the tables"
     assert int(total[1].replace(",", "")) >= 1000
     assert total[2] == "0"
-    assert {name for name in re.findall(r"^\| `(.+?)` \|", page, re.M)} == {scenario.name for scenario in SCENARIOS}
+    assert set(re.findall(r"^\| `(.+?)` \|", page, re.M)) == {scenario.name for scenario in SCENARIOS}
 
 
 def test_the_moments_follow_from_the_calls_of_a_task() -> None:
