@@ -208,17 +208,26 @@ def _untrue_message(scenario: Scenario, played: Played) -> list[str]:
     wrong = [] if any(name in text for name in names) else [f"the message names no collection: {text[:200]}"]
     last = max(((change.task, change.attempt) for change in played.carried_out), default=None)
     done = [change for change in played.carried_out if (change.task, change.attempt) == last]
-    # Of a change that was answered the task speaks no more; what fails is the next one of its kind.
-    unanswered = {(change.rpc, change.collection) for change in done if not change.answered}
+    # Of a change that was answered the task speaks no more, and what somebody has dropped since does not show it.
+    shown = {
+        (change.rpc, change.collection)
+        for change in done
+        if not change.answered and (change.rpc == "DropCollection" or _number(played.after, change.collection) == change.number)
+    }
     for name, word in re.findall(r"[Cc]ollection '([^']+)' was not (\w+)", text):
-        if any((rpc, name) in unanswered for rpc in _CLAIMS.get(word, ())):
+        if any((rpc, name) in shown for rpc in _CLAIMS.get(word, ())):
             wrong.append(f"the message says that {name!r} was not {word}, and it was")
     if "Nothing was changed" in text and done:
         wrong.append("the message says that nothing was changed, and something was")
     for name in re.findall(r"'([^']+)'(?: was sent)?.{0,40} the server still has it", text):
-        if name not in played.after or played.after[name].number != played.found[name].number:
+        if _number(played.after, name) != _number(played.found, name):
             wrong.append(f"the message says that the server still has {name!r}, and it is gone")
     return wrong
+
+
+def _number(world: World, name: str) -> int:
+    """A collection's id; 0 where there is none of that name."""
+    return world[name].number if name in world else 0
 
 
 def _untrue_result(scenario: Scenario, act: str, played: Played) -> list[str]:
