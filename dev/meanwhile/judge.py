@@ -73,7 +73,7 @@ def _lost(scenario: Scenario, moment: Moment, act: str, played: Played, serial: 
     begins_anew = moment.kind == TRIES_NOT_CARRIED_OUT and _is_serial(played, serial, scenario)
     lost = []
     alias = EXTRA_ALIAS if act == "alias added" else scenario.alias or "live"
-    if act in MOVES and target_of(after, alias) != target_of(played.after_act, alias):
+    if act in MOVES and not begins_anew and target_of(after, alias) != target_of(played.after_act, alias):
         lost.append(f"alias {alias!r} was pointed to {target_of(played.after_act, alias)}, and is at {target_of(after, alias)}")
     if made is None:
         return lost
