@@ -365,7 +365,7 @@ def _rebuilt(trigger: Any, context: dict[str, Any]) -> Any:
 
 def _open_channels(port: int) -> int:
     """This process's connections to a port, where Linux tells them; one that is just being closed is waited for."""
-    end = time.monotonic() + 1.0
+    end = time.monotonic() + 3.0
     while left := _channels(port):
         if time.monotonic() > end:
             return left

@@ -274,7 +274,7 @@ SCENARIOS = (
         operators.MilvusInsertOperator,
         words="auto_id",
         finds={**IN_MEMORY, "auto_id": True},
-        rows=[{"vector": [0.5] * DIM}] * 4,
+        rows=[{"vector": [0.5 + number] * DIM} for number in range(4)],
         batch_rows=2,
     ),
     one(operators.MilvusUpsertOperator, finds=IN_MEMORY, rows=ROWS, batch_rows=2, max_parallel=1),
