@@ -161,7 +161,6 @@ def always_wrong(scenario: Scenario, played: Played) -> list[str]:
     wrong += [f"{rpc} came without a deadline" for rpc in sorted(played.unbounded)]
     wrong += ["a secret is in a message or in the result"] if SECRET in texts else []
     wrong += [f"notes for a retry are left after the success: {played.notes_left}"] if played.notes_left else []
-    wrong += [f"{played.channels} channels to the server are open after the end"] if played.channels else []
     if said := scenario.must(played):
         wrong.append(said)
     return wrong

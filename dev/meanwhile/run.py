@@ -56,6 +56,8 @@ def undisturbed(name: str, dialect: str) -> Played:
     played = _play(scenario, dialect)
     if (type(played.error).__name__ if played.error else "") != scenario.ends_with:
         raise AssertionError(f"{name} on {dialect}, with nobody about, ended with {played.error!r}")
+    if played.channels:
+        raise AssertionError(f"{name} on {dialect} leaves {played.channels} channels to the server open")
     return played
 
 
