@@ -40,6 +40,9 @@ class Dialect:
     ``drop_through_alias``: the code with which a drop through an alias is refused. ``truncates``: it has TruncateCollection.
     ``refuses_duplicates``: an upsert may have a key only once. ``describes_many``: it has
     BatchDescribeCollection. ``renamed``: calls that need another privilege than later.
+
+    ``tells_ids``: a description has the collection's id, its aliases and when it was created. ``keeps_properties``: it has
+    AlterCollection. ``has_parts``: it has partitions, replicas and segments to load and to list.
     """
 
     version: str
@@ -52,8 +55,16 @@ class Dialect:
     truncates: bool = False
     refuses_duplicates: bool = False
     describes_many: bool = False
+    tells_ids: bool = True
+    keeps_properties: bool = True
+    has_parts: bool = True
 
     renamed: tuple[tuple[str, str | None], ...] = ()
+
+    @property
+    def build(self) -> str:
+        """What GetVersion answers."""
+        return f"v{self.version}" if self.version[0].isdigit() else self.version
 
     def privilege_of(self, rpc: str) -> str | None:
         """What a call needs: by the protocol of 2.4 and later, and by ``renamed`` before."""
@@ -99,3 +110,17 @@ DIALECTS = {
         _MILVUS_3_0,
     )
 }
+
+LITE_LIKE = replace(
+    _MILVUS_2_3,
+    version="milvus_lite-3.2",
+    missing=Refusal(100, "", 4),
+    describes_database=True,
+    no_replicas=None,
+    truncates=True,
+    tells_ids=False,
+    keeps_properties=False,
+    has_parts=False,
+)
+"""A server that tells as little of a collection as Milvus Lite does, and keeps no properties either. For cases in which it
+matters what is told; Milvus Lite itself is started by ``dev.servers.lite``."""

@@ -14,7 +14,7 @@ import socket
 import threading
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -28,7 +28,10 @@ from dev.servers.process import free_ports
 from dev.servers.rpc import LARGE_MESSAGES, MilvusHandler, as_response, keys_of
 
 MADE = 1_700_000_000_000
-"""When every collection was made, in milliseconds since the epoch: in November 2023."""
+"""When the first collections were made, in milliseconds since the epoch: in November 2023. Each was made a moment later."""
+
+GENERATED = 1_000_000
+"""The first key that the server makes."""
 
 STATES = ("NotExist", "NotLoad", "Loading", "Loaded")
 
@@ -70,6 +73,9 @@ class Collection:
     aliases: list[str] = field(default_factory=list)
     properties: dict[str, str] = field(default_factory=dict)
     number: int = 0
+    """Its id. No other collection of this server has or had it."""
+    load: int = 0
+    """The number of the load that brought it into memory. No other load of this server has it."""
     groups: list[str] = field(default_factory=lambda: [DEFAULT_GROUP])
     load_fields: list[str] = field(default_factory=list)
     no_room: str = ""
@@ -82,6 +88,8 @@ class Collection:
     """The rows that a flush has put on storage."""
     indexes: list[dict[str, Any]] = field(default_factory=list)
     """Fields of ``IndexDescription``."""
+    snapshots: dict[str, list[Any]] = field(default_factory=dict)
+    """The keys in each snapshot."""
 
     @property
     def primary(self) -> Any:
@@ -173,13 +181,17 @@ class ScriptedMilvus:
         self.databases = {"default"}
         self.resource_groups = {DEFAULT_GROUP, "rg_a", "rg_b", "rg_c"}
         self._numbered = 0
-        self.version = f"v{dialect.version}"
+        self._generated = GENERATED
+        self.loads = 0
+        self.imports: list[dict[str, Any]] = []
+        """Fields of ``GetImportStateResponse``, with the name of the collection."""
+        self.version = dialect.build
         self.grants: set[str] | None = None
         """The privileges of whoever calls; ``None``: all."""
         self.calls: list[ReceivedCall] = []
         self._steps: defaultdict[str, deque[Step]] = defaultdict(deque)
         self._always: dict[str, Step] = {}
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()
         self._stopping = threading.Event()
 
     @property
@@ -213,7 +225,12 @@ class ScriptedMilvus:
         self._numbered += 1
         added = self.collections[name] = Collection(number=self._numbered, **more)
         added.become(states or [NOT_LOADED])
+        self.count_load(added)
         return added
+
+    def count_load(self, collection: Collection) -> None:
+        self.loads += 1
+        collection.load = self.loads
 
     def next(self, rpc: str, *steps: Step) -> None:
         """Play one of ``steps`` for each of the next calls of ``rpc``; then the model answers again."""
@@ -235,7 +252,7 @@ class ScriptedMilvus:
     def answer(self, rpc: str, request: Any, context: Any) -> Any:
         left = context.time_remaining()
         metadata = {key: value for key, value in context.invocation_metadata() if isinstance(value, str)}
-        with self._lock:
+        with self.lock:
             # Without a deadline gRPC counts to the end of time.
             self.calls.append(ReceivedCall(rpc, request, metadata, left if left is not None and left < 1e6 else None))
             steps = self._steps[rpc]
@@ -255,7 +272,7 @@ class ScriptedMilvus:
         if act is None:
             return NotImplemented
         database = getattr(request, "db_name", "") or "default"
-        with self._lock:
+        with self.lock:
             # 2.3.5 notices a missing database in a listing only; elsewhere it blames the collection.
             notices = {"ShowCollections", *(["DescribeCollection"] if self.dialect.describes_database else [])}
             if rpc in notices and database not in self.databases:
@@ -265,7 +282,8 @@ class ScriptedMilvus:
             except NoSuchCollectionError:
                 if rpc == "DescribeCollection":
                     return self.dialect.is_missing(database, request.collection_name)
-                return Refusal(100, f"collection not found[database={database}][collection={request.collection_name}]", 4)
+                name = getattr(request, "collection_name", "") or getattr(request, "alias", "")
+                return Refusal(100, f"collection not found[database={database}][collection={name}]", 4)
 
     def _find(self, request: Any) -> Collection | None:
         database = getattr(request, "db_name", "") or "default"
@@ -312,14 +330,22 @@ class ScriptedMilvus:
         for name in request.collection_names:
             if self._real(name) not in self.collections:
                 return Refusal(100, f"collection not found[collection={name}]", 4)
-        in_memory = {name: collection.now[1] for name, collection in self.collections.items() if collection.now[0] != "NotLoad"}
+        loaded = {name: collection.now[1] for name, collection in self.collections.items() if collection.now[0] != "NotLoad"}
+        # Lite lists what is not in memory too, with 0.
+        in_memory = loaded if self.dialect.tells_ids else {**dict.fromkeys(self.collections, 0), **loaded}
         listed = in_memory if request.type == 1 else dict.fromkeys(self.collections, 0)
         return {
             "collection_names": list(listed),
-            "collection_ids": [self.collections[name].number for name in listed],
-            "created_timestamps": [0] * len(listed),
-            "created_utc_timestamps": [MADE] * len(listed),
             "inMemory_percentages": list(listed.values()) if request.type == 1 else [],
+            **(self._identities(listed) if self.dialect.tells_ids else {}),
+        }
+
+    def _identities(self, names: Iterable[str]) -> dict[str, Any]:
+        numbers = [self.collections[name].number for name in names]
+        return {
+            "collection_ids": numbers,
+            "created_timestamps": [0] * len(numbers),
+            "created_utc_timestamps": [MADE + number for number in numbers],
         }
 
     def _on_has_collection(self, request: Any) -> dict[str, Any]:
@@ -332,10 +358,10 @@ class ScriptedMilvus:
         return {
             "collection_name": request.collection_name,
             "schema": collection.schema or {"name": name},
-            "aliases": collection.aliases,
             "properties": properties,
-            "collectionID": collection.number,
-            "created_utc_timestamp": MADE,
+            **({"aliases": collection.aliases} if self.dialect.tells_ids else {}),
+            **({"collectionID": collection.number} if self.dialect.tells_ids else {}),
+            **({"created_utc_timestamp": MADE + collection.number} if self.dialect.tells_ids else {}),
         }
 
     def _on_batch_describe_collection(self, request: Any) -> Any:
@@ -350,6 +376,8 @@ class ScriptedMilvus:
         return {"responses": [as_response(milvus_pb2.DescribeCollectionResponse(), self.carry_out(one)) for one in asked]}
 
     def _on_alter_collection(self, request: Any) -> Any:
+        if not self.dialect.keeps_properties:
+            return NotImplemented
         collection = self._collection(request)
         collection.properties.update({item.key: item.value for item in request.properties})
         return {}
@@ -383,9 +411,12 @@ class ScriptedMilvus:
             return Refusal(700, f"index not found[collection={request.collection_name}]", 25)
         if missing := set(request.resource_groups) - self.resource_groups:
             return Refusal(300, f"resource group not found[rg={missing.pop()}]")
+        if request.refresh and collection.now[0] == "NotLoad":
+            return Refusal(101, f"collection not loaded[collection={collection.number}]")
         if collection.now[0] == "NotLoad":
             collection.failed = collection.no_room
             collection.become([NOT_LOADED] if collection.no_room else collection.on_load)
+            self.count_load(collection)
         elif request.refresh:
             return {}
         elif not self.dialect.load_updates:
@@ -403,16 +434,23 @@ class ScriptedMilvus:
     def _on_release_partitions(self, request: Any) -> Any:
         return self._no_partition(request) or self._on_release_collection(request)
 
-    def _no_partition(self, request: Any) -> Refusal | None:
+    def _no_partition(self, request: Any) -> Any:
+        if not self.dialect.has_parts:
+            return NotImplemented
         missing = set(request.partition_names) - {"_default"}
         return Refusal(200, f"partition not found[partition={missing.pop()}]", 15) if missing else None
 
     def _on_get_replicas(self, request: Any) -> Any:
+        if not self.dialect.has_parts:
+            return NotImplemented
         collection = self._collection(request)
         if collection.now[0] == "NotLoad":
             return self.dialect.no_replicas or {}
         return {
-            "replicas": [{"replicaID": number, "resource_group_name": name} for number, name in enumerate(collection.groups)]
+            "replicas": [
+                {"replicaID": collection.load * 100 + number, "resource_group_name": name}
+                for number, name in enumerate(collection.groups)
+            ]
         }
 
     def _on_flush(self, request: Any) -> dict[str, Any]:
@@ -420,6 +458,8 @@ class ScriptedMilvus:
         flushed = {name: self.collections[self._real(name)] for name in request.collection_names}
         for collection in flushed.values():
             collection.flushed = len(collection.keys)
+        if not self.dialect.has_parts:
+            return {}
         return {
             "coll_segIDs": {name: {"data": [collection.number]} for name, collection in flushed.items()},
             "coll_flush_ts": dict.fromkeys(flushed, MADE),
@@ -434,13 +474,15 @@ class ScriptedMilvus:
     def _on_get_compaction_state(self, request: Any) -> dict[str, Any]:
         return {"state": "Completed", "completedPlanNo": 1}
 
-    def _on_get_persistent_segment_info(self, request: Any) -> dict[str, Any]:
+    def _on_get_persistent_segment_info(self, request: Any) -> Any:
         return self._segments(request, 0)
 
-    def _on_get_query_segment_info(self, request: Any) -> dict[str, Any]:
+    def _on_get_query_segment_info(self, request: Any) -> Any:
         return self._segments(request, 1)
 
-    def _segments(self, request: Any, in_memory: int) -> dict[str, Any]:
+    def _segments(self, request: Any, in_memory: int) -> Any:
+        if not self.dialect.has_parts:
+            return NotImplemented
         collection = self.collections[self._real(request.collectionName)]
         served = {"nodeIds": range(len(collection.groups))} if in_memory else {"state": "Flushed"}
         is_there = collection.flushed and (not in_memory or collection.now[0] == "Loaded")
@@ -490,6 +532,8 @@ class ScriptedMilvus:
 
     def _on_alter_alias(self, request: Any) -> Any:
         if self._real(request.alias) == request.alias:
+            if not self.dialect.tells_ids:
+                raise NoSuchCollectionError
             return Refusal(1600, f"alias not found[alias={request.alias}]")
         return self._point(request)
 
@@ -513,6 +557,45 @@ class ScriptedMilvus:
         self.collections.pop(request.collection_name, None)
         return {}
 
+    def _on_import(self, request: Any) -> Any:
+        """Three rows for each file, with new keys."""
+        self._collection(request).keys += self._new_keys(3)
+        files = {"key": "files", "value": ",".join(request.files)}
+        self.imports.append({"id": len(self.imports) + 1, "state": 6, "row_count": 3, "infos": [files]})
+        self.imports[-1]["collection_name"] = self._real(request.collection_name)
+        return {"tasks": [self.imports[-1]["id"]]}
+
+    def _on_list_import_tasks(self, request: Any) -> Any:
+        asked = [task for task in self.imports if task["collection_name"] == self._real(request.collection_name)]
+        return {"tasks": [{key: value for key, value in task.items() if key != "collection_name"} for task in asked]}
+
+    def _on_create_snapshot(self, request: Any) -> Any:
+        collection = self._collection(request)
+        if request.name in collection.snapshots:
+            return Refusal(65535, f"snapshot already exists[snapshot={request.name}]")
+        collection.snapshots[request.name] = list(collection.keys)
+        return {}
+
+    def _on_list_snapshots(self, request: Any) -> Any:
+        return {"snapshots": list(self._collection(request).snapshots)}
+
+    def _on_describe_snapshot(self, request: Any) -> Any:
+        self._collection(request)
+        return {"name": request.name, "collection_name": self._real(request.collection_name), "create_ts": MADE}
+
+    def _on_restore_snapshot(self, request: Any) -> Any:
+        collection = self._collection(request)
+        if request.target_collection_name in self.collections:
+            return Refusal(65535, f"collection already exists[collection={request.target_collection_name}]")
+        if request.name not in collection.snapshots:
+            return Refusal(65535, f"snapshot not found[snapshot={request.name}]")
+        indexes, keys = list(collection.indexes), collection.snapshots[request.name]
+        self.add(request.target_collection_name, schema=collection.schema, keys=list(keys), indexes=indexes)
+        return {"job_id": 1}
+
+    def _on_get_restore_snapshot_state(self, request: Any) -> dict[str, Any]:
+        return {"info": {"job_id": request.job_id, "state": 3, "progress": 100}}
+
     def _on_truncate_collection(self, request: Any) -> Any:
         if not self.dialect.truncates:
             return NotImplemented
@@ -527,6 +610,8 @@ class ScriptedMilvus:
     def _on_describe_alias(self, request: Any) -> Any:
         real = self._real(request.alias)
         if real == request.alias:
+            if not self.dialect.tells_ids:
+                raise NoSuchCollectionError
             return Refusal(1600, f"alias not found[alias={request.alias}]")
         return {"alias": request.alias, "collection": real}
 
@@ -534,11 +619,14 @@ class ScriptedMilvus:
         collection = self._find(request)
         if collection is None or collection.schema is None:
             return {"insert_cnt": request.num_rows, "IDs": {"int_id": {"data": range(request.num_rows)}}}
-        self._numbered += request.num_rows
-        made = range(self._numbered - request.num_rows, self._numbered)
-        keys = list(made) if collection.primary.autoID else keys_of(request, collection.primary.name)
+        generated = collection.primary.autoID
+        keys = self._new_keys(request.num_rows) if generated else keys_of(request, collection.primary.name)
         collection.keys += keys
         return {"insert_cnt": len(keys)}
+
+    def _new_keys(self, count: int) -> list[int]:
+        self._generated += count
+        return list(range(self._generated - count, self._generated))
 
     def _on_upsert(self, request: Any) -> Any:
         collection = self._collection(request)

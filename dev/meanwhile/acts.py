@@ -1,0 +1,95 @@
+"""What somebody else does meanwhile, done to the stand-in's model at once, as a server does it for another client."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from airflow_provider_milvus.server.window_marks import Mark, marks_of, properties_of
+from dev.meanwhile.world import ANEW, DOCS, THIRD, add
+from dev.servers.scripted import LOADED, NOT_LOADED, Collection, ScriptedMilvus
+
+EXTRA_ALIAS, OTHER_WINDOW = "somebodys_alias", "somebodys window"
+FOR_EVER = 4e9
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where somebody acts: a collection, and the alias that the task is about, if there is one."""
+
+    server: ScriptedMilvus
+    collection: str
+    alias: str = ""
+
+    @property
+    def there(self) -> Collection | None:
+        return self.server.collections.get(self.collection)
+
+
+def _add_alias(place: Place) -> None:
+    if place.there is not None:
+        place.there.aliases.append(EXTRA_ALIAS)
+
+
+def _open_window(place: Place) -> None:
+    """As ``open_window`` does: a mark, and a load where the collection is not in memory."""
+    there = place.there
+    if there is None or not place.server.dialect.keeps_properties:
+        return
+    marks = marks_of(there.properties)
+    is_by_windows = there.now == NOT_LOADED or any(mark.loaded for mark in marks.values())
+    there.properties.update(properties_of({**marks, OTHER_WINDOW: Mark(FOR_EVER, is_by_windows, tuple(there.aliases))}))
+    _load(place)
+
+
+def _load(place: Place) -> None:
+    there = place.there
+    if there is not None and there.now[0] == "NotLoad":
+        there.become([LOADED])
+        place.server.count_load(there)
+
+
+def _release(place: Place) -> None:
+    if place.there is not None:
+        place.there.become([NOT_LOADED])
+
+
+def _drop(place: Place) -> None:
+    place.server.collections.pop(place.collection, None)
+
+
+def _make_anew(place: Place) -> None:
+    """Also where there is none any more, or none yet. An alias goes with the collection that it points to."""
+    like = place.there or place.server.collections[THIRD]
+    _drop(place)
+    add(place.server, place.collection, ANEW, loaded=True, auto_id=bool(like.primary.autoID))
+
+
+def _move_alias(place: Place, collection: str) -> None:
+    if any(place.alias in held.aliases for held in place.server.collections.values()):
+        for name, held in place.server.collections.items():
+            held.aliases = [alias for alias in held.aliases if alias != place.alias]
+            if name == collection:
+                held.aliases.append(place.alias)
+
+
+def _delete_rows(place: Place) -> None:
+    """Not as many as a task writes at once: where the server makes the keys, nobody could tell the two from each other."""
+    if place.there is not None:
+        place.there.keys = place.there.keys[3:]
+
+
+Act = Callable[[Place], None]
+
+ACTS: dict[str, Act] = {
+    "alias added": _add_alias,
+    "window opened": _open_window,
+    "loaded": _load,
+    "released": _release,
+    "dropped": _drop,
+    "made anew": _make_anew,
+    "alias moved elsewhere": lambda place: _move_alias(place, THIRD),
+    "alias moved back": lambda place: _move_alias(place, DOCS),
+    "rows deleted": _delete_rows,
+}
+"""By the words of the tables. *Made anew*: dropped, and made again by the same name, with its own rows and index, in memory."""

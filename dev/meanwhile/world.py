@@ -1,0 +1,107 @@
+"""What the stand-in holds: the collections that every task finds, and all that can be compared afterwards, as plain values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from airflow_provider_milvus.schema.pairs import to_pairs
+from airflow_provider_milvus.server.window_marks import MARK_PROPERTY, marks_of
+from dev.servers.scripted import LOADED, NOT_LOADED, Collection, ScriptedMilvus, State, collection_schema
+
+DOCS, OTHER, THIRD = "docs", "docs_2", "docs_3"
+KEYS = {DOCS: range(1, 6), OTHER: range(11, 16), THIRD: range(21, 26)}
+ANEW = range(901, 904)
+"""The keys of a collection that somebody makes anew."""
+DIM = 2
+INDEX = {"field_name": "vector", "index_type": "FLAT", "metric_type": "L2"}
+
+
+def schema(*, auto_id: bool = False) -> dict[str, Any]:
+    key = {"name": "id", "type": "INT64", "is_primary": True, "auto_id": auto_id}
+    return {"fields": [key, {"name": "vector", "type": "FLOAT_VECTOR", "dim": DIM}]}
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """One collection. ``number`` is its id, ``load`` the number of the load that brought it into memory, 0 outside of it;
+    ``windows`` are those that are open."""
+
+    number: int
+    state: str
+    load: int
+    aliases: tuple[str, ...]
+    keys: tuple[Any, ...]
+    indexes: tuple[str, ...]
+    properties: tuple[tuple[str, str], ...]
+    windows: tuple[str, ...]
+    snapshots: tuple[str, ...]
+
+    @property
+    def in_memory(self) -> bool:
+        return self.state in ("Loading", "Loaded")
+
+
+World = dict[str, Held]
+"""By the collections' names."""
+
+
+def add(
+    server: ScriptedMilvus, name: str, keys: Any, *, loaded: bool, auto_id: bool = False, indexed: bool = True
+) -> Collection:
+    """A collection with rows and an index."""
+    index = {"index_name": "vector", "field_name": "vector", "params": to_pairs({"index_type": "FLAT"}), "state": 3}
+    return server.add(
+        name,
+        LOADED if loaded else NOT_LOADED,
+        schema=collection_schema(name, schema(auto_id=auto_id)),
+        keys=list(keys),
+        indexes=[index] if indexed else [],
+    )
+
+
+def fill(
+    server: ScriptedMilvus,
+    *,
+    in_memory: tuple[str, ...] = (),
+    alias: str = "",
+    auto_id: bool = False,
+    indexed: bool = True,
+    on_load: tuple[State, ...] = (LOADED,),
+    snapshot: str = "",
+) -> None:
+    """The collections that every task finds. ``alias``, if there is one, points to the first."""
+    for name, keys in KEYS.items():
+        added = add(server, name, keys, loaded=name in in_memory, auto_id=auto_id, indexed=indexed)
+        added.on_load = on_load
+        added.snapshots = {snapshot: list(keys)} if snapshot else {}
+    if alias:
+        server.collections[DOCS].aliases.append(alias)
+
+
+def seen(server: ScriptedMilvus) -> World:
+    """All collections as they are now, by the stand-in's model. A load that goes on by itself has ended."""
+    with server.lock:
+        return {name: _held(collection) for name, collection in server.collections.items()}
+
+
+def _held(collection: Collection) -> Held:
+    state = (collection.to_come or [collection.now])[-1][0]
+    own = {key: value for key, value in collection.properties.items() if not key.startswith((MARK_PROPERTY, "airflow."))}
+    marks = marks_of(collection.properties)
+    return Held(
+        collection.number,
+        state,
+        collection.load if state != "NotLoad" else 0,
+        tuple(sorted(collection.aliases)),
+        tuple(sorted(collection.keys)),
+        tuple(sorted(index["index_name"] for index in collection.indexes)),
+        tuple(sorted(own.items())),
+        tuple(sorted(window for window, mark in marks.items() if not mark.closing)),
+        tuple(sorted(collection.snapshots)),
+    )
+
+
+def target_of(world: World, alias: str) -> tuple[str, int] | None:
+    """The collection that an alias points to, and its id."""
+    return next(((name, held.number) for name, held in world.items() if alias in held.aliases), None)

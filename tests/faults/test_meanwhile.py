@@ -1,0 +1,69 @@
+"""Somebody else acts while a task works: what they made is there afterwards, or the task says so. See dev/meanwhile."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from dev.meanwhile.judge import Kind
+from dev.meanwhile.moments import (
+    ANSWERED,
+    BEFORE_LOOK,
+    BETWEEN_LOOKS,
+    BETWEEN_TASKS,
+    OF_A_CHANGE,
+    Moment,
+    moments_of,
+)
+from dev.meanwhile.play import without_airflow
+from dev.meanwhile.run import run
+from dev.meanwhile.table import PAGE
+from dev.meanwhile.tasks import SCENARIOS, Scenario
+
+PLAYS = [pytest.param(one, dialect, id=f"{one.name} on {dialect}") for one in SCENARIOS for dialect in one.dialects]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def airflow() -> Iterator[None]:
+    with without_airflow():
+        yield
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("scenario", "dialect"), PLAYS)
+def test_what_somebody_made_meanwhile_is_there_or_the_task_says_so(scenario: Scenario, dialect: str) -> None:
+    ended = run(scenario, dialect, every=False)
+
+    violations = [f"{one.case}: {one.judged.why}" for one in ended if one.judged.kind is Kind.VIOLATION]
+    assert ended
+    assert not violations, "\n".join(violations)
+
+
+def test_the_page_has_every_task_and_at_least_a_thousand_cases_without_a_violation() -> None:
+    page = PAGE.read_text()
+    total = re.search(r"^([\d,]+) cases: .*, (\d+) VIOLATION\.$", page, re.M)
+
+    assert total, "python -m dev.meanwhile --write writes the tables"
+    assert int(total[1].replace(",", "")) >= 1000
+    assert total[2] == "0"
+    assert set(re.findall(r"^\| `(.+?)` \|", page, re.M)) == {scenario.name for scenario in SCENARIOS}
+
+
+def test_the_moments_follow_from_the_calls_of_a_task() -> None:
+    calls = ["Connect", "DescribeCollection", "GetLoadState", "ReleaseCollection", "GetLoadState", "GetLoadState"]
+
+    found = moments_of(calls, pauses=1)
+
+    # Before the first look is before the task; the look after the change is that of an answer not yet looked at.
+    assert found[0] == Moment(BEFORE_LOOK, "GetLoadState", 0)
+    assert [moment.rpc for moment in found if moment.kind in OF_A_CHANGE] == ["ReleaseCollection"] * len(OF_A_CHANGE)
+    assert Moment(ANSWERED, "ReleaseCollection", 0) in found
+    assert [moment for moment in found if moment.kind == BETWEEN_LOOKS] == [Moment(BETWEEN_LOOKS, "GetLoadState", 2)]
+    assert found[-1] == Moment(BETWEEN_TASKS)
+
+
+def test_a_task_that_looks_once_begins_with_that_look() -> None:
+    looks = [moment for moment in moments_of(["DescribeCollection", "Flush"], 0) if moment.kind == BEFORE_LOOK]
+    assert looks == [Moment(BEFORE_LOOK, "DescribeCollection", 0, began=False)]
