@@ -130,7 +130,8 @@ class MilvusBadRowsError(MilvusError, AirflowFailException):
 
 
 class MilvusInDoubtError(MilvusError, AirflowFailException):
-    """Some rows may have been inserted or not, and a retry could insert them twice. The message names the rows."""
+    """A change may have been made or not, and made again it could double rows, or undo what somebody else did since. The
+    message names the rows or the thing."""
 
 
 class MilvusBeingLoadedError(MilvusRefusedError):

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from airflow_provider_milvus.bulk_import.job import FAILED, Files, ImportApi, ImportTarget, Job
-from airflow_provider_milvus.client.flow import Flow, Pause, Report, in_doubt
+from airflow_provider_milvus.client.flow import Flow, Pause, Report
 from airflow_provider_milvus.client.subject import Subject
 from airflow_provider_milvus.exceptions import MilvusError, MilvusImportError
 
@@ -140,7 +140,9 @@ def _create(api: ImportApi, target: ImportTarget, subject: Subject, submission: 
         nonlocal found
         yield from subject.check(f" {lost}" if lost is not None else "")
         if lost is not None and not (found := (yield from _find_job(api, submission, portion))):
-            raise in_doubt(lost, "Whether there is an import job now is not known; a retry looks for it before it begins one.")
+            raise type(lost)(
+                f"{lost} Whether there is an import job now is not known; a retry looks for it before it begins one."
+            )
         return not found
 
     return (yield from api.create(target, portion.files, is_due)) or found

@@ -24,6 +24,7 @@ from typing import Any, ClassVar, TypeVar
 from airflow_provider_milvus.client.failures import failure_in_words
 from airflow_provider_milvus.exceptions import (
     MilvusError,
+    MilvusInDoubtError,
     MilvusNotTakenError,
     MilvusRateLimitError,
     MilvusTimeoutError,
@@ -212,9 +213,9 @@ def _give_up(error: MilvusError, lost: MilvusError | None, attempts: int, deadli
     return type(known)(f"{known} Tried {attempts} times in {deadline.seconds:g} s.")
 
 
-def in_doubt(lost: MilvusError, seen: str) -> MilvusError:
+def in_doubt(lost: MilvusError, seen: str) -> MilvusInDoubtError:
     """The error of a look that cannot tell whether the change was made: ``lost``, and what is ``seen`` instead."""
-    return type(lost)(f"{lost} {seen}")
+    return MilvusInDoubtError(f"{lost} {seen} It was not sent again: look at it, and clear the task to have it done.")
 
 
 def steady(flow: Flow[T], deadline: Deadline) -> Flow[T]:

@@ -150,6 +150,16 @@ def aliases_of(collection_name: str) -> Flow[list[str]]:
     return sorted(answer.aliases)
 
 
+def target_of(alias: str) -> Flow[str | None]:
+    """The collection that an alias points to; ``None`` when the alias does not exist."""
+    try:
+        answer = yield Rpc("DescribeAlias", {"alias": alias})
+    except (exceptions.MilvusAliasNotFoundError, exceptions.MilvusCollectionNotFoundError):
+        # Milvus Lite answers with the second error.
+        return None
+    return str(answer.collection)
+
+
 def details(collection_name: str) -> Flow[Details | None]:
     """The details of a collection; ``None`` where it does not exist."""
     try:

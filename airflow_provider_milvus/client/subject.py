@@ -7,13 +7,16 @@ tells them apart by the collection's id. Milvus Lite has no ids: there only anot
 from __future__ import annotations
 
 import hashlib
+import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
 from airflow_provider_milvus.client.flow import Flow
-from airflow_provider_milvus.client.reads import aliases_of, describe, real_name, rows
+from airflow_provider_milvus.client.reads import aliases_of, describe, real_name, rows, target_of
 from airflow_provider_milvus.exceptions import MilvusCollectionNotFoundError, MilvusError, MilvusReplacedError
 from airflow_provider_milvus.schema.pairs import from_pairs
+from airflow_provider_milvus.schema.window_marks import marks_of, open_windows
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,19 @@ class Standing:
     collection_id: int
     aliases: list[str]
     properties: dict[str, str]
+
+    @property
+    def windows(self) -> list[str]:
+        """The windows (``milvus_loaded``) that are open."""
+        return sorted(open_windows(marks_of(self.properties), time.time()))
+
+    def came_after(self, aliases: Collection[str], windows: Collection[str]) -> str | None:
+        """Who has begun to need the collection since it had these: in words, or ``None``."""
+        if added := sorted(set(self.aliases) - set(aliases)):
+            return f"it was given the alias {', '.join(map(repr, added))} while this task worked"
+        if opened := sorted(set(self.windows) - set(windows)):
+            return f"a window (milvus_loaded) was opened while this task worked: {', '.join(opened)}"
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +81,17 @@ class Subject:
 
         From 2.5.18 on a description comes from a proxy's memory, which may not have the newest alias: a listing has it.
         """
-        described = yield from self.look()
-        if described is None:
-            return None
         try:
             aliases = yield from aliases_of(self.name)
         except MilvusCollectionNotFoundError:
             return None
+        described = yield from self.look()
+        if described is None:
+            return None
+        for newer in set(described.aliases).difference(aliases):
+            # Made between the two calls, or a description that is old.
+            if (yield from target_of(newer)) == self.name:
+                aliases.append(newer)
         return Standing(int(described.collectionID), aliases, from_pairs(described.properties))
 
     def still(self, lost: MilvusError | None) -> Flow[bool]:

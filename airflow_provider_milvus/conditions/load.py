@@ -146,7 +146,8 @@ class LoadFinished(LoadState):
 
     def revive(self) -> Flow[None]:
         yield from self.undo()
-        yield from self.submit()
+        # Whether the release shows already does not matter.
+        yield from replace(self, started=False).submit()
 
     def undo(self) -> Flow[str]:
         """Release what this load has brought into memory, unless somebody may need it by now."""

@@ -19,6 +19,7 @@ from airflow_provider_milvus.exceptions import (
 )
 from airflow_provider_milvus.kinds import check_flag, check_name, check_names, one_of, whole_number
 from airflow_provider_milvus.operators.base import MilvusOperator, WatchedOperator, known, result
+from airflow_provider_milvus.operators.run_notes import RetryNotes
 from airflow_provider_milvus.triggers.milvus import outcome_of, resumed_with
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ class MilvusReleaseCollectionOperator(MilvusOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         from airflow_provider_milvus.server import load_release
 
-        began, hook, partitions = time.time(), self.hook(), self.partition_names
+        began, hook, partitions, notes = time.time(), self.hook(), self.partition_names, RetryNotes(context)
         with hook.client() as client:
             deadline = hook.deadline()
             change = client.run(
@@ -107,10 +108,13 @@ class MilvusReleaseCollectionOperator(MilvusOperator):
                     skip_if_missing=self.if_missing == "skip",
                     allow_alias=self.allow_alias,
                     force=self.force,
+                    earlier=notes.read(),
+                    remember=notes.update,
                     report=self.log.info,
                 ),
                 deadline,
             )
+        notes.forget()
         states = {"previous_state": change.previous_state, "state": change.state}
         if change.loaded_since:
             states["reason"] = "somebody has loaded it since"

@@ -8,8 +8,8 @@ from functools import partial
 from typing import Any
 
 from airflow_provider_milvus import exceptions
-from airflow_provider_milvus.client.flow import Deadline, Flow, Pause, Report, Rpc, after, in_time
-from airflow_provider_milvus.client.reads import find
+from airflow_provider_milvus.client.flow import Deadline, Flow, Pause, Report, Rpc, after, in_doubt, in_time
+from airflow_provider_milvus.client.reads import find, target_of
 from airflow_provider_milvus.client.subject import Standing, Subject
 from airflow_provider_milvus.conditions import load_state
 from airflow_provider_milvus.server.collections import drop_subject
@@ -39,16 +39,6 @@ class Retired:
 
     outcome: str
     reason: str | None = None
-
-
-def target_of(alias: str) -> Flow[str | None]:
-    """The collection that an alias points to; ``None`` when the alias does not exist."""
-    try:
-        answer = yield Rpc("DescribeAlias", {"alias": alias})
-    except (exceptions.MilvusAliasNotFoundError, exceptions.MilvusCollectionNotFoundError):
-        # Milvus Lite answers with the second error.
-        return None
-    return str(answer.collection)
 
 
 def swap(
@@ -136,10 +126,7 @@ class _Swap:
         if target != old:
             raise _moved(alias, collection_name, old, target)
         if lost is not None and old is not None:
-            raise exceptions.MilvusInDoubtError(
-                f"{lost} It points to {old!r}, as before: it was not moved, or somebody has moved it back since. It was not "
-                "moved again. Look which of the two is right, and clear the task to move it."
-            )
+            raise in_doubt(lost, f"It points to {old!r}, as before: it was not moved, or somebody has moved it back since.")
         self.before_sending(old, self.old_id)
         self.sent = True
         return True

@@ -12,8 +12,8 @@ from typing import Any
 
 from airflow_provider_milvus import exceptions
 from airflow_provider_milvus.client.flow import Flow, Pause, Report, Rpc, after, in_doubt, in_time
-from airflow_provider_milvus.client.reads import aliases_of, describe, find, is_lite
-from airflow_provider_milvus.client.subject import Subject, subject_of
+from airflow_provider_milvus.client.reads import describe, find, is_lite
+from airflow_provider_milvus.client.subject import Standing, Subject, subject_of
 from airflow_provider_milvus.schema.definition import CONSISTENCY_LEVELS, Definition, Index
 from airflow_provider_milvus.schema.diff import drift
 from airflow_provider_milvus.schema.pairs import from_pairs, to_pairs
@@ -77,7 +77,9 @@ def create(
                 f"Collection {name!r} was not replaced: an earlier try of this task dropped the one that it was to replace, "
                 "and somebody else has created another one since. Clear the task to replace that one, too."
             )
-        yield from _check_not_aliased(name, drop_aliased)
+        first = yield from subject.standing()
+        if first is not None:
+            _check_may_be_dropped(name, first, first, drop_aliased)
         yield from _try_out(definition, lite, created_by, report)
         yield from drop_subject(subject, drop_aliased=drop_aliased, before_sending=lambda: before_dropping(mark), report=report)
         described, replaced = None, True
@@ -232,14 +234,16 @@ def drop(
 def drop_subject(
     subject: Subject, *, drop_aliased: bool = False, before_sending: Callable[[], object] = lambda: None, report: Report
 ) -> Flow[None]:
-    """As :func:`drop`, of this collection and no other one of its name."""
+    """As :func:`drop`, of this collection and no other one of its name. A window that opens meanwhile keeps it."""
+    first = yield from subject.standing()
 
     def is_due(lost: exceptions.MilvusError | None) -> Flow[bool]:
-        if (yield from subject.look()) is None:
+        standing = yield from subject.standing()
+        if standing is None:
             return False
         if lost is not None and not subject.collection_id:
             raise in_doubt(lost, "There is a collection of that name, and this server does not tell whether it is another one.")
-        yield from _check_not_aliased(subject.name, drop_aliased)
+        _check_may_be_dropped(subject.name, standing, first, drop_aliased)
         before_sending()
         return True
 
@@ -259,12 +263,14 @@ def _see_gone(subject: Subject) -> Flow[None]:
         yield Pause(POLL)
 
 
-def _check_not_aliased(name: str, drop_aliased: bool) -> Flow[None]:
-    if not drop_aliased and (aliases := (yield from aliases_of(name))):
+def _check_may_be_dropped(name: str, standing: Standing, first: Standing | None, drop_aliased: bool) -> None:
+    if standing.aliases and not drop_aliased:
         raise exceptions.MilvusRefusedError(
-            f"Collection {name!r} was not dropped: it has the alias {', '.join(map(repr, aliases))}, which would go with it, "
-            "and every search through the alias would fail. Move the alias first, or set drop_aliased=True."
+            f"Collection {name!r} was not dropped: it has the alias {', '.join(map(repr, standing.aliases))}, which would go "
+            "with it, and every search through the alias would fail. Move the alias first, or set drop_aliased=True."
         )
+    if first is not None and (reason := standing.came_after(first.aliases, first.windows)) is not None:
+        raise exceptions.MilvusRefusedError(f"Collection {name!r} was not dropped: {reason}.")
 
 
 def _creator_of(described: Any) -> str:

@@ -6,12 +6,12 @@ Long work is submitted and then watched, and a task succeeds when the server rep
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from airflow_provider_milvus import exceptions
 from airflow_provider_milvus.client.flow import Deadline, Flow, Pause, Report, Rpc, in_doubt
-from airflow_provider_milvus.client.reads import describe, is_lite, partitions, real_name, replicas
+from airflow_provider_milvus.client.reads import aliases_of, describe, is_lite, partitions, real_name, replicas
 from airflow_provider_milvus.client.subject import Standing, Subject, find_subject
 from airflow_provider_milvus.conditions import (
     InMemory,
@@ -24,6 +24,7 @@ from airflow_provider_milvus.conditions import (
     segments_on_storage,
     wait_for,
 )
+from airflow_provider_milvus.schema.pairs import from_pairs
 
 RELEASE_ATTEMPT = 30.0
 """Seconds to wait for the answer to a release before it is looked for: 2.3.5 does one at a time, and forgets a queued one whose
@@ -37,6 +38,18 @@ START_GRACE = 1.0
 _GONE = InMemory("NotExist")
 Unless = Callable[[Standing], str | None]
 """Asked just before a release is sent: why the collection has to stay in memory, or ``None``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Memo:
+    """What a later try has to know of a release whose end was not seen: the collection, and who needed it at the first look."""
+
+    name: str
+    partitions: list[str]
+    mark: str
+    aliases: list[str]
+    windows: list[str]
+    replicas: list[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +91,15 @@ def release(
     allow_alias: bool = False,
     force: bool = False,
     unless: Unless | None = None,
+    earlier: Mapping[str, Any] | None = None,
+    remember: Callable[[dict[str, Any]], object] = lambda memo: None,
     report: Report,
 ) -> Flow[Released]:
     """Release a collection, or some of its partitions, and return when the server reports NotLoad.
 
     A collection that is not loaded is left alone and counts as done. What somebody loads after the server has answered the
-    release is left alone, too.
+    release is left alone, too. Without ``unless`` an alias or a window that comes while this works keeps the collection.
+    ``remember`` is called when the end of the release was not seen, with what to give to a later try as ``earlier``.
 
     :raises MilvusCollectionNotFoundError: it does not exist, unless ``skip_if_missing``.
     :raises MilvusRefusedError: ``name`` is an alias, without ``allow_alias``; the collection is being loaded, without
@@ -103,7 +119,10 @@ def release(
             f"Collection {subject.name!r} was not released: {name!r} is an alias of it, and whoever searches through the alias "
             "would fail. Name the collection itself, or set allow_alias=True."
         )
-    return (yield from _Release(subject, list(partition_names or ()), force, unless, report).carry_out(deadline))
+    releasing = _Release(subject, list(partition_names or ()), force, unless, report, remember)
+    if unless is None:
+        yield from releasing.begin(earlier)
+    return (yield from releasing.carry_out(deadline))
 
 
 def release_subject(
@@ -122,21 +141,42 @@ class _Release:
     force: bool
     unless: Unless | None
     report: Report
+    remember: Callable[[dict[str, Any]], object] = lambda memo: None
+    _memo: Memo | None = field(init=False, default=None)
+    _earlier: Memo | None = field(init=False, default=None)
     _before: InMemory = field(init=False, default=_GONE)
     _seen: InMemory = field(init=False, default=_GONE)
-    _load: dict[int, str] = field(init=False, default_factory=dict)
+    _load: Mapping[int, str] = field(init=False, default_factory=dict)
     """The replicas before the release: they tell the load that is to go from a later one."""
     _sent: bool = field(init=False, default=False)
 
+    def begin(self, earlier: Mapping[str, Any] | None) -> Flow[None]:
+        """Look who needs the collection. Whoever comes from now on keeps it; in a later try, from the first one's look on."""
+        standing = Standing(0, (yield from aliases_of(self.subject.name)), from_pairs(self.subject.first.properties))
+        mark = yield from self.subject.mark()
+        self._memo = Memo(self.subject.name, self.partition_names, mark, standing.aliases, standing.windows, [])
+        if earlier and (earlier["name"], earlier["partitions"]) == (self.subject.name, self.partition_names):
+            self._memo = self._earlier = Memo(**earlier)
+            if self._earlier.mark != mark:
+                raise self.subject.replaced(" An earlier try of this task had sent its release.")
+
     def carry_out(self, deadline: Deadline) -> Flow[Released]:
+        try:
+            return (yield from self._carry_out(deadline))
+        except exceptions.MilvusError:
+            if self._sent and self._memo is not None:
+                self.remember(asdict(replace(self._memo, replicas=list(self._load))))
+            raise
+
+    def _carry_out(self, deadline: Deadline) -> Flow[Released]:
         name = self.subject.name
         fields: dict[str, Any] = {"collection_name": name}
-        rpc = "ReleaseCollection"
         if self.partition_names:
-            rpc, fields = "ReleasePartitions", {**fields, "partition_names": self.partition_names}
+            fields["partition_names"] = self.partition_names
         # At most half of the time: a server that works through a queue has to be watched afterwards.
         within = min(RELEASE_ATTEMPT, deadline.remaining / 2)
-        if (yield Rpc(rpc, fields, within, still=self._still)) is not None:
+        call = Rpc("ReleasePartitions" if self.partition_names else "ReleaseCollection", fields, within, still=self._still)
+        if (yield call) is not None:
             yield from self._see_it()
         elif not self._sent:
             self.report(f"Collection {name!r} is not in memory: nothing to release. {self._seen.reason}".rstrip())
@@ -153,6 +193,12 @@ class _Release:
             self._load = (yield from replicas(self.subject.name)) or {} if self._is_in_memory else {}
         if not self._is_in_memory:
             return False
+        if self._earlier is not None and lost is None and not self._sent:
+            self._load = dict.fromkeys(self._earlier.replicas, "") or self._load
+            self._sent = True
+            lost = exceptions.MilvusTimeoutError(
+                f"An earlier try of this task did not see the end of its release of collection {self.subject.name!r}."
+            )
         anew = (yield from self._is_loaded_anew()) if lost is not None else False
         while anew is None and seen == "Loading" and self._before.state == "Loaded":
             # A server that comes back after a restart says so of what it had in memory.
@@ -170,7 +216,10 @@ class _Release:
         if standing is None:
             self._seen = _GONE
             return False
-        if self.unless is not None and (reason := self.unless(standing)) is not None:
+        reason = self.unless(standing) if self.unless is not None else None
+        if self._memo is not None:
+            reason = standing.came_after(self._memo.aliases, self._memo.windows)
+        if reason is not None:
             raise exceptions.MilvusRefusedError(f"Collection {self.subject.name!r} was not released: {reason}.")
         if anew is None and lost is not None and (yield from self._is_done(lost)):
             return False

@@ -11,7 +11,7 @@ from functools import partial
 
 from airflow_provider_milvus import exceptions
 from airflow_provider_milvus.client.flow import Flow, Pause, Report, Rpc, in_doubt
-from airflow_provider_milvus.client.reads import aliases_of, describe, find, is_lite, real_name, row_count_if_loaded
+from airflow_provider_milvus.client.reads import describe, find, is_lite, real_name, row_count_if_loaded
 from airflow_provider_milvus.client.subject import Subject, find_subject, subject_of
 from airflow_provider_milvus.conditions import Compacted, Flushed, count_plans
 from airflow_provider_milvus.schema.pairs import from_pairs, to_pairs
@@ -82,6 +82,7 @@ def truncate(name: str, *, truncate_aliased: bool, report: Report) -> Flow[tuple
             f"Collection {name!r} was not truncated: it does not exist. Check the name and the database."
         )
     subject = subject_of(described)
+    first = yield from subject.standing()
     before = yield from row_count_if_loaded(name)
 
     def is_due(lost: exceptions.MilvusError | None) -> Flow[bool]:
@@ -92,11 +93,16 @@ def truncate(name: str, *, truncate_aliased: bool, report: Report) -> Flow[tuple
                 return False
             # A second one would also delete what was written after the first.
             counted = "Its rows cannot be counted" if left is None else f"It has {left} rows"
-            raise in_doubt(lost, f"{counted}: they were not deleted, or written since. A retry deletes them.")
-        if not truncate_aliased and (aliases := (yield from aliases_of(name))):
+            raise in_doubt(lost, f"{counted}: they were not deleted, or written since.")
+        standing = yield from subject.standing()
+        if standing is None or first is None:
+            raise subject.replaced()
+        if (reason := standing.came_after(first.aliases, first.windows)) is not None:
+            raise exceptions.MilvusRefusedError(f"Collection {name!r} was not truncated: {reason}.")
+        if standing.aliases and not truncate_aliased:
             raise exceptions.MilvusRefusedError(
-                f"Collection {name!r} was not truncated: it has the alias {', '.join(map(repr, aliases))}, and whoever "
-                "searches through the alias would find nothing. Move the alias first, or set truncate_aliased=True."
+                f"Collection {name!r} was not truncated: it has the alias {', '.join(map(repr, standing.aliases))}, and "
+                "whoever searches through the alias would find nothing. Move the alias first, or set truncate_aliased=True."
             )
         return True
 

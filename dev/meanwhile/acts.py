@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from airflow_provider_milvus.server.window_marks import Mark, marks_of, properties_of
+from airflow_provider_milvus.schema.window_marks import Mark, marks_of, properties_of
 from dev.meanwhile.world import ANEW, DOCS, THIRD, add
 from dev.servers.scripted import LOADED, NOT_LOADED, Collection, ScriptedMilvus
 

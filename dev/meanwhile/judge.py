@@ -15,7 +15,7 @@ from typing import Any
 
 from airflow_provider_milvus.exceptions import MilvusError
 from dev.meanwhile.acts import EXTRA_ALIAS, OTHER_WINDOW
-from dev.meanwhile.moments import ON_ITS_WAY, TRIES, TRIES_NOT_CARRIED_OUT, Moment
+from dev.meanwhile.moments import BEFORE_LOOK, ON_ITS_WAY, TRIES, TRIES_NOT_CARRIED_OUT, Moment
 from dev.meanwhile.play import SECRET, Played
 from dev.meanwhile.tasks import Scenario
 from dev.meanwhile.world import ANEW, Held, World, target_of
@@ -48,6 +48,9 @@ def judge(scenario: Scenario, moment: Moment, act: str, played: Played, serial: 
         wrong.append(f"success, and no order of the two leaves this: {_changes(played)}")
     if moment.kind == ON_ITS_WAY:
         return Judged(Kind.GAP, "; ".join([*lost, *wrong]))
+    if moment.kind == BEFORE_LOOK and not wrong and played.error is None and lost:
+        # The last look is two calls, and what comes between them may be seen by neither.
+        return Judged(Kind.GAP, "; ".join(lost))
     if wrong or (lost and played.error is None):
         return Judged(Kind.VIOLATION, "; ".join([*lost, *wrong]))
     if lost:

@@ -86,10 +86,12 @@ def moments_of(calls: Sequence[str], pauses: int) -> list[Moment]:
         numbered.append((rpc, counted[rpc]))
         counted[rpc] += 1
     looks = [place for place, (rpc, _) in enumerate(numbered) if rpc not in CHANGES | NO_LOOKS]
+    # The first look may be two calls, of which the second lists the aliases.
+    begun = next((place for place in looks[:3] if numbered[place][0] == "ListAliases"), looks[0] if looks else 0)
     found: list[Moment] = []
     for place, (rpc, number) in enumerate(numbered):
         if rpc in CHANGES:
-            began = bool(looks) and looks[0] < place
+            began = bool(looks) and begun < place
             kinds = (*OF_A_CHANGE, *([TRIES_FORGOTTEN] if rpc.startswith("Release") else []))
             found += [Moment(kind, rpc, number, began) for kind in kinds]
         elif place in looks:
@@ -101,7 +103,7 @@ def moments_of(calls: Sequence[str], pauses: int) -> list[Moment]:
                 continue  # Somebody who acts before the first look acts before the task.
             if follows_change and not is_last:
                 continue  # Answered, and not yet looked at.
-            found.append(Moment(BEFORE_LOOK if is_last else BETWEEN_LOOKS, rpc, number, place != looks[0]))
+            found.append(Moment(BEFORE_LOOK if is_last else BETWEEN_LOOKS, rpc, number, place > begun))
     found = _thinned(found)
     return found + [Moment(BETWEEN_TASKS, "", number) for number in range(pauses)]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from airflow_provider_milvus.schema.pairs import to_pairs
-from airflow_provider_milvus.server.window_marks import MARK_PROPERTY, marks_of
+from airflow_provider_milvus.schema.window_marks import MARK_PROPERTY, marks_of
 from dev.servers.scripted import LOADED, NOT_LOADED, Collection, ScriptedMilvus, State, collection_schema
 
 DOCS, OTHER, THIRD = "docs", "docs_2", "docs_3"

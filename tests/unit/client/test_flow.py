@@ -29,6 +29,7 @@ from airflow_provider_milvus.exceptions import (
     MilvusError,
     MilvusNotTakenError,
     MilvusRateLimitError,
+    MilvusRefusedError,
     MilvusTimeoutError,
     MilvusUnavailableError,
 )
@@ -226,14 +227,88 @@ class TestSentOnce:
 
 
 def test_a_release_that_never_reached_the_server_is_sent_again(clock):
-    assert run(one(RELEASE), Deadline(60), Attempts(clock, outage(), "done"), clock) == "done"
+    refused = MilvusNotTakenError("connection refused")
+    assert run(one(RELEASE), Deadline(60), Attempts(clock, refused, "done"), clock) == "done"
 
 
-def test_a_method_that_only_reads_is_repeated_unless_it_timed_out(clock):
+def test_a_method_that_only_reads_is_repeated(clock):
     method = Method("list_collections", repeatable=True)
     assert run(one(method), Deadline(60), Attempts(clock, outage(), ["docs"]), clock) == ["docs"]
-    with pytest.raises(MilvusTimeoutError):
-        run(one(method), Deadline(60), Attempts(clock, MilvusTimeoutError("late")), clock)
+
+
+class TestStill:
+    """The look of a change: it is made before every sending, and decides after an answer that was lost."""
+
+    class Looks:
+        """``says`` is what each look says: whether to send, or an error. ``lost`` has what each was told."""
+
+        def __init__(self, *says: Any) -> None:
+            self.says = list(says)
+            self.lost: list[Any] = []
+
+        def __call__(self, lost: MilvusError | None) -> Flow[bool]:
+            self.lost.append(lost)
+            yield Rpc("DescribeCollection")
+            answer = self.says.pop(0)
+            if isinstance(answer, MilvusError):
+                raise answer
+            return bool(answer)
+
+    def send(self, clock: Any, looks: Any, *attempts: Any, seconds: float = 60) -> tuple[Any, list[str]]:
+        sent: list[str] = []
+        answers = iter(attempts)
+
+        def perform(call: Any) -> Any:
+            if call.name == "DescribeCollection":
+                return "looked at"
+            sent.append(call.name)
+            answer = next(answers)
+            if isinstance(answer, MilvusError):
+                raise answer
+            return answer
+
+        change = Rpc("DropCollection", {"collection_name": "docs"}, still=looks)
+        try:
+            return drive(steady(one(change), Deadline(seconds)), perform, clock.sleep), sent
+        except MilvusError as error:
+            return error, sent
+
+    def test_is_made_before_every_sending(self, clock):
+        looks = self.Looks(True, True, True)
+        errors = [MilvusRateLimitError("later"), MilvusNotTakenError("refused")]
+        assert self.send(clock, looks, *errors, "done") == ("done", ["DropCollection"] * 3)
+        assert looks.lost == [None, None, None]
+
+    @pytest.mark.parametrize("lost", [MilvusUnavailableError("gone"), MilvusTimeoutError("late")])
+    def test_is_told_of_an_answer_that_was_lost_and_decides(self, clock, lost):
+        again, done = self.Looks(True, True), self.Looks(True, False)
+        assert self.send(clock, again, lost, "done") == ("done", ["DropCollection"] * 2)
+        assert self.send(clock, done, lost) == (None, ["DropCollection"])
+        assert again.lost == done.lost == [None, lost]
+
+    def test_knows_of_the_lost_answer_though_later_ones_were_refused(self, clock):
+        lost = MilvusUnavailableError("gone")
+        looks = self.Looks(True, True, False)
+        assert self.send(clock, looks, lost, MilvusRateLimitError("later")) == (None, ["DropCollection"] * 2)
+        assert looks.lost == [None, lost, lost]
+
+    def test_that_refuses_ends_it(self, clock):
+        error, sent = self.send(clock, self.Looks(True, MilvusRefusedError("it has an alias")), MilvusRateLimitError("later"))
+        assert (str(error), sent) == ("it has an alias", ["DropCollection"])
+
+    def test_what_may_have_been_done_is_not_said_to_be_undone(self, clock):
+        lost = MilvusUnavailableError("'docs' may not have been dropped")
+        refused = [MilvusNotTakenError("'docs' was not dropped")] * 99
+        error, _ = self.send(clock, self.Looks(*[True] * 99), lost, *refused, seconds=3)
+        assert type(error) is MilvusUnavailableError
+        assert str(error).startswith("'docs' may not have been dropped Tried")
+
+    def test_a_look_that_fails_says_what_was_sent(self, clock):
+        lost = MilvusTimeoutError("'docs' may not have been dropped")
+        looks = self.Looks(True, MilvusUnavailableError("out of reach"))
+        error, _ = self.send(clock, looks, lost)
+        assert type(error) is MilvusTimeoutError
+        assert str(error) == "'docs' may not have been dropped It was looked for: out of reach"
 
 
 class TestPause:

@@ -134,9 +134,11 @@ class TestRows:
 
 class TestReplicas:
     def test_are_named_by_their_groups(self, clock):
-        groups = [SimpleNamespace(resource_group_name=name) for name in ("rg2", "rg1", "rg2")]
+        groups = [
+            SimpleNamespace(replicaID=number, resource_group_name=name) for number, name in enumerate(("rg2", "rg1", "rg2"))
+        ]
         server = Server(GetReplicas=SimpleNamespace(replicas=groups))
-        assert play(reads.replicas("docs"), server, clock) == ["rg1", "rg2", "rg2"]
+        assert play(reads.replicas("docs"), server, clock) == {0: "rg2", 1: "rg1", 2: "rg2"}
 
     @pytest.mark.parametrize("error", [MilvusUnsupportedError("Lite"), MilvusServerError("not loaded")])
     def test_are_unknown_where_the_server_does_not_tell(self, clock, error):

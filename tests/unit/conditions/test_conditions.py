@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -47,6 +48,7 @@ from airflow_provider_milvus.exceptions import (
     MilvusTimeoutError,
     MilvusUnavailableError,
 )
+from airflow_provider_milvus.schema.window_marks import Mark, properties_of
 from tests.unit.play import LOADED, LOADING, NOT_EXIST, NOT_LOAD, Server, described, partitions, percent, play
 
 MISSING = MilvusCollectionNotFoundError("no such collection")
@@ -180,16 +182,52 @@ class TestLookingAtALoadOfOnesOwn:
             play(LoadFinished("docs").look(), server, clock)
 
 
+def held(state: Any, **more: Any) -> Server:
+    """A server that has a collection without aliases in this state; a release that it is sent changes nothing here."""
+    return Server(
+        **{
+            "GetLoadState": state,
+            "GetLoadingProgress": percent(10),
+            "DescribeCollection": described("docs"),
+            "ListAliases": SimpleNamespace(aliases=[]),
+            "ShowPartitions": partitions("_default", "p1"),
+            "ShowCollections": [],
+            **more,
+        }
+    )
+
+
 class TestTakingALoadBack:
     def test_releases_what_this_task_loaded(self, clock):
-        server = Server(ReleaseCollection=[None])
-        play(LoadFinished("docs", started=True).undo(), server, clock)
-        assert server.asked == [("ReleaseCollection", {"collection_name": "docs"})]
+        server = held(LOADING, ReleaseCollection=[None])
+        outcome = play(LoadFinished("docs", started=True).undo(), server, clock)
+        assert server.sent("ReleaseCollection") == [{"collection_name": "docs"}]
+        assert "was released, since this task started the load" in outcome
 
     def test_releases_only_the_partitions_that_this_task_loaded(self, clock):
-        server = Server(ReleasePartitions=[None])
+        server = held(LOADING, ReleasePartitions=[None])
         play(LoadFinished("docs", ["p1"], started=True).undo(), server, clock)
-        assert server.asked == [("ReleasePartitions", {"collection_name": "docs", "partition_names": ["p1"]})]
+        assert server.sent("ReleasePartitions") == [{"collection_name": "docs", "partition_names": ["p1"]}]
+
+    @pytest.mark.parametrize(
+        ("state", "more", "why"),
+        [
+            (NOT_LOAD, {}, "is not in memory"),
+            (LOADED, {}, "whether somebody uses it already is not known"),
+            (LOADED, {"ListAliases": SimpleNamespace(aliases=["live"])}, "has the alias live"),
+            (LOADING, {"DescribeCollection": described("docs_2")}, "was dropped meanwhile"),
+        ],
+    )
+    def test_leaves_what_somebody_may_need_by_now(self, clock, state, more, why):
+        outcome = play(LoadFinished("docs", started=True).undo(), held(state, **more), clock)
+        assert why in outcome
+
+    def test_leaves_what_a_window_needs(self, clock):
+        mark = properties_of({"other": Mark(4e9, False)})
+        there = described("docs")
+        there.properties = [SimpleNamespace(key=key, value=value) for key, value in mark.items()]
+        outcome = play(LoadFinished("docs", started=True).undo(), held(LOADED, DescribeCollection=there), clock)
+        assert "a window needs it: other" in outcome
 
     def test_leaves_alone_what_was_in_memory_before(self, clock):
         server = Server()
@@ -199,17 +237,19 @@ class TestTakingALoadBack:
 
 class TestReviving:
     def test_releases_and_submits_again_with_the_same_options(self, clock):
-        server = Server(ReleaseCollection=[None], LoadCollection=[None])
+        server = held(LOADING, ReleaseCollection=[None], LoadCollection=[None])
         play(LoadFinished("docs", started=True, options={"replica_number": 2}).revive(), server, clock)
-        assert server.asked == [
-            ("ReleaseCollection", {"collection_name": "docs"}),
-            ("LoadCollection", {"collection_name": "docs", "replica_number": 2}),
+        assert [call for call in server.calls if call.endswith("Collection") and call != "DescribeCollection"] == [
+            "ReleaseCollection",
+            "LoadCollection",
         ]
+        assert server.sent("LoadCollection") == [{"collection_name": "docs", "replica_number": 2}]
 
     def test_releases_nothing_that_was_in_memory_before(self, clock):
-        server = Server(LoadPartitions=[None])
+        server = held(LOADING, LoadPartitions=[None])
         play(LoadFinished("docs", ["p1"], started=False).revive(), server, clock)
-        assert server.asked == [("LoadPartitions", {"collection_name": "docs", "partition_names": ["p1"]})]
+        assert server.sent("LoadPartitions") == [{"collection_name": "docs", "partition_names": ["p1"]}]
+        assert "ReleasePartitions" not in server.calls
 
     @pytest.mark.parametrize("condition", [LoadState("docs"), Refreshed("docs")])
     def test_does_nothing_where_nothing_was_begun(self, clock, condition):
@@ -317,6 +357,8 @@ class TestWaitingThroughARestart:
     def restarted(self, *after: Any, progress: Any = None) -> Server:
         away = MilvusUnavailableError("away")
         return Server(
+            DescribeCollection=described("docs"),
+            ListAliases=SimpleNamespace(aliases=[]),
             GetLoadState=[LOADING, away, away, *after],
             GetLoadingProgress=progress or percent(0),
             ReleaseCollection=[None],
