@@ -58,6 +58,7 @@ WIDENING = {
     "filter",
     "idle_for",
     "loaded_for",
+    "max_deleted",
     "max_releases",
     "memory_budget",
     "min_idle",
