@@ -96,7 +96,7 @@ CASES = [
 INDEXES = {"BINARY_VECTOR": ("BIN_FLAT", "HAMMING"), "SPARSE_FLOAT_VECTOR": ("SPARSE_INVERTED_INDEX", "IP")}
 
 
-class Colour(str, enum.Enum):
+class Colour(str, enum.Enum):  # noqa: UP042 - the `str` of a StrEnum is its value
     RED = "red"
 
 
@@ -486,7 +486,7 @@ def test_what_is_accepted_is_held_and_what_is_not_is_a_bad_row(
     schema = table.schema
 
     @settings(
-        max_examples=int(LONG_RUN or 25),
+        max_examples=int(LONG_RUN or 20),
         deadline=None,
         derandomize=not LONG_RUN,
         database=None,

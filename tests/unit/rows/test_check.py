@@ -416,7 +416,7 @@ def test_dynamic_values_may_stand_in_milvus_s_own_field():
 
 
 def test_the_values_of_an_enum_are_written_and_not_their_names():
-    class Colour(str, Enum):
+    class Colour(str, Enum):  # noqa: UP042 - the `str` of a StrEnum is its value
         RED = "red"
 
     fields = [KEY, VECTOR, {"name": "text", "type": "VARCHAR", "max_length": 9}, {"name": "tree", "type": "JSON"}]
@@ -425,10 +425,8 @@ def test_the_values_of_an_enum_are_written_and_not_their_names():
 
 
 def test_json_text_is_held_to_the_same_as_a_dict():
-    done = checked(
-        [{"id": 1, "vector": GOOD, "x": ' { "a" : 1, "a": 2 } '}], {"fields": [KEY, VECTOR, {"name": "x", "type": "JSON"}]}
-    )
-    assert done.columns["x"].values == [b'{"a":2}']
+    (text,), _ = checked_column({"type": "JSON"}, [' { "a" : 1, "a": 2 } '])
+    assert text == b'{"a":2}'
 
 
 @pytest.mark.parametrize("kind", ["JSON", "SPARSE_FLOAT_VECTOR"])
