@@ -329,6 +329,11 @@ class TestRows:
         task.render_template_fields({"task": task, "params": {"day": "2024-03-01"}})
         assert task.rows.rows == [Path("a.jsonl"), "2024-03-01.jsonl"]
 
+    def test_of_paths_in_lists_are_rendered(self):
+        task = make(MilvusUpsertOperator, rows=[["{{ params.day }}.jsonl"], ["a.jsonl"]])
+        task.render_template_fields({"task": task, "params": {"day": "2024-03-01"}})
+        assert task.rows == [["2024-03-01.jsonl"], ["a.jsonl"]]
+
 
 class TestName:
     @pytest.mark.parametrize("value", ["docs", "_docs", "Docs_2", "a", "_", "a" * LONGEST_NAME])
