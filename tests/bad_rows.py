@@ -9,9 +9,11 @@ import math
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from enum import Enum
 from typing import Any
 
 import numpy
+import pandas
 
 from airflow_provider_milvus.rows.chunk import MISSING, Chunk
 
@@ -93,6 +95,14 @@ _BM25 = [
 ]
 _FUNCTION = {"name": "bm25", "type": "BM25", "input_field_names": ["text"], "output_field_names": ["words"]}
 
+_SPARKS = {"size": 4, "indices": [], "values": [0.1, 0.2, 0.3, 0.4]}
+_NAN_BYTES = numpy.frombuffer(numpy.full(4, numpy.nan, "float16").tobytes(), "uint8")
+
+
+class Unknown(Enum):
+    VALUE = math.nan
+
+
 BAD_ROWS = [
     # Dense vectors.
     _vector("too few dimensions", [1.0, 2.0, 3.0], "has 3 dimensions; the field has 4"),
@@ -104,6 +114,8 @@ BAD_ROWS = [
     _vector("a number for a vector", 5.0, "5.0 is not a vector"),
     _vector("text for a vector", "[0.1, 0.2, 0.3, 0.4]", "is not a vector"),
     _vector("a dict for a vector", {"a": 1.0}, "is not a vector"),
+    _vector("a vector of Spark", {**_SPARKS, "type": 1}, "but a vector of Spark; write its column with"),
+    _vector("float16 NaN in an array of bytes", _NAN_BYTES, "holds nan", "FLOAT16_VECTOR", _NAN_BYTES * 0),
     _vector("a matrix for a vector", numpy.ones((2, 2)), "an array of 2 dimensions"),
     _vector("a vector of texts", ["0.1", "0.2", "0.3", "0.4"], "at 0 of the vector: '0.1' (str) is not a number"),
     _vector("None in a vector", [0.1, None, 0.3, 0.4], "at 1 of the vector: None is not a number"),
@@ -126,6 +138,8 @@ BAD_ROWS = [
     _vector("binary of a byte too few", [1], "has 1 bytes", "BINARY_VECTOR", [1, 255], 16),
     _vector("a byte out of range", [1, 256], "holds 256", "BINARY_VECTOR", [1, 255], 16),
     # Sparse vectors.
+    _sparse("a sparse vector of Spark", {**_SPARKS, "type": 0}, "but a vector of Spark"),
+    _sparse("plain text for a sparse vector", "three", "'three' is not a sparse vector; as text it has to be JSON"),
     _sparse("a negative index", {-1: 0.5}, "the index -1 is not in 0 to 4294967294"),
     _sparse("an index too large", {2**32 - 1: 0.5}, "the index 4294967295 is not in"),
     _sparse("an index twice", [(3, 0.5), (3, 0.6)], "has the index 3 twice"),
@@ -149,6 +163,7 @@ BAD_ROWS = [
     _int("a decimal with a fraction for an integer", "INT64", Decimal("1.5"), "1.5 has a fraction"),
     _int("NaN for an integer", "INT64", math.nan, "nan is not an integer"),
     _int("a boolean for an integer", "INT64", True, "True (bool) is not an integer"),
+    _int("a span of time for an integer", "INT64", numpy.timedelta64(5, "s"), "(timedelta64) is not an integer"),
     _int("text for an integer", "INT64", "5", "'5' (str) is not an integer"),
     _int("None for an integer", "INT64", None, "None, and the field is not nullable"),
     _of_field("an integer for a boolean", {"type": "BOOL"}, True, 1, "1 (int) is not a boolean"),
@@ -162,7 +177,8 @@ BAD_ROWS = [
     _text("text too long", "nine long", "is a text of 9 bytes in UTF-8; max_length is 8"),
     _text("text too long in bytes alone", "ééééé", "is a text of 10 bytes"),
     _text("half a character", "\ud800", "lone surrogate"),
-    _text("a number for a text", 5, "5 (int) is not a text"),
+    _text("a number for a text", 5, "5 (int) is not a text; give str(value)"),
+    _text("a moment of pandas for a text", pandas.Timestamp("2026-03-10"), "give value.isoformat()"),
     _text("bytes for a text", b"good", "(bytes) is not a text"),
     _text("a date for a text", date(2026, 3, 10), "give value.isoformat()"),
     _of_field(
@@ -178,6 +194,12 @@ BAD_ROWS = [
     _json("an integer too large for JSON", {"a": 2**64}, "cannot be written as JSON"),
     _json("half a character in JSON", {"a": "\ud800"}, "cannot be written as JSON"),
     _json("plain text for JSON", "plain", "is not JSON"),
+    _json("NaN in JSON text", '{"a": NaN}', "NaN or infinity"),
+    _json("an integer too large in JSON text", '{"a": 123456789012345678901234567890}', "cannot be written as JSON"),
+    _json("half a character in JSON text", '{"a": "\\ud800"}', "cannot be written as JSON"),
+    _json("an enum of NaN in JSON", {"a": Unknown.VALUE}, "NaN or infinity"),
+    _json("a moment of pandas in JSON", {"a": pandas.Timestamp("2026-03-10")}, "give value.isoformat()"),
+    _json("a moment of NumPy in JSON", {"a": numpy.datetime64("2026-03-10")}, "give str(value)"),
     _json("JSON too large", {"a": "x" * 65536}, "is JSON of 65544 bytes; Milvus takes 65536"),
     # Arrays.
     _array("too many elements", "INT32", [1, 2, 3, 4], "has 4 elements; max_capacity is 3"),
@@ -185,6 +207,7 @@ BAD_ROWS = [
     _array("an element out of range", "INT8", [1, 200], "at 1 of the array: 200 is out of range"),
     _array("None in an array", "INT64", [1, None], "at 1 of the array: None is not an integer"),
     _array("an element too long", "VARCHAR", ["a", "ééé"], "at 1 of the array: is a text of 6 bytes"),
+    _array("moments for an array", "INT64", numpy.array(["2026-03-10"], "datetime64[ns]"), "is not a list"),
     _array("text for an array", "VARCHAR", "abc", "'abc' (str) is not a list"),
     # Rows.
     _of_row("a missing field", {}, "vector", "is missing", without="vector"),
@@ -203,7 +226,12 @@ BAD_ROWS = [
     ),
     _of_row("an upsert without the key", {}, "id", "is missing", without="id", upsert=True),
     _of_row("a field that the server computes", {"words": {1: 0.5}}, "words", "computes", fields=_BM25, functions=[_FUNCTION]),
-    _of_row("Milvus's own field", {"$meta": {"a": 1}}, "$meta", "Milvus's own", enable_dynamic_field=True),
+    _of_row("Milvus's own field, which is no object", {"$meta": [1]}, "$meta", "no dict of dynamic", enable_dynamic_field=True),
+    _of_row("Milvus's own field as plain text", {"$meta": "a"}, "$meta", "'a' is not JSON", enable_dynamic_field=True),
+    _of_row("a field among the dynamic values", {"$meta": {"id": 7}}, "$meta", "has 'id', which", enable_dynamic_field=True),
+    _of_row("a dynamic value twice", {"$meta": {"a": 7}, "a": 7}, "$meta", "has 'a', which", enable_dynamic_field=True),
+    _of_row("dynamic values in themselves", {"$meta": {"$meta": {}}}, "$meta", "has '$meta'", enable_dynamic_field=True),
+    _of_row("Milvus's own field without one", {"$meta": {}}, "$meta", "the collection has no such field"),
     _of_row("a dynamic name that is no text", {7: "a"}, "7", "is not a text", enable_dynamic_field=True),
     _of_row("a dynamic value that is not JSON", {"a": {1}}, "a", "cannot be written as JSON", enable_dynamic_field=True),
     _of_row("a dynamic NaN", {"a": 1.0, "b": math.nan}, "b", "NaN or infinity", enable_dynamic_field=True),

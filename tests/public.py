@@ -90,6 +90,7 @@ EXCLUSIVE = [
 """Arguments of which one excludes the others."""
 NEEDS = {
     "filter_params": {"filter": "id in {keys}"},
+    "max_deleted": {"filter": "id in {keys}", "filter_params": {"keys": [1]}},
     "reclaim_dag_id": {"reclaim_task_id": "night"},
     "reclaim_task_id": {"reclaim_dag_id": "nightly"},
 }
@@ -118,7 +119,7 @@ def minimal(kind: type, **given: Any) -> dict[str, Any]:
             least = {name: value for name, value in least.items() if name not in group}
     for name in given:
         least = {**least, **(NEEDS.get(name, {}) if name != "filter_params" or "filter" in arguments_of(kind) else {})}
-        if name == "filter_params" and kind.__name__ == "MilvusDeleteOperator":
+        if name in ("filter_params", "max_deleted") and kind.__name__ == "MilvusDeleteOperator":
             least.pop("ids", None)
     if "plan" in given:
         least.pop("collections", None)

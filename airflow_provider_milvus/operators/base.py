@@ -349,13 +349,18 @@ def kept(rows: Any) -> Any:
     """``rows`` as an operator keeps them: paths and another task's output are templates, other rows are not."""
     if isinstance(rows, (str, AsGiven)) or is_nothing(rows) or hasattr(rows, "iter_references"):
         return rows
-    if isinstance(rows, (list, tuple)) and all(isinstance(row, str) for row in rows):
+    if _are_paths(rows):
         return rows
     is_partial = isinstance(rows, partial)
     parts = [rows.args, rows.keywords] if is_partial else rows
     # Of a list only paths are templates: text within a row is data.
     texts = parts if is_partial else [row for row in rows if isinstance(row, str)] if isinstance(rows, (list, tuple)) else []
     return ToResolve(rows) if refers(parts) or holds_template(texts) else AsGiven(rows)
+
+
+def _are_paths(rows: Any) -> bool:
+    """Whether it is text, or lists of nothing else."""
+    return isinstance(rows, str) or (isinstance(rows, (list, tuple)) and all(map(_are_paths, rows)))
 
 
 def given(rows: Any) -> Any:

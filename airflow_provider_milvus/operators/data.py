@@ -6,7 +6,6 @@ The work is in ``ingest/run.py`` and ``server/deletes.py``, which are imported w
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -63,6 +62,7 @@ class _WriteRowsOperator(MilvusWriteOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         from airflow_provider_milvus.ingest.run import EarlierTry, IngestRun
+        from airflow_provider_milvus.rows.source import paths_of
 
         began, hook, notes = time.time(), self.hook(), RetryNotes(context)
         request = self._request()
@@ -82,7 +82,7 @@ class _WriteRowsOperator(MilvusWriteOperator):
             "batches": counts.batches,
             "bytes": counts.bytes,
         }
-        files = [str(path) for path in _paths(request.rows)]
+        files = [str(path) for path in paths_of(request.rows) or ()]
         self.wrote(context, hook, target.collection, alias=target.alias, from_files=files, **totals)
         notes.forget()
         return result(hook, target.collection, began, **known(alias=target.alias), **totals)
@@ -124,8 +124,9 @@ class MilvusUpsertOperator(_WriteRowsOperator):
     ``seconds``; ``alias`` if one was given.
 
     :param collection_name: the collection, or an alias, which is resolved once: the rows go to the collection behind it.
-    :param rows: paths or URLs of Parquet, JSON Lines or CSV files, directories or patterns; a list of dicts or any iterable of
-        them; a pandas, Arrow or other table; a function without arguments that returns one of these; or another task's output.
+    :param rows: paths or URLs of Parquet, JSON or CSV files, directories or patterns; a list of dicts or any iterable of them;
+        a pandas, Arrow or other table; a function without arguments that returns one of these; or another task's output, such
+        as that of ``MilvusPrepareImportOperator``.
     :param partition_name: the partition; by default Milvus's own choice.
     :param batch_rows: rows of a chunk, at most; 5,000 by default.
     :param batch_bytes: bytes of one call, at most; 16 MiB by default, 60 MiB at most. A larger row is a bad row.
@@ -197,11 +198,14 @@ class MilvusDeleteOperator(MilvusWriteOperator):
     :param filter_params: the values: numbers, text, bools, dates, or lists of them.
     :param partition_name: delete in this partition only; by default, or with ``"*"``, in all.
     :param allow_all: also accept a filter that matches every row; False by default.
+    :param max_deleted: with a filter, the most rows that may match: if more do, nothing is deleted. Up to that number they may
+        be all rows of the collection. By default, or with ``"any"``, there is no such limit.
     :param timeout: seconds for the whole operation; by default the connection's ``timeout``, which is 60 unless it says
         otherwise.
     :raises MilvusInvalidArgumentError: there is neither ``ids`` nor ``filter``, or both; the filter is empty or does not fit
         its parameters; or a value cannot be a key. Nothing was changed.
-    :raises MilvusRefusedError: the filter matches every row. Nothing was changed.
+    :raises MilvusRefusedError: the filter matches more than ``max_deleted`` rows; or every row, where there is neither that
+        number nor ``allow_all``. Nothing was changed.
     :raises MilvusNotLoadedError: there is a filter, and the collection is not in memory. Nothing was changed.
     :raises MilvusUnsupportedError: ``partition_name`` on Milvus Lite, which would delete in all partitions. Nothing was
         changed.
@@ -217,6 +221,7 @@ class MilvusDeleteOperator(MilvusWriteOperator):
     filter_params = OptionalArgument(kinds.check_mapping)
     partition_name = OptionalArgument(kinds.check_name, widens=True, nothing="*")
     allow_all = Argument(kinds.check_flag)
+    max_deleted = OptionalArgument(kinds.whole_number(0), widens=True, nothing="any")
 
     def __init__(
         self,
@@ -227,6 +232,7 @@ class MilvusDeleteOperator(MilvusWriteOperator):
         filter_params: Mapping[str, Any] | None = None,
         partition_name: str | None = None,
         allow_all: bool = False,
+        max_deleted: int | str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -235,6 +241,8 @@ class MilvusDeleteOperator(MilvusWriteOperator):
             raise self.wrong("Give either ids or filter: they name the rows to delete.")
         if self.is_given("filter_params") and not self.is_given("filter"):
             raise self.wrong("filter_params are for a filter, and there is none.")
+        if self.is_given("max_deleted") and not self.is_given("filter"):
+            raise self.wrong("max_deleted is for a filter, and there is none.")
 
     def execute(self, context: Context) -> dict[str, Any]:
         from airflow_provider_milvus.server import deletes
@@ -246,13 +254,15 @@ class MilvusDeleteOperator(MilvusWriteOperator):
             deletion = deletes.by_ids(collection, partition, self.ids or [], report=self.log.info)
         else:
             expression = render(self.filter, self.filter_params)
-            deletion = deletes.by_filter(collection, partition, expression, allow_all=self.allow_all, report=self.log.info)
+            deletion = deletes.by_filter(
+                collection,
+                partition,
+                expression,
+                allow_all=self.allow_all,
+                max_deleted=self.max_deleted,
+                report=self.log.info,
+            )
         target, deleted = self.carry_out(hook, deletion)
         count = "unknown" if deleted is None else deleted
         self.wrote(context, hook, target.collection, alias=target.alias, deleted=count)
         return result(hook, target.collection, began, **known(alias=target.alias), deleted=count)
-
-
-def _paths(rows: Any) -> list[Any]:
-    items = rows if isinstance(rows, (list, tuple)) else [rows]
-    return [item for item in items if isinstance(item, (str, os.PathLike))]

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
+from functools import partial, reduce
 from itertools import compress
 from typing import Any
 
 from airflow_provider_milvus.exceptions import MilvusUnsupportedError
 from airflow_provider_milvus.rows.chunk import MISSING, BadRow, Chunk
-from airflow_provider_milvus.rows.column import Column, Reasons
+from airflow_provider_milvus.rows.column import BadValue, Column, Reasons, convert_each, shorten
+from airflow_provider_milvus.rows.json_text import read_json
 from airflow_provider_milvus.rows.scalars import dynamic_column, scalar_column
 from airflow_provider_milvus.rows.structs import struct_column
 from airflow_provider_milvus.rows.vectors import dense_column, sparse_column
@@ -58,12 +59,12 @@ class Checked:
         return replace(self, row_numbers=self.row_numbers[count:], columns=columns)
 
 
-def fields_to_write(schema: Schema, *, upsert: bool) -> tuple[Field, ...]:
-    """The fields that rows must bring. An upsert needs the key even where the server generates the keys of inserted rows.
+def fields_to_write(schema: Schema) -> tuple[Field, ...]:
+    """The fields that rows bring: all but those that the server fills itself.
 
     :raises MilvusUnsupportedError: the type of a field is one that this provider does not write.
     """
-    fields = tuple(field for field in schema.fields if field.name not in schema.computed and (upsert or not field.auto_id))
+    fields = tuple(field for field in schema.fields if field.name not in schema.computed and not field.auto_id)
     if unsupported := [field for field in fields if field.type not in DATA_TYPES]:
         raise MilvusUnsupportedError(
             f"Field {unsupported[0].name!r} is of Milvus's data type {unsupported[0].type}, which this provider does not write."
@@ -74,19 +75,19 @@ def fields_to_write(schema: Schema, *, upsert: bool) -> tuple[Field, ...]:
 def check(chunk: Chunk, schema: Schema, *, upsert: bool = False, max_bytes: int | None = None) -> Checked:
     """Check all rows of ``chunk``. Nothing is sent, and the chunk is not changed.
 
-    :param upsert: The key is needed even with ``auto_id``, and of rows with the same key the last one counts. In an insert each
-        later row with the same key is bad, since Milvus would keep both.
+    :param upsert: Of rows with the same key the last one counts. In an insert each later row with the same key is bad, since
+        Milvus would keep both.
     :param max_bytes: A row that takes more on the wire is bad. Give :func:`~rows.batches.batches` the same limit.
     :raises MilvusUnsupportedError: the type of a field is one that this provider does not write, such as an array of structs.
     """
     import numpy
 
-    fields = fields_to_write(schema, upsert=upsert)
+    fields = fields_to_write(schema)
     problems: Problems = {}
     dynamic_names = _find_dynamic_names(chunk, schema, {field.name for field in fields}, problems)
     columns = {field.name: _column(chunk, field, problems) for field in fields}
     if schema.enable_dynamic_field:
-        columns[DYNAMIC_FIELD] = _dynamic_column(chunk, dynamic_names, problems)
+        columns[DYNAMIC_FIELD] = _dynamic_column(chunk, dynamic_names, {field.name for field in schema.fields}, problems)
     if max_bytes is not None:
         _find_large_rows(chunk, columns, max_bytes, problems)
     replaced = _find_same_keys(chunk, columns.get(schema.primary.name), schema.primary.name, upsert, problems)
@@ -140,8 +141,6 @@ def _why_not_dynamic(name: Any, schema: Schema) -> str:
         return "the server computes this field; leave it out"
     if name == schema.primary.name:
         return "the server generates this key (auto_id); leave it out"
-    if name == DYNAMIC_FIELD:
-        return "this name is Milvus's own; give dynamic values as keys of the row"
     if not schema.enable_dynamic_field:
         return "the collection has no such field, and no dynamic field that would take it"
     return ""
@@ -155,6 +154,9 @@ def _column(chunk: Chunk, field: Field, problems: Problems) -> Column:
         values = [MISSING] * len(chunk)
     if isinstance(values, numpy.ndarray) and (values.dtype.kind == "O" or (values.ndim > 1 and not field.is_vector)):
         values = list(values)
+    if field.nullable and field.type in ("JSON", "SPARSE_FLOAT_VECTOR"):
+        # As JSON text, which is how tables hold these, a null is one as well.
+        values = [None if isinstance(value, str) and value.strip() == "null" else value for value in values]
     has_value = _have_values(values)
     if has_value is not None and field.default_value is not None and field.type in ELEMENTS:
         # 2.3.5 fills in defaults only where no row of the call has a value, and fails when the field is left out.
@@ -200,16 +202,38 @@ def _converted(values: Any, field: Field) -> tuple[Column, Reasons]:
     return sparse_column(values, field) if field.type == "SPARSE_FLOAT_VECTOR" else scalar_column(values, field)
 
 
-def _dynamic_column(chunk: Chunk, names: list[str], problems: Problems) -> Column:
+def _dynamic_column(chunk: Chunk, names: list[str], fields: set[str], problems: Problems) -> Column:
     if not names:
         values: list[dict[str, Any]] = [{}] * len(chunk)
     else:
         rows = zip(*(chunk.columns[name] for name in names), strict=True)
         values = [{name: value for name, value in zip(names, row, strict=True) if value is not MISSING} for row in rows]
+    if DYNAMIC_FIELD in names:
+        values, reasons = convert_each(values, partial(_with_own_field, fields=fields), {})
+        for position, reason in reasons.items():
+            problems.setdefault(position, (DYNAMIC_FIELD, reason))
     column, reasons = dynamic_column(values)
     for position, reason in reasons.items():
         problems.setdefault(position, (_bad_key(values[position]), reason))
     return column
+
+
+def _with_own_field(values: dict[str, Any], fields: set[str]) -> dict[str, Any]:
+    """The dynamic values, together with those that the row has in Milvus's own field: a dict, or a JSON text, as in files for a
+    bulk import."""
+    own = values.get(DYNAMIC_FIELD)
+    if own is None:
+        return {name: value for name, value in values.items() if name != DYNAMIC_FIELD}
+    try:
+        own = read_json(own) if isinstance(own, str) else own
+    except ValueError:
+        raise BadValue(f"{shorten(own)} is not JSON") from None
+    if not isinstance(own, Mapping):
+        raise BadValue(f"{shorten(own)} is no dict of dynamic values")
+    for name in own:
+        if name in fields or name in values:
+            raise BadValue(f"has {name!r}, which the row or the collection has under this name as well")
+    return {name: value for name, value in values.items() if name != DYNAMIC_FIELD} | dict(own)
 
 
 def _bad_key(values: dict[str, Any]) -> str | None:

@@ -6,6 +6,8 @@ import math
 import reprlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from decimal import Decimal
+from numbers import Real
 from typing import Any
 
 
@@ -65,6 +67,13 @@ def convert_each(values: Iterable[Any], convert: Callable[[Any], Any], stand_in:
     return converted, reasons
 
 
+def is_number(value: Any) -> bool:
+    """Whether it is a number, of Python or of NumPy. A boolean is none, nor is a span of time, which NumPy calls an integer."""
+    import numpy
+
+    return isinstance(value, Real | Decimal) and not isinstance(value, bool | numpy.bool_ | numpy.timedelta64)
+
+
 def as_float(value: Any) -> float:
     """Any number as a float: infinite if it is too large for a float, NaN if it is a decimal's signalling NaN."""
     try:
@@ -80,7 +89,7 @@ def shorten(value: Any) -> str:
     return reprlib.repr(value)
 
 
-def wrong_type(expected: str, value: Any) -> BadValue:
+def wrong_type(expected: str, value: Any, hint: str = "") -> BadValue:
     """The error for a value of the wrong type."""
     quoted = "None" if value is None else f"{shorten(value)} ({type(value).__name__})"
-    return BadValue(f"{quoted} is not {expected}")
+    return BadValue(f"{quoted} is not {expected}{hint}")

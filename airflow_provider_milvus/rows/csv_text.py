@@ -26,8 +26,8 @@ def csv_rows(lines: Iterator[bytes], name: str, schema: Schema) -> Pieces:
 
     Text fields, and columns that the schema does not know, stay text. An empty value of any other type is missing.
 
-    :raises MilvusInvalidArgumentError: the header has no primary key, a column without a name, or a name twice. Of a file with
-        another separator, or without a header, the first line shows it.
+    :raises MilvusInvalidArgumentError: the header lacks a field that each row needs, or has a column without a name, or a name
+        twice. Of a file with another separator, or without a header, the first line shows it.
     """
     # This holds for the whole process; other code can only miss the error for long values.
     csv.field_size_limit(max(csv.field_size_limit(), LONGEST_CELL))
@@ -84,10 +84,10 @@ class _Lines:
 
 
 def _check_header(cells: list[str], name: str, schema: Schema) -> list[str]:
-    if (key := schema.primary).name not in cells and not key.auto_id:
+    if lacking := sorted(schema.needed - set(cells)):
         raise MilvusInvalidArgumentError(
-            f"rows: the header of {name} has no {key.name!r}, the primary key; it reads {reprlib.repr(','.join(cells))}. The "
-            "first line has to name the fields, separated by commas."
+            f"rows: the header of {name} has no {', '.join(map(repr, lacking))}, which each row needs; it reads "
+            f"{reprlib.repr(','.join(cells))}. The first line has to name the fields, in the collection's letters, with commas."
         )
     if "" in cells:
         raise MilvusInvalidArgumentError(f"rows: column {cells.index('') + 1} of {name} has no name in the header.")

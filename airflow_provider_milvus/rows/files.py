@@ -1,4 +1,4 @@
-"""Parquet and JSON Lines files, read a little at a time. CSV is in ``csv_text``."""
+"""Parquet and JSON files, read a little at a time. CSV is in ``csv_text``, one JSON document in ``json_document``."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import IO, Any
 
 from airflow_provider_milvus.exceptions import MilvusError, MilvusInvalidArgumentError, MilvusSourceError
 from airflow_provider_milvus.rows.csv_text import csv_rows
+from airflow_provider_milvus.rows.json_document import document_rows, is_document, is_lone_object
 from airflow_provider_milvus.rows.json_text import read_json
 from airflow_provider_milvus.rows.pieces import Pieces, UnreadableRow
 from airflow_provider_milvus.rows.storage import File, without_secrets
@@ -17,10 +18,13 @@ from airflow_provider_milvus.rows.tables import batch_columns, pyarrow
 from airflow_provider_milvus.schema.model import Schema
 
 LONGEST_LINE = 64 << 20
-"""Bytes. Milvus takes no larger call, and a file without line ends must not fill the memory."""
+"""Bytes of a line, or of a row of a JSON document. Milvus takes no larger call, and a file without line ends must not fill the
+memory."""
 
 _BUFFER = 4 << 20
 """Bytes of each column that are read ahead. By itself pyarrow loads whole row groups."""
+_BEGINNING = 1 << 12
+"""Bytes that show which form of JSON a file has."""
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -34,11 +38,10 @@ def file_rows(file: File, schema: Schema, batch_rows: int) -> Pieces:
             yield from _parquet(file, schema, batch_rows)
             return
         with file.opened() as stream:
-            lines = _lines(stream)
             if file.kind == "CSV":
-                yield from csv_rows(lines, file.name, schema)
+                yield from csv_rows(_lines(stream), file.name, schema)
             else:
-                yield from _json_lines(lines, file)
+                yield from _json(stream, file, schema)
 
 
 @contextmanager
@@ -89,18 +92,20 @@ def _lines(stream: IO[bytes]) -> Iterator[bytes]:
         yield line.removeprefix(_BYTE_ORDER_MARK) if number == 1 else line
 
 
-def _json_lines(lines: Iterator[bytes], file: File) -> Pieces:
-    begun = not file.name.lower().removesuffix(".gz").endswith(".json")
-    for number, line in enumerate(lines, 1):
-        if not (text := line.strip()):
-            continue
-        if not begun and (text[:1] == b"[" or text == b"{"):
-            raise MilvusInvalidArgumentError(
-                f"rows: {file.url} is one JSON document, not JSON Lines, which has one object in each line. "
-                "`jq -c '.[]'` turns a list into JSON Lines."
-            )
-        begun = True
-        yield _json_row(text, f"line {number} of {file.name}")
+def _json(stream: Any, file: File, schema: Schema) -> Pieces:
+    beginning = stream.peek(1)[:_BEGINNING]
+    if is_document(beginning, schema):
+        for number, text in enumerate(document_rows(stream, LONGEST_LINE), 1):
+            yield _json_row(text, f"row {number} of {file.name}")
+    elif is_lone_object(beginning):
+        raise MilvusInvalidArgumentError(
+            f"rows: {file.url} is one JSON object over several lines. Rows are JSON Lines, one object in each line, or one "
+            'document: a list of objects, or {"rows": [...]}.'
+        )
+    else:
+        for number, line in enumerate(_lines(stream), 1):
+            if text := line.strip():
+                yield _json_row(text, f"line {number} of {file.name}")
 
 
 def _json_row(text: bytes, where: str) -> Any:

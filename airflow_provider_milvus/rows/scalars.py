@@ -10,12 +10,23 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime, time
 from decimal import Decimal
+from enum import Enum
 from functools import partial
 from itertools import accumulate, chain, pairwise
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any
 
-from airflow_provider_milvus.rows.column import BadValue, Column, Reasons, as_float, convert_each, shorten, wrong_type
+from airflow_provider_milvus.rows.column import (
+    BadValue,
+    Column,
+    Reasons,
+    as_float,
+    convert_each,
+    is_number,
+    shorten,
+    wrong_type,
+)
+from airflow_provider_milvus.rows.json_text import read_json
 from airflow_provider_milvus.schema.model import LARGEST_ARRAY, LONGEST_TEXT, Field
 from airflow_provider_milvus.schema.types import DATA_TYPES, FLOATS, INTEGERS, TEXTS, integer_range
 
@@ -87,9 +98,7 @@ def _array_of(values: Any, types: set[type], dtype: str) -> Any:
 
 
 def _integer(value: Any, kind: str) -> int:
-    import numpy
-
-    if isinstance(value, bool | numpy.bool_) or not isinstance(value, Real | Decimal):
+    if not is_number(value):
         raise wrong_type("an integer", value)
     if not isinstance(value, Integral) and not math.isfinite(as_float(value)):
         raise BadValue(f"{value} is not an integer")
@@ -128,7 +137,7 @@ def _floats(values: Any, field: Field) -> tuple[Column, Reasons]:
 def _float(value: Any, kind: str) -> float:
     import numpy
 
-    if isinstance(value, bool | numpy.bool_) or not isinstance(value, Real | Decimal):
+    if not is_number(value):
         raise wrong_type("a number", value)
     number = as_float(value)
     if math.isfinite(number):
@@ -159,9 +168,8 @@ def _text(value: Any, field: Field, max_length: int | None) -> str:
             raise BadValue(f"{value} has no time zone; give it one, or write the time as text")
         return value.isoformat()
     if not isinstance(value, str):
-        hint = "; give value.isoformat(), or the like" if isinstance(value, date | time) else ""
-        raise wrong_type(f"a text{hint}", value)
-    text = str(value)
+        raise wrong_type("a text", value, _hint(value))
+    text = str.__str__(value)  # An enum's own `str` is its name.
     try:
         length = _utf8_length(text)
     except UnicodeEncodeError:
@@ -187,22 +195,20 @@ def _json_column(values: Any, convert: Callable[[Any], bytes]) -> tuple[Column, 
 
 
 def _json_text(value: Any) -> bytes:
-    """As in pymilvus, text in a JSON field is JSON already."""
-    import orjson
-
+    """As in pymilvus, text in a JSON field is JSON already. It is read, so that it is held to the same as a dict."""
     if not isinstance(value, str):
         return _to_json(value)
     try:
-        orjson.loads(value)
-    except (ValueError, RecursionError):
+        read = read_json(value)
+    except ValueError:
         hint = "a text in a JSON field is taken as JSON; write json.dumps(text) for a plain text"
         raise BadValue(f"{shorten(value)} is not JSON: {hint}") from None
-    return _check_json_size(value.encode())
+    return _to_json(read)
 
 
 def _json_object(value: Any) -> bytes:
     text = _json_text(value)
-    if not text.lstrip().startswith(b"{"):
+    if not text.startswith(b"{"):
         raise BadValue(f"{shorten(value)} is no JSON object, and this server takes no other JSON")
     return text
 
@@ -217,10 +223,6 @@ def _to_json(value: Any) -> bytes:
     # orjson writes NaN and infinity as null.
     if b"null" in text and not _is_finite(value):
         raise BadValue("cannot be written as JSON: it holds NaN or infinity")
-    return _check_json_size(text)
-
-
-def _check_json_size(text: bytes) -> bytes:
     if len(text) > LARGEST_JSON:
         raise BadValue(f"is JSON of {len(text)} bytes; Milvus takes {LARGEST_JSON}")
     return text
@@ -232,9 +234,18 @@ def _to_plain(value: Any) -> Any:
 
     if isinstance(value, numpy.ndarray | numpy.generic) and value.dtype.kind in "biufU":
         return value.tolist()
-    hints = {Decimal: "float(value) or str(value)", datetime: "value.isoformat()", date: "value.isoformat()"}
-    hint = hints.get(type(value))
-    raise TypeError(f"{shorten(value)} ({type(value).__name__})" + (f"; give {hint}" if hint else ""))
+    raise TypeError(f"{shorten(value)} ({type(value).__name__}){_hint(value)}")
+
+
+def _hint(value: Any) -> str:
+    """What to give in place of a value that is no text, and that JSON does not know either."""
+    import numpy
+
+    if isinstance(value, date | time):  # pandas' timestamps are among them.
+        return "; give value.isoformat()"
+    if isinstance(value, Decimal):
+        return "; give float(value) or str(value)"
+    return "; give str(value)" if is_number(value) or isinstance(value, numpy.datetime64 | numpy.timedelta64) else ""
 
 
 def _is_finite(value: Any) -> bool:
@@ -244,6 +255,8 @@ def _is_finite(value: Any) -> bool:
     remaining = [value]
     while remaining:
         part = remaining.pop()
+        if isinstance(part, Enum):
+            part = part.value
         if isinstance(part, numpy.ndarray | numpy.generic):
             part = part.tolist()
         if isinstance(part, Mapping):
@@ -284,7 +297,8 @@ def as_list(value: Any, max_capacity: int) -> list[Any]:
     """
     import numpy
 
-    if isinstance(value, numpy.ndarray) and value.ndim == 1:
+    # Of moments NumPy would make plain integers.
+    if isinstance(value, numpy.ndarray) and value.ndim == 1 and value.dtype.kind not in "mM":
         value = value.tolist()
     if not isinstance(value, list | tuple):
         raise wrong_type("a list", value)

@@ -8,19 +8,22 @@ from __future__ import annotations
 import functools
 import hashlib
 import inspect
+import reprlib
 from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError
 from airflow_provider_milvus.rows.chunk import Chunk
 from airflow_provider_milvus.rows.files import file_rows
-from airflow_provider_milvus.rows.pieces import Pieces, chunks
+from airflow_provider_milvus.rows.pieces import Pieces, UnreadableRow, chunks
 from airflow_provider_milvus.rows.storage import files, is_path, kind_of, without_secrets
 from airflow_provider_milvus.rows.tables import is_table, table_columns
 from airflow_provider_milvus.schema.model import Schema
 
 _LONGEST_SHOWN = 200
 _IN_MEMORY = frozenset({"pandas", "polars", "pyarrow"})
+_PREPARED = {"files", "path", "rows", "refused"}
+"""The keys of what ``MilvusPrepareImportOperator`` returns."""
 
 
 def read_rows(source: Any, schema: Schema, *, batch_rows: int) -> Iterator[Chunk]:
@@ -33,8 +36,8 @@ def read_rows(source: Any, schema: Schema, *, batch_rows: int) -> Iterator[Chunk
 
         - a list or any other iterable of dicts, lists of dicts, or tables, also mixed;
         - a table: a pandas DataFrame, or any object that speaks Arrow (``pyarrow.Table``, polars, DuckDB, ...);
-        - a path or URL of a Parquet, JSON Lines or CSV file (``.gz`` as well), of a directory of files, or a pattern; or a list
-          of these;
+        - a path or URL of a Parquet, JSON or CSV file (``.gz`` as well), of a directory of files, or a pattern; or a list of
+          these, or of such lists;
         - a function that returns one of these. It is called without arguments.
     :param schema: Says how the text of a CSV file is read, and which lists of numbers are vectors.
     :raises MilvusInvalidArgumentError: ``source`` is something else.
@@ -48,9 +51,8 @@ def describe_source(source: Any) -> str:
     """What rows come from, for logs and errors. The source is not read, and no credentials are shown."""
     if is_path(source):
         return f"{_kind(source)} {_shown(source)}"
-    if _is_list_of_paths(source):
-        first = source[0]
-        return describe_source(first) if len(source) == 1 else f"{len(source)} paths from {_shown(first)} on"
+    if paths := paths_of(source):
+        return describe_source(paths[0]) if len(paths) == 1 else f"{len(paths)} paths from {_shown(paths[0])} on"
     if is_table(source):
         library = type(source).__module__.partition(".")[0]
         # The length of a DuckDB relation runs the query.
@@ -70,11 +72,33 @@ def fingerprint(source: Any) -> str | None:
 
     ``None`` for all other sources, since nobody knows whether they give the same rows in the same order again.
     """
-    paths = [source] if is_path(source) else source
-    if not _is_list_of_paths(paths) or not all(is_path(path) for path in paths):
+    paths = paths_of(source)
+    if not paths or not all(is_path(path) for path in paths):
         return None
     found = [file for path in paths for file in files(path)]
     return hashlib.sha256("\n".join(f"{file.url} {file.fs.ukey(file.path)}" for file in found).encode()).hexdigest()
+
+
+def paths_of(source: Any) -> list[Any] | None:
+    """The paths that ``source`` names, in order; ``None`` if it names none.
+
+    They may be in lists, one for each task that brings some, or for each file of ``MilvusPrepareImportOperator``, whose whole
+    result will do. Of a list that begins with a path the other entries are here as well, whatever they are.
+    """
+    if is_path(source):
+        return [source]
+    if isinstance(source, Mapping):
+        return paths_of(source.get("urls", source["files"])) or [] if source.keys() >= _PREPARED else None
+    if not isinstance(source, list | tuple):
+        return None
+    found: list[Any] = []
+    for entry in source:
+        # A tuple is a row of a database, whose first value may be a text.
+        paths = None if isinstance(entry, tuple) else paths_of(entry)
+        if paths is None and not found:
+            return None
+        found += [entry] if paths is None else paths
+    return found or None
 
 
 def _pieces(source: Any, schema: Schema, batch_rows: int) -> Pieces:
@@ -85,13 +109,13 @@ def _pieces(source: Any, schema: Schema, batch_rows: int) -> Pieces:
         if _is_function(returned):
             raise MilvusInvalidArgumentError(f"rows: {_name(source)}() returned a function, not rows.")
         source = returned
-    if is_path(source):
-        source = [source]
-    if _is_list_of_paths(source):
-        if other := next((path for path in source if not is_path(path)), None):
-            raise MilvusInvalidArgumentError(f"rows: the list of paths holds something of type {type(other).__name__}.")
+    if (paths := paths_of(source)) is not None:
+        if others := [path for path in paths if not is_path(path)]:
+            raise MilvusInvalidArgumentError(
+                f"rows: the list of paths holds something of type {type(others[0]).__name__}. Rows are paths, dicts or tables."
+            )
         # All files are looked up before the first is read.
-        for file in [file for path in source for file in files(path)]:
+        for file in [file for path in paths for file in files(path)]:
             yield from file_rows(file, schema, batch_rows)
     elif is_table(source):
         yield from table_columns(source, schema, batch_rows)
@@ -107,9 +131,13 @@ def _pieces(source: Any, schema: Schema, batch_rows: int) -> Pieces:
 
 
 def _item_pieces(item: Any, schema: Schema, batch_rows: int) -> Pieces:
-    """A row, a list of rows, or a table. Anything else becomes a bad row in ``chunks``."""
+    """A row, a list of rows, or a table. Anything else becomes a bad row, here or in ``chunks``."""
     if isinstance(item, list | tuple):
-        yield from item
+        first = next((entry for entry in item if entry is not None), None)
+        if item and not isinstance(first, Mapping):
+            yield UnreadableRow(f"is a {type(item).__name__} of values, not a dict of fields and values", reprlib.repr(item))
+        else:
+            yield from item
     elif not isinstance(item, Mapping) and is_table(item):
         yield from table_columns(item, schema, batch_rows)
     else:
@@ -118,10 +146,6 @@ def _item_pieces(item: Any, schema: Schema, batch_rows: int) -> Pieces:
 
 def _is_function(source: Any) -> bool:
     return callable(source) and not isinstance(source, Iterable) and not is_table(source)
-
-
-def _is_list_of_paths(source: Any) -> bool:
-    return isinstance(source, list | tuple) and bool(source) and is_path(source[0])
 
 
 def _shown(path: Any) -> str:

@@ -35,7 +35,7 @@ KINDS = {
 
 _SECRETS = re.compile(r"(://)(?:[^/?#\s@]*@)?([^?\s]*)(\?\S*)?")
 _LONGEST_PATH = 4096
-_BUFFER = 1 << 20
+_BUFFER = 1 << 18
 
 
 @dataclass(frozen=True, slots=True)

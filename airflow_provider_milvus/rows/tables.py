@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_milvus.exceptions import MilvusConfigurationError, MilvusInvalidArgumentError
-from airflow_provider_milvus.rows.json_text import read_json
 from airflow_provider_milvus.rows.pieces import Columns
 from airflow_provider_milvus.schema.model import Field, Schema
 from airflow_provider_milvus.schema.types import DENSE_VECTORS
@@ -99,10 +98,7 @@ def _values(array: pa.Array, field: Field | None) -> Any:
         return array.to_numpy(zero_copy_only=False)
     if field is not None and field.type in DENSE_VECTORS and _is_list(kind):
         return _vectors(array)
-    values = _to_list(array)
-    if field is not None and field.type == "SPARSE_FLOAT_VECTOR" and isinstance(next(filter(None, values), None), str):
-        return [_read_sparse(value) for value in values]
-    return values
+    return _to_list(array)
 
 
 def _to_list(array: pa.Array) -> list[Any]:
@@ -122,14 +118,6 @@ def _has_map(kind: pa.DataType) -> bool:
     import pyarrow as pa
 
     return bool(pa.types.is_map(kind)) or any(_has_map(kind.field(at).type) for at in range(kind.num_fields))
-
-
-def _read_sparse(value: Any) -> Any:
-    """Arrow has no type for sparse vectors. pymilvus's own bulk writer writes them as JSON text."""
-    try:
-        return read_json(value) if isinstance(value, str) else value
-    except ValueError:
-        return value
 
 
 def _is_list(kind: pa.DataType) -> bool:
@@ -164,10 +152,9 @@ def _vectors(array: pa.Array) -> Any:
 def _frame_columns(frame: pandas.DataFrame, schema: Schema, batch_rows: int) -> Iterator[Columns]:
     names = list(frame.columns)
     _check_names(names)
-    needed = {field.name for field in schema.fields if not field.may_be_missing}
     for first in range(0, len(frame), batch_rows):
         part = frame.iloc[first : first + batch_rows]
-        yield Columns(len(part), {name: _series_values(part[name], optional=name not in needed) for name in names})
+        yield Columns(len(part), {name: _series_values(part[name], optional=name not in schema.needed) for name in names})
 
 
 def _series_values(series: pandas.Series[Any], *, optional: bool) -> Any:

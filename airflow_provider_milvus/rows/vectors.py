@@ -8,13 +8,21 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
 from functools import partial
 from itertools import chain, pairwise
-from numbers import Real
 from typing import Any
 
-from airflow_provider_milvus.rows.column import BadValue, Column, Reasons, as_float, convert_each, shorten, wrong_type
+from airflow_provider_milvus.rows.column import (
+    BadValue,
+    Column,
+    Reasons,
+    as_float,
+    convert_each,
+    is_number,
+    shorten,
+    wrong_type,
+)
+from airflow_provider_milvus.rows.json_text import read_json
 from airflow_provider_milvus.schema.model import Field
 from airflow_provider_milvus.schema.types import DATA_TYPES, FLOAT_VECTORS
 
@@ -55,18 +63,26 @@ def _convert_at_once(values: Any, field: Field, width: int) -> Any:
     import numpy
 
     if isinstance(values, numpy.ndarray) and values.ndim == 2:
+        if _holds_bytes(values, field, width):
+            return numpy.ascontiguousarray(values).view(DATA_TYPES[field.type].numpy)
         return _convert(values, field) if values.shape[1] == width else None
     types = set(map(type, values))
     if types == {numpy.ndarray}:
-        if {value.shape for value in values} != {(width,)} or len({value.dtype for value in values}) != 1:
+        if len({(value.shape, value.dtype) for value in values}) != 1 or values[0].ndim != 1:
             return None
-        return _convert(numpy.concatenate(values).reshape(len(values), width), field)
+        return _convert_at_once(numpy.stack(values), field, width)
     if types == {bytes} and field.type != "FLOAT_VECTOR":
         dtype = numpy.dtype(DATA_TYPES[field.type].numpy)
         if set(map(len, values)) != {width * dtype.itemsize}:
             return None
         return numpy.frombuffer(b"".join(values), dtype).reshape(-1, width)
     return _convert_lists(values, field, width) if types and types <= {list, tuple} else None
+
+
+def _holds_bytes(array: Any, field: Field, width: int) -> bool:
+    """Whether it has the protocol's bytes of 16-bit vectors, one by one, as the files of pymilvus's bulk writer have them."""
+    is_half = DATA_TYPES[field.type].bits == 16
+    return is_half and array.dtype.name == "uint8" and bool(array.shape[-1] == 2 * width)
 
 
 def _convert_lists(values: Sequence[Sequence[Any]], field: Field, width: int) -> Any:
@@ -140,18 +156,20 @@ def _convert_one(value: Any, field: Field) -> Any:
     import numpy
 
     width = _width(field)
+    if isinstance(value, numpy.ndarray) and value.ndim == 1 and _holds_bytes(value, field, width):
+        value = value.tobytes()
     vectors = _convert_at_once([value], field, width)
     if vectors is not None and not _doubtful(vectors, [value], field):
         return vectors[0]
     if isinstance(value, bytes | bytearray) or (isinstance(value, memoryview) and value.format == "B"):
         return _from_bytes(bytes(value), field, width)
     if isinstance(value, _TEXTS_AND_MAPS) or not hasattr(value, "__len__"):
-        raise BadValue(f"{shorten(value)} is not a vector")
+        raise BadValue(f"{shorten(value)} is not a vector{_hint(value)}")
     if isinstance(value, numpy.ndarray) and value.dtype.kind == "O":
         value = value.tolist()
     if isinstance(value, list | tuple):
         for position, number in enumerate(value):
-            if isinstance(number, bool | numpy.bool_) or not isinstance(number, Real | Decimal):
+            if not is_number(number):
                 raise BadValue(f"at {position} of the vector: {wrong_type('a number', number)}")
         value = [as_float(number) for number in value] if field.type in FLOAT_VECTORS else list(value)
     array = numpy.asarray(value)
@@ -197,6 +215,11 @@ def _from_bytes(value: bytes, field: Field, width: int) -> Any:
     return vector
 
 
+def _hint(value: Any) -> str:
+    is_sparks = isinstance(value, Mapping) and value.keys() == {"type", "size", "indices", "values"}
+    return ", but a vector of Spark; write its column with pyspark.ml.functions.vector_to_array" if is_sparks else ""
+
+
 def _wrong_width(field: Field, width: int) -> str:
     if field.type == "BINARY_VECTOR":
         return f"has {width} bytes; a BINARY_VECTOR of dim {field.dim} has {_width(field)}"
@@ -208,7 +231,8 @@ def _with_article(kind: str) -> str:
 
 
 def sparse_column(values: Any, field: Field) -> tuple[Column, Reasons]:
-    """A column of sparse vectors: ``{index: value}``, pairs, ``{"indices": [...], "values": [...]}`` or SciPy's rows."""
+    """A column of sparse vectors: ``{index: value}``, pairs, ``{"indices": [...], "values": [...]}``, JSON text of these, or
+    SciPy's rows."""
     import numpy
 
     rows, reasons = convert_each(values, _to_sparse_with_an_entry if field.narrow else _to_sparse, b"")
@@ -247,6 +271,12 @@ def _to_sparse(value: Any) -> bytes:
 
 
 def _pairs(value: Any) -> Sequence[tuple[Any, Any]]:
+    if isinstance(value, str):
+        # Tables have no type for sparse vectors. pymilvus's own bulk writer writes them as JSON text.
+        try:
+            value = read_json(value)
+        except ValueError:
+            raise BadValue(f"{shorten(value)} is not a sparse vector; as text it has to be JSON") from None
     if hasattr(value, "tocoo"):
         if value.ndim == 2 and value.shape[0] != 1:
             raise BadValue(f"is a matrix of {value.shape[0]} rows, not a sparse vector")
@@ -258,6 +288,8 @@ def _pairs(value: Any) -> Sequence[tuple[Any, Any]]:
             if len(indices) != len(values):
                 raise BadValue(f"has {len(indices)} indices and {len(values)} values")
             return list(zip(indices, values, strict=True))
+        if hint := _hint(value):
+            raise BadValue(f"{shorten(value)} is not a sparse vector{hint}")
         return list(value.items())
     if not isinstance(value, list | tuple) or not all(isinstance(pair, list | tuple) and len(pair) == 2 for pair in value):
         raise BadValue(f"{shorten(value)} is not a sparse vector; give a dict of index and value")
@@ -281,7 +313,7 @@ def _convert_pair(pair: tuple[Any, Any]) -> tuple[int, float]:
     if not 0 <= index <= LARGEST_INDEX:
         raise BadValue(f"the index {index} is not in 0 to {LARGEST_INDEX}")
     value = f"the value {shorten(number)} at index {index}"
-    if isinstance(number, bool) or not isinstance(number, Real | Decimal):
+    if not is_number(number):
         raise BadValue(f"{value} is not a number")
     if not math.isfinite(as_float(number)):
         raise BadValue(f"{value} is not finite")

@@ -150,6 +150,11 @@ class Schema:
         return next(field for field in self.fields if field.is_primary)
 
     @property
+    def needed(self) -> frozenset[str]:
+        """The names of the fields that each row has to bring."""
+        return frozenset(field.name for field in self.fields if not field.auto_id and not field.may_be_missing) - self.computed
+
+    @property
     def computed(self) -> frozenset[str]:
         """The names of the fields that the server fills by a function."""
         return frozenset(name for function in self.functions for name in function.output_field_names)

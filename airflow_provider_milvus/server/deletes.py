@@ -51,22 +51,33 @@ def by_ids(
 
 
 def by_filter(
-    collection_name: str, partition_name: str, expression: str, *, allow_all: bool, report: Report
+    collection_name: str,
+    partition_name: str,
+    expression: str,
+    *,
+    allow_all: bool = False,
+    max_deleted: int | None = None,
+    report: Report,
 ) -> Flow[tuple[WriteTarget, int | None]]:
     """Delete the rows that match ``expression``; return how many they were.
 
-    :raises MilvusRefusedError: every row matches, and ``allow_all`` is false. Nothing was changed.
+    :raises MilvusRefusedError: more than ``max_deleted`` rows match; or every row, where there is neither that number nor
+        ``allow_all``. Nothing was changed.
     :raises MilvusNotLoadedError: the collection is not loaded. Nothing was changed.
     """
     target = yield from _find_target(collection_name, partition_name)
     matching = yield from row_count(target.collection, expression, target.partitions)
-    if matching and not allow_all:
+    of = f"of collection {target.collection!r}" + (f", partition {target.partition_name!r}" if target.partition_name else "")
+    if max_deleted is not None and matching > max_deleted:
+        raise exceptions.MilvusRefusedError(
+            f"Nothing was deleted: the filter {expression!r} matches {matching:,} rows {of}; max_deleted is {max_deleted:,}."
+        )
+    if matching and max_deleted is None and not allow_all:
         rows = yield from row_count(target.collection, partition_names=target.partitions)
         if matching >= rows:
             raise exceptions.MilvusRefusedError(
-                f"Nothing was deleted: the filter {expression!r} matches all {rows:,} rows of collection {target.collection!r}"
-                + (f", partition {target.partition_name!r}" if target.partition_name else "")
-                + ". Set allow_all=True if you mean all of them."
+                f"Nothing was deleted: the filter {expression!r} matches all {rows:,} rows {of}. Set max_deleted to the "
+                "most that may be deleted, or allow_all=True if you mean all of them, however many they are."
             )
     if matching:
         yield from writes.delete(target, expression)
@@ -105,11 +116,14 @@ def _read_key(primary: Field, value: Any) -> int | str:
         return int(value)  # A template renders to text.
     if primary.type == "INT64" and isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63:
         return value
-    hint = (
-        " A template that stands for a list needs render_template_as_native_obj=True on the DAG."
-        if isinstance(value, str)
-        else ""
-    )
+    hint = ""
+    if isinstance(value, str):
+        hint = " A template that stands for a list needs render_template_as_native_obj=True on the DAG."
+    elif primary.type == "VARCHAR" and isinstance(value, int | float):
+        hint = (
+            " render_template_as_native_obj=True on the DAG makes a number of such a text: give the keys as a list of texts, "
+            "or as another task's output."
+        )
     raise exceptions.MilvusInvalidArgumentError(
         f"Nothing was deleted: ids holds {str(value)[:80]!r}, which cannot be a key: "
         f"{primary.name!r} is of type {primary.type}.{hint}"

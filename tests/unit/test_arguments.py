@@ -58,6 +58,7 @@ WIDENING = {
     "filter",
     "idle_for",
     "loaded_for",
+    "max_deleted",
     "max_releases",
     "memory_budget",
     "min_idle",
@@ -327,6 +328,11 @@ class TestRows:
         task = make(MilvusUpsertOperator, rows=[Path("a.jsonl"), "{{ params.day }}.jsonl"])
         task.render_template_fields({"task": task, "params": {"day": "2024-03-01"}})
         assert task.rows.rows == [Path("a.jsonl"), "2024-03-01.jsonl"]
+
+    def test_of_paths_in_lists_are_rendered(self):
+        task = make(MilvusUpsertOperator, rows=[["{{ params.day }}.jsonl"], ["a.jsonl"]])
+        task.render_template_fields({"task": task, "params": {"day": "2024-03-01"}})
+        assert task.rows == [["2024-03-01.jsonl"], ["a.jsonl"]]
 
 
 class TestName:

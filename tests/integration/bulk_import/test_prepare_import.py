@@ -21,11 +21,57 @@ from airflow_provider_milvus.exceptions import (
     MilvusSourceError,
 )
 from airflow_provider_milvus.operators.milvus import MilvusPrepareImportOperator
+from airflow_provider_milvus.rows.batches import batches
+from airflow_provider_milvus.rows.check import check
+from airflow_provider_milvus.rows.source import read_rows
+from airflow_provider_milvus.schema.model import Schema
 from dev.servers.objects import Objects, objects_server
 from tests.integration.ingest.task_state import TaskState, a_try
 from tests.integration.support import SLACK, ends_within
 
 SMALL = {"fields": [{"name": "id", "type": "INT64", "is_primary": True}, {"name": "v", "type": "FLOAT_VECTOR", "dim": 4}]}
+
+
+EVERY_TYPE = {
+    "fields": [
+        {"name": "key", "type": "VARCHAR", "max_length": 10, "is_primary": True},
+        {"name": "flag", "type": "BOOL"},
+        {"name": "tiny", "type": "INT8"},
+        {"name": "real", "type": "FLOAT"},
+        {"name": "double", "type": "DOUBLE", "nullable": True},
+        {"name": "text", "type": "VARCHAR", "max_length": 100, "default_value": "nothing"},
+        {"name": "tree", "type": "JSON"},
+        {"name": "tags", "type": "ARRAY", "element_type": "VARCHAR", "max_capacity": 4, "max_length": 9},
+        {"name": "grades", "type": "ARRAY", "element_type": "FLOAT", "max_capacity": 4},
+        {"name": "dense", "type": "FLOAT_VECTOR", "dim": 2},
+        {"name": "bits", "type": "BINARY_VECTOR", "dim": 16},
+        {"name": "half", "type": "FLOAT16_VECTOR", "dim": 2},
+        {"name": "brain", "type": "BFLOAT16_VECTOR", "dim": 2},
+        {"name": "bytes", "type": "INT8_VECTOR", "dim": 2},
+        {"name": "sparse", "type": "SPARSE_FLOAT_VECTOR"},
+    ],
+    "enable_dynamic_field": True,
+}
+_FULL: dict[str, Any] = {
+    "key": "a",
+    "flag": True,
+    "tiny": -3,
+    "real": 1,
+    "double": 2.5,
+    "text": "é",
+    "tree": {"a": [1, None]},
+    "tags": ["x", "y"],
+    "grades": [1, 0.5],
+    "dense": [1, 2.5],
+    "bits": [1, 255],
+    "half": [1, -2.0],
+    "brain": [1, -2.0],
+    "bytes": [-128, 127],
+    "sparse": {7: 0.5, 3: 1},
+    "more": {"of": "it"},
+}
+_BARE = {key: value for key, value in _FULL.items() if key not in ("double", "text", "more")}
+ROWS_OF_EVERY_TYPE = [_FULL, {**_BARE, "key": "b"}]
 
 
 def prepare(rows: Any, path: Any, context: Any = None, **arguments: Any) -> dict[str, Any]:
@@ -64,47 +110,7 @@ class TestFiles:
         ]
 
     def test_take_every_type(self, tmp_path: Path) -> None:
-        schema = {
-            "fields": [
-                {"name": "key", "type": "VARCHAR", "max_length": 10, "is_primary": True},
-                {"name": "flag", "type": "BOOL"},
-                {"name": "tiny", "type": "INT8"},
-                {"name": "real", "type": "FLOAT"},
-                {"name": "double", "type": "DOUBLE", "nullable": True},
-                {"name": "text", "type": "VARCHAR", "max_length": 100, "default_value": "nothing"},
-                {"name": "tree", "type": "JSON"},
-                {"name": "tags", "type": "ARRAY", "element_type": "VARCHAR", "max_capacity": 4, "max_length": 9},
-                {"name": "grades", "type": "ARRAY", "element_type": "FLOAT", "max_capacity": 4},
-                {"name": "dense", "type": "FLOAT_VECTOR", "dim": 2},
-                {"name": "bits", "type": "BINARY_VECTOR", "dim": 16},
-                {"name": "half", "type": "FLOAT16_VECTOR", "dim": 2},
-                {"name": "brain", "type": "BFLOAT16_VECTOR", "dim": 2},
-                {"name": "bytes", "type": "INT8_VECTOR", "dim": 2},
-                {"name": "sparse", "type": "SPARSE_FLOAT_VECTOR"},
-            ],
-            "enable_dynamic_field": True,
-        }
-        row = {
-            "key": "a",
-            "flag": True,
-            "tiny": -3,
-            "real": 1,
-            "double": 2.5,
-            "text": "é",
-            "tree": {"a": [1, None]},
-            "tags": ["x", "y"],
-            "grades": [1, 0.5],
-            "dense": [1, 2.5],
-            "bits": [1, 255],
-            "half": [1, -2.0],
-            "brain": [1, -2.0],
-            "bytes": [-128, 127],
-            "sparse": {7: 0.5, 3: 1},
-            "more": {"of": "it"},
-        }
-        bare = {key: value for key, value in row.items() if key not in ("double", "text", "more")}
-
-        first, second = read(prepare([row, {**bare, "key": "b"}], tmp_path, schema=schema)["files"])
+        first, second = read(prepare(ROWS_OF_EVERY_TYPE, tmp_path, schema=EVERY_TYPE)["files"])
 
         for written in (first, second):
             written.update({name: json.loads(written[name]) for name in ("tree", "sparse", "$meta")})
@@ -149,6 +155,23 @@ class TestFiles:
     def test_of_no_rows_are_none(self, tmp_path: Path) -> None:
         assert prepare([], tmp_path)["files"] == []
         assert everything(tmp_path) == []
+
+
+@pytest.mark.parametrize("file_type", ["parquet", "json"])
+@pytest.mark.parametrize("as_whole", [True, False], ids=["result", "files"])
+def test_what_is_prepared_can_be_read_again(tmp_path: Path, file_type: str, as_whole: bool) -> None:
+    """Checked as for an insert, the rows of the files are those that were prepared, byte for byte."""
+    result = prepare(ROWS_OF_EVERY_TYPE, tmp_path, schema=EVERY_TYPE, file_type=file_type)
+    schema = Schema.of(EVERY_TYPE)
+
+    def encoded(source: Any) -> list[bytes]:
+        (chunk,) = read_rows(source, schema, batch_rows=100)
+        done = check(chunk, schema)
+        assert not done.bad
+        (batch,) = batches(done, schema, max_bytes=1 << 20)
+        return [field.SerializeToString(deterministic=True) for field in batch.fields_data]
+
+    assert encoded(result if as_whole else result["files"]) == encoded(ROWS_OF_EVERY_TYPE)
 
 
 class TestBadRows:

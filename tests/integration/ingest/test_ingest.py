@@ -281,6 +281,21 @@ class TestDelete:
         assert delete(filter="number >= 0", allow_all=True)["deleted"] == 50
         assert held(milvus) == {}
 
+    def test_of_more_rows_than_max_deleted_is_refused(self, milvus: Milvus) -> None:
+        more: dict[str, Any]
+        for more in ({}, {"allow_all": True}):
+            with pytest.raises(MilvusRefusedError, match=r"matches 50 rows of collection 'rows'; max_deleted is 49\."):
+                delete(filter="number >= 0", max_deleted=49, **more)
+        with pytest.raises(MilvusRefusedError, match=r"matches 1 rows of collection 'rows'; max_deleted is 0\."):
+            delete(filter="number == 7", max_deleted=0)
+        assert held(milvus) == by_key(*rows(50))
+
+        assert delete(filter="number == 99", max_deleted="0")["deleted"] == 0
+        assert delete(filter="number >= 1", max_deleted="any")["deleted"] == 49
+        # The last document may go, too.
+        assert delete(filter="number == 0", max_deleted=1)["deleted"] == 1
+        assert held(milvus) == {}
+
     @pytest.mark.parametrize("what", [{"filter": "number < 55"}, {"ids": ["k3", "k50"]}], ids=["filter", "ids"])
     def test_in_a_partition_leaves_the_others(self, milvus: Milvus, what: dict[str, Any]) -> None:
         write("insert", rows(60, start=50), partition_name="part")
@@ -302,7 +317,10 @@ class TestDelete:
             ({"filter": ""}, "filter is given, but empty"),
             ({"filter": "  "}, "filter is given, but empty"),
             ({"ids": ["k1"], "filter_params": {"a": 1}}, "filter_params"),
-            ({"ids": [7]}, "'id' is of type VARCHAR"),
+            ({"ids": ["k1"], "max_deleted": 1}, "max_deleted is for a filter"),
+            ({"filter": "number == 1", "max_deleted": -1}, "max_deleted must be a whole number from 0 on"),
+            ({"filter": "number == 1", "max_deleted": None}, "max_deleted is None"),
+            ({"ids": [7]}, "'id' is of type VARCHAR.*makes a number of such a text"),
             ({"ids": [None]}, "'id' is of type VARCHAR"),
             ({"filter": "number == {it}"}, "filter_params has no 'it'"),
             ({"filter": "number == {it}", "filter_params": {"it": None}}, "NoneType"),

@@ -17,7 +17,7 @@ from airflow_provider_milvus.exceptions import (
     MilvusRefusedError,
     MilvusTimeoutError,
 )
-from airflow_provider_milvus.operators.milvus import MilvusSwapAliasOperator
+from airflow_provider_milvus.operators.milvus import MilvusDropCollectionOperator, MilvusSwapAliasOperator
 from dev.servers.scripted import LOADED, ScriptedMilvus, abort, unanswered
 from tests.integration.ingest.task_state import TaskState, a_try
 from tests.integration.support import MakeCollection, Milvus, deferral, eventually, finish, load_all, resume
@@ -254,3 +254,18 @@ class TestRetry:
         assert waiting.trigger.condition["condition"] == "airflow_provider_milvus.conditions.collection.GraceOver"
 
         assert resume(operator, waiting)["old_is"] == "released"
+
+
+@pytest.mark.standalone
+def test_takes_over_an_alias_that_a_dropped_collection_has_left(standalone: Milvus, make_collection: MakeCollection) -> None:
+    """2.3.5 then says "not found" of the alias, and "already exist" to one that creates it."""
+    old, new, next_one = make_collection("old"), make_collection("new"), make_collection("next")
+    swap(old, require_loaded=False)
+    MilvusDropCollectionOperator(task_id="drop", collection_name=old, drop_aliased=True).execute({})
+
+    first, second = swap(new, require_loaded=False), swap(next_one, require_loaded=False)
+
+    with standalone.plain_client() as client:
+        assert str(client.describe_alias(ALIAS)["collection_name"]) == next_one
+        client.drop_alias(ALIAS)
+    assert (first["changed"], second["old"]) == (True, new)

@@ -6,9 +6,11 @@ import array
 import copy
 import json
 import math
+import struct
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from enum import Enum
 from types import SimpleNamespace
 from typing import Any
 
@@ -397,12 +399,62 @@ def test_in_an_insert_each_later_row_with_the_same_key_is_bad():
     assert list(done.row_numbers) == [1, 2]
 
 
-def test_an_upsert_brings_the_key_that_the_server_generated():
-    fields = [{**KEY, "auto_id": True}, VECTOR]
-    done = checked([{"id": 470658137280219829, "vector": GOOD}], {"fields": fields}, upsert=True)
-    assert done.columns["id"].values.tolist() == [470658137280219829]
-    done = checked([{"vector": GOOD}], {"fields": fields})
-    assert list(done.columns) == ["vector"]
+def test_dynamic_values_may_stand_in_milvus_s_own_field():
+    """As files for a bulk import have them."""
+    rows = [{"$meta": {"a": 1}}, {"$meta": '{"a": [2]}', "b": 3}, {"b": 4}, {"$meta": None, "b": None}, {"$meta": {}}]
+    done = checked(
+        [{"id": key, "vector": GOOD, **row} for key, row in enumerate(rows)],
+        {"fields": [KEY, VECTOR], "enable_dynamic_field": True},
+    )
+    assert [json.loads(text) for text in done.columns["$meta"].values] == [
+        {"a": 1},
+        {"b": 3, "a": [2]},
+        {"b": 4},
+        {"b": None},
+        {},
+    ]
+
+
+def test_the_values_of_an_enum_are_written_and_not_their_names():
+    class Colour(str, Enum):  # noqa: UP042 - the `str` of a StrEnum is its value
+        RED = "red"
+
+    fields = [KEY, VECTOR, {"name": "text", "type": "VARCHAR", "max_length": 9}, {"name": "tree", "type": "JSON"}]
+    done = checked([{"id": 1, "vector": GOOD, "text": Colour.RED, "tree": {"a": Colour.RED}}], {"fields": fields})
+    assert (done.columns["text"].values, done.columns["tree"].values) == (["red"], [b'{"a":"red"}'])
+
+
+def test_json_text_is_held_to_the_same_as_a_dict():
+    (text,), _ = checked_column({"type": "JSON"}, [' { "a" : 1, "a": 2 } '])
+    assert text == b'{"a":2}'
+
+
+@pytest.mark.parametrize("kind", ["JSON", "SPARSE_FLOAT_VECTOR"])
+def test_a_null_as_json_text_is_null(kind):
+    fields = [KEY, VECTOR, {"name": "x", "type": kind, "nullable": True}]
+    done = checked([{"id": 1, "vector": GOOD, "x": " null"}, {"id": 2, "vector": GOOD, "x": '{"3": 1}'}], {"fields": fields})
+    assert done.columns["x"].valid.tolist() == [False, True]
+
+
+@pytest.mark.parametrize(("kind", "dtype"), [("FLOAT16_VECTOR", "float16"), ("BFLOAT16_VECTOR", "bfloat16")])
+@pytest.mark.parametrize("shape", [numpy.stack, list], ids=["matrix", "arrays"])
+def test_vectors_of_16_bits_may_come_as_arrays_of_their_bytes(kind, dtype, shape):
+    import ml_dtypes
+
+    numbers = numpy.array([[1, -2.5], [0.1, 3]], ml_dtypes.bfloat16 if dtype == "bfloat16" else dtype)
+    given = shape([numpy.frombuffer(vector.tobytes(), "uint8") for vector in numbers])
+    schema = Schema.of({"fields": [KEY, {"name": "x", "type": kind, "dim": 2}]})
+    done = check(Chunk(range(1, 3), {"id": [1, 2], "x": given}), schema)
+    assert not done.bad
+    assert done.columns["x"].values.tobytes() == numbers.tobytes()
+
+
+def test_sparse_vectors_may_be_json_text():
+    """As tables hold them, and pymilvus's bulk writer writes them."""
+    done = checked(
+        [{"id": 1, "x": '{"3": 0.5, "70000": 1.0}'}], {"fields": [KEY, {"name": "x", "type": "SPARSE_FLOAT_VECTOR"}]}
+    )
+    assert done.columns["x"].values == [struct.pack("<IfIf", 3, 0.5, 70000, 1.0)]
 
 
 def test_a_row_has_one_reason_and_all_bad_rows_are_named():

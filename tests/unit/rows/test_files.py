@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import importlib
+import io
 import json
 import math
 from importlib.util import find_spec
@@ -20,6 +21,7 @@ from upath import UPath
 
 from airflow_provider_milvus.exceptions import MilvusConfigurationError, MilvusInvalidArgumentError, MilvusSourceError
 from airflow_provider_milvus.rows.chunk import Chunk
+from airflow_provider_milvus.rows.json_document import document_rows
 from airflow_provider_milvus.rows.source import read_rows
 from airflow_provider_milvus.schema.model import Schema
 
@@ -27,14 +29,21 @@ SCHEMA = Schema.of(
     {
         "fields": [
             {"name": "id", "type": "INT64", "is_primary": True},
-            {"name": "text", "type": "VARCHAR", "max_length": 100},
+            {"name": "text", "type": "VARCHAR", "max_length": 100, "nullable": True},
             {"name": "year", "type": "INT32", "nullable": True},
-            {"name": "price", "type": "DOUBLE"},
-            {"name": "flag", "type": "BOOL"},
-            {"name": "meta", "type": "JSON"},
-            {"name": "tags", "type": "ARRAY", "element_type": "VARCHAR", "max_capacity": 10, "max_length": 10},
-            {"name": "words", "type": "SPARSE_FLOAT_VECTOR"},
-            {"name": "vector", "type": "FLOAT_VECTOR", "dim": 2},
+            {"name": "price", "type": "DOUBLE", "nullable": True},
+            {"name": "flag", "type": "BOOL", "nullable": True},
+            {"name": "meta", "type": "JSON", "nullable": True},
+            {
+                "name": "tags",
+                "type": "ARRAY",
+                "element_type": "VARCHAR",
+                "max_capacity": 10,
+                "max_length": 10,
+                "nullable": True,
+            },
+            {"name": "words", "type": "SPARSE_FLOAT_VECTOR", "nullable": True},
+            {"name": "vector", "type": "FLOAT_VECTOR", "dim": 2, "nullable": True},
         ],
         "enable_dynamic_field": True,
     }
@@ -327,10 +336,85 @@ def test_json_that_is_nested_without_end_is_a_bad_row(file):
 
 
 @pytest.mark.newest
-@pytest.mark.parametrize("content", ['[\n{"id": 1}\n]', '[{"id": 1}]', '\n{\n "id": 1\n}'])
-def test_one_json_document_is_not_taken_for_lines(file, content):
-    with pytest.raises(MilvusInvalidArgumentError, match=r"docs.json is one JSON document.*jq"):
+@pytest.mark.parametrize("name", ["docs.json", "docs.jsonl", "docs.json.gz"])
+@pytest.mark.parametrize("indent", [None, 2])
+@pytest.mark.parametrize("wrap", [lambda rows: rows, lambda rows: {"rows": rows}], ids=["list", "rows"])
+def test_one_json_document_is_read_row_by_row(file, name, indent, wrap):
+    """What a bulk writer writes, and what most others call a JSON file."""
+    given = [{"id": 1, "text": 'a]}",\\"b', "meta": {"a": [{}, []]}}, {"id": 2, "text": "é,[{"}, {"id": 3, "vector": [1.5, 2]}]
+    text = json.dumps(wrap(given), indent=indent, ensure_ascii=False).encode()
+    path = file(name, gzip.compress(text) if name.endswith("gz") else b"\xef\xbb\xbf " + text + b"\n")
+    assert rows(path) == given
+
+
+@pytest.mark.newest
+@pytest.mark.parametrize("block", [1, 2, 7])
+def test_a_json_document_is_the_same_wherever_a_block_ends(file, monkeypatch, block):
+    monkeypatch.setattr("airflow_provider_milvus.rows.json_document._BLOCK", block)
+    given = [{"id": key, "text": '\\"]' * key, "meta": {"a": [key]}} for key in range(5)]
+
+    class InBlocks(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            return super().read(max(block, 12) if self.tell() == 0 else size)
+
+    texts = document_rows(InBlocks(json.dumps({"rows": given}).encode()), 1 << 20)
+    assert [json.loads(text) for text in texts] == given
+
+
+@pytest.mark.newest
+@pytest.mark.parametrize("content", ["[]", '{"rows": []}', "[ \n ]\n"])
+def test_a_json_document_without_a_row_has_none(file, content):
+    assert read(file("docs.json", content)) == []
+
+
+@pytest.mark.newest
+def test_a_row_of_a_json_document_that_cannot_be_read_is_a_bad_row(file):
+    path = file("docs.json", '[{"id": 1}, {"id": }, 7, , {"id": 5},]')
+    assert ids(path) == [1, 5]
+    assert [(number, reason.partition(":")[0]) for number, _, reason in bad(path)] == [
+        (2, "row 2 of docs.json is not JSON"),
+        (3, "row 3 of docs.json is not a JSON object"),
+        (4, "row 4 of docs.json is not JSON"),
+        (6, "row 6 of docs.json is not JSON"),
+    ]
+
+
+@pytest.mark.newest
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('[{"id": 1}, {"id": 2', "it breaks off in row 2"),
+        ('[{"id": 1}, {"text": "abc', "it breaks off in row 2"),
+        ('{"rows": [{"id": 1}]', "it does not end after its list of rows"),
+        ('[{"id": 1}] [{"id": 2}]', "it does not end after its list of rows"),
+        ('{"rows": [{"id": 1}], "more": 1}', "it does not end after its list of rows"),
+    ],
+)
+def test_a_json_document_that_is_not_whole_is_an_error(file, content, message):
+    with pytest.raises(MilvusSourceError, match=message):
         read(file("docs.json", content))
+
+
+@pytest.mark.newest
+def test_a_row_without_an_end_does_not_fill_the_memory(file, monkeypatch):
+    monkeypatch.setattr("airflow_provider_milvus.rows.files.LONGEST_LINE", 1 << 20)
+    with pytest.raises(MilvusSourceError, match="row 2 is longer than 1 MiB"):
+        read(file("docs.json", b'[{"id": 1}, {"text": "' + b"x" * (8 << 20)))
+
+
+@pytest.mark.newest
+def test_an_object_with_a_field_named_rows_is_a_row(file):
+    path = file("docs.json", '{"rows": [{"a": 1}], "id": 1}\n')
+    key, value = {"name": "id", "type": "INT64", "is_primary": True}, {"name": "rows", "type": "JSON"}
+    schema = Schema.of({"fields": [key, value, {"name": "v", "type": "FLOAT_VECTOR", "dim": 1}]})
+    (chunk,) = read_rows(path, schema, batch_rows=10)
+    assert chunk.row(0) == {"rows": [{"a": 1}], "id": 1}
+
+
+@pytest.mark.newest
+def test_one_object_over_several_lines_is_refused_with_the_forms_that_are_read(file):
+    with pytest.raises(MilvusInvalidArgumentError, match=r'docs.json is one JSON object over several lines.*\{"rows"'):
+        read(file("docs.json", '\n{\n "id": 1\n}'))
 
 
 @pytest.mark.newest
@@ -410,11 +494,22 @@ def test_a_csv_value_is_read_or_makes_a_bad_row_with_its_field(file, field, text
 
 
 @pytest.mark.parametrize("first", ["id;text", "id\ttext", "ID,text", "1,hello"])
-def test_a_header_without_the_key_is_shown(file, first):
+def test_a_header_without_a_field_that_each_row_needs_is_shown(file, first):
     """Another separator, other letters, or no header at all: else every row would be bad, or skipped."""
-    with pytest.raises(MilvusInvalidArgumentError, match=r"the header of docs\.csv has no 'id', the primary key") as refused:
+    with pytest.raises(
+        MilvusInvalidArgumentError, match=r"the header of docs\.csv has no 'id', which each row needs"
+    ) as refused:
         read(file("docs.csv", f"{first}\n2;b\n"))
     assert repr(first) in str(refused.value)
+
+
+@pytest.mark.newest
+@pytest.mark.parametrize("first", ["text;vector", "text\tvector", "text,Vector", "text"])
+def test_a_header_is_shown_also_where_the_server_makes_the_keys(file, first):
+    key, vector = {"name": "id", "type": "INT64", "is_primary": True, "auto_id": True}, {"type": "FLOAT_VECTOR", "dim": 1}
+    schema = Schema.of({"fields": [key, {"name": "vector", **vector}], "enable_dynamic_field": True})
+    with pytest.raises(MilvusInvalidArgumentError, match=r"the header of docs\.csv has no 'vector', which each row needs"):
+        list(read_rows(file("docs.csv", f"{first}\n2;b\n"), schema, batch_rows=10))
 
 
 @pytest.mark.newest

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tracemalloc
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -17,14 +18,15 @@ from dev import sample_rows
 pytestmark = pytest.mark.newest
 
 SCHEMA = Schema.of(sample_rows.SCHEMA)
+SMALL = replace(SCHEMA, fields=tuple(replace(field, nullable=field.name not in ("id", "text")) for field in SCHEMA.fields))
 MIB = 1 << 20
 
 
-def peak_of(source: Any) -> int:
+def peak_of(source: Any, schema: Schema = SCHEMA) -> int:
     """The most bytes that Python held while the source was read."""
     tracemalloc.start()
     try:
-        for _ in read_rows(source, SCHEMA, batch_rows=500):
+        for _ in read_rows(source, schema, batch_rows=500):
             pass
         return tracemalloc.get_traced_memory()[1]
     finally:
@@ -42,17 +44,20 @@ def test_a_generator_of_any_length_takes_the_memory_of_a_chunk():
     assert many < MIB
 
 
-@pytest.mark.parametrize("kind", ["jsonl", "csv"])
+@pytest.mark.parametrize("kind", ["jsonl", "json", "csv"])
 def test_a_text_file_of_any_length_takes_the_memory_of_a_chunk_and_a_buffer(tmp_path, kind):
     peaks = []
     for count in (2_000, 40_000):
         path = tmp_path / f"{count}.{kind}"
         with path.open("w") as file:
-            if kind == "csv":
+            if kind == "json":
+                json.dump({"rows": list(small_rows(count))}, file)
+            elif kind == "csv":
                 file.write("id,text\n")
-            for row in small_rows(count):
-                file.write(json.dumps(row) + "\n" if kind == "jsonl" else f"{row['id']},{row['text']}\n")
-        peaks.append(peak_of(path))
+                file.writelines(f"{row['id']},{row['text']}\n" for row in small_rows(count))
+            else:
+                file.writelines(json.dumps(row) + "\n" for row in small_rows(count))
+        peaks.append(peak_of(path, SMALL))
     assert path.stat().st_size > 4 * MIB
     assert peaks[1] < peaks[0] + MIB / 2
     assert peaks[1] < 3 * MIB

@@ -15,7 +15,7 @@ import pytest
 from airflow_provider_milvus.exceptions import MilvusConfigurationError, MilvusInvalidArgumentError
 from airflow_provider_milvus.rows.chunk import Chunk
 from airflow_provider_milvus.rows.json_text import read_json
-from airflow_provider_milvus.rows.source import describe_source, read_rows
+from airflow_provider_milvus.rows.source import describe_source, paths_of, read_rows
 from airflow_provider_milvus.schema.model import Schema
 
 pytestmark = pytest.mark.newest
@@ -119,10 +119,19 @@ def test_an_item_that_is_no_row_is_a_bad_row_in_its_place():
         (2, "is of type str, not a dict"),
         (3, "is of type NoneType, not a dict"),
         (5, "is of type int, not a dict"),
-        (6, "is of type int, not a dict"),
-        (7, "is of type int, not a dict"),
+        (6, "is a list of values, not a dict of fields and values"),
     ]
     assert chunk.bad[0].row == "text"
+
+
+@pytest.mark.parametrize("row", [("id", [0.1, 0.2], {"a": 1}), ["id", [0.1, 0.2], {"a": 1}], (7, "text"), [None, None]])
+def test_a_row_of_values_without_their_names_is_one_bad_row(row):
+    """As a database's cursor gives them."""
+    (chunk,) = read(iter([{"id": 1}, row, {"id": 3}]))
+    assert ids([chunk]) == [([1, 3], [1, 3])]
+    assert [(bad.number, bad.reason) for bad in chunk.bad] == [
+        (2, f"is a {type(row).__name__} of values, not a dict of fields and values")
+    ]
 
 
 def test_bad_rows_fill_a_chunk_too():
@@ -164,6 +173,30 @@ def test_a_source_that_fails_raises_its_own_error_with_the_last_row_number():
     with pytest.raises(KeyError, match="the database went away") as caught:
         next(reading)
     assert caught.value.__notes__ == ["The rows had been read up to row 5."]
+
+
+PREPARED = {"files": [["/x/1.parquet"], ["/x/2.parquet"]], "path": "/x", "rows": 2, "refused": 0, "seconds": 0.1}
+
+
+@pytest.mark.parametrize(
+    ("source", "paths"),
+    [
+        ("/x/1.parquet", ["/x/1.parquet"]),
+        (["/x/1.parquet", "/x/2.parquet"], PREPARED["files"]),
+        (PREPARED["files"], PREPARED["files"]),
+        (PREPARED, PREPARED["files"]),
+        ([PREPARED, PREPARED["files"]], [*PREPARED["files"], *PREPARED["files"]]),
+        ({**PREPARED, "urls": [["s3://b/1.json"]]}, [["s3://b/1.json"]]),
+        ({**PREPARED, "files": []}, []),
+        ([{"id": 1, "files": ["/x/1.parquet"]}], None),
+        ([[{"id": 1}]], None),
+        ([("/x/1.parquet", {"id": 1})], None),
+        ([], None),
+    ],
+)
+def test_paths_may_stand_in_lists_as_the_prepare_task_returns_them(source, paths):
+    flat = None if paths is None else [path for group in paths for path in ([group] if isinstance(group, str) else group)]
+    assert paths_of(source) == flat
 
 
 @pytest.mark.parametrize(
@@ -288,13 +321,6 @@ def test_text_is_text_whatever_arrows_type(texts):
 def test_dictionaries_of_numbers_are_numbers():
     years = pa.array([2000, 2001, 2000]).dictionary_encode()
     assert only(table_of(year=years)).columns["year"].tolist() == [2000, 2001, 2000]
-
-
-def test_sparse_vectors_are_read_from_the_json_text_that_the_bulk_writer_writes():
-    table = table_of(words=['{"3": 0.5, "70000": 1.0}', None, "three"], text=['{"3": 0.5}', "", "three"])
-    chunk = only(table)
-    assert chunk.columns["words"] == [{"3": 0.5, "70000": 1.0}, None, "three"]
-    assert chunk.columns["text"] == ['{"3": 0.5}', "", "three"]
 
 
 PAIRS = pa.map_(pa.string(), pa.int64())
