@@ -1,10 +1,12 @@
-"""The TLS context of an address: for the REST API, for the metrics, and to learn why gRPC cannot connect."""
+"""The TLS context of an address: for the REST API, for the metrics, and to learn why gRPC cannot connect; and its files."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING
+
+from airflow_provider_milvus.exceptions import MilvusConfigurationError
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -22,10 +24,45 @@ def tls_context(url: str, files: Mapping[str, str] = MappingProxyType({}), *, tr
     if not url.startswith("https"):
         # httpx demands a context for http too, and this one costs nothing.
         return SSLContext(PROTOCOL_TLS_CLIENT)
-    trusted = files.get("server_pem_path") or files.get("ca_pem_path")
-    context = create_default_context(cafile=trusted)
-    if trusted and trust_system:
-        context.load_default_certs()
-    if "client_pem_path" in files:
-        context.load_cert_chain(files["client_pem_path"], files["client_key_path"])
+    if not any(setting in files for setting in _TRUSTED):
+        context = create_default_context()
+    else:
+        context = SSLContext(PROTOCOL_TLS_CLIENT)
+        if trust_system:
+            context.load_default_certs()
+    load_files(context, files)
     return context
+
+
+_TRUSTED = ("server_pem_path", "ca_pem_path")
+
+
+def load_files(context: SSLContext, files: Mapping[str, str]) -> None:
+    """Have ``context`` use a connection's TLS files.
+
+    :raises MilvusConfigurationError: one of them does not hold what its setting says. The message names the setting.
+    """
+    from ssl import SSLError
+
+    for setting in (each for each in _TRUSTED if each in files):
+        try:
+            context.load_verify_locations(cafile=files[setting])
+        except (SSLError, OSError) as error:
+            raise _unusable(setting, files, "a certificate in PEM", error) from None
+    if "client_pem_path" not in files:
+        return
+    client, key = files["client_pem_path"], files["client_key_path"]
+    try:
+        # A key that has a password would be asked for at the terminal.
+        context.load_cert_chain(client, key, password="")
+    except (SSLError, OSError) as error:
+        try:
+            type(context)(context.protocol).load_verify_locations(cafile=client)
+        except (SSLError, OSError):
+            raise _unusable("client_pem_path", files, "a certificate in PEM", error) from None
+        raise _unusable("client_key_path", files, "the key of client_pem_path in PEM, without a password", error) from None
+
+
+def _unusable(setting: str, files: Mapping[str, str], expected: str, error: OSError) -> MilvusConfigurationError:
+    reason = getattr(error, "reason", None) or error.strerror or type(error).__name__
+    return MilvusConfigurationError(f"{setting} names a file that does not hold {expected}: {files[setting]} ({reason}).")
