@@ -89,7 +89,7 @@ async def _unpacked(answer: Response) -> AsyncIterator[bytes]:
         raise BodyError(f"the answer is packed as {packing[:40]!r}, and only gzip was asked for")
     unpacker = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
     try:
-        async for packed in answer.aiter_raw(PIECE):
+        async for packed in answer.aiter_raw():
             left = packed
             while left and not unpacker.eof:
                 piece = await asyncio.to_thread(unpacker.decompress, left, PIECE)
