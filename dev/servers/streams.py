@@ -35,9 +35,8 @@ def endless_gzip(piece: bytes) -> Iterator[bytes]:
     """A thousandth of what it unpacks to."""
     packer = zlib.compressobj(wbits=zlib.MAX_WBITS | 16)
     yield HEAD + b"Content-Encoding: gzip\r\n\r\n"
-    yield packer.compress(piece)
-    while True:
-        yield packer.compress(b" " * (1 << 24)) + packer.flush(zlib.Z_SYNC_FLUSH)
+    yield packer.compress(piece) + packer.flush(zlib.Z_FULL_FLUSH)
+    yield from itertools.repeat(packer.compress(b" " * (1 << 24)) + packer.flush(zlib.Z_FULL_FLUSH))
 
 
 def gzip_with_more(piece: bytes) -> Iterator[bytes]:
