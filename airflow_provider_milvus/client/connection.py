@@ -289,7 +289,8 @@ def _read_uri(setting: str, uri: str) -> tuple[str, str | None]:
     if _is_ipv6(host):
         raise _ipv6_address(setting, host)
     path = parts.path.strip("/")
-    if parts.query or parts.fragment or "/" in path:
+    # A slash in a password would make it a database.
+    if parts.query or parts.fragment or "/" in path or "@" in path:
         raise _WrongSettingError(
             f"{setting} {without_secrets(uri)!r} may hold host, port and database; all else has its own setting."
         )
