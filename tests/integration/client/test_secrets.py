@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -173,12 +174,20 @@ def address(uri: str, place: str) -> str:
 @pytest.mark.parametrize("place", ADDRESSES)
 @pytest.mark.parametrize("setting", ["metrics_url", "rest_url", "uri"])
 def test_secret_in_any_part_of_an_address_is_told_nowhere(
-    scripted: ScriptedMilvus, refused: str, connect: Connect, log_text: LogText, setting: str, place: str, end: str
+    scripted: ScriptedMilvus,
+    refused: str,
+    connect: Connect,
+    log_text: LogText,
+    caplog: pytest.LogCaptureFixture,
+    setting: str,
+    place: str,
+    end: str,
 ) -> None:
     from airflow_provider_milvus.client.flow import Rest
     from airflow_provider_milvus.client.rest import RestApi
     from airflow_provider_milvus.wording import without_secrets
 
+    caplog.set_level(logging.DEBUG, logger="httpx")
     wrong = address(refused, place) + end
     assert CANARY not in without_secrets(wrong)
     with pages_server() as pages:
