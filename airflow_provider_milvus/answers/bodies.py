@@ -93,15 +93,15 @@ async def _unpacked(answer: Response) -> AsyncIterator[bytes]:
             left = packed
             while left and not unpacker.eof:
                 piece = await asyncio.to_thread(unpacker.decompress, left, PIECE)
-                left = unpacker.unconsumed_tail
+                left = unpacker.unconsumed_tail or unpacker.unused_data
                 if piece:
                     yield piece
-            if unpacker.unused_data or left:
-                break
+            if left:
+                raise BodyError("the answer goes on where its gzip ends")
     except zlib.error:
         raise BodyError("the answer is not the gzip that it says it is") from None
-    if not unpacker.eof or unpacker.unused_data:
-        raise BodyError("the answer does not end where its gzip does")
+    if not unpacker.eof:
+        raise BodyError("the answer ends before its gzip does")
 
 
 def _is_not_ours(record: logging.LogRecord) -> bool:
