@@ -11,6 +11,8 @@ from airflow_provider_milvus.exceptions import MilvusConfigurationError
 if TYPE_CHECKING:
     from ssl import SSLContext
 
+_TRUSTED = ("server_pem_path", "ca_pem_path")
+
 
 def tls_context(url: str, files: Mapping[str, str] = MappingProxyType({}), *, trust_system: bool = False) -> SSLContext:
     """A context for ``url``, which takes 50 ms for https: call it outside an event loop.
@@ -18,32 +20,32 @@ def tls_context(url: str, files: Mapping[str, str] = MappingProxyType({}), *, tr
     :param files: a connection's TLS files by their settings. Without a certificate to trust, the system's authorities are
         trusted.
     :param trust_system: trust the system's authorities besides the certificate in ``files``.
+    :raises MilvusConfigurationError: as :func:`check_files`.
     """
     from ssl import PROTOCOL_TLS_CLIENT, SSLContext, create_default_context
 
     if not url.startswith("https"):
         # httpx demands a context for http too, and this one costs nothing.
         return SSLContext(PROTOCOL_TLS_CLIENT)
-    if not any(setting in files for setting in _TRUSTED):
-        context = create_default_context()
-    else:
-        context = SSLContext(PROTOCOL_TLS_CLIENT)
-        if trust_system:
-            context.load_default_certs()
-    load_files(context, files)
+    # A file may have changed since the connection was read.
+    check_files(files)
+    trusted = next((files[setting] for setting in _TRUSTED if setting in files), None)
+    context = create_default_context(cafile=trusted)
+    if trusted and trust_system:
+        context.load_default_certs()
+    if "client_pem_path" in files:
+        context.load_cert_chain(files["client_pem_path"], files["client_key_path"])
     return context
 
 
-_TRUSTED = ("server_pem_path", "ca_pem_path")
-
-
-def load_files(context: SSLContext, files: Mapping[str, str]) -> None:
-    """Have ``context`` use a connection's TLS files.
+def check_files(files: Mapping[str, str]) -> None:
+    """Check a connection's TLS files.
 
     :raises MilvusConfigurationError: one of them does not hold what its setting says. The message names the setting.
     """
-    from ssl import SSLError
+    from ssl import PROTOCOL_TLS_CLIENT, SSLContext, SSLError
 
+    context = SSLContext(PROTOCOL_TLS_CLIENT)
     for setting in (each for each in _TRUSTED if each in files):
         try:
             context.load_verify_locations(cafile=files[setting])
@@ -57,7 +59,7 @@ def load_files(context: SSLContext, files: Mapping[str, str]) -> None:
         context.load_cert_chain(client, key, password="")
     except (SSLError, OSError) as error:
         try:
-            type(context)(context.protocol).load_verify_locations(cafile=client)
+            SSLContext(PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=client)
         except (SSLError, OSError):
             raise _unusable("client_pem_path", files, "a certificate in PEM", error) from None
         raise _unusable("client_key_path", files, "the key of client_pem_path in PEM, without a password", error) from None

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 from ipaddress import IPv6Address
-from ssl import PROTOCOL_TLS_CLIENT, SSLContext
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import unquote, urlsplit
 
@@ -22,7 +21,7 @@ from airflow_provider_milvus.get_provider_info import (
     DEFAULT_PORT,
     DEFAULT_TIMEOUT,
 )
-from airflow_provider_milvus.tls import load_files
+from airflow_provider_milvus.tls import check_files
 from airflow_provider_milvus.wording import without_secrets
 
 if TYPE_CHECKING:
@@ -325,7 +324,7 @@ def _read_tls_files(extra: _Extra) -> dict[str, str]:
     elif "ca_pem_path" in files and "server_pem_path" in files:
         raise _WrongSettingError("give ca_pem_path or server_pem_path, not both: either one names the trusted certificate.")
     try:
-        load_files(SSLContext(PROTOCOL_TLS_CLIENT), files)
+        check_files(files)
     except MilvusConfigurationError as wrong:
         raise _WrongSettingError(str(wrong)) from None
     if "client_pem_path" not in files and "ca_pem_path" in files:
