@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 
 
@@ -25,6 +26,15 @@ def human(size: float) -> str:
     return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
 
 
+_ADDRESS = re.compile(r"(?P<scheme>\w[\w+.-]*://)?(?P<place>[^/?#]*)(?P<rest>.*)", re.DOTALL)
+
+
 def without_secrets(address: str) -> str:
-    """An address to show: what stands before an @ may be a password, and what follows a ? may be a token."""
-    return address.rpartition("@")[2].partition("?")[0]
+    """An address to show: scheme, host, port, and of the rest only ``/metrics``. All else may be a password or a token."""
+    parts = _ADDRESS.fullmatch(address)
+    assert parts is not None
+    scheme, place, rest = parts["scheme"] or "", parts["place"], parts["rest"]
+    if "@" in rest:
+        # A password with a slash in it begins where a host would.
+        return f"{scheme}…"
+    return f"{scheme}{place.rpartition('@')[2]}{rest if rest in ('', '/', '/metrics') else '/…'}"

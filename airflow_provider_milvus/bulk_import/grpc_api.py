@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from airflow_provider_milvus.answers.numbers import read_percent, read_whole_number
 from airflow_provider_milvus.bulk_import.job import (
     COMPLETED,
     FAILED,
@@ -62,8 +63,8 @@ class GrpcImports(ImportApi):
 def _read_job(task: Any) -> Job:
     infos = from_pairs(task.infos)
     state = STATES.get(int(task.state), IMPORTING)
-    rows = int(task.row_count) if state == COMPLETED else None
+    rows = read_whole_number(task.row_count) if state == COMPLETED else None
     reason = infos.get("failed_reason", "")
     files = (ReportedFile(infos["files"], state, rows, reason),) if infos.get("files") else ()
-    progress = 100 if state == COMPLETED else int(infos.get("progress_percent") or 0)
+    progress = 100 if state == COMPLETED else read_percent(infos.get("progress_percent")) or 0
     return Job(str(task.id), state, progress, rows, files, reason)

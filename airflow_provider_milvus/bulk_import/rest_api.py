@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from airflow_provider_milvus.answers.numbers import read_percent, read_whole_number
 from airflow_provider_milvus.bulk_import.job import (
     COMPLETED,
     FAILED,
@@ -17,7 +18,6 @@ from airflow_provider_milvus.bulk_import.job import (
     ReportedFile,
 )
 from airflow_provider_milvus.client.flow import Flow, Rest, Still
-from airflow_provider_milvus.client.rest import read_whole_number
 from airflow_provider_milvus.exceptions import MilvusNotFoundError, MilvusServerError, MilvusUnsupportedError
 
 JOBS = "/v2/vectordb/jobs/import"
@@ -54,7 +54,7 @@ class RestImports(ImportApi):
         for job_id in job_ids:
             data = yield from self._describe(job_id)
             if data is not None:
-                jobs.append(_read_job(job_id, data))
+                jobs.append(_read_job(job_id, _as_dict(data)))
         return jobs
 
     def _describe(self, job_id: str) -> Flow[Any]:
@@ -68,21 +68,22 @@ class RestImports(ImportApi):
             return None
 
     def listed(self, collection_name: str) -> Flow[list[str]]:
-        ids: list[str] = []
+        ids: dict[str, None] = {}
         listed, page = 0, 1
         while True:
             fields = {"collectionName": collection_name, "pageSize": PAGE, "currentPage": page}
-            data = (yield Rest(f"{JOBS}/list", fields)) or {}
-            records = data.get("records") or []
-            ids += [str(job["jobId"]) for job in records if job.get("collectionName", collection_name) == collection_name]
+            data = _as_dict((yield Rest(f"{JOBS}/list", fields)))
+            records = _as_dicts(data.get("records"))
+            own = [job for job in records if job.get("collectionName", collection_name) == collection_name]
+            ids.update((str(job["jobId"]), None) for job in own if job.get("jobId"))
             # Zilliz Cloud sends pages with the jobs of all collections, and their count; Milvus sends everything at once.
             listed, page = listed + len(records), page + 1
             if not records or listed >= (read_whole_number(data.get("count")) or 0):
-                return ids
+                return list(ids)
 
 
-def _read_job(job_id: str, data: Any) -> Job:
-    files = tuple(map(_read_file, data.get("details") or ()))
+def _read_job(job_id: str, data: dict[str, Any]) -> Job:
+    files = tuple(map(_read_file, _as_dicts(data.get("details"))))
     if not files and data.get("fileName"):
         files = (_read_file(data),)
     state = _read_state(data)
@@ -90,14 +91,22 @@ def _read_job(job_id: str, data: Any) -> Job:
     if state == COMPLETED and rows is None:
         # Zilliz Cloud reports the total only.
         rows = read_whole_number(data.get("totalRows"))
-    return Job(job_id, state, read_whole_number(data.get("progress")) or 0, rows, files, str(data.get("reason") or ""))
+    return Job(job_id, state, read_percent(data.get("progress")) or 0, rows, files, str(data.get("reason") or ""))
 
 
-def _read_file(data: Any) -> ReportedFile:
+def _read_file(data: dict[str, Any]) -> ReportedFile:
     name, reason = str(data.get("fileName") or ""), str(data.get("reason") or "")
     return ReportedFile(name, _read_state(data), read_whole_number(data.get("importedRows")), reason)
 
 
-def _read_state(data: Any) -> str:
+def _read_state(data: dict[str, Any]) -> str:
     """``InProgress``, or a state that this provider does not know, is not the end of a job."""
     return STATES.get(str(data.get("state")).lower(), IMPORTING)
+
+
+def _as_dict(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _as_dicts(value: Any) -> list[dict[str, Any]]:
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []

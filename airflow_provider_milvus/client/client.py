@@ -8,6 +8,7 @@ to make a call again. A lost connection is dropped, and the next attempt makes a
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -20,6 +21,7 @@ from airflow_provider_milvus.client.errors import build_error, explain, find_obs
 from airflow_provider_milvus.client.flow import Call, Deadline, Flow, Method, Rest, Rpc, Step, drive, drive_async, steady
 from airflow_provider_milvus.client.lazy_pymilvus import import_pymilvus
 from airflow_provider_milvus.client.rest import RestApi
+from airflow_provider_milvus.client.silence import told_by_loop, told_by_thread
 from airflow_provider_milvus.kinds import check_seconds
 
 if TYPE_CHECKING:
@@ -64,6 +66,8 @@ class _Client:
                 "grpc.service_config": json.dumps(service),
                 # pymilvus pings an idle server every 10 s, which Milvus Lite answers by closing the channel.
                 "grpc.keepalive_permit_without_calls": False,
+                # Of a handshake. By default it is 20 s, for which the socket stays open, also when its channel is closed.
+                "grpc.min_reconnect_backoff_ms": math.ceil(connect_within * 1000),
             },
             **self.settings.tls,
         }
@@ -133,7 +137,12 @@ class BoundedClient(_Client):
         database: str | None = None,
     ) -> T:
         """Carry out ``flow`` within ``deadline``, in ``database`` or else the connection's own."""
-        return drive(steady(flow, deadline), partial(self.perform, database=database), sleep)
+
+        def perform(call: Call) -> Any:
+            with told_by_thread(call, deadline):
+                return self.perform(call, database)
+
+        return drive(steady(flow, deadline), perform, sleep)
 
     def perform(self, call: Call, database: str | None = None) -> Any:
         """One attempt at ``call``, within its own timeout. ``database`` is for an ``Rpc`` and a ``Rest`` only.
@@ -212,7 +221,12 @@ class AsyncBoundedClient(_Client):
 
     async def run(self, flow: Flow[T], deadline: Deadline, *, database: str | None = None) -> T:
         """Carry out ``flow`` within ``deadline``, in ``database`` or else the connection's own."""
-        return await drive_async(steady(flow, deadline), partial(self.perform, database=database))
+
+        async def perform(call: Call) -> Any:
+            with told_by_loop(call, deadline):
+                return await self.perform(call, database)
+
+        return await drive_async(steady(flow, deadline), perform)
 
     async def perform(self, call: Call, database: str | None = None) -> Any:
         """One attempt at ``call``, within its own timeout. ``database`` is for an ``Rpc`` and a ``Rest`` only.
@@ -284,9 +298,22 @@ class AsyncBoundedClient(_Client):
             client = pymilvus.AsyncMilvusClient(**self._pymilvus_arguments(within))
             # pymilvus's manager for the whole loop connects one client at a time: a host that hangs would hold up the triggers
             # of all other hosts. So each client has a manager of its own.
-            client._manager = AsyncConnectionManager()
-            client._handler = await client._manager.get_or_create(client._config, dedicated=True, client=client, timeout=within)
-            client._handler._on_rpc_error = _raise_again_async
+            client._manager, opened = AsyncConnectionManager(), []
+
+            def take(handler: Any) -> None:
+                handler._on_rpc_error = _raise_again_async
+                opened.append(handler)
+
+            client._manager._register_error_callback = take
+            try:
+                client._handler = await client._manager.get_or_create(
+                    client._config, dedicated=True, client=client, timeout=within
+                )
+            except BaseException:
+                # pymilvus leaves the channel open when it cannot connect, and when the task is cancelled meanwhile.
+                for handler in opened:
+                    await handler.close()
+                raise
             self._client = client
         return self._client
 

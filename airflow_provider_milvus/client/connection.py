@@ -21,6 +21,7 @@ from airflow_provider_milvus.get_provider_info import (
     DEFAULT_PORT,
     DEFAULT_TIMEOUT,
 )
+from airflow_provider_milvus.tls import check_files
 from airflow_provider_milvus.wording import without_secrets
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ class ConnectionSettings(BaseModel):
     metrics_matchers: str | None = None
     proxies: int | None = None
     """How many proxies the Milvus has; None: the metrics or the server have to tell."""
-    rest_url: str | None = None
+    rest_url: str | None = Field(default=None, repr=False)
     cloud: dict[str, str] = Field(default_factory=dict)
     """Which cluster, or which project and region, Zilliz Cloud's REST API shall use; empty for a Milvus."""
 
@@ -287,7 +288,8 @@ def _read_uri(setting: str, uri: str) -> tuple[str, str | None]:
     if _is_ipv6(host):
         raise _ipv6_address(setting, host)
     path = parts.path.strip("/")
-    if parts.query or parts.fragment or "/" in path:
+    # A slash in a password would make it a database.
+    if parts.query or parts.fragment or "/" in path or "@" in path:
         raise _WrongSettingError(
             f"{setting} {without_secrets(uri)!r} may hold host, port and database; all else has its own setting."
         )
@@ -319,9 +321,13 @@ def _read_tls_files(extra: _Extra) -> dict[str, str]:
             raise _WrongSettingError("client_pem_path and client_key_path need ca_pem_path too (mutual TLS).")
         if "server_pem_path" in files:
             raise _WrongSettingError("server_pem_path is for one-way TLS; with a client certificate give ca_pem_path only.")
-    elif "ca_pem_path" in files:
-        if "server_pem_path" in files:
-            raise _WrongSettingError("give ca_pem_path or server_pem_path, not both: either one names the trusted certificate.")
+    elif "ca_pem_path" in files and "server_pem_path" in files:
+        raise _WrongSettingError("give ca_pem_path or server_pem_path, not both: either one names the trusted certificate.")
+    try:
+        check_files(files)
+    except MilvusConfigurationError as wrong:
+        raise _WrongSettingError(str(wrong)) from None
+    if "client_pem_path" not in files and "ca_pem_path" in files:
         # Without a client certificate pymilvus ignores ca_pem_path and trusts server_pem_path.
         files["server_pem_path"] = files.pop("ca_pem_path")
     if extra.server_name:

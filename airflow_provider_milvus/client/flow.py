@@ -151,18 +151,27 @@ class Deadline:
         """A deadline for a part of this operation: ``seconds`` from now, but never later than this one."""
         return Deadline(min(seconds, self.remaining), self._whole)
 
-    def warn(self, error: MilvusError) -> None:
-        """Log that a call failed and is made again, unless the operation has logged that within ``WARN_EVERY`` seconds."""
+    def warn(self, error: MilvusError, since: float) -> None:
+        """Log that a call failed and is made again, unless the operation has logged that within ``WARN_EVERY`` seconds.
+
+        :param since: when the call was made first, by ``time.monotonic``.
+        """
         now = time.monotonic()
         if now - self._whole._warned_at >= WARN_EVERY:
             self._whole._warned_at = now
-            log.warning("%s Trying again for up to %.0f s.", error, self.remaining)
+            log.warning("%s Trying again for up to %.0f s, after %.0f s.", error, self.remaining, now - since)
+
+    def warn_of_silence(self, call: Call, waited: float) -> None:
+        """Log that an attempt at a call has not been answered for ``waited`` seconds."""
+        self._whole._warned_at = time.monotonic()
+        failure = call.failure(certain=False)
+        log.warning("%s: no answer for %.0f s. Waiting for up to %.0f s more.", failure, waited, self.remaining)
 
 
 def _insist(call: Call, deadline: Deadline) -> Flow[Any]:
     """Yield ``call`` until it is answered, fails for good, or the deadline leaves no time for another attempt."""
     pause = FIRST_PAUSE
-    out_of_reach = False
+    out_of_reach, since = False, time.monotonic()
     lost: MilvusError | None = None
     """The error of a sending that the server may have carried out."""
     for attempts in itertools.count(1):
@@ -184,7 +193,7 @@ def _insist(call: Call, deadline: Deadline) -> Flow[Any]:
             if deadline.remaining <= pause + LEAST_ATTEMPT:
                 raise _give_up(error, lost, attempts, deadline) from None
             deadline.trouble = error
-            deadline.warn(error)
+            deadline.warn(error, since)
             # A slow answer is no sign of a restart.
             out_of_reach = out_of_reach or isinstance(error, MilvusUnavailableError)
         else:

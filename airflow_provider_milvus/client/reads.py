@@ -7,7 +7,9 @@ A listing takes one call, however many collections there are. :func:`details`, :
 from __future__ import annotations
 
 import json
+import logging
 import re
+import reprlib
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -16,13 +18,22 @@ from itertools import zip_longest
 from typing import Any
 
 from airflow_provider_milvus import exceptions
+from airflow_provider_milvus.answers.bodies import parse_json
+from airflow_provider_milvus.answers.numbers import MOST, read_percent, read_whole_number
 from airflow_provider_milvus.client.codes import StatusError, check_status
 from airflow_provider_milvus.client.flow import Flow, Rpc
 from airflow_provider_milvus.schema.pairs import from_pairs
 from airflow_provider_milvus.schema.types import DATA_TYPES, NAMES
 
+log = logging.getLogger(__name__)
+
 _TEXT = 256
 """Assumed bytes of a text, a JSON value, an array or a sparse vector, unless its ``max_length`` is less."""
+
+_LARGEST_NODES = 16 << 20
+"""Characters of the answer about the nodes: some 2,000 for each."""
+_FIRST_YEAR, _LAST_YEAR = 2019, 2200
+"""Between these a collection can have been created: Milvus is there since 2019."""
 
 COUNT_TIMEOUT = 60.0
 """Seconds for one attempt to count: a filter over many rows is slow."""
@@ -41,7 +52,7 @@ class ListedCollection:
 
 @dataclass(frozen=True, slots=True)
 class Details:
-    """A collection's aliases, its properties, and ``row_bytes``: the bytes of one row, estimated from the schema."""
+    """A collection's aliases, its properties, and ``row_bytes``: the bytes of one row, estimated from the schema, or 0."""
 
     aliases: tuple[str, ...] = ()
     properties: dict[str, str] = field(default_factory=dict)
@@ -53,12 +64,14 @@ class Nodes:
     """The memory of all query nodes in bytes; ``None`` where the server does not report it.
 
     ``memory_used`` is of whole processes: on a standalone server it includes all other components. ``standalone``: the server
-    is a single process. A cluster does not tell how many proxies it has: the one that answers lists itself only.
+    is a single process. A cluster does not tell how many proxies it has: the one that answers lists itself only. ``problem``:
+    what the server tells, and cannot be.
     """
 
     standalone: bool = False
     memory: int | None = None
     memory_used: int | None = None
+    problem: str | None = None
 
 
 def describe(collection_name: str) -> Flow[Any]:
@@ -108,16 +121,21 @@ def collections() -> Flow[list[ListedCollection]]:
     answer = yield Rpc("ShowCollections", {"type": "All"})
     # Milvus Lite lists names only.
     rows = zip_longest(answer.collection_names, answer.collection_ids, answer.created_utc_timestamps, fillvalue=0)
-    return [ListedCollection(str(name), int(id) or None, _moment(created)) for name, id, created in rows]
+    return [ListedCollection(str(name), int(id) or None, _moment(created)) for name, id, created in rows if name]
 
 
 def loaded() -> Flow[dict[str, int]]:
-    """Every collection that is in memory or being loaded, with its load progress in per cent."""
+    """Every collection that is in memory or being loaded, with its load progress in per cent: 0 where that is not known."""
     answer = yield Rpc("ShowCollections", {"type": "InMemory"})
-    listed = zip(answer.collection_names, answer.inMemory_percentages, strict=True)
+    names, told = answer.collection_names, [*answer.inMemory_percentages]
+    missing = [-1] * (len(names) - len(told))
+    percents = [
+        _believed(read_percent(percent), percent, f"the load progress of {name!r}") or 0
+        for name, percent in zip(names, [*told, *missing], strict=False)
+    ]
     # Milvus Lite lists all collections, with 0 for one that is not loaded. On a server a load that begins has 0 too.
     version = yield Rpc("GetVersion")
-    return {name: int(percent) for name, percent in listed if percent or not is_lite(version)}
+    return {name: percent for name, percent in zip(names, percents, strict=True) if percent or not is_lite(version)}
 
 
 def is_lite(version: Any) -> bool:
@@ -188,17 +206,16 @@ def _details_if_there(described: Any) -> Details | None:
 
 
 def _details_of(described: Any) -> Details:
-    return Details(
-        tuple(described.aliases),
-        from_pairs(described.properties),
-        sum(_field_bytes(field) for field in described.schema.fields),
-    )
+    sizes = [_field_bytes(field) for field in described.schema.fields]
+    row_bytes = 0 if None in sizes else sum(filter(None, sizes))
+    return Details(tuple(described.aliases), from_pairs(described.properties), row_bytes)
 
 
 def rows(collection_name: str) -> Flow[int | None]:
     """The number of flushed rows; ``None`` for 0, which Milvus also reports for rows that are not flushed yet."""
     answer = yield Rpc("GetCollectionStatistics", {"collection_name": collection_name})
-    return int(from_pairs(answer.stats).get("row_count", 0)) or None
+    told = from_pairs(answer.stats).get("row_count", 0)
+    return _believed(read_whole_number(told), told, f"the number of rows of {collection_name!r}") or None
 
 
 def replicas(collection_name: str) -> Flow[dict[int, str] | None]:
@@ -241,11 +258,27 @@ def nodes() -> Flow[Nodes]:
         answer = yield Rpc("GetMetrics", {"request": json.dumps({"metric_type": "system_info"})})
     except exceptions.MilvusUnsupportedError:
         return Nodes()
-    infos = [node.get("infos") or {} for node in json.loads(answer.response or "{}").get("nodes_info") or []]
+    try:
+        return _read_nodes(answer.response)
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return Nodes(problem="what the server tells of its nodes cannot be read")
+
+
+def _read_nodes(text: str) -> Nodes:
+    if len(text) > _LARGEST_NODES:
+        return Nodes(problem="what the server tells of its nodes is too long to be that")
+    infos = [node.get("infos") or {} for node in parse_json(text or "{}").get("nodes_info") or []]
     hardware = [info.get("hardware_infos") or {} for info in infos if str(info.get("type", "")).lower() == "querynode"]
-    memory, used = (sum(int(node.get(key, 0)) for node in hardware) for key in ("memory", "memory_usage"))
-    modes = {(info.get("system_info") or {}).get("deploy_mode") for info in infos}
-    return Nodes(modes == {"STANDALONE"}, memory or None, used or None)
+    modes = {str((info.get("system_info") or {}).get("deploy_mode")) for info in infos}
+    told = {key: [node[key] for node in hardware if key in node] for key in ("memory", "memory_usage")}
+    memory, used = ([read_whole_number(value) for value in values] for values in told.values())
+    known = all(len(numbers) == len(hardware) and None not in numbers for numbers in (memory, used))
+    problem = None
+    if not known and any(told.values()):
+        words = (f"{key} {reprlib.repr(values)}" for key, values in told.items())
+        problem = f"for {len(hardware)} query nodes the server tells {' and '.join(words)}"
+    total, total_used = (sum(filter(None, numbers)) if known else 0 for numbers in (memory, used))
+    return Nodes(modes == {"STANDALONE"}, total or None, total_used or None, problem)
 
 
 LIMITS = {
@@ -270,15 +303,31 @@ def health() -> Flow[str]:
 
 
 def _moment(milliseconds: int) -> datetime | None:
-    return datetime.fromtimestamp(milliseconds / 1000, UTC) if milliseconds else None
+    """The time of a creation; ``None`` where the server does not tell one that can be."""
+    try:
+        moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
+    return moment if _FIRST_YEAR <= moment.year < _LAST_YEAR else None
 
 
-def _field_bytes(described: Any) -> int:
+def _field_bytes(described: Any) -> int | None:
+    """Bytes of a value; ``None``: not known."""
     parameters = from_pairs(described.type_params)
     kind = NAMES.get(int(described.data_type))
     if kind and (bits := DATA_TYPES[kind].bits):
-        return int(parameters.get("dim", 1)) * bits // 8
-    return min(_TEXT, int(parameters.get("max_length", _TEXT)))
+        told = parameters.get("dim", 1)
+        dim = _believed(read_whole_number(told, MOST // bits), told, "the dimension of a field")
+        return None if dim is None else dim * bits // 8
+    longest = read_whole_number(parameters.get("max_length", _TEXT))
+    return _TEXT if longest is None else min(_TEXT, longest)
+
+
+def _believed(number: int | None, told: Any, what: str) -> int | None:
+    """``number``; where it is ``None``, say so in the log."""
+    if number is None:
+        log.warning("The server tells %s for %s, which cannot be: it counts as unknown.", reprlib.repr(told), what)
+    return number
 
 
 def row_count(collection_name: str, filter: str = "", partition_names: Sequence[str] = ()) -> Flow[int]:
@@ -295,13 +344,19 @@ def row_count(collection_name: str, filter: str = "", partition_names: Sequence[
     collection = real_name(described)
     yield from _check_in_memory(collection, partition_names)
     # Milvus Lite ignores partition_names without a filter; this filter matches every row.
-    primary = next(field.name for field in described.schema.fields if field.is_primary_key)
-    match_all = f"{primary} not in []" if partition_names else ""
+    primary = next((field.name for field in described.schema.fields if field.is_primary_key), "")
+    match_all = f"{primary} not in []" if partition_names and primary else ""
     try:
         answer = yield Rpc("Query", _count_request(collection, filter or match_all, partition_names), COUNT_TIMEOUT)
     except exceptions.MilvusNotLoadedError as error:
         raise exceptions.MilvusNotLoadedError(f"{_not_loaded(collection)} {error}") from None
-    return int(answer.fields_data[0].scalars.long_data.data[0])
+    counts = [count for field in answer.fields_data for count in field.scalars.long_data.data]
+    count = read_whole_number(counts[0]) if counts else None
+    if count is None:
+        raise exceptions.MilvusServerError(
+            f"The rows of collection {collection!r} could not be counted: the server counts {counts[:1] or 'nothing'}."
+        )
+    return count
 
 
 def row_count_if_loaded(collection_name: str, filter: str = "", partition_names: Sequence[str] = ()) -> Flow[int | None]:

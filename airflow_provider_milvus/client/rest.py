@@ -10,12 +10,15 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_milvus import exceptions
+from airflow_provider_milvus.answers.bodies import BodyError, answer_to, read_json
+from airflow_provider_milvus.answers.numbers import read_whole_number
 from airflow_provider_milvus.client.codes import CODES, kind_of
 from airflow_provider_milvus.client.errors import build_error, find_obstacle, silence, unavailable
 from airflow_provider_milvus.client.flow import Rest
 from airflow_provider_milvus.exceptions import MilvusConfigurationError, MilvusError
 from airflow_provider_milvus.get_provider_info import DEFAULT_DATABASE
 from airflow_provider_milvus.tls import tls_context
+from airflow_provider_milvus.wording import without_secrets
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -40,6 +43,8 @@ _BY_STATUS: dict[int, type[MilvusError]] = {
 _BY_CLOUD_CODE: dict[int, type[MilvusError]] = {21119: exceptions.MilvusAuthenticationError}
 """Zilliz Cloud's own code for an API key that it does not accept."""
 
+LARGEST_ANSWER = 16 << 20
+"""Bytes of an answer: a listing has 130 for each import job, and what is told of a job 250 for each of its files."""
 LONGEST_TEXT = 500
 """Characters of a server's text that go into a message."""
 
@@ -66,9 +71,12 @@ class RestApi:
             )
         began = time.monotonic()
         try:
-            # httpx's own timeout is for one piece of an answer: a server that sends byte by byte never exceeds it.
             async with asyncio.timeout(timeout):
-                answer = await self._send(call, database, timeout)
+                status, body = await self._send(call, database, timeout)
+        except BodyError as error:
+            # Whether a change was made is not known then.
+            kind = exceptions.MilvusServerError if call.repeatable else exceptions.MilvusUnavailableError
+            raise self._failed(call, kind, str(error)) from None
         except (TimeoutError, httpx.TimeoutException):
             raise self._failed(call, exceptions.MilvusTimeoutError, silence(time.monotonic() - began)) from None
         except httpx.ConnectError as error:
@@ -78,9 +86,10 @@ class RestApi:
         except httpx.TransportError as error:
             cause = unavailable(str(error) or type(error).__name__, time.monotonic() - began)
             raise self._failed(call, exceptions.MilvusUnavailableError, cause) from None
-        return self._data(call, answer)
+        return self._data(call, status, body)
 
-    async def _send(self, call: Rest, database: str, timeout: float) -> Any:
+    async def _send(self, call: Rest, database: str, timeout: float) -> tuple[int, Any]:
+        """The answer's HTTP status and its JSON; ``None`` for what is no JSON."""
         from httpx import AsyncClient
 
         token = self._settings.token.get_secret_value()
@@ -91,22 +100,24 @@ class RestApi:
         extensions = {"sni_hostname": server_name} if server_name and not self._settings.rest_url else {}
         if self._context is None:
             self._context = await asyncio.to_thread(tls_context, self._url, self._settings.tls, trust_system=True)
-        async with AsyncClient(timeout=timeout, verify=self._context, headers=headers) as client:
-            body = {**database_field, **self._settings.cloud, **call.body}
-            return await client.post(self._url + call.path, json=body, extensions=extensions)
+        body = {**database_field, **self._settings.cloud, **call.body}
+        async with (
+            AsyncClient(timeout=timeout, verify=self._context, headers=headers) as client,
+            answer_to(client, "POST", self._url + call.path, json=body, extensions=extensions) as answer,
+        ):
+            try:
+                return answer.status_code, await read_json(answer, LARGEST_ANSWER)
+            except ValueError:
+                return answer.status_code, None
 
-    def _data(self, call: Rest, answer: Any) -> Any:
-        try:
-            body = answer.json()
-        except ValueError:
-            body = None
+    def _data(self, call: Rest, status: int, body: Any) -> Any:
         body = body if isinstance(body, dict) else {}
         text = str(body.get("message") or "")
         code = read_whole_number(body.get("code"))
         # From Milvus 3 on a server can be told to send its own code with the HTTP status that is nearest to it.
-        if answer.status_code != 200 and code not in CODES:
-            kind = _BY_STATUS.get(answer.status_code, exceptions.MilvusServerError)
-            raise self._failed(call, kind, _status_in_words(answer.status_code, text))
+        if status != 200 and code not in CODES:
+            kind = _BY_STATUS.get(status, exceptions.MilvusServerError)
+            raise self._failed(call, kind, _status_in_words(status, text))
         if code is None:
             cause = "the answer is not one of Milvus's REST API; check uri and rest_url"
             raise self._failed(call, exceptions.MilvusServerError, cause)
@@ -117,7 +128,7 @@ class RestApi:
     def _failed(self, call: Rest, kind: type[MilvusError], cause: str) -> MilvusError:
         where = self._settings.where
         if self._settings.rest_url:
-            where += f", REST API at {self._url}"
+            where += f", REST API at {without_secrets(self._url)}"
         secrets = {self._settings.token.get_secret_value(), *(str(call.body.get(key) or "") for key in SECRETS)}
         for secret in secrets - {""}:
             cause = cause.replace(secret, "***")
@@ -132,11 +143,3 @@ def _status_in_words(status: int, text: str) -> str:
     if status == 404:
         return f"HTTP 404: there is no such endpoint; Milvus has the REST API v2 from 2.4 on {text}".strip()
     return f"HTTP {status} {text}".strip()
-
-
-def read_whole_number(value: Any) -> int | None:
-    """A whole number of an answer, which may be text; ``None`` for anything else."""
-    try:
-        return int(value)
-    except (TypeError, ValueError):
-        return None

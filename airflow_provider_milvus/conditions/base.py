@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
 from typing import Any, ClassVar
@@ -128,6 +128,8 @@ class Condition:
 
         :raises MilvusInvalidArgumentError: this process cannot import the class, or it is not a condition's.
         """
+        if not isinstance(data, Mapping):
+            raise _cannot_import(repr(data), "it is not what serialize() returns")
         values = dict(data)
         path = str(values.pop("condition", ""))
         module, _, name = path.rpartition(".")
@@ -201,6 +203,16 @@ def wait_for(
             yield Pause(min(poll_interval, max(EAGER_PAUSE, waited / 40)) if eager else poll_interval)
         except exceptions.MilvusTimeoutError as error:
             raise _at_the_end(error, condition, seen, moved) from None
+
+
+def name_of(number: Any, names: Sequence[str], of_what: str) -> str:
+    """The name of a state that the server tells as a number.
+
+    :raises MilvusServerError: there is none: a newer server may have states that this provider does not know.
+    """
+    if not 0 <= int(number) < len(names):
+        raise exceptions.MilvusServerError(f"The server tells the {of_what} state {number}, which this provider does not know.")
+    return names[int(number)]
 
 
 def never_met_error(condition: Condition, seen: Observation) -> exceptions.MilvusError:

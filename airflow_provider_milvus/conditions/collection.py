@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from airflow_provider_milvus import exceptions
+from airflow_provider_milvus.answers.numbers import read_whole_number
 from airflow_provider_milvus.client.flow import Flow, Rpc
 from airflow_provider_milvus.client.reads import describe
-from airflow_provider_milvus.conditions.base import Condition, Observation, Verdict
+from airflow_provider_milvus.conditions.base import Condition, Observation, Verdict, name_of
 
 _FINISHED, _FAILED = 3, 4
 _STATES = ("None", "Unissued", "InProgress", "Finished", "Failed", "Retry")
@@ -64,7 +65,7 @@ class IndexBuilt(Condition):
         unfinished = [index for index in indexes if index.state != _FINISHED or index.pending_index_rows]
         if unfinished:
             # Rows that came after the index was built are pending while its state is still Finished.
-            state = "InProgress" if unfinished[0].state == _FINISHED else _STATES[int(unfinished[0].state)]
+            state = "InProgress" if unfinished[0].state == _FINISHED else name_of(unfinished[0].state, _STATES, "index")
             return Observation(Verdict.NOT_YET, state, _percent(indexes))
         return Observation(Verdict.MET, "Finished", 100)
 
@@ -115,5 +116,7 @@ def describe_indexes(collection_name: str, field_name: str = "", index_name: str
 
 
 def _percent(indexes: list[Any]) -> int | None:
-    total = sum(int(index.total_rows) for index in indexes)
-    return sum(min(int(index.indexed_rows), int(index.total_rows)) for index in indexes) * 100 // total if total else None
+    counts = [(read_whole_number(index.indexed_rows), read_whole_number(index.total_rows)) for index in indexes]
+    known = [(min(indexed, total), total) for indexed, total in counts if indexed is not None and total is not None]
+    total = sum(total for _, total in known)
+    return sum(indexed for indexed, _ in known) * 100 // total if total and len(known) == len(counts) else None

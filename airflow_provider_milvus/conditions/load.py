@@ -9,10 +9,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 from airflow_provider_milvus import exceptions
+from airflow_provider_milvus.answers.numbers import read_percent
 from airflow_provider_milvus.client.flow import Flow, Rpc
 from airflow_provider_milvus.client.reads import check_partitions, describe
 from airflow_provider_milvus.client.subject import Subject
-from airflow_provider_milvus.conditions.base import Condition, Observation, Verdict
+from airflow_provider_milvus.conditions.base import Condition, Observation, Verdict, name_of
 from airflow_provider_milvus.schema.window_marks import marks_of, open_windows
 
 LOAD_STATES = ("NotExist", "NotLoad", "Loading", "Loaded")
@@ -202,8 +203,9 @@ class Refreshed(Condition):
 
     def look(self) -> Flow[Observation]:
         answer = yield Rpc("GetLoadingProgress", {"collection_name": self.collection_name})
-        progress = int(answer.refresh_progress)
-        return Observation(Verdict.MET if progress >= 100 else Verdict.NOT_YET, "Refreshing", progress)
+        progress = read_percent(answer.refresh_progress)
+        reason = "" if progress is not None else f"the server tells a progress of {answer.refresh_progress} %, which cannot be"
+        return Observation(Verdict.MET if progress == 100 else Verdict.NOT_YET, "Refreshing", progress, reason)
 
 
 def load_states(collection_name: str, partition_names: list[str] | None = None) -> Flow[list[InMemory]]:
@@ -239,8 +241,10 @@ def _look(subject: dict[str, Any]) -> Flow[InMemory]:
             return InMemory("NotLoad")
         if state != "Loading":
             return InMemory(state)
-        progress = yield Rpc("GetLoadingProgress", subject)
-        return InMemory(state, int(progress.progress))
+        told = (yield Rpc("GetLoadingProgress", subject)).progress
+        progress = read_percent(told)
+        reason = "" if progress is not None else f"the server tells a progress of {told} %, which cannot be"
+        return InMemory(state, progress, reason)
     except exceptions.MilvusLoadFailedError as error:
         # For a day after a load has failed, or until the next one, Milvus 2.4 to 2.6.15 answer with its reason.
         return InMemory("NotLoad", None, f"The server says: {error}")
@@ -256,7 +260,7 @@ def _look(subject: dict[str, Any]) -> Flow[InMemory]:
 
 def _state_of(subject: dict[str, Any]) -> Flow[str]:
     answer = yield Rpc("GetLoadState", subject)
-    return LOAD_STATES[int(answer.state)]
+    return name_of(answer.state, LOAD_STATES, "load")
 
 
 def segments_on_storage(collection_name: str, partition_names: Sequence[str] = ()) -> Flow[dict[int, list[int]] | None]:

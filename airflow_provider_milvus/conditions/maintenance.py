@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from airflow_provider_milvus.answers.numbers import read_percent, read_whole_number
 from airflow_provider_milvus.client.flow import Flow, Rpc
-from airflow_provider_milvus.conditions.base import Condition, Observation, Verdict
+from airflow_provider_milvus.conditions.base import Condition, Observation, Verdict, name_of
 from airflow_provider_milvus.exceptions import MilvusError, MilvusServerError
 
 _COMPLETED = 2
@@ -79,19 +80,28 @@ class SnapshotRestored(Condition):
 
     def look(self) -> Flow[Observation]:
         info = (yield Rpc("GetRestoreSnapshotState", {"job_id": self.job_id})).info
-        state = _RESTORE_STATES[int(info.state)]
+        state = name_of(info.state, _RESTORE_STATES, "restore")
         if state == "Completed":
             return Observation(Verdict.MET, state, 100)
         if state == "Failed":
-            return Observation(Verdict.NEVER, state, int(info.progress), str(info.reason) or "the server gives no reason")
-        return Observation(Verdict.NOT_YET, state, int(info.progress))
+            return Observation(
+                Verdict.NEVER, state, read_percent(info.progress), str(info.reason) or "the server gives no reason"
+            )
+        return Observation(Verdict.NOT_YET, state, read_percent(info.progress))
 
 
 def count_plans(answer: Any) -> dict[str, int]:
-    """The number of plans of a compaction in each state, from the answer to GetCompactionState."""
-    return {
-        "executing": int(answer.executingPlanNo),
-        "completed": int(answer.completedPlanNo),
-        "failed": int(answer.failedPlanNo),
-        "timed out": int(answer.timeoutPlanNo),
+    """The number of plans of a compaction in each state, from the answer to GetCompactionState.
+
+    :raises MilvusServerError: one of the numbers cannot be.
+    """
+    told = {
+        "executing": answer.executingPlanNo,
+        "completed": answer.completedPlanNo,
+        "failed": answer.failedPlanNo,
+        "timed out": answer.timeoutPlanNo,
     }
+    plans = {state: number for state, count in told.items() if (number := read_whole_number(count)) is not None}
+    if len(plans) < len(told):
+        raise MilvusServerError(f"The server counts {told} plans of the compaction, which cannot be.")
+    return plans

@@ -73,7 +73,9 @@ class MilvusHook(BaseHook):
         :raises MilvusConfigurationError: a setting is unknown, malformed or contradicts another.
         """
         if self._settings is None:
-            self._use(self.get_connection(self.milvus_conn_id))
+            with known_connection(self.milvus_conn_id):
+                connection = self.get_connection(self.milvus_conn_id)
+            self._use(self._read(connection))
         assert self._settings is not None
         return self._settings
 
@@ -172,7 +174,9 @@ class MilvusHook(BaseHook):
         from airflow_provider_milvus.client.lazy_pymilvus import import_pymilvus
 
         if self._settings is None:
-            self._use(await self._fetch_connection())
+            connection = await self._fetch_connection()
+            # It reads certificates.
+            self._use(await asyncio.to_thread(self._read, connection))
         check_lite_is_installed(self.settings.uri)
         await asyncio.to_thread(import_pymilvus)
         client = AsyncBoundedClient(self.settings, self.operation_timeout)
@@ -187,10 +191,13 @@ class MilvusHook(BaseHook):
         They also say what the server denies for now, and why, such as writes for lack of memory. It takes 5 seconds at most,
         and tries the metrics only where the connection has a ``metrics_url``.
         """
+        import asyncio
+
         from airflow_provider_milvus.client.client import BoundedClient
         from airflow_provider_milvus.client.flow import Deadline, Rpc
         from airflow_provider_milvus.client.lazy_pymilvus import import_pymilvus
         from airflow_provider_milvus.client.reads import health
+        from airflow_provider_milvus.metrics import within
 
         try:
             settings = self.settings
@@ -210,32 +217,36 @@ class MilvusHook(BaseHook):
         if metrics is None:
             return True, f"{answers}."
         try:
-            _read_metrics(metrics, max(end - time.monotonic(), SHORTEST_TEST))
+            asyncio.run(within(max(end - time.monotonic(), SHORTEST_TEST), metrics.held()))
         except MilvusMetricsError as error:
             return False, f"{answers}, but its metrics do not. {error}"
         return True, f"{answers}, and its metrics can be read."
 
-    def _use(self, connection: Connection) -> None:
-        from airflow.providers.common.compat.sdk import mask_secret
-
+    def _read(self, connection: Connection) -> ConnectionSettings:
         from airflow_provider_milvus.client.connection import ConnectionSettings
 
         if connection.conn_type not in (None, "", self.conn_type, "generic"):
             raise MilvusConfigurationError(
                 f"Connection {self.milvus_conn_id!r} is of type {connection.conn_type!r}, not 'milvus'."
             )
-        self._settings = ConnectionSettings.of(connection, database=self.database)
-        token = self._settings.token.get_secret_value()
-        for secret in {token, token.partition(":")[2], *self._settings.metrics_passwords} - {""}:
+        return ConnectionSettings.of(connection, database=self.database)
+
+    def _use(self, settings: ConnectionSettings) -> None:
+        from airflow.providers.common.compat.sdk import mask_secret
+
+        token = settings.token.get_secret_value()
+        for secret in {token, token.partition(":")[2], *settings.metrics_passwords} - {""}:
             mask_secret(secret)
+        self._settings = settings
 
     async def _fetch_connection(self) -> Connection:
-        if hasattr(BaseHook, "aget_connection"):
-            return await BaseHook.aget_connection(self.milvus_conn_id)
-        from asgiref.sync import sync_to_async
+        with known_connection(self.milvus_conn_id):
+            if hasattr(BaseHook, "aget_connection"):
+                return await BaseHook.aget_connection(self.milvus_conn_id)
+            from asgiref.sync import sync_to_async
 
-        fetched: Connection = await sync_to_async(self.get_connection)(self.milvus_conn_id)
-        return fetched
+            fetched: Connection = await sync_to_async(self.get_connection)(self.milvus_conn_id)
+            return fetched
 
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
@@ -268,10 +279,18 @@ class MilvusHook(BaseHook):
         return {key.replace("-", "_"): value for key, value in field_behaviour().items()}
 
 
-def _read_metrics(metrics: MetricsSource, within: float) -> None:
-    import asyncio
+@contextmanager
+def known_connection(conn_id: str) -> Iterator[None]:
+    """Fetch a connection in the block.
+
+    :raises MilvusConfigurationError: there is no connection with that id.
+    """
+    from airflow.providers.common.compat.sdk import AirflowNotFoundException
 
     try:
-        asyncio.run(asyncio.wait_for(metrics.held(), within))
-    except TimeoutError:
-        raise MilvusMetricsError(f"The metrics did not answer within {within:.1f} s. Check metrics_url.") from None
+        yield
+    except AirflowNotFoundException:
+        raise MilvusConfigurationError(
+            f"There is no connection {conn_id!r}. Nothing was sent. Add it in Airflow, or as AIRFLOW_CONN_{conn_id.upper()} "
+            "where the task runs, or correct the id."
+        ) from None

@@ -13,10 +13,10 @@ from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError
 from airflow_provider_milvus.kinds import check_seconds
 from airflow_provider_milvus.metrics.endpoints import Endpoints
 from airflow_provider_milvus.metrics.prometheus import Prometheus
-from airflow_provider_milvus.metrics.source import Address, Attempts, Held, MetricsSource, Proxies, UsageAnswer
+from airflow_provider_milvus.metrics.source import Address, Attempts, Held, MetricsSource, Proxies, UsageAnswer, within
 from airflow_provider_milvus.wording import without_secrets
 
-__all__ = ["Attempts", "Held", "MetricsSource", "Proxies", "UsageAnswer", "metrics_source"]
+__all__ = ["Attempts", "Held", "MetricsSource", "Proxies", "UsageAnswer", "metrics_source", "within"]
 
 _MATCHER = r'\s*[A-Za-z_]\w*\s*(=~|!~|!=|=)\s*"([^"\\\n]|\\.)*"\s*'
 _MATCHERS = re.compile(rf"{_MATCHER}(,{_MATCHER})*,?\s*", re.ASCII)

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import math
+import re
 from abc import ABC, abstractmethod
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from airflow_provider_milvus.answers.bodies import BodyError, answer_to, read_json
+from airflow_provider_milvus.answers.numbers import read_number
 from airflow_provider_milvus.exceptions import MilvusMetricsError
 from airflow_provider_milvus.metrics.spans import Span
 from airflow_provider_milvus.tls import tls_context
+from airflow_provider_milvus.wording import without_secrets
 
 if TYPE_CHECKING:
-    from httpx import AsyncClient
+    from httpx import AsyncClient, Response
+
+T = TypeVar("T")
 
 Attempts = dict[tuple[str, str | None, str], float]
 """A count for each proxy, database (None: the server does not name it) and name of a collection or alias."""
@@ -39,6 +43,10 @@ PROXIES = "milvus_rootcoord_proxy_num"
 STARTED = "process_start_time_seconds"
 
 CHECK = "Check that it runs, and metrics_url."
+
+LARGEST_REFUSAL = 1 << 16
+"""Bytes of an answer that says why there is none."""
+_ID = re.compile(r"\d{1,19}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +89,8 @@ class MetricsSource(ABC):
     """
 
     @abstractmethod
-    async def held(self) -> dict[int, Held]:
-        """What is in memory, by collection id. A loaded collection without rows is left out."""
+    async def held(self) -> dict[int, Held | None]:
+        """What is in memory, by collection id. A loaded collection without rows is left out; ``None`` is what cannot be."""
 
     @abstractmethod
     async def usage(
@@ -101,19 +109,30 @@ class MetricsSource(ABC):
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A URL without user info, which messages may show, and its credentials."""
+    """A URL without user info, and its credentials. Messages show ``shown`` of it."""
 
-    url: str
+    url: str = field(repr=False)
     auth: tuple[str, str] | None = field(default=None, repr=False)
+    shown: str = field(init=False)
 
-    @property
-    def name(self) -> str:
-        """A Milvus endpoint's name in messages: host and port, and the path where it has one."""
-        return self.url.partition("://")[2].removesuffix("/metrics")
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "shown", without_secrets(self.url))
 
 
 def unreadable_error(address: Address, what: str, next_step: str = CHECK) -> MilvusMetricsError:
-    return MilvusMetricsError(f"The metrics at {address.url} cannot be read: {what}. {next_step}")
+    return MilvusMetricsError(f"The metrics at {address.shown} cannot be read: {what}. {next_step}")
+
+
+async def within(seconds: float, reading: Awaitable[T]) -> T:
+    """What ``reading`` finds, if it ends in time: each of its answers has a time of its own, and there may be many.
+
+    :raises MilvusMetricsError: it does not, or the metrics cannot be read.
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            return await reading
+    except TimeoutError:
+        raise MilvusMetricsError(f"The metrics did not answer within {seconds:.1f} s. Check metrics_url.") from None
 
 
 async def open_client(address: Address, timeout: float) -> AsyncClient:
@@ -123,31 +142,40 @@ async def open_client(address: Address, timeout: float) -> AsyncClient:
 
 
 async def fetch(
-    client: AsyncClient, address: Address, timeout: float, *, path: str = "", form: Mapping[str, str] | None = None
-) -> bytes:
-    """The body of the answer, within ``timeout`` seconds: to a GET, or to a POST of ``form``."""
+    client: AsyncClient,
+    address: Address,
+    timeout: float,
+    take: Callable[[Response], Awaitable[T]],
+    *,
+    path: str = "",
+    form: Mapping[str, str] | None = None,
+) -> T:
+    """What ``take`` makes of the answer to a GET, or to a POST of ``form``; both have ``timeout`` seconds together."""
     import httpx
 
-    method, auth = ("GET", "POST")[form is not None], address.auth or httpx.USE_CLIENT_DEFAULT
+    method = ("GET", "POST")[form is not None]
     try:
-        # httpx's own timeout is for one piece of an answer: a server that sends byte by byte never exceeds it.
-        async with asyncio.timeout(timeout):
-            answer = await client.request(method, address.url + path, data=form, auth=auth)
+        async with (
+            asyncio.timeout(timeout),
+            answer_to(client, method, address.url + path, data=form, auth=address.auth) as answer,
+        ):
+            if answer.status_code == 200:
+                return await take(answer)
+            refusal = f"HTTP {answer.status_code}{await _prometheus_error(answer)}"
     except (TimeoutError, httpx.TimeoutException):
         raise unreadable_error(address, f"no answer within {timeout:g} s") from None
+    except BodyError as error:
+        raise unreadable_error(address, str(error)) from None
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise unreadable_error(address, str(error) or type(error).__name__) from None
-    if answer.status_code != 200:
-        what = f"HTTP {answer.status_code}{_prometheus_error(answer.content)}"
-        raise unreadable_error(address, what, "Check metrics_url, its credentials and metrics_matchers.")
-    return answer.content
+    raise unreadable_error(address, refusal, "Check metrics_url, its credentials and metrics_matchers.")
 
 
-def _prometheus_error(body: bytes) -> str:
+async def _prometheus_error(answer: Response) -> str:
     """The reason that Prometheus gives when it refuses a query."""
     try:
-        return f", {str(json.loads(body)['error'])[:200]}"
-    except (ValueError, LookupError, TypeError):
+        return f", {str((await read_json(answer, LARGEST_REFUSAL))['error'])[:200]}"
+    except (BodyError, ValueError, LookupError, TypeError):
         return ""
 
 
@@ -155,19 +183,23 @@ def label_of(labels: Mapping[str, str]) -> tuple[str | None, str]:
     return labels.get("db_name") or None, labels.get("collection_name", "")
 
 
-def held_of(samples: Iterable[Sample]) -> dict[int, Held]:
+def held_of(samples: Iterable[Sample]) -> dict[int, Held | None]:
     """What is in memory, by collection id. The size keeps its old value after a release, so it counts only with rows."""
     sums: dict[str, dict[tuple[int, str, str], float]] = {ROWS: defaultdict(float), BYTES: defaultdict(float)}
+    impossible: set[int] = set()
     for name, labels, value in samples:
         collection = labels.get("collection_id", "")
-        if name in sums and collection.isdecimal() and math.isfinite(value):
-            sums[name][int(collection), labels.get("node_id", ""), labels.get("segment_state", "")] += value
-    held: dict[int, Held] = {}
+        if name in sums and _ID.fullmatch(collection):
+            if (number := read_number(value)) is None:
+                impossible.add(int(collection))
+            else:
+                sums[name][int(collection), labels.get("node_id", ""), labels.get("segment_state", "")] += number
+    held: dict[int, Held | None] = {}
     for key, size in sums[BYTES].items():
         if (rows := sums[ROWS].get(key, 0)) > 0:
-            before = held.get(key[0], Held(0, 0))
+            before = held.get(key[0]) or Held(0, 0)
             held[key[0]] = Held(before.rows + int(rows), before.bytes + int(size))
-    return held
+    return {**held, **dict.fromkeys(impossible)}
 
 
 def attempts_of(samples: Iterable[tuple[str, Sample]]) -> Attempts:

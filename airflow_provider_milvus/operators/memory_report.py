@@ -64,5 +64,4 @@ class MilvusMemoryReportOperator(MilvusOperator):
         async with hook.async_client() as client:
             surveyor = Surveyor(client, hook.deadline(), thorough=True)
             survey = await surveyor.look(databases or await surveyor.databases(), hook.metrics())
-        warnings = [f"The metrics are not used: {survey.metrics_problem}."] if survey.metrics_problem else []
-        return MemoryReport(survey.collections, survey.nodes.memory, warnings)
+        return MemoryReport(survey.collections, survey.nodes.memory, survey.warnings)

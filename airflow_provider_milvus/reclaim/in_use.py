@@ -10,10 +10,12 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_milvus.exceptions import MilvusMetricsError
+from airflow_provider_milvus.metrics import within
 from airflow_provider_milvus.reclaim.inventory import CollectionState
 from airflow_provider_milvus.reclaim.usage import AGGREGATED, Usage, usage_of
 
 if TYPE_CHECKING:
+    from airflow_provider_milvus.client.flow import Deadline
     from airflow_provider_milvus.metrics import Attempts, MetricsSource, Proxies
     from airflow_provider_milvus.reclaim.plan import PlannedRelease
 
@@ -70,6 +72,7 @@ class UseSincePlanned:
     """Tells whether a collection was searched or queried since its release was planned. A counter that went back counts too."""
 
     metrics: MetricsSource
+    deadline: Deadline
     _read: float = field(init=False, default=float("-inf"))
     _attempts: Attempts = field(init=False, default_factory=dict)
     _problem: str | None = field(init=False, default=None)
@@ -80,7 +83,7 @@ class UseSincePlanned:
             return None
         if time.monotonic() - self._read > FRESH:
             try:
-                self._attempts, self._problem = await self.metrics.attempts(), None
+                self._attempts, self._problem = await within(self.deadline.remaining, self.metrics.attempts()), None
             except MilvusMetricsError as error:
                 self._problem = str(error)
             self._read = time.monotonic()

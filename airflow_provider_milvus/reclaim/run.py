@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_milvus.exceptions import MilvusError
-from airflow_provider_milvus.metrics import Proxies
+from airflow_provider_milvus.metrics import Proxies, within
 from airflow_provider_milvus.reclaim.in_use import UseSincePlanned, count_attempts, with_unknown_usage, with_usage
 from airflow_provider_milvus.reclaim.inventory import MEASURED, total
 from airflow_provider_milvus.reclaim.loaded_since import with_loaded_for
@@ -87,15 +87,15 @@ class ReclaimRun:
         if spans and "counters" in last_notes:
             # Counters stay known over a night without metrics.
             self.notes["counters"] = last_notes["counters"]
-        warnings = [f"The metrics are not used: {survey.metrics_problem}."] if survey.metrics_problem else []
+        warnings = list(survey.warnings)
         if spans and survey.metrics_problem:
             collections = with_unknown_usage(collections)
         elif spans and self._metrics is not None:
             try:
                 names = await surveyor.names(await surveyor.databases())
                 # Read before the usage, so that every search from now on is noticed when a release is due.
-                attempts = await self._metrics.attempts()
-                collections, self.notes["counters"] = await with_usage(
+                attempts = await within(deadline.remaining, self._metrics.attempts())
+                counted = with_usage(
                     collections,
                     self._metrics,
                     spans,
@@ -103,6 +103,7 @@ class ReclaimRun:
                     names=names,
                     kept=last_notes.get("counters"),
                 )
+                collections, self.notes["counters"] = await within(deadline.remaining, counted)
             except MilvusError as error:
                 collections, attempts = with_unknown_usage(collections), None
                 warnings.append(f"The use of collections is not known: {error}")
@@ -124,7 +125,8 @@ class ReclaimRun:
             """A collection that is not measured now has the size that it had in the plan."""
             return replace(state, memory=planned_sizes.get(state.key, state.memory)) if state.memory.bytes is None else state
 
-        return ReclaimReport(loaded=[with_size(collection) for collection in survey.collections if collection.in_memory])
+        loaded = [with_size(collection) for collection in survey.collections if collection.in_memory]
+        return ReclaimReport(loaded=loaded, warnings=survey.warnings)
 
     def decide(self, policy: Policy, server: ServerState) -> tuple[ReclaimReport, list[PlannedRelease]]:
         """A report with the collections to keep, and the releases to carry out, in order."""
@@ -197,7 +199,7 @@ class ReclaimRun:
             keep_aliased=keep_aliased,
             on_end=on_end,
             report=self._report,
-            in_use=UseSincePlanned(self._metrics) if self._metrics is not None else None,
+            in_use=UseSincePlanned(self._metrics, self._deadline) if self._metrics is not None else None,
         )
         self._runner.run(releases.carry_out(plan))
         # Releases end in any order; in the report, and for a reload, the coldest comes first.

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 from airflow_provider_milvus.client import reads
 from airflow_provider_milvus.client.reads import Details, ListedCollection, Nodes
 from airflow_provider_milvus.exceptions import MilvusMetricsError, MilvusUnsupportedError
+from airflow_provider_milvus.metrics import within
 from airflow_provider_milvus.reclaim.inventory import MEASURED, CollectionState, Memory, estimate_memory, state_from_percent
 from airflow_provider_milvus.schema.window_marks import marks_of, open_windows
 
@@ -36,11 +37,12 @@ DEFAULT_PLACE = ["__default_resource_group"]
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """``metrics_problem`` says why the metrics are not used, if so; then no size is measured."""
+    """``metrics_problem`` says why the metrics are not used, if so; then no size is measured. ``warnings`` has that too."""
 
     collections: list[CollectionState]
     nodes: Nodes
     metrics_problem: str | None = None
+    warnings: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -73,15 +75,21 @@ class Surveyor:
 
     async def look(self, databases: Sequence[str], metrics: MetricsSource | None = None) -> Survey:
         """:raises MilvusError: a database cannot be listed. A survey is complete, or fails."""
-        nodes, (held, problem) = await asyncio.gather(self._ask(reads.nodes()), _held(metrics))
-        self._measured = held or {}
+        nodes, (held, problem) = await asyncio.gather(self._ask(reads.nodes()), self._held(metrics))
+        self._measured = {id: size for id, size in (held or {}).items() if size is not None}
         by_database = await asyncio.gather(*(self._look_at(database) for database in databases))
         collections = [collection for in_database in by_database for collection in in_database]
         if held is not None and problem is None:
             problem = _check_same_server(collections, held)
         if held is not None and problem is None:
-            collections = [_with_measured_size(collection, held) for collection in collections]
-        return Survey(collections, nodes, problem)
+            collections = [_with_measured_size(collection, self._measured) for collection in collections]
+        warnings = [f"The metrics are not used: {problem}."] if problem else []
+        if impossible := [each.collection for each in collections if (held or {}).get(each.collection_id or 0, each) is None]:
+            first = ", ".join(map(repr, impossible[:3]))
+            warnings.append(f"The metrics tell a size that cannot be for {len(impossible)} collections, such as {first}.")
+        if nodes.problem:
+            warnings.append(f"The memory of the query nodes is not known: {nodes.problem}.")
+        return Survey(collections, nodes, problem, warnings)
 
     async def _look_at(self, database: str) -> list[CollectionState]:
         listing, loaded, aliases = await asyncio.gather(
@@ -151,6 +159,15 @@ class Surveyor:
             memory=estimate_memory(details.row_bytes, rows, replicas),
         )
 
+    async def _held(self, metrics: MetricsSource | None) -> tuple[dict[int, Held | None] | None, str | None]:
+        """What the query nodes hold, by collection id, or why the metrics do not have it; both ``None`` without metrics."""
+        if metrics is None:
+            return None, None
+        try:
+            return await within(self.deadline.remaining, metrics.held()), None
+        except MilvusMetricsError as error:
+            return None, str(error).removesuffix(".")
+
     async def _ask(self, flow: Flow[T], database: str | None = None) -> T:
         async with self._room:
             return await self.client.run(flow, self.deadline, database=database)
@@ -167,17 +184,7 @@ def _state_of(database: str, listed: ListedCollection, loaded: Mapping[str, int]
     )
 
 
-async def _held(metrics: MetricsSource | None) -> tuple[dict[int, Held] | None, str | None]:
-    """What the query nodes hold, by collection id, or why the metrics do not have it; both ``None`` without metrics."""
-    if metrics is None:
-        return None, None
-    try:
-        return await metrics.held(), None
-    except MilvusMetricsError as error:
-        return None, str(error).removesuffix(".")
-
-
-def _check_same_server(collections: Iterable[CollectionState], held: Mapping[int, Held]) -> str | None:
+def _check_same_server(collections: Iterable[CollectionState], held: Mapping[int, Held | None]) -> str | None:
     """Why the metrics are another server's, if they are: ids are never used twice, so its own metrics know its collections."""
     loaded = {collection.collection_id for collection in collections if collection.state == "Loaded"}
     if loaded and not loaded & held.keys():

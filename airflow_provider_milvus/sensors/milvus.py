@@ -315,11 +315,13 @@ class MilvusDemandSensor(MilvusConditionSensor):
     def poke(self, context: Context) -> bool | PokeReturnValue:  # type: ignore[override]
         from airflow.providers.common.compat.sdk import PokeReturnValue
 
+        from airflow_provider_milvus.metrics import within
+
         metrics = self._hook.needed_metrics()
 
         def look(client: BoundedClient, deadline: Deadline) -> list[DemandedCollection]:
             demand = self._demand or self._new_demand(client, deadline)
-            demand.count(asyncio.run(metrics.attempts()))
+            demand.count(asyncio.run(within(deadline.remaining, metrics.attempts())))
             return client.run(demand.look(), deadline)
 
         for demanded in self._look(context, look) or ():

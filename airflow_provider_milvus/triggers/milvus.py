@@ -299,8 +299,10 @@ class MilvusDemandTrigger(BaseEventTrigger):
     async def _look(
         self, client: AsyncBoundedClient, metrics: MetricsSource, demand: Demand, hook: MilvusHook
     ) -> list[DemandedCollection]:
-        demand.count(await metrics.attempts())
+        from airflow_provider_milvus.metrics import within
+
         deadline = hook.deadline().at_most(max(self._left, LAST_LOOK))
+        demand.count(await within(deadline.remaining, metrics.attempts()))
         return await client.run(demand.look(), deadline)
 
     @property

@@ -4,15 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from airflow_provider_milvus.exceptions import (
     MilvusAuthenticationError,
@@ -23,6 +17,7 @@ from airflow_provider_milvus.exceptions import (
 from airflow_provider_milvus.hooks.milvus import MilvusHook
 from dev.servers.scripted import ScriptedMilvus, abort
 from dev.servers.standalone import PLATFORM_HAS_IT, StandaloneServer, standalone_server
+from tests.certificates import Authority
 from tests.integration.support import SLACK, Connect, ends_within
 
 needs_standalone = pytest.mark.skipif(not PLATFORM_HAS_IT, reason="there is no Milvus 2.3.5 for this platform")
@@ -113,49 +108,6 @@ def test_token_travels_in_the_way_milvus_expects(scripted: ScriptedMilvus, conne
 
     (sent,) = scripted.received("ShowCollections")
     assert base64.b64decode(sent.metadata["authorization"]) == b"root:Milvus"
-
-
-class Authority:
-    """A certificate authority for an afternoon."""
-
-    def __init__(self, directory: Path, name: str) -> None:
-        self._directory = directory
-        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        certificate = self._certificate(self._name, self._key.public_key(), is_authority=True)
-        self.path = directory / f"{name}.pem"
-        self.path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-
-    def issue(self, name: str) -> tuple[Path, Path]:
-        """A certificate for ``localhost`` and 127.0.0.1, and its key."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        certificate = self._certificate(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]), key.public_key())
-        paths = self._directory / f"{name}.pem", self._directory / f"{name}.key"
-        paths[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-        paths[1].write_bytes(
-            key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-        )
-        return paths
-
-    def _certificate(
-        self, subject: x509.Name, key: ec.EllipticCurvePublicKey, *, is_authority: bool = False
-    ) -> x509.Certificate:
-        now = datetime.now(UTC)
-        builder = (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(self._name)
-            .public_key(key)
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - timedelta(minutes=5))
-            .not_valid_after(now + timedelta(hours=2))
-            .add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)
-        )
-        if not is_authority:
-            names = x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(ip_address("127.0.0.1"))])
-            usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH])
-            builder = builder.add_extension(names, critical=False).add_extension(usage, critical=False)
-        return builder.sign(self._key, hashes.SHA256())
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -14,10 +15,12 @@ from airflow_provider_milvus.exceptions import MilvusError
 from airflow_provider_milvus.hooks.milvus import MilvusHook
 from airflow_provider_milvus.operators.milvus import (
     MilvusLoadCollectionOperator,
+    MilvusMemoryReportOperator,
     MilvusReclaimMemoryOperator,
     MilvusReleaseCollectionOperator,
 )
 from airflow_provider_milvus.sensors.milvus import MilvusLoadStateSensor
+from dev.servers.pages import pages_server
 from dev.servers.scripted import LOADED, ScriptedMilvus, abort, loading
 from tests.integration.support import Connect, context_of_run, deferral, event_of, resume
 
@@ -151,3 +154,58 @@ def test_reprs_hide_it(scripted: ScriptedMilvus, point_to: Pointed) -> None:
     assert CANARY not in "".join(shown)
     assert CANARY not in str(hook.settings.model_dump())
     assert CANARY not in hook.settings.model_dump_json()
+
+
+ADDRESSES = ["path", "query", "fragment", "user", "password", "password with a slash"]
+
+
+def address(uri: str, place: str) -> str:
+    return {
+        "path": f"{uri}/{CANARY}",
+        "query": f"{uri}/?token={CANARY}",
+        "fragment": f"{uri}/#{CANARY}",
+        "user": uri.replace("//", f"//{CANARY}:p@"),
+        "password": uri.replace("//", f"//u:{CANARY}@"),
+        "password with a slash": uri.replace("//", f"//u/{CANARY}@"),
+    }[place]
+
+
+@pytest.mark.parametrize("end", ["", "/metrics"])
+@pytest.mark.parametrize("place", ADDRESSES)
+@pytest.mark.parametrize("setting", ["metrics_url", "rest_url", "uri"])
+def test_secret_in_any_part_of_an_address_is_told_nowhere(
+    scripted: ScriptedMilvus,
+    refused: str,
+    connect: Connect,
+    log_text: LogText,
+    caplog: pytest.LogCaptureFixture,
+    setting: str,
+    place: str,
+    end: str,
+) -> None:
+    from airflow_provider_milvus.client.flow import Rest
+    from airflow_provider_milvus.client.rest import RestApi
+    from airflow_provider_milvus.wording import without_secrets
+
+    caplog.set_level(logging.DEBUG, logger="httpx")
+    wrong = address(refused, place) + end
+    assert CANARY not in without_secrets(wrong)
+    with pages_server() as pages:
+        for told in (wrong, address(pages.url, place) + end):
+            connect(**{"uri": scripted.uri, **({setting: told} if setting != "uri" or place != "path" else {})})
+            shown = [MilvusHook().test_connection()[1]]
+            try:
+                settings = MilvusHook().settings
+                shown += [repr(settings), repr(MilvusHook().metrics()), settings.where]
+                with pytest.raises(MilvusError) as failed:
+                    asyncio.run(RestApi(settings).post(Rest("/v2/vectordb/jobs/import/list"), "default", 2))
+                shown.append(str(failed.value))
+                if settings.metrics_url:
+                    report = MilvusMemoryReportOperator(task_id="t", timeout=5).execute({})
+                    shown.append(json.dumps(report))
+                    assert "The metrics are not used" in report["warnings"][0]
+            except MilvusError as error:
+                shown.append(str(error))
+
+            assert CANARY not in "".join(shown)
+    assert CANARY not in log_text()

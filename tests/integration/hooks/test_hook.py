@@ -9,11 +9,13 @@ from typing import Any
 
 import psutil
 import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_milvus.client.lazy_pymilvus import import_pymilvus
 from airflow_provider_milvus.exceptions import (
     MilvusAuthenticationError,
     MilvusCollectionNotFoundError,
+    MilvusConfigurationError,
     MilvusDatabaseNotFoundError,
     MilvusError,
     MilvusInvalidArgumentError,
@@ -390,3 +392,18 @@ def test_pymilvus_keeps_its_own_class(lite: Milvus) -> None:
     with MilvusHook().client() as client:
         client.list_collections()
         assert isinstance(client._client, import_pymilvus().MilvusClient)
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_connection_that_does_not_exist_is_named_and_not_retried(asynchronous: bool) -> None:
+    hook = MilvusHook("nowhere")
+
+    async def ask() -> None:
+        async with hook.async_client():
+            pass
+
+    with pytest.raises(MilvusConfigurationError, match="There is no connection 'nowhere'") as failed:
+        asyncio.run(ask()) if asynchronous else hook.settings
+
+    assert isinstance(failed.value, AirflowFailException)
+    assert MilvusHook("nowhere").test_connection()[0] is False

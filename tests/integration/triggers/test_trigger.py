@@ -279,3 +279,23 @@ def test_killed_and_restarted_server_ends_with_the_truth(tmp_path: Path, connect
 
         assert ended == "Loaded", ended
         assert server.state_of("docs") == "Loaded"
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        {"condition": "airflow_provider_milvus.conditions.load.LoadState", "collection_name": "docs", "colour": "red"},
+        {"condition": "airflow_provider_milvus.conditions.load.LoadState"},
+        {"condition": "airflow_provider_milvus.conditions.load.Nothing", "collection_name": "docs"},
+        {"collection_name": "docs"},
+        {},
+        [],
+        None,
+    ],
+)
+def test_condition_that_nobody_knows_ends_the_wait_with_an_event(scripted: ScriptedMilvus, condition: Any) -> None:
+    trigger = MilvusConditionTrigger(condition=condition, end=time.time() + 5)
+
+    event = asyncio.run(event_of(trigger))
+
+    assert event["error"]["kind"] == "MilvusInvalidArgumentError"

@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, Connection
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from airflow_provider_milvus.client.connection import ConnectionSettings
 from airflow_provider_milvus.exceptions import MilvusConfigurationError
 from airflow_provider_milvus.hooks.milvus import MilvusHook
+from tests.certificates import Authority
 
 SECRET = "canary-5up3r-s3cret"
 
@@ -26,9 +29,39 @@ def refusal(connection: Connection, **arguments: str) -> str:
 
 @pytest.fixture
 def pem(tmp_path: Path) -> str:
-    path = tmp_path / "some.pem"
-    path.write_text("-----BEGIN CERTIFICATE-----")
+    """A certificate and its key, in one file."""
+    certificate, key = Authority(tmp_path, "ours").issue("some")
+    path = tmp_path / "both.pem"
+    path.write_text(certificate.read_text() + key.read_text())
     return str(path)
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"server_pem_path": "notes"}, "server_pem_path names a file that does not hold a certificate"),
+        ({"ca_pem_path": "notes"}, "ca_pem_path names"),
+        ({"ca_pem_path": "empty"}, "ca_pem_path names"),
+        ({"ca_pem_path": "notes", "client_pem_path": "pem", "client_key_path": "pem"}, "ca_pem_path names"),
+        ({"ca_pem_path": "pem", "client_pem_path": "notes", "client_key_path": "pem"}, "client_pem_path names"),
+        ({"ca_pem_path": "pem", "client_pem_path": "pem", "client_key_path": "notes"}, "client_key_path names"),
+        ({"ca_pem_path": "pem", "client_pem_path": "pem", "client_key_path": "locked"}, "client_key_path names"),
+        ({"ca_pem_path": "pem", "client_pem_path": "pem", "client_key_path": "other"}, "client_key_path names"),
+    ],
+)
+def test_a_file_that_holds_something_else_is_refused_by_its_setting(connection, pem, tmp_path, settings, named):
+    key = ec.generate_private_key(ec.SECP256R1())
+    form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8)
+    (tmp_path / "notes").write_text("root:x:0:0:root:/root:/bin/bash")
+    (tmp_path / "empty").touch()
+    (tmp_path / "other").write_bytes(key.private_bytes(*form, serialization.NoEncryption()))
+    (tmp_path / "locked").write_bytes(key.private_bytes(*form, serialization.BestAvailableEncryption(b"secret")))
+
+    message = refusal(
+        connection(host="h", **{name: pem if file == "pem" else str(tmp_path / file) for name, file in settings.items()})
+    )
+
+    assert named in message
 
 
 def test_a_host_alone_gets_every_default(connection):
@@ -105,7 +138,7 @@ def test_the_address_comes_from_host_and_port_or_from_the_uri(connection, fields
         ({"uri": "http://h:99999"}, "not between 1 and 65535"),
         ({"uri": "http://h:port"}, "not between 1 and 65535"),
         ({"uri": "http://[::1"}, "uri 'http://[::1' has a host that cannot be read"),
-        ({"uri": "http://h:1?token=x"}, "uri 'http://h:1' may hold host, port and database"),
+        ({"uri": "http://h:1?token=x"}, "uri 'http://h:1/…' may hold host, port and database"),
         ({"uri": "http://h:1/books/films"}, "may hold host, port and database"),
         ({"uri": "http://[::1]:19530"}, "uri '::1' is an IPv6 address, which pymilvus cannot connect to"),
         ({"host": "::1"}, "host '::1' is an IPv6 address, which pymilvus cannot connect to"),
