@@ -30,7 +30,7 @@ wrong_python = $(PYTHON) is Python %d.%d; Airflow $* needs 3.11 to 3.$(newest-$*
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PRECIOUS: .venv/airflow-%/.made .venv/airflow-%/.servers
-.PHONY: help demo test contract roles test-all lowest wheel lint clean
+.PHONY: help demo test contract roles faults test-all lowest wheel lint clean
 
 help:
 	@echo "make demo                    tonight's memory reclaim, through Airflow, on Milvus Lite"
@@ -42,6 +42,8 @@ help:
 	@echo "make contract                what the provider relies on, asked of all servers that can be started here"
 	@echo "make contract MILVUS_URI=…   the same of a server of yours, in a database that is made for it and dropped"
 	@echo "make roles                   each task with the privileges that it needs, and without one, on Milvus 2.3.5; ten minutes"
+	@echo "make faults                  each task with a fault on the way to the server, call by call, on both servers; half an hour"
+	@echo "make faults ARGS=--write     the same, and write what became of each into docs/faults.md"
 	@echo "make test-all                all tests"
 	@echo "make wheel                   build the wheel, install it with the lowest versions of what it needs, and run README's DAG"
 	@echo "make lowest                  some tests, with these lowest versions"
@@ -65,6 +67,10 @@ test-all: $(chosen)/.test
 # Ten minutes: Milvus takes in one change of a role in a second.
 roles: $(chosen)/.test
 	@$(chosen)/bin/python $(pytest) tests/integration/roles -m long $(ARGS)
+
+# Most of it is waiting for timeouts. A part of it belongs to test-all.
+faults: $(chosen)/.test
+	@$(chosen)/bin/python -m dev.faults $(ARGS)
 
 # What a too low floor breaks first: imports, the connection's form, reading and encoding rows, reports, and one collection that is
 # released on a real server.

@@ -1,7 +1,7 @@
 """Run the cases: ``python -m dev.faults`` runs all of them, and further arguments are pytest's.
 
-``--write`` writes the table of docs/faults.md anew, from a run of all cases. ``--calls`` finds out which calls each task makes,
-and writes them to ``calls.json``: run it first when a task is new or makes other calls.
+``--write`` writes what became of the cases that were run into docs/faults.md. ``--calls`` finds out which calls each task
+makes, and writes them to ``calls.json``: run it first when a task is new or makes other calls.
 """
 
 from __future__ import annotations
@@ -24,8 +24,12 @@ class Results:
         self.by_id: dict[str, dict[str, Any]] = {}
 
     def pytest_runtest_logreport(self, report: Any) -> None:
+        key = report.nodeid.partition("[")[2].removesuffix("]")
         if report.when == "call" and report.user_properties:
-            self.by_id[report.nodeid.partition("[")[2].removesuffix("]")] = dict(report.user_properties)
+            self.by_id[key] = dict(report.user_properties)
+        if report.failed:
+            # While it runs: the whole takes long.
+            print(f"\n{key}: {report.longrepr.reprcrash.message}", flush=True)
 
 
 def main(arguments: list[str]) -> int:

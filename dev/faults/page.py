@@ -11,6 +11,7 @@ from dev.faults.cases import CASES, FAULTS, Case
 PAGE = Path(__file__).parents[2] / "docs" / "faults.md"
 TITLES = {"lite": "Milvus Lite", "standalone": "Milvus 2.3.5"}
 NOT_A_CASE = ""
+NOT_RUN = "not run"
 WORDS = {
     "success": "done",
     "MilvusTimeoutError": "late",
@@ -41,13 +42,21 @@ def rows_of(server: str) -> dict[tuple[str, str, str], dict[str, Case]]:
     return dict(sorted(rows.items()))
 
 
-def table(server: str, results: Mapping[str, str]) -> str:
-    """One table. A case without a result is an error: the table is of a run of all."""
+def table(server: str, results: Mapping[str, str], page: str) -> str:
+    """One table. A case that was not run keeps the cell that ``page`` has for it."""
     lines = [heading(server)]
-    for (task, way, call), cases in rows_of(server).items():
-        cells = [word_of(results[cases[fault].id]) if fault in cases else NOT_A_CASE for fault in FAULTS]
+    for row, cases in rows_of(server).items():
+        task, way, call = row
+        before = dict(zip(FAULTS, next(iter(cells_of(page, server, row)), ()), strict=False))
+        cells = [_cell(cases.get(fault), results, before.get(fault, "")) for fault in FAULTS]
         lines.append(f"| `{task}` | {way} | {call} | {' | '.join(cells)} |\n")
     return "".join(lines)
+
+
+def _cell(case: Case | None, results: Mapping[str, str], before: str) -> str:
+    if case is None:
+        return NOT_A_CASE
+    return word_of(results[case.id]) if case.id in results else before or NOT_RUN
 
 
 def cells_of(page: str, server: str, row: tuple[str, str, str]) -> list[list[str]]:
@@ -60,9 +69,10 @@ def cells_of(page: str, server: str, row: tuple[str, str, str]) -> list[list[str
 
 
 def write(results: Mapping[str, str]) -> None:
-    """Put the tables into the page, in place of those that are there."""
-    before, _, _ = PAGE.read_text().partition("### ")
-    PAGE.write_text(before + "\n".join(table(server, results) for server in TITLES))
+    """Put the results into the page's tables."""
+    page = PAGE.read_text()
+    before, _, _ = page.partition("### ")
+    PAGE.write_text(before + "\n".join(table(server, results, page) for server in TITLES))
 
 
 def write_calls(found: Mapping[str, list[str]], path: Path) -> None:

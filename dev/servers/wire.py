@@ -42,7 +42,7 @@ class Harm(StrEnum):
     CUT_AFTER = "cut after"
     """The connection is reset when the server begins to answer the call: it has carried the call out."""
     END_ANSWERS = "end answers"
-    """The call passes, and the server's side ends (FIN) towards the client."""
+    """The server's side ends (FIN) towards the client when the server begins to answer the call."""
     END_REQUESTS = "end requests"
     """The client's side ends (FIN) towards the server, before the call."""
     THROTTLE = "throttle"
@@ -239,10 +239,7 @@ class Wire:
 
     async def _answer(self, connection: _Connection, stream: int, data: bytes) -> None:
         if connection.at_answer is not None and connection.at_answer[0] == stream:
-            if connection.at_answer[1].harm is Harm.VANISH:
-                self._refuse(connection.at_answer[1].seconds)
-            connection.reset()
-            raise WireClosedError
+            self._strike_answer(connection.at_answer[1], connection)
         if not (self._mute or connection.answers_ended):
             await self._pass(connection.client, data)
 
@@ -268,11 +265,8 @@ class Wire:
             case Harm.CUT_BEFORE:
                 connection.reset()
                 raise WireClosedError
-            case Harm.CUT_AFTER | Harm.VANISH:
+            case Harm.CUT_AFTER | Harm.VANISH | Harm.END_ANSWERS:
                 connection.at_answer = (stream, fault)
-            case Harm.END_ANSWERS:
-                connection.answers_ended = True
-                connection.client.write_eof()
             case Harm.END_REQUESTS:
                 connection.requests_ended = True
                 connection.server.write_eof()
@@ -281,6 +275,17 @@ class Wire:
             case Harm.REFUSE:
                 self._refuse(fault.seconds)
                 raise WireClosedError
+
+    def _strike_answer(self, fault: Fault, connection: _Connection) -> None:
+        connection.at_answer = None
+        if fault.harm is Harm.END_ANSWERS:
+            connection.answers_ended = True
+            connection.client.write_eof()
+            return
+        if fault.harm is Harm.VANISH:
+            self._refuse(fault.seconds)
+        connection.reset()
+        raise WireClosedError
 
     def _refuse(self, seconds: float) -> None:
         assert self._server is not None

@@ -134,8 +134,7 @@ def test_what_is_left_is_found(wire: Wire, tmp_path: Path, monkeypatch: pytest.M
     import grpc
 
     monkeypatch.setattr("dev.faults.leftovers.PATIENCE", 0.2)
-    before, end = Leftovers.now(wire.port, tmp_path), threading.Event()
-    assert before.since(wire.port, tmp_path) == []
+    before, end = Leftovers.before(wire.port, tmp_path), threading.Event()
     if kind == "thread":
         threading.Thread(target=end.wait).start()
     elif kind == "channel":
@@ -145,7 +144,7 @@ def test_what_is_left_is_found(wire: Wire, tmp_path: Path, monkeypatch: pytest.M
     else:
         (tmp_path / "left").touch()
 
-    assert [found.partition(" ")[0] for found in before.since(wire.port, tmp_path)] == [kind]
+    assert [found.partition(" ")[0] for found in before.found()] == [kind]
     end.set()
     time.sleep(0)
     if kind in ("channel", "socket"):

@@ -160,7 +160,7 @@ def play(case: Case, served: Served, connect: Connect, tmp_path: Path, temporary
             connect(served.uri, metrics_url=f"{wire.uri}/metrics")
         else:
             connect(wire.uri)
-        at_first = Leftovers.now(wire.port, temporary)
+        at_first = Leftovers.before(wire.port, temporary)
 
         def arm() -> None:
             if case.fault is not None:
@@ -171,7 +171,7 @@ def play(case: Case, served: Served, connect: Connect, tmp_path: Path, temporary
         operator = task.make(case.timeout, folder, given, deferrable=case.way == DEFERRED)
         outcome = run(task, operator, wire, arm if case.call == ONCE_DEFERRED else lambda: None)
         del operator
-        violations = at_first.since(wire.port, temporary)
+        violations = at_first.found()
         struck, calls = wire.struck.is_set(), list(wire.calls)
     violations += [f"task left: {each}" for each in outcome.tasks]
     if outcome.error is None:
@@ -190,7 +190,6 @@ def play(case: Case, served: Served, connect: Connect, tmp_path: Path, temporary
 
 def marks(case: Case) -> list[pytest.MarkDecorator]:
     return [
-        pytest.mark.newest,
         pytest.mark.slow if case.is_short else pytest.mark.long,
         *([pytest.mark.standalone] if case.server == "standalone" else []),
     ]
@@ -216,7 +215,6 @@ UNHARMED = [
     pytest.param(
         Case(server, task, way, "", ""),
         marks=[
-            pytest.mark.newest,
             pytest.mark.long,
             *([pytest.mark.standalone] if server == "standalone" else []),
         ],
