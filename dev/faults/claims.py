@@ -84,7 +84,7 @@ _CLAIMS: list[tuple[str, Judge]] = [
         rf"[Cc]ollection {_OF} is (?P<state>Loaded|NotLoad)",
         lambda told, match: told.now(match["of"], "state") == match["state"],
     ),
-    (rf"{_OF}.*[Tt]he server still has it", _unchanged("id")),
+    (rf"The drop of {_OF} was sent, and the server still has it", lambda told, match: told.now(match["of"], "id") is not GONE),
     (rf"Collection {_OF} was released", _state("NotLoad")),
     (rf"Collection {_OF} was (?:created|dropped|loaded)", lambda told, match: not told.is_unchanged(match["of"], "id")),
     (

@@ -71,12 +71,13 @@ def missing_from(now: Inventory, effects: Mapping[Fact, Any]) -> list[str]:
     ]
 
 
-def beyond(before: Inventory, now: Inventory, effects: Mapping[Fact, Any]) -> list[str]:
+def beyond(before: Inventory, now: Inventory, *effects: Mapping[Fact, Any]) -> list[str]:
     """What has changed and is no effect of the task: a task that fails may have done all, a part or nothing of them."""
     found = []
     for fact in sorted(before.keys() | now.keys()):
         was, is_now = before.get(fact, GONE), now.get(fact, GONE)
-        if was != is_now and not (fact in effects and _is(is_now, effects[fact])) and not _unseen(fact, was, is_now, effects):
+        may = any(fact in named and _is(is_now, named[fact]) or _unseen(fact, was, is_now, named) for named in effects)
+        if was != is_now and not may:
             found.append(f"{fact}: {was!r} became {is_now!r}")
     return found
 

@@ -41,7 +41,8 @@ class Task:
     ``effects``: every fact that it may change, as it is after a success. ``more``: arguments beside the scenario's.
     ``servers``: where it can be run. ``never``: its condition is never met, so every success is a lie. ``before``: what is
     done first, over a connection of its own; the answer is a further argument. ``reach``: seconds until its last change.
-    ``names``: what its errors have to name beside the connection and the database. ``by_metrics``: the fault is on the way to
+    ``partly``: facts as they may be when it fails halfway. ``may_leave``: a collection that may be left when it fails, and that
+    its error names then. ``names``: what its errors have to name beside the connection and the database. ``by_metrics``: the fault is on the way to
     the server's metrics.
     """
 
@@ -52,6 +53,8 @@ class Task:
     never: bool = False
     before: Callable[[Path], Mapping[str, Any]] | None = None
     reach: float = 3.0
+    partly: Effects = field(default_factory=dict)
+    may_leave: str = ""
     names: str = "docs"
     by_metrics: bool = False
 
@@ -132,7 +135,7 @@ _PLAYED: dict[str, Mapping[str, Any]] = {
     "MilvusRestoreLoadOperator": {"effects": {("docs_2", "state"): _LOADED}},
     "MilvusSwapAliasOperator": {"effects": _SWAPPED},
     'MilvusSwapAliasOperator, then="release"': {"effects": {**_SWAPPED, ("docs", "state"): _RELEASED}},
-    'MilvusSwapAliasOperator, then="drop"': {"effects": {**_SWAPPED, **gone("docs")}},
+    'MilvusSwapAliasOperator, then="drop"': {"effects": {**_SWAPPED, **gone("docs")}, "partly": _SWAPPED},
     "MilvusCreateCollectionOperator": {"effects": made("new"), "names": "new"},
     "MilvusCreateCollectionOperator, with indexes": {
         "effects": {**made("new"), ("new", "indexes"): [("vector", "FLAT")]},
@@ -181,6 +184,8 @@ TASKS: tuple[Task, ...] = (
             'if_exists="replace"',
         ),
         {**made("docs_2"), ("docs_2", "rows"): ANYTHING},
+        partly=gone("docs_2"),
+        may_leave="airflow_trial_of_docs_2",
     ),
     Task(
         Scenario(operators.MilvusDeleteOperator, {**_DOCS, "filter": "id < 11"}, "by filter", in_memory=True),

@@ -174,6 +174,7 @@ def play(case: Case, served: Served, connect: Connect, tmp_path: Path, temporary
         violations = at_first.found()
         struck, calls = wire.struck.is_set(), list(wire.calls)
     violations += [f"task left: {each}" for each in outcome.tasks]
+    may_change = [task.effects]
     if outcome.error is None:
         now = inventory.take(served.client)
         violations += [f"success, but {missing}" for missing in inventory.missing_from(now, task.effects)]
@@ -182,9 +183,12 @@ def play(case: Case, served: Served, connect: Connect, tmp_path: Path, temporary
     else:
         now = inventory.settled(served.client)
         violations += untrue(Told(outcome.message, before, now)) + unnamed(outcome.message, task.names)
+        may_change += [task.partly]
+        if task.may_leave and task.may_leave in outcome.message:
+            may_change += [inventory.made(task.may_leave)]
         if not outcome.is_ours:
             violations.append(f"an error without a kind: {outcome.error}")
-    violations += [f"changed, not named: {change}" for change in inventory.beyond(before, now, task.effects)]
+    violations += [f"changed, not named: {change}" for change in inventory.beyond(before, now, *may_change)]
     return Played(outcome, struck, calls, violations, outcome.seconds > case.timeout + SLACK)
 
 
