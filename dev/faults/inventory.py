@@ -76,7 +76,7 @@ def beyond(before: Inventory, now: Inventory, *effects: Mapping[Fact, Any]) -> l
     found = []
     for fact in sorted(before.keys() | now.keys()):
         was, is_now = before.get(fact, GONE), now.get(fact, GONE)
-        may = any(fact in named and _is(is_now, named[fact]) or _unseen(fact, was, is_now, named) for named in effects)
+        may = any((fact in named and _is(is_now, named[fact])) or _unseen(fact, was, is_now, named) for named in effects)
         if was != is_now and not may:
             found.append(f"{fact}: {was!r} became {is_now!r}")
     return found

@@ -41,9 +41,9 @@ class Task:
     ``effects``: every fact that it may change, as it is after a success. ``more``: arguments beside the scenario's.
     ``servers``: where it can be run. ``never``: its condition is never met, so every success is a lie. ``before``: what is
     done first, over a connection of its own; the answer is a further argument. ``reach``: seconds until its last change.
-    ``partly``: facts as they may be when it fails halfway. ``may_leave``: a collection that may be left when it fails, and that
-    its error names then. ``names``: what its errors have to name beside the connection and the database. ``by_metrics``: the fault is on the way to
-    the server's metrics.
+    ``partly``: facts as they may be when it fails halfway. ``may_leave``: a collection that may be left when it fails, and
+    that its error names then. ``names``: what its errors have to name beside the connection and the database.
+    ``by_metrics``: the fault is on the way to the server's metrics.
     """
 
     scenario: Scenario
