@@ -61,7 +61,8 @@ _CLAIMS: list[tuple[str, Judge]] = [
         rf"[Pp]artitions .* of collection {_OF} were not released",
         lambda told, match: told.now(match["of"], "state") != "NotLoad",
     ),
-    (rf"The load of (?:partitions .* of )?collection {_OF} was not begun", _state("NotLoad")),
+    # A refresh is a load of what is in memory.
+    (rf"The load of (?:partitions .* of )?collection {_OF} was not begun", _unchanged("state")),
     (rf"Collection {_OF} was not loaded", _state("NotLoad")),
     (rf"Collection {_OF} was not refreshed", lambda told, match: True),
     (rf"Collection {_OF} was not dropped", lambda told, match: told.now(match["of"], "id") == told.was(match["of"], "id")),
