@@ -30,7 +30,7 @@ wrong_python = $(PYTHON) is Python %d.%d; Airflow $* needs 3.11 to 3.$(newest-$*
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PRECIOUS: .venv/airflow-%/.made .venv/airflow-%/.servers
-.PHONY: help demo test contract roles meanwhile test-all lowest wheel lint clean
+.PHONY: help demo test contract roles meanwhile faults test-all lowest wheel lint clean
 
 help:
 	@echo "make demo                    tonight's memory reclaim, through Airflow, on Milvus Lite"
@@ -43,6 +43,8 @@ help:
 	@echo "make contract MILVUS_URI=…   the same of a server of yours, in a database that is made for it and dropped"
 	@echo "make roles                   each task with the privileges that it needs, and without one, on Milvus 2.3.5; ten minutes"
 	@echo "make meanwhile               somebody else acts at every moment of every task, on every stand-in; ten minutes and more"
+	@echo "make faults                  each task with a fault on the way to the server, call by call, on both servers; half an hour"
+	@echo "make faults ARGS=--write     the same, and write what became of each into docs/faults.md"
 	@echo "make test-all                all tests"
 	@echo "make wheel                   build the wheel, install it with the lowest versions of what it needs, and run README's DAG"
 	@echo "make lowest                  some tests, with these lowest versions"
@@ -70,6 +72,10 @@ roles: $(chosen)/.test
 # The tests play a third of it.
 meanwhile: $(main)/.test
 	@$(main)/bin/python -m dev.meanwhile --every $(ARGS)
+
+# Most of it is waiting for timeouts. A part of it belongs to test-all.
+faults: $(chosen)/.test
+	@$(chosen)/bin/python -m dev.faults $(ARGS)
 
 # What a too low floor breaks first: imports, the connection's form, reading and encoding rows, reports, and one collection that is
 # released on a real server.

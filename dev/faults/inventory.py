@@ -1,0 +1,104 @@
+"""What a server has, asked directly, as plain values to compare: what a task must leave as it is, and what it changes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+Fact = tuple[str, str]
+"""A collection and what is asked about it."""
+Inventory = dict[Fact, Any]
+
+ASPECTS = ("id", "state", "aliases", "properties", "indexes", "rows")
+NOT_SEEN = "not in memory, so not seen"
+"""The rows of a collection that no query reaches."""
+
+
+class _Word:
+    def __init__(self, word: str) -> None:
+        self._word = word
+
+    def __repr__(self) -> str:
+        return self._word
+
+
+GONE, ANYTHING, SOMETHING = _Word("nothing"), _Word("anything"), _Word("something")
+"""What a task may make of a fact: it is no more, it may become whatever, or it has to be there."""
+
+
+def take(client: Any) -> Inventory:
+    """Ask the server now, through a client of pymilvus's."""
+    facts: Inventory = {}
+    for name in client.list_collections():
+        described = client.describe_collection(name)
+        state = str(client.get_load_state(name)["state"])
+        properties = {key: value for key, value in described["properties"].items() if value and key != "timezone"}
+        indexes = [client.describe_index(name, index) for index in client.list_indexes(name)]
+        values = {
+            # Lite gives all the id 0.
+            "id": (described["collection_id"], described.get("created_timestamp", 0)),
+            "state": state,
+            "aliases": sorted(client.list_aliases(name)["aliases"]),
+            "properties": properties,
+            "indexes": sorted((index["field_name"], index["index_type"]) for index in indexes),
+            "rows": _rows(client, name) if state == "Loaded" else NOT_SEEN,
+        }
+        facts |= {(name, aspect): value for aspect, value in values.items()}
+    return facts
+
+
+def _rows(client: Any, name: str) -> list[tuple[int, float]]:
+    """Each row's key and the end of its vector, as often as the server has it."""
+    answer = client.query(name, "id >= 0", output_fields=["id", "vector"], consistency_level="Strong", limit=1000)
+    return sorted((row["id"], round(float(row["vector"][-1]), 3)) for row in answer)
+
+
+def settled(client: Any, patience: float = 20) -> Inventory:
+    """The same, once no load is under way: a server goes on with what a task has given up."""
+    end = time.monotonic() + patience
+    while "Loading" in (facts := take(client)).values() and time.monotonic() < end:
+        time.sleep(0.2)
+    return facts
+
+
+def missing_from(now: Inventory, effects: Mapping[Fact, Any]) -> list[str]:
+    """What a task that succeeded should have made and the server does not show."""
+    return [
+        f"{fact}: {now.get(fact, GONE)!r} instead of {effect!r}"
+        for fact, effect in effects.items()
+        if not _is(now.get(fact, GONE), effect)
+    ]
+
+
+def beyond(before: Inventory, now: Inventory, *effects: Mapping[Fact, Any]) -> list[str]:
+    """What has changed and is no effect of the task: a task that fails may have done all, a part or nothing of them."""
+    found = []
+    for fact in sorted(before.keys() | now.keys()):
+        was, is_now = before.get(fact, GONE), now.get(fact, GONE)
+        may = any((fact in named and _is(is_now, named[fact])) or _unseen(fact, was, is_now, named) for named in effects)
+        if was != is_now and not may:
+            found.append(f"{fact}: {was!r} became {is_now!r}")
+    return found
+
+
+def _is(value: Any, effect: Any) -> bool:
+    if effect is ANYTHING:
+        return True
+    return value is not GONE if effect is SOMETHING else value == effect
+
+
+def _unseen(fact: Fact, was: Any, now: Any, effects: Mapping[Fact, Any]) -> bool:
+    """Rows come into sight and go out of it with what a task may do to the memory."""
+    collection, aspect = fact
+    return aspect == "rows" and NOT_SEEN in (was, now) and (collection, "state") in effects
+
+
+def gone(collection: str) -> dict[Fact, Any]:
+    """The effects of a drop."""
+    return {(collection, aspect): GONE for aspect in ASPECTS}
+
+
+def made(collection: str) -> dict[Fact, Any]:
+    """The effects of a creation."""
+    return {(collection, aspect): SOMETHING if aspect in ("id", "state") else ANYTHING for aspect in ASPECTS}
