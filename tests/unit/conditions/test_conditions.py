@@ -49,6 +49,7 @@ from airflow_provider_milvus.exceptions import (
     MilvusUnavailableError,
 )
 from airflow_provider_milvus.schema.window_marks import Mark, properties_of
+from airflow_provider_milvus.server.windows import WindowLoad
 from tests.unit.play import LOADED, LOADING, NOT_EXIST, NOT_LOAD, Server, described, partitions, percent, play
 
 MISSING = MilvusCollectionNotFoundError("no such collection")
@@ -415,6 +416,7 @@ EXAMPLES = [
     LoadState("docs"),
     LoadState("docs", ["p1", "p2"], "NotLoad", True),
     LoadFinished("docs", ["p1"], started=True, options={"replica_number": 2, "resource_groups": ["rg"]}),
+    WindowLoad("docs", started=True, window="dag/load/1", previous_state="NotLoad", aliases=["live"]),
     Refreshed("docs"),
     CollectionExists("docs", exists=False),
     IndexBuilt("docs", "vector", "by_vector"),

@@ -272,7 +272,7 @@ class TestRetire:
     def test_keeps_what_gets_an_alias_this_moment(self, clock):
         server = Model(clock, "docs_2")
         server._answers["DropCollection"] = [MilvusRateLimitError("later"), None]
-        server._answers["ListAliases"] = [SimpleNamespace(aliases=[]), SimpleNamespace(aliases=["yesterday"])]
+        server._answers["ListAliases"] = [SimpleNamespace(aliases=aliases) for aliases in ([], [], ["yesterday"])]
         assert self.retire(server, clock, "drop").outcome == "kept"
         assert server.changes == ["DropCollection"]
 

@@ -15,6 +15,7 @@ from airflow_provider_milvus.exceptions import (
     MilvusCollectionNotFoundError,
     MilvusDatabaseNotFoundError,
     MilvusIndexNotFoundError,
+    MilvusInDoubtError,
     MilvusLoadFailedError,
     MilvusPartitionNotFoundError,
     MilvusRateLimitError,
@@ -98,7 +99,10 @@ class TestRelease:
 
     def test_through_an_alias_if_allowed_releases_the_collection(self, clock):
         server = holding(
-            DescribeCollection=described("docs_v2", "live"), GetLoadState=[LOADED, NOT_LOAD], ReleaseCollection=[None]
+            DescribeCollection=described("docs_v2", "live"),
+            ListAliases=SimpleNamespace(aliases=["live"]),
+            GetLoadState=[LOADED, NOT_LOAD],
+            ReleaseCollection=[None],
         )
         change = self.release(server, clock, "live", allow_alias=True)
         assert change == Released("docs_v2", "Loaded", "NotLoad", alias="live")
@@ -106,7 +110,10 @@ class TestRelease:
 
     def test_of_an_aliased_collection_by_its_own_name_is_allowed(self, clock):
         server = holding(
-            DescribeCollection=described("docs", "live"), GetLoadState=[LOADED, NOT_LOAD], ReleaseCollection=[None]
+            DescribeCollection=described("docs", "live"),
+            ListAliases=SimpleNamespace(aliases=["live"]),
+            GetLoadState=[LOADED, NOT_LOAD],
+            ReleaseCollection=[None],
         )
         assert self.release(server, clock).state == "NotLoad"
 
@@ -177,7 +184,7 @@ class TestRelease:
             GetReplicas=MilvusUnsupportedError("no replicas"),
             ReleaseCollection=MilvusUnavailableError("gone"),
         )
-        with pytest.raises(MilvusUnavailableError, match="gone It is Loaded, and the server does not tell whether somebody"):
+        with pytest.raises(MilvusInDoubtError, match="gone It is Loaded, and the server does not tell whether somebody"):
             self.release(server, clock)
         assert changed(server) == ["ReleaseCollection"]
         assert sum(clock.slept) >= SHOWN_WITHIN
@@ -472,7 +479,7 @@ class TestLoadAfterOneThatFailed:
 
     def test_has_nothing_to_release(self, clock):
         words: list[str] = []
-        server = Server(DescribeCollection=described("docs"), GetLoadState=self.FAILED)
+        server = holding(DescribeCollection=described("docs"), GetLoadState=self.FAILED)
         change = play(release("docs", Deadline(60), report=words.append), server, clock)
         assert (change.state, changed(server)) == ("NotLoad", [])
         assert "memory limit exceeded" in words[0]
