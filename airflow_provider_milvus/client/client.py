@@ -11,7 +11,8 @@ import json
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -71,6 +72,17 @@ class _Client:
             },
             **self.settings.tls,
         }
+
+    @contextmanager
+    def _named(self, database: str | None) -> Iterator[None]:
+        """Name the connection and the database in an error of a flow that names neither."""
+        try:
+            yield
+        except exceptions.MilvusError as error:
+            where = self._settings_for(database).where
+            if where.partition(" (")[0] in str(error):
+                raise
+            raise type(error)(f"{error} {where}.") from error.__cause__
 
     def _deadline(self, method: str, timeout: float | None) -> Deadline:
         limit = self.timeout if timeout is None else check_seconds("timeout", timeout)
@@ -142,7 +154,8 @@ class BoundedClient(_Client):
             with told_by_thread(call, deadline):
                 return self.perform(call, database)
 
-        return drive(steady(flow, deadline), perform, sleep)
+        with self._named(database):
+            return drive(steady(flow, deadline), perform, sleep)
 
     def perform(self, call: Call, database: str | None = None) -> Any:
         """One attempt at ``call``, within its own timeout. ``database`` is for an ``Rpc`` and a ``Rest`` only.
@@ -226,7 +239,8 @@ class AsyncBoundedClient(_Client):
             with told_by_loop(call, deadline):
                 return await self.perform(call, database)
 
-        return await drive_async(steady(flow, deadline), perform)
+        with self._named(database):
+            return await drive_async(steady(flow, deadline), perform)
 
     async def perform(self, call: Call, database: str | None = None) -> Any:
         """One attempt at ``call``, within its own timeout. ``database`` is for an ``Rpc`` and a ``Rest`` only.

@@ -12,6 +12,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from airflow_provider_milvus import exceptions
@@ -89,7 +90,6 @@ def open_window(
     by_window = state == "NotLoad" or _any_loaded(marks, now)
     mark = Mark(now + at_most, by_window, tuple((yield from aliases_of(collection))))
     # A collection that is not in memory was released, so the marks of windows that have ended mean nothing any more.
-    others = open_windows(marks, now) if state == "NotLoad" else marks
     opening = WindowLoad(
         collection,
         collection_id=subject.collection_id,
@@ -98,7 +98,11 @@ def open_window(
         aliases=list(mark.aliases),
     )
     before_marking(opening)
-    can_be_marked = yield from _write(subject, window, marks, {**others, window: mark})
+    can_be_marked = yield from _write(
+        subject,
+        window,
+        lambda marks: {**(open_windows(marks, now) if state == "NotLoad" else marks), window: mark},
+    )
     if not can_be_marked:
         report(f"Windows on collection {collection!r} cannot see one another: this server keeps no collection properties.")
     try:
@@ -118,7 +122,7 @@ def open_window(
         inherited = (by_window and state != "NotLoad") or _any_loaded({**marks, window: Mark(0, False)}, now)
         settled = replace(mark, loaded=submitted.previous_state == "NotLoad" or inherited)
         if marks.get(window) != settled:
-            yield from _write(subject, window, marks, {**marks, window: settled})
+            yield from _write(subject, window, lambda marks: {**marks, window: settled})
     load = {**vars(submitted.condition), "window": window, "previous_state": state, "aliases": opening.aliases}
     return replace(submitted, condition=WindowLoad(**load), alias=subject.alias)
 
@@ -146,9 +150,11 @@ def close_window(
         return Closed(name, "NotExist", False, "it does not exist any more")
     if subject.alias:
         return Closed(name, "NotExist", False, f"it does not exist any more; an alias of {subject.name!r} has its name")
-    marks = marks_of(from_pairs(subject.first.properties))
-    closing = {key: replace(mark, closing=mark.closing or key == window) for key, mark in marks.items()}
-    can_be_marked = yield from _write(subject, window, marks, closing)
+    can_be_marked = yield from _write(
+        subject,
+        window,
+        lambda marks: {key: replace(mark, closing=mark.closing or key == window) for key, mark in marks.items()},
+    )
     unmarked = None if can_be_marked else Mark(now, previous_state == "NotLoad", tuple(aliases))
     try:
         released = yield from release(
@@ -163,18 +169,19 @@ def close_window(
         yield from _remove(subject, window)
         state = yield from load_state(name)
         return Closed(name, state, False, str(refused))
-    if released.state == "NotExist":
-        return Closed(name, released.state, False, "it does not exist any more")
-    marks = yield from _marks_on(subject)
-    if (others := set(open_windows(marks, now)) - {window}) and not released.loaded_since:
-        # It opened between the last look and the release, so it may rely on the memory that is gone now.
+    standing = yield from subject.standing()
+    if released.state == "NotExist" or standing is None:
+        return Closed(name, "NotExist", False, "it does not exist any more")
+    own = marks_of(standing.properties).get(window) or unmarked
+    if own is not None and not released.loaded_since and (reason := _reason_to_stay(standing, window, now, unmarked)):
+        # It came between the last look and the release, and relies on the memory that is gone now.
         submitted = yield from submit_load(name, options=placement(released.groups), report=report)
         yield from _remove(subject, window)
-        return Closed(
-            name, submitted.now.state, False, f"another window opened just now, so it is loaded again: {_words(others)}"
-        )
+        return Closed(name, submitted.now.state, False, f"it was released, and is loaded again: {reason}")
     # The collection is not in memory, so the marks of windows that never closed mean nothing any more.
-    yield from _write(subject, window, marks, {key: marks[key] for key in others})
+    yield from _write(
+        subject, window, lambda marks: {key: mark for key, mark in open_windows(marks, now).items() if key != window}
+    )
     if released.loaded_since:
         return Closed(name, released.state, True, "no other window needed it; somebody has loaded it since")
     if not released.sent:
@@ -205,22 +212,43 @@ def _marks_on(subject: Subject) -> Flow[dict[str, Mark]]:
     return {} if described is None else marks_of(from_pairs(described.properties))
 
 
-def _write(subject: Subject, window: str, before: Marks, after: Marks) -> Flow[bool]:
-    """Set the property of ``window``, and those that differ; return false where the server keeps no properties."""
-    old, new = properties_of(before), properties_of(after)
-    changed = {property_of(window)} | {key for key in old.keys() | new.keys() if old.get(key) != new.get(key)}
-    properties = to_pairs({key: new.get(key, "") for key in sorted(changed)})
-    try:
-        yield Rpc("AlterCollection", {"collection_name": subject.name, "properties": properties}, still=subject.still)
-    except exceptions.MilvusUnsupportedError:
-        return False
-    return True
+def _write(subject: Subject, window: str, change: Callable[[dict[str, Mark]], Marks]) -> Flow[bool]:
+    """Change the marks, which are those that ``change`` got when it is sent: several windows may share a property.
+
+    Returns false where the server keeps no properties.
+
+    :raises MilvusReplacedError: the collection does not exist any more.
+    """
+    while True:
+        before = yield from _marks_on(subject)
+        old, new = properties_of(before), properties_of(change(before))
+        changed = {property_of(window)} | {key for key in old.keys() | new.keys() if old.get(key) != new.get(key)}
+        properties = to_pairs({key: new.get(key, "") for key in sorted(changed)})
+        still = partial(_are_as_before, subject, old, changed)
+        try:
+            answer = yield Rpc("AlterCollection", {"collection_name": subject.name, "properties": properties}, still=still)
+        except exceptions.MilvusUnsupportedError:
+            return False
+        if answer is not None:
+            return True
+        now = properties_of((yield from _marks_on(subject)))
+        if all(now.get(key) == new.get(key) for key in changed):
+            return True
+
+
+def _are_as_before(
+    subject: Subject, old: Mapping[str, str], keys: Iterable[str], lost: exceptions.MilvusError | None
+) -> Flow[bool]:
+    described = yield from subject.look()
+    if described is None:
+        raise subject.replaced(f" {lost}" if lost is not None else "")
+    now = properties_of(marks_of(from_pairs(described.properties)))
+    return all(now.get(key) == old.get(key) for key in keys)
 
 
 def _remove(subject: Subject, window: str) -> Flow[None]:
-    marks = yield from _marks_on(subject)
-    if window in marks:
-        yield from _write(subject, window, marks, {key: mark for key, mark in marks.items() if key != window})
+    if window in (yield from _marks_on(subject)):
+        yield from _write(subject, window, lambda marks: {key: mark for key, mark in marks.items() if key != window})
 
 
 def _any_loaded(marks: Marks, now: float) -> bool:
