@@ -11,16 +11,20 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_milvus.client import client
+from airflow_provider_milvus.client import client, flow
 from airflow_provider_milvus.client.connection import ConnectionSettings
 from airflow_provider_milvus.exceptions import MilvusError
+from airflow_provider_milvus.operators.milvus import MilvusDropCollectionOperator
 from airflow_provider_milvus.operators.run_notes import RetryNotes
-from airflow_provider_milvus.server import load_release, writes
+from airflow_provider_milvus.server import load_release
+from airflow_provider_milvus.server.collections import Dropped
+from airflow_provider_milvus.triggers.milvus import MilvusConditionTrigger
 from dev.meanwhile.moments import (
     ANSWERED,
+    BETWEEN_TASKS,
     CHANGES,
     NOT_CARRIED_OUT,
-    TRIES_FORGOTTEN,
+    NOT_TAKEN,
     TRIES_NOT_CARRIED_OUT,
 )
 from dev.meanwhile.play import without_airflow
@@ -70,22 +74,23 @@ def unbounded_call(patch: pytest.MonkeyPatch) -> None:
 
 
 def swallowed_error(patch: pytest.MonkeyPatch) -> None:
-    delete = writes.delete
+    carry_out = MilvusDropCollectionOperator.carry_out
 
-    def quiet(target: Any, expression: str) -> Any:
+    def quiet(self: Any, hook: Any, flow: Any) -> Any:
         try:
-            return (yield from delete(target, expression))
+            return carry_out(self, hook, flow)
         except MilvusError:
-            return 0
+            return Dropped(self.collection_name, True)
 
-    patch.setattr(writes, "delete", quiet)
+    patch.setattr(MilvusDropCollectionOperator, "carry_out", quiet)
 
 
 def success_before_not_load(patch: pytest.MonkeyPatch) -> None:
-    def unseen(*arguments: Any, **keywords: Any) -> Any:
+    def always(self: Any) -> Any:
         yield from ()
+        return True
 
-    patch.setattr(load_release, "_watch_release", unseen)
+    patch.setattr(load_release._Release, "_is_loaded_anew", always)
 
 
 def leaked_channel(patch: pytest.MonkeyPatch) -> None:
@@ -117,6 +122,24 @@ def change_sent_twice(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(client.BoundedClient, "perform", twice)
 
 
+def look_that_is_not_repeated(patch: pytest.MonkeyPatch) -> None:
+    look, seen = flow._look, {}
+
+    def once(still: Any, lost: Any, deadline: Any) -> Any:
+        if id(still) not in seen:
+            seen[id(still)] = still, (yield from look(still, lost, deadline))
+        return seen[id(still)][1]
+
+    patch.setattr(flow, "_look", once)
+
+
+def on_kill_that_does_not_ask(patch: pytest.MonkeyPatch) -> None:
+    async def killed(self: Any) -> None:
+        return None
+
+    patch.setattr(MilvusConditionTrigger, "_why_leave", killed)
+
+
 def name_for_an_id(patch: pytest.MonkeyPatch) -> None:
     perform = client.BoundedClient.perform
 
@@ -137,18 +160,18 @@ TEETH = (
     Tooth(
         "a swallowed error",
         swallowed_error,
-        "MilvusDeleteOperator, by ids, not in memory",
+        "MilvusDropCollectionOperator",
         (TRIES_NOT_CARRIED_OUT,),
-        ("loaded",),
-        "does not hold what the task leaves",
+        ("rows deleted",),
+        "",
     ),
     Tooth(
         "success before NotLoad",
         success_before_not_load,
         "MilvusReleaseCollectionOperator",
-        (TRIES_FORGOTTEN,),
+        (NOT_CARRIED_OUT,),
         ("rows deleted",),
-        "does not hold what the task leaves",
+        "no order of the two leaves this",
     ),
     Tooth(
         "a secret in an exception",
@@ -173,6 +196,22 @@ TEETH = (
         ("before the last look",),
         ("rows deleted",),
         "was answered, and sent again",
+    ),
+    Tooth(
+        "a look that is not repeated",
+        look_that_is_not_repeated,
+        "MilvusReleaseCollectionOperator",
+        (NOT_CARRIED_OUT, NOT_TAKEN),
+        ("alias added",),
+        "taken out of memory",
+    ),
+    Tooth(
+        "an on_kill that does not ask",
+        on_kill_that_does_not_ask,
+        "MilvusLoadCollectionOperator, deferred and taken over by another triggerer, release_on_kill",
+        (ANSWERED, BETWEEN_TASKS),
+        ("rows deleted",),
+        "taken back",
     ),
     Tooth(
         "a name for an id",
