@@ -14,7 +14,12 @@ from typing import Any
 
 from airflow_provider_milvus.client.flow import Flow
 from airflow_provider_milvus.client.reads import aliases_of, describe, real_name, rows, target_of
-from airflow_provider_milvus.exceptions import MilvusCollectionNotFoundError, MilvusError, MilvusReplacedError
+from airflow_provider_milvus.exceptions import (
+    MilvusCollectionNotFoundError,
+    MilvusError,
+    MilvusReplacedError,
+    MilvusUnsupportedError,
+)
 from airflow_provider_milvus.schema.pairs import from_pairs
 from airflow_provider_milvus.schema.window_marks import marks_of, open_windows
 
@@ -82,12 +87,15 @@ class Subject:
         From 2.5.18 on a description comes from a proxy's memory, which may not have the newest alias: a listing has it.
         """
         try:
-            aliases = yield from aliases_of(self.name)
+            listed = yield from aliases_of(self.name)
         except MilvusCollectionNotFoundError:
             return None
+        except MilvusUnsupportedError:
+            listed = None
         described = yield from self.look()
         if described is None:
             return None
+        aliases = list(described.aliases) if listed is None else listed
         for newer in set(described.aliases).difference(aliases):
             # Made between the two calls, or a description that is old.
             if (yield from target_of(newer)) == self.name:

@@ -11,7 +11,7 @@ from typing import Any
 
 from airflow_provider_milvus import exceptions
 from airflow_provider_milvus.client.flow import Deadline, Flow, Pause, Report, Rpc, in_doubt
-from airflow_provider_milvus.client.reads import aliases_of, describe, is_lite, partitions, real_name, replicas
+from airflow_provider_milvus.client.reads import describe, is_lite, partitions, real_name, replicas
 from airflow_provider_milvus.client.subject import Standing, Subject, find_subject
 from airflow_provider_milvus.conditions import (
     InMemory,
@@ -24,7 +24,6 @@ from airflow_provider_milvus.conditions import (
     segments_on_storage,
     wait_for,
 )
-from airflow_provider_milvus.schema.pairs import from_pairs
 
 RELEASE_ATTEMPT = 30.0
 """Seconds to wait for the answer to a release before it is looked for: 2.3.5 does one at a time, and forgets a queued one whose
@@ -152,7 +151,9 @@ class _Release:
 
     def begin(self, earlier: Mapping[str, Any] | None) -> Flow[None]:
         """Look who needs the collection. Whoever comes from now on keeps it; in a later try, from the first one's look on."""
-        standing = Standing(0, (yield from aliases_of(self.subject.name)), from_pairs(self.subject.first.properties))
+        standing = yield from self.subject.standing()
+        if standing is None:
+            return
         mark = yield from self.subject.mark()
         self._memo = Memo(self.subject.name, self.partition_names, mark, standing.aliases, standing.windows, [])
         if earlier and (earlier["name"], earlier["partitions"]) == (self.subject.name, self.partition_names):

@@ -17,7 +17,6 @@ from typing import Any
 
 from airflow_provider_milvus import exceptions
 from airflow_provider_milvus.client.flow import Deadline, Flow, Report, Rpc
-from airflow_provider_milvus.client.reads import aliases_of
 from airflow_provider_milvus.client.subject import Standing, Subject, find_subject
 from airflow_provider_milvus.conditions import LoadFinished, load_state
 from airflow_provider_milvus.schema.pairs import from_pairs, to_pairs
@@ -85,10 +84,13 @@ def open_window(
     """
     subject = yield from find_subject(name)
     collection = subject.name
-    marks = marks_of(from_pairs(subject.first.properties))
+    standing = yield from subject.standing()
+    if standing is None:
+        raise subject.replaced()
+    marks = marks_of(standing.properties)
     state = yield from load_state(collection)
     by_window = state == "NotLoad" or _any_loaded(marks, now)
-    mark = Mark(now + at_most, by_window, tuple((yield from aliases_of(collection))))
+    mark = Mark(now + at_most, by_window, tuple(standing.aliases))
     # A collection that is not in memory was released, so the marks of windows that have ended mean nothing any more.
     opening = WindowLoad(
         collection,

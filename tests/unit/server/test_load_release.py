@@ -203,7 +203,7 @@ class TestRelease:
     def test_of_what_was_dropped_meanwhile_touches_no_other_one_of_the_name(self, clock):
         another = SimpleNamespace(**{**vars(described("docs")), "collectionID": 2})
         server = holding(
-            DescribeCollection=[described("docs"), described("docs"), another],
+            DescribeCollection=[*[described("docs")] * 3, another],
             GetLoadState=LOADED,
             ReleaseCollection=[MilvusUnavailableError("gone")],
         )
