@@ -16,7 +16,7 @@ from airflow_provider_milvus.client.subject import Subject, find_subject
 from airflow_provider_milvus.conditions import Condition, IndexBuilt, load_state
 from airflow_provider_milvus.conditions.collection import describe_indexes
 from airflow_provider_milvus.exceptions import MilvusImportError
-from airflow_provider_milvus.server.load_release import submit_refresh
+from airflow_provider_milvus.server.load import submit_refresh
 
 STAGES = ("import", "index", "refresh")
 

@@ -136,7 +136,7 @@ class Deadline:
     """
 
     def __init__(self, seconds: float, whole: Deadline | None = None) -> None:
-        self.seconds = seconds
+        self.seconds = round(seconds, 1 if seconds >= 1 else 3)
         self.interruptions = 0
         self.trouble: MilvusError | None = None
         self._end = time.monotonic() + seconds

@@ -1,7 +1,7 @@
 """Operators for what is in memory: load, release and refresh collections and partitions.
 
-The work itself is in ``server/load_release.py`` and ``conditions/``, which only a running task imports: a DAG file is parsed
-without them.
+The work itself is in ``server/load.py``, ``server/release.py`` and ``conditions/``, which only a running task imports: a DAG
+file is parsed without them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from airflow_provider_milvus.client.flow import Deadline, Flow
     from airflow_provider_milvus.conditions import LoadFinished
     from airflow_provider_milvus.hooks.milvus import MilvusHook
-    from airflow_provider_milvus.server.load_release import Submitted
+    from airflow_provider_milvus.server.load import Submitted
 
 UNDO_TIMEOUT = 30.0
 """Seconds to take back a load: after a kill, and at most so many of a task's ``timeout``."""
@@ -95,13 +95,13 @@ class MilvusReleaseCollectionOperator(MilvusOperator):
         self.take(locals())
 
     def execute(self, context: Context) -> dict[str, Any]:
-        from airflow_provider_milvus.server import load_release
+        from airflow_provider_milvus.server.release import release
 
         began, hook, partitions, notes = time.time(), self.hook(), self.partition_names, RetryNotes(context)
         with hook.client() as client:
             deadline = hook.deadline()
             change = client.run(
-                load_release.release(
+                release(
                     self.collection_name,
                     deadline,
                     partition_names=partitions,
@@ -219,7 +219,7 @@ class MilvusLoadCollectionOperator(WatchedOperator):
         )
 
     def _submit(self, hook: MilvusHook) -> Flow[Submitted]:
-        from airflow_provider_milvus.server.load_release import submit_load
+        from airflow_provider_milvus.server.load import submit_load
 
         return submit_load(
             self.collection_name, partition_names=self.partition_names, options=self._options(), report=self.log.info
@@ -347,12 +347,12 @@ class MilvusRefreshLoadOperator(WatchedOperator):
     """
 
     def execute(self, context: Context) -> dict[str, Any]:
-        from airflow_provider_milvus.server import load_release
+        from airflow_provider_milvus.server.load import submit_refresh
 
         began, hook = time.time(), self.hook()
         with hook.client() as client:
             deadline = hook.deadline()
-            condition = client.run(load_release.submit_refresh(self.collection_name), deadline)
+            condition = client.run(submit_refresh(self.collection_name), deadline)
             submitted = {"collection": condition.collection_name, "began": began, "previous_state": "Loaded"}
             return self.wait_until(condition, deadline, client, context, hook, submitted)
 

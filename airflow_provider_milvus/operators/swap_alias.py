@@ -110,7 +110,7 @@ class MilvusSwapAliasOperator(WatchedOperator, MilvusWriteOperator):
             submitted = {"collection": target, **asdict(swapped), "began": began}
             since = time.time()
             if swapped.changed:
-                notes.update({**note, "old": swapped.old, "old_id": swapped.old_id, "done": True})
+                notes.update({**note, "at": since, "old": swapped.old, "old_id": swapped.old_id, "done": True})
             elif earlier:
                 submitted |= {"old": earlier["old"], "old_id": earlier["old_id"], "changed": True}
                 since = earlier["at"]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_milvus.client.flow import Flow
-    from airflow_provider_milvus.server.load_release import Submitted
+    from airflow_provider_milvus.server.load import Submitted
 
 DAY = 86400.0
 """Seconds for which a window counts that nobody closes, unless the DAG says otherwise."""

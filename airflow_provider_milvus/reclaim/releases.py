@@ -27,16 +27,15 @@ from airflow_provider_milvus.exceptions import (
 from airflow_provider_milvus.reclaim.pace import Pace
 from airflow_provider_milvus.reclaim.plan import PlannedRelease, reason_to_keep
 from airflow_provider_milvus.schema.window_marks import marks_of, open_windows
-from airflow_provider_milvus.server import load_release
+from airflow_provider_milvus.server.load import load, placement
+from airflow_provider_milvus.server.release import release
 
 if TYPE_CHECKING:
     from airflow_provider_milvus.client.client import AsyncBoundedClient
     from airflow_provider_milvus.client.subject import Standing
-    from airflow_provider_milvus.server.load_release import Released
+    from airflow_provider_milvus.server.release import Released
 
 
-LOOK_BACK_WITHIN = 30.0
-"""Seconds for the look after a release."""
 RELOAD_POLL = 2.0
 """Seconds between two looks at a load that brings a collection back."""
 
@@ -121,7 +120,7 @@ class Releases:
     async def _release(self, entry: PlannedRelease) -> EndedRelease:
         deadline = self.deadline.at_most(self.release_timeout)
         released = await self.client.run(
-            load_release.release(
+            release(
                 entry.collection,
                 deadline,
                 skip_if_missing=True,
@@ -142,20 +141,25 @@ class Releases:
 
     async def _look_back(self, entry: PlannedRelease, released: Released) -> EndedRelease:
         """What came between the last look and the release, and would have kept the collection, gets it back."""
-        deadline = self.deadline.at_most(LOOK_BACK_WITHIN)
-        standing = await self.client.run(
-            Subject(entry.collection, entry.collection_id or 0).standing(), deadline, database=entry.database
-        )
+        deadline = self.deadline.at_most(self.release_timeout)
+        looking = Subject(entry.collection, entry.collection_id or 0).standing()
+        try:
+            standing = await self.client.run(looking, deadline, database=entry.database)
+        except MilvusError as error:
+            if isinstance(error, MilvusUnavailableError):
+                self._stopped = "the server is unavailable"
+            unknown = f"{entry.reason}; whether somebody needs it since is not known: {error}"
+            return EndedRelease(entry, Outcome.RELEASED, released.state, unknown)
         reason = self._reason_to_keep(entry, standing) if standing is not None else None
         if reason is None:
             return EndedRelease(entry, Outcome.RELEASED, released.state, entry.reason)
         self.report(f"Collection {entry.collection!r} was released, and is loaded again: {reason}.")
         try:
             state = await self.client.run(
-                load_release.load(
+                load(
                     entry.collection,
                     self.deadline,
-                    options=load_release.placement(released.groups),
+                    options=placement(released.groups),
                     poll_interval=RELOAD_POLL,
                     stall_timeout=None,
                     report=self.report,

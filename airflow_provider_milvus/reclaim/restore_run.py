@@ -15,7 +15,7 @@ from airflow_provider_milvus.client import reads
 from airflow_provider_milvus.client.flow import Deadline
 from airflow_provider_milvus.exceptions import MilvusError, MilvusUnavailableError
 from airflow_provider_milvus.reclaim.restore import ReloadEntry, ReloadReport
-from airflow_provider_milvus.server.load_release import load, placement, state_of
+from airflow_provider_milvus.server.load import load, placement, state_of
 from airflow_provider_milvus.wording import human
 
 if TYPE_CHECKING:

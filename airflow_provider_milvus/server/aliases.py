@@ -14,7 +14,7 @@ from airflow_provider_milvus.client.subject import Standing, Subject
 from airflow_provider_milvus.conditions import load_state
 from airflow_provider_milvus.server.collections import drop_subject
 from airflow_provider_milvus.server.indexes import POLL
-from airflow_provider_milvus.server.load_release import release_subject
+from airflow_provider_milvus.server.release import release_subject
 
 SEEN_WITHIN = 10.0
 """Seconds after which an alias that the server says it has moved, and that is where it was, was moved back by somebody."""

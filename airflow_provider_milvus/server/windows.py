@@ -21,7 +21,8 @@ from airflow_provider_milvus.client.subject import Standing, Subject, find_subje
 from airflow_provider_milvus.conditions import LoadFinished, load_state
 from airflow_provider_milvus.schema.pairs import from_pairs, to_pairs
 from airflow_provider_milvus.schema.window_marks import Mark, Marks, marks_of, open_windows, properties_of, property_of
-from airflow_provider_milvus.server.load_release import Submitted, placement, release, submit_load
+from airflow_provider_milvus.server.load import Submitted, placement, submit_load
+from airflow_provider_milvus.server.release import release
 
 log = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from airflow_provider_milvus.client.connection import ConnectionSettings
 from airflow_provider_milvus.exceptions import MilvusError
 from airflow_provider_milvus.operators.milvus import MilvusDropCollectionOperator
 from airflow_provider_milvus.operators.run_notes import RetryNotes
-from airflow_provider_milvus.server import load_release
+from airflow_provider_milvus.server import release
 from airflow_provider_milvus.server.collections import Dropped
 from airflow_provider_milvus.triggers.milvus import MilvusConditionTrigger
 from dev.meanwhile.moments import (
@@ -90,7 +90,7 @@ def success_before_not_load(patch: pytest.MonkeyPatch) -> None:
         yield from ()
         return True
 
-    patch.setattr(load_release._Release, "_is_loaded_anew", always)
+    patch.setattr(release._Release, "_is_loaded_anew", always)
 
 
 def leaked_channel(patch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from dev.servers.scripted import LOADED, ScriptedMilvus, never_answer
 
 
 def flush() -> Flow[None]:
-    yield Rpc("Flush", {"collection_names": ["docs"]}, 60.0, repeat_after_timeout=False)
+    yield Rpc("Flush", {"collection_names": ["docs"]}, 60.0)
 
 
 def in_worker() -> None:

@@ -434,7 +434,8 @@ class TestRetry:
 
         assert (result["already_there"], result["written"]) == (0, 50)
         assert recreated.keys == list(range(50))
-        assert (len(scripted.received("Insert")), len(scripted.received("Upsert"))) == (5, 0)
+        # Some rows of the first try might have come into this one.
+        assert (len(scripted.received("Insert")), len(scripted.received("Upsert"))) == (0, 5)
 
     @pytest.mark.parametrize("loaded", [True, False])
     def test_with_generated_keys_begins_after_the_rows_that_are_there(

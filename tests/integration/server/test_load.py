@@ -180,7 +180,7 @@ def test_load_can_be_released_at_its_timeout(scripted: ScriptedMilvus, deferrabl
 def test_load_that_somebody_else_began_is_not_released(scripted: ScriptedMilvus, deferrable: bool) -> None:
     docs = scripted.add("docs", loading(40))
 
-    with pytest.raises(MilvusTimeoutError, match="It was Loading before this task, so it is left as it is"):
+    with pytest.raises(MilvusTimeoutError, match="was left as it is: it was in memory before this task"):
         finish(load_operator("docs", deferrable=deferrable, timeout=1, on_timeout="release"))
 
     assert docs.now == loading(40)

@@ -25,16 +25,8 @@ from airflow_provider_milvus.exceptions import (
     MilvusUnavailableError,
     MilvusUnsupportedError,
 )
-from airflow_provider_milvus.server.load_release import (
-    RELEASE_ATTEMPT,
-    RELEASE_POLL,
-    SHOWN_WITHIN,
-    START_GRACE,
-    Released,
-    release,
-    submit_load,
-    submit_refresh,
-)
+from airflow_provider_milvus.server.load import START_GRACE, submit_load, submit_refresh
+from airflow_provider_milvus.server.release import RELEASE_ATTEMPT, RELEASE_POLL, SHOWN_WITHIN, Released, release
 from tests.unit.play import LOADED, LOADING, NOT_EXIST, NOT_LOAD, Clock, Server, described, partitions, percent, placed, play
 
 MISSING = MilvusCollectionNotFoundError("no such collection")

@@ -20,7 +20,7 @@ from airflow_provider_milvus.exceptions import (
     MilvusUnsupportedError,
 )
 from airflow_provider_milvus.schema.window_marks import MARK_PROPERTY, SLOTS, marks_of
-from airflow_provider_milvus.server.load_release import Submitted
+from airflow_provider_milvus.server.load import Submitted
 from airflow_provider_milvus.server.windows import Closed, close_window, open_window
 from tests.unit.play import ANSWERED, partitions, placed, stopped_clock
 

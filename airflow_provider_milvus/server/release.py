@@ -1,29 +1,19 @@
-"""What a task does to a collection's memory, as flows: load, release and refresh.
+"""Taking a collection, or some of its partitions, out of memory, as a flow.
 
-Long work is submitted and then watched, and a task succeeds when the server reports the new state.
+A task succeeds when the server reports NotLoad. What somebody loads after a release stays.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from airflow_provider_milvus import exceptions
 from airflow_provider_milvus.client.flow import Deadline, Flow, Pause, Report, Rpc, in_doubt
-from airflow_provider_milvus.client.reads import describe, is_lite, partitions, real_name, replicas
+from airflow_provider_milvus.client.reads import replicas
 from airflow_provider_milvus.client.subject import Standing, Subject, find_subject
-from airflow_provider_milvus.conditions import (
-    InMemory,
-    LoadFinished,
-    Observation,
-    Refreshed,
-    Verdict,
-    load_state,
-    load_states,
-    segments_on_storage,
-    wait_for,
-)
+from airflow_provider_milvus.conditions import InMemory, load_states
 
 RELEASE_ATTEMPT = 30.0
 """Seconds to wait for the answer to a release before it is looked for: 2.3.5 does one at a time, and forgets a queued one whose
@@ -31,8 +21,6 @@ caller has stopped waiting."""
 RELEASE_POLL = 0.5
 SHOWN_WITHIN = 3.0
 """Seconds within which a server shows a release that it has answered, or whose answer was lost."""
-START_GRACE = 1.0
-"""Seconds that a submitted load may still be NotLoad before it counts as a load that never began."""
 
 _GONE = InMemory("NotExist")
 Unless = Callable[[Standing], str | None]
@@ -69,16 +57,6 @@ class Released:
     @property
     def loaded_since(self) -> bool:
         return self.sent and self.state in ("Loading", "Loaded")
-
-
-@dataclass(frozen=True, slots=True)
-class Submitted:
-    """A load that is under way: the condition to wait for, the load state before it, and what a look has seen since."""
-
-    condition: LoadFinished
-    previous_state: str
-    now: Observation
-    alias: str | None
 
 
 def release(
@@ -200,11 +178,8 @@ class _Release:
             lost = exceptions.MilvusTimeoutError(
                 f"An earlier try of this task did not see the end of its release of collection {self.subject.name!r}."
             )
-        anew = (yield from self._is_loaded_anew()) if lost is not None else False
-        while anew is None and seen == "Loading" and self._before.state == "Loaded":
-            # A server that comes back after a restart says so of what it had in memory.
-            yield Pause(RELEASE_POLL)
-            seen, anew = (yield from self._look()), (yield from self._is_loaded_anew())
+        anew = (yield from self._is_shown()) if lost is not None else False
+        seen = self._seen.state
         if anew or not self._is_in_memory:
             return False
         if seen == "Loading" and not self.force:
@@ -222,8 +197,8 @@ class _Release:
             reason = standing.came_after(self._memo.aliases, self._memo.windows)
         if reason is not None:
             raise exceptions.MilvusRefusedError(f"Collection {self.subject.name!r} was not released: {reason}.")
-        if anew is None and lost is not None and (yield from self._is_done(lost)):
-            return False
+        if anew is None and lost is not None and self._before.state != "Loading":
+            raise in_doubt(lost, f"It is {seen}, and the server does not tell whether somebody has loaded it since.")
         self._sent = True
         return True
 
@@ -240,20 +215,21 @@ class _Release:
             self._seen = _GONE
         return self._seen.state
 
-    def _is_done(self, lost: exceptions.MilvusError) -> Flow[bool]:
-        """Whether a release was carried out whose answer was lost, on a server that does not tell one load from another.
+    def _is_shown(self) -> Flow[bool | None]:
+        """Give a release whose answer was lost the time to be seen; return whether what is in memory then was loaded since.
 
-        :raises MilvusError: that cannot be told.
+        2.3.5 forgets a release in its queue whose caller has stopped waiting, or carries it out a moment later. And a server
+        that comes back after a restart says Loading for what it had in memory.
         """
-        if self._before.state == "Loading":
-            # Whoever waits for that load is given up by the task already.
-            return False
-        for _ in range(int(SHOWN_WITHIN / RELEASE_POLL)):
+        waited = 0.0
+        while True:
+            anew = yield from self._is_loaded_anew()
+            comes_back = anew is None and self._seen.state == "Loading" and self._before.state == "Loaded"
+            if anew or not self._is_in_memory or (waited >= SHOWN_WITHIN and not comes_back):
+                return anew
             yield Pause(RELEASE_POLL)
+            waited += RELEASE_POLL
             yield from self._look()
-            if not self._is_in_memory:
-                return True
-        raise in_doubt(lost, f"It is {self._seen.state}, and the server does not tell whether somebody has loaded it since.")
 
     def _is_loaded_anew(self) -> Flow[bool | None]:
         """Whether what is in memory now was loaded after the release; ``None`` where the server does not tell."""
@@ -291,145 +267,3 @@ class _Release:
     @property
     def _tells_loads_apart(self) -> bool:
         return bool(self._load) and not self.partition_names
-
-
-def submit_load(
-    name: str,
-    *,
-    partition_names: list[str] | None = None,
-    options: Mapping[str, Any] | None = None,
-    report: Report,
-) -> Flow[Submitted]:
-    """Request a load; return when the server is loading the collection, or has it in memory.
-
-    Of a collection that is in memory, what ``options`` does not name stays as it is: from 2.4.13 on Milvus would take a load
-    without a number of replicas for a load with one. What is in memory as asked is not loaded again. The fields in memory are
-    kept only so: no server tells which they are.
-
-    :raises MilvusCollectionNotFoundError, MilvusPartitionNotFoundError, MilvusIndexNotFoundError: it cannot be loaded.
-    :raises MilvusRefusedError: ``replica_number`` does not go with the resource groups of a collection that is in memory.
-    :raises MilvusLoadFailedError: the server took the request and still reports NotLoad.
-    """
-    subject = yield from find_subject(name)
-    collection = subject.name
-    named = list(partition_names or [])
-    states = yield from load_states(collection, named)
-    before, started = states[0].state, states[-1].state == "NotLoad"
-    condition = LoadFinished(
-        collection,
-        named,
-        started=started,
-        options=dict(options or {}),
-        collection_id=subject.collection_id,
-        newest_segment=0 if started else None,
-    )
-    if not started:
-        condition, changes_nothing = yield from _keep_what_is_there(condition)
-        if changes_nothing and before == "Loaded":
-            report(f"Collection {collection!r} is in memory already.")
-            now = yield from condition.look()
-            return Submitted(condition, before, now, subject.alias)
-    condition = replace(condition, started=(yield from condition.submit()) and started)
-    report(f"The load of collection {collection!r} was submitted; before, it was {before}.")
-    now = yield from condition.look()
-    if now.verdict is Verdict.NEVER:
-        yield Pause(START_GRACE)
-        now = yield from condition.look()
-    if now.verdict is Verdict.NEVER:
-        raise exceptions.MilvusLoadFailedError(f"Collection {collection!r} was not loaded: the load never began: {now.reason}.")
-    report(f"{condition}: {now.in_words}")
-    return Submitted(condition, before, now, subject.alias)
-
-
-def _keep_what_is_there(load: LoadFinished) -> Flow[tuple[LoadFinished, bool]]:
-    """The load of a collection that is in memory, in part at least; and whether it changes nothing."""
-    groups = sorted(((yield from replicas(load.collection_name)) or {}).values())
-    asked = load.options
-    on_storage = yield from segments_on_storage(load.collection_name, load.partition_names)
-    in_memory, existing = (0, 0) if load.partition_names else (yield from partitions(load.collection_name))
-    there = placement(groups)
-    options = {**there, **asked}
-    if "replica_number" not in asked and len(asked.get("resource_groups", ())) > 1:
-        options["replica_number"] = len(asked["resource_groups"])
-    if (
-        len(options.get("resource_groups", ())) not in (0, 1, options.get("replica_number", 1))
-        and "resource_groups" not in asked
-    ):
-        raise exceptions.MilvusRefusedError(
-            f"Collection {load.collection_name!r} was not loaded: it has a replica in each of the resource groups "
-            f"{', '.join(groups)}, and replica_number={asked['replica_number']} does not say which to keep. Name "
-            "resource_groups too."
-        )
-    newest = None if on_storage is None else max(on_storage, default=0)
-    changes_nothing = in_memory == existing and options == there
-    return replace(load, options=options, newest_segment=newest), changes_nothing
-
-
-def placement(groups: Iterable[str]) -> dict[str, Any]:
-    """The fields of a load that put a replica into each of these resource groups; none for no group."""
-    groups = list(groups)
-    # A request names one group for all replicas, or one for each.
-    return {"replica_number": len(groups), "resource_groups": groups if len(set(groups)) > 1 else groups[:1]} if groups else {}
-
-
-def load(
-    collection_name: str,
-    deadline: Deadline,
-    *,
-    options: Mapping[str, Any],
-    poll_interval: float,
-    stall_timeout: float | None,
-    report: Report,
-) -> Flow[str]:
-    """Submit a load, or join one that is under way; return the load state when the server reports Loaded."""
-    submitted = yield from submit_load(collection_name, options=options, report=report)
-    if submitted.now.verdict is Verdict.MET:
-        return submitted.now.state
-    loaded = yield from wait_for(
-        submitted.condition,
-        deadline,
-        poll_interval=poll_interval,
-        eager=True,
-        stall_timeout=stall_timeout,
-        report=report,
-    )
-    return loaded.state
-
-
-def submit_refresh(name: str) -> Flow[Refreshed]:
-    """Make a loaded collection take in segments that are newer than its load, such as those of a bulk import.
-
-    :raises MilvusUnsupportedError: this is Milvus Lite, which never reports the progress of a refresh. Nothing was changed.
-    :raises MilvusRefusedError: the collection is not loaded. Nothing was changed.
-    """
-    subject = yield from find_subject(name)
-    collection = subject.name
-    version = yield Rpc("GetVersion")
-    if is_lite(version):
-        raise exceptions.MilvusUnsupportedError(
-            f"Collection {collection!r} was not refreshed: this server ({version.version}) never reports the progress of a "
-            "refresh. It needs none: it serves imported rows at once."
-        )
-    state = yield from load_state(collection)
-    if state != "Loaded":
-        raise exceptions.MilvusRefusedError(
-            f"Collection {collection!r} was not refreshed: it is {state}, and only a loaded collection can be refreshed. "
-            "Load it instead."
-        )
-    yield Rpc("LoadCollection", {"collection_name": collection, "refresh": True}, still=subject.still)
-    return Refreshed(collection)
-
-
-def state_of(collection_name: str) -> Flow[str]:
-    """A collection's load state; ``NotExist`` also where the name is now an alias of another collection.
-
-    :raises MilvusDatabaseNotFoundError: the database does not exist.
-    """
-    try:
-        described = yield from describe(collection_name)
-    except exceptions.MilvusCollectionNotFoundError:
-        return "NotExist"
-    if real_name(described) != collection_name:
-        return "NotExist"
-    state = yield from load_state(collection_name)
-    return state
