@@ -14,8 +14,8 @@ from airflow_provider_milvus.exceptions import (
     MilvusTimeoutError,
 )
 from airflow_provider_milvus.operators.milvus import MilvusReleaseCollectionOperator
-from dev.servers.scripted import LOADED, NOT_LOADED, ScriptedMilvus, loading, never_answer, refuse, unanswered
-from tests.integration.support import SLACK, MakeCollection, Milvus, ends_within, eventually, load_all, task_threads
+from dev.servers.scripted import LOADED, NOT_LOADED, ScriptedMilvus, change, loading, lost, refuse, unanswered
+from tests.integration.support import SLACK, MakeCollection, Milvus, ends_within, load_all, task_threads
 
 
 def release(collection_name: str, **arguments: object) -> dict[str, object]:
@@ -130,18 +130,12 @@ def test_release_that_is_never_carried_out_fails_at_its_timeout(scripted: Script
         release("docs", timeout=1)
 
 
-def test_release_whose_answer_a_restart_took_is_sent_again(scripted: ScriptedMilvus) -> None:
+def test_release_whose_answer_was_lost_and_that_was_forgotten_is_sent_again(scripted: ScriptedMilvus) -> None:
     """The load is the same as before, by its replicas; so nobody has loaded it since."""
     docs = scripted.add("docs", LOADED, on_release=[LOADED])
-    scripted.next("ReleaseCollection", never_answer)
-    with task_threads(1) as worker:
-        task = worker.submit(release, "docs", timeout=20)
-        eventually(lambda: len(scripted.received("ReleaseCollection")) == 1)
-        with scripted.outage(1):
-            docs.on_release = [NOT_LOADED]
+    scripted.next("ReleaseCollection", lost, change(lambda: setattr(docs, "on_release", [NOT_LOADED])))
 
-        assert task.result()["state"] == "NotLoad"
-
+    assert release("docs", timeout=20)["state"] == "NotLoad"
     assert len(scripted.received("ReleaseCollection")) == 2
 
 

@@ -144,10 +144,12 @@ class TestRelease:
         """2.3.5 forgets a release in its queue whose caller has stopped waiting."""
         server = holding(
             DescribeCollection=described("docs"),
-            GetLoadState=[LOADED, LOADED, NOT_LOAD],
+            GetLoadState=lambda call: NOT_LOAD if len(changed(server)) == 2 else LOADED,
             ReleaseCollection=[MilvusTimeoutError("no answer"), None],
         )
         assert self.release(server, clock).state == "NotLoad"
+        # It may be in the server's queue still.
+        assert sum(clock.slept) >= SHOWN_WITHIN
         assert changed(server) == ["ReleaseCollection"] * 2
 
     @pytest.mark.parametrize("answer", [MilvusUnavailableError("gone"), MilvusTimeoutError("late"), None])
@@ -182,11 +184,14 @@ class TestRelease:
         assert sum(clock.slept) >= SHOWN_WITHIN
 
     def test_waits_for_a_server_that_takes_what_it_had_into_memory_again(self, clock):
+        states, unknown = iter([LOADED, *[LOADING] * 18]), MilvusServerError("none yet")
         server = holding(
             DescribeCollection=described("docs"),
-            GetLoadState=[LOADED, LOADING, LOADING, LOADED, NOT_LOAD],
+            GetLoadState=lambda call: NOT_LOAD if len(changed(server)) == 2 else next(states, LOADED),
             GetLoadingProgress=percent(10),
-            GetReplicas=[replica(1), *[MilvusServerError("none yet")] * 2, replica(1)],
+            GetReplicas=lambda call: (
+                MilvusServerError("none yet") if server.calls.count("GetReplicas") in range(2, 20) else replica(1)
+            ),
             ReleaseCollection=[MilvusUnavailableError("restarted"), None],
         )
         assert self.release(server, clock).state == "NotLoad"
