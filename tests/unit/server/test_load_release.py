@@ -184,7 +184,7 @@ class TestRelease:
         assert sum(clock.slept) >= SHOWN_WITHIN
 
     def test_waits_for_a_server_that_takes_what_it_had_into_memory_again(self, clock):
-        states, unknown = iter([LOADED, *[LOADING] * 18]), MilvusServerError("none yet")
+        states = iter([LOADED, *[LOADING] * 18])
         server = holding(
             DescribeCollection=described("docs"),
             GetLoadState=lambda call: NOT_LOAD if len(changed(server)) == 2 else next(states, LOADED),
