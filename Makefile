@@ -73,7 +73,7 @@ roles: $(chosen)/.test
 meanwhile: $(main)/.test
 	@$(main)/bin/python -m dev.meanwhile --every $(ARGS)
 
-# Most of it is waiting for timeouts. A part of it belongs to test-all.
+# Most of it is waiting for timeouts.
 faults: $(chosen)/.test
 	@$(chosen)/bin/python -m dev.faults $(ARGS)
 

@@ -84,14 +84,6 @@ class Case:
             return 2.0
         return 30.0 if self.fault is None or self.fault.passes else self.task.reach
 
-    @property
-    def is_short(self) -> bool:
-        """Part of the short form: on Lite a lost answer of each change and a server that is frozen at the first read."""
-        at_change, at_read = self.changes and self.fault_name == "cut after", self.fault_name == "freeze"
-        if self.server == "lite":
-            return (at_change or (at_read and not self.changes)) and self.way == WORKER
-        return at_change and self.call in ("ReleaseCollection", "DropCollection", "AlterAlias", "Insert", "LoadCollection")
-
 
 def _points(server: str, task: Task) -> Iterator[tuple[str, str, tuple[str, ...]]]:
     """Way, call, and the faults there."""

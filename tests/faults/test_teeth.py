@@ -30,6 +30,8 @@ from dev.meanwhile.moments import (
 from dev.meanwhile.play import without_airflow
 from dev.meanwhile.run import Case, cases, ended, named, undisturbed
 
+pytestmark = pytest.mark.slow
+
 PutIn = Callable[[pytest.MonkeyPatch], None]
 
 

@@ -194,7 +194,7 @@ def play(case: Case, served: Served, connect: Connect, tmp_path: Path, temporary
 
 def marks(case: Case) -> list[pytest.MarkDecorator]:
     return [
-        pytest.mark.slow if case.is_short else pytest.mark.long,
+        pytest.mark.long,
         *([pytest.mark.standalone] if case.server == "standalone" else []),
     ]
 

@@ -35,7 +35,7 @@ from airflow_provider_milvus.schema.types import DATA_TYPES, FLOATS, INTEGERS, i
 from airflow_provider_milvus.server import writes
 from tests.integration.support import Milvus
 
-pytestmark = pytest.mark.newest
+pytestmark = [pytest.mark.newest, pytest.mark.slow]
 
 LONG_RUN = os.environ.get("MILVUS_ROUND_TRIPS")
 MAX_BYTES = 1 << 20
