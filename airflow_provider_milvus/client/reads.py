@@ -21,7 +21,7 @@ from airflow_provider_milvus import exceptions
 from airflow_provider_milvus.answers.bodies import parse_json
 from airflow_provider_milvus.answers.numbers import MOST, read_percent, read_whole_number
 from airflow_provider_milvus.client.codes import StatusError, check_status
-from airflow_provider_milvus.client.flow import Flow, Rpc
+from airflow_provider_milvus.client.flow import Flow, Rpc, after
 from airflow_provider_milvus.schema.pairs import from_pairs
 from airflow_provider_milvus.schema.types import DATA_TYPES, NAMES
 
@@ -87,8 +87,13 @@ def describe(collection_name: str) -> Flow[Any]:
         with suppress(
             exceptions.MilvusCollectionNotFoundError, exceptions.MilvusServerError, exceptions.MilvusUnsupportedError
         ):
-            yield Rpc("ShowCollections", {"type": "InMemory", "collection_names": [collection_name]})
+            looking = Rpc("ShowCollections", {"type": "InMemory", "collection_names": [collection_name]})
+            yield from after(f"Collection {collection_name!r} was not found.", _one(looking))
         raise
+
+
+def _one(call: Rpc) -> Flow[Any]:
+    return (yield call)
 
 
 def real_name(described: Any) -> str:

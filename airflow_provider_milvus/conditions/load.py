@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -14,7 +13,6 @@ from airflow_provider_milvus.client.flow import Flow, Rpc
 from airflow_provider_milvus.client.reads import check_partitions, describe
 from airflow_provider_milvus.client.subject import Subject
 from airflow_provider_milvus.conditions.base import Condition, Observation, Verdict, name_of
-from airflow_provider_milvus.schema.window_marks import marks_of, open_windows
 
 LOAD_STATES = ("NotExist", "NotLoad", "Loading", "Loaded")
 """The names of Milvus's ``LoadState``, by number."""
@@ -74,7 +72,7 @@ class LoadFinished(LoadState):
 
     ``started``: nothing was in memory before, and this task's request began the load. Only then may it be undone, or be
     released and submitted again after a restart. ``options`` are further fields of that request. ``collection_id`` tells the
-    collection from a later one of the same name; 0 where the server tells none.
+    collection from a later one of the same name; 0 where the server tells none. ``aliases`` are those that it had then.
 
     Where something was in memory before, Milvus says Loaded before it serves what is new (2.3.5 up to ten seconds before). The
     load has ended then when all segments are served that were on storage when it was submitted; ``newest_segment`` is the last
@@ -86,6 +84,7 @@ class LoadFinished(LoadState):
     can_revive: ClassVar[bool] = True
     started: bool = False
     collection_id: int = 0
+    aliases: list[str] = field(default_factory=list)
     options: dict[str, Any] = field(default_factory=dict)
     newest_segment: int | None = None
 
@@ -178,12 +177,14 @@ class LoadFinished(LoadState):
             return "was dropped meanwhile: there is nothing to release"
         if state == "NotLoad":
             return "is not in memory"
+        # A load that has ended may be in use through any alias, and one that has not is meant for those that came since.
+        aliases = standing.aliases if state == "Loaded" else sorted(set(standing.aliases) - set(self.aliases))
+        if aliases:
+            return f"was left to the server: it is {state} by now, and has the alias {', '.join(aliases)}"
+        if standing.windows:
+            return f"was left to the server: it is {state} by now, and a window needs it: {', '.join(standing.windows)}"
         if state == "Loading":
             return ""
-        if standing.aliases:
-            return f"was left in memory: it is Loaded by now, and has the alias {', '.join(standing.aliases)}"
-        if windows := open_windows(marks_of(standing.properties), time.time()):
-            return f"was left in memory: it is Loaded by now, and a window needs it: {', '.join(windows)}"
         return "was left in memory: it is Loaded by now, and whether somebody uses it already is not known"
 
     def _reason(self) -> Flow[str]:

@@ -66,6 +66,7 @@ def submit_load(
         started=started,
         options=dict(options or {}),
         collection_id=subject.collection_id,
+        aliases=sorted(subject.first.aliases),
         newest_segment=0 if started else None,
     )
     if not started:

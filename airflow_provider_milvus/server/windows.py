@@ -46,7 +46,6 @@ class WindowLoad(LoadFinished):
 
     window: str = ""
     previous_state: str = "unknown"
-    aliases: Sequence[str] = ()
 
     def undo(self) -> Flow[str]:
         """Close the window."""

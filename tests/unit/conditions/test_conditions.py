@@ -217,11 +217,17 @@ class TestTakingALoadBack:
             (LOADED, {}, "whether somebody uses it already is not known"),
             (LOADED, {"ListAliases": SimpleNamespace(aliases=["live"])}, "has the alias live"),
             (LOADING, {"DescribeCollection": described("docs_2")}, "was dropped meanwhile"),
+            (LOADING, {"ListAliases": SimpleNamespace(aliases=["new"])}, "is Loading by now, and has the alias new"),
         ],
     )
     def test_leaves_what_somebody_may_need_by_now(self, clock, state, more, why):
         outcome = play(LoadFinished("docs", started=True).undo(), held(state, **more), clock)
         assert why in outcome
+
+    def test_releases_what_had_its_alias_before(self, clock):
+        server = held(LOADING, ReleaseCollection=[None], ListAliases=SimpleNamespace(aliases=["live"]))
+        play(LoadFinished("docs", started=True, aliases=["live"]).undo(), server, clock)
+        assert "ReleaseCollection" in server.calls
 
     def test_leaves_what_a_window_needs(self, clock):
         mark = properties_of({"other": Mark(4e9, False)})
