@@ -256,4 +256,6 @@ class Sending:
             self._report(f"After {time.monotonic() - began:.0f} s: {self._counts} ({rate:,.0f} rows/s).{trouble}")
 
     def _until_then(self) -> str:
-        return f"Until then: {self._counts}."
+        in_doubt = sum(len(sent.batch) for sent in self._in_flight if not sent.had_no_effect)
+        more = f" {in_doubt:,} more rows were sent, and may be written." if in_doubt else ""
+        return f"Until then: {self._counts}.{more}"
