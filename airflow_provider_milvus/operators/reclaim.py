@@ -66,9 +66,10 @@ class MilvusReclaimMemoryOperator(MilvusOperator):
 
     Returns ``released``, ``kept`` and ``failed`` (entries with ``database``, ``collection``, ``state``, ``reason``, ``bytes``
     and ``bytes_source``), ``restore`` (the names of all that was released, for :class:`MilvusRestoreLoadOperator`), ``totals``,
-    ``warnings``, ``summary`` and ``markdown``. A dry run releases nothing and adds ``planned``, ``plan`` and ``dry_run``. When
-    a release has failed, the result is pushed to XCom before the task fails. A retry also reports what an earlier try of the
-    same run has released.
+    ``warnings``, ``summary`` and ``markdown``; ``reloaded`` where something that keeps a collection, such as an alias, came
+    while it was released, so that it was loaded again. A dry run releases nothing and adds ``planned``, ``plan`` and
+    ``dry_run``. When a release has failed, the result is pushed to XCom before the task fails. A retry also reports what an
+    earlier try of the same run has released.
 
     :param collections: patterns of names in scope, such as ``"events_*"``; case matters. By default all names, which needs one
         of the four rules.
