@@ -10,8 +10,8 @@ from airflow_provider_milvus.bulk_import import import_api
 from airflow_provider_milvus.bulk_import.condition import SubmittedImport
 from airflow_provider_milvus.bulk_import.job import Files, ImportTarget
 from airflow_provider_milvus.bulk_import.submit import Keep, Submission, submit
+from airflow_provider_milvus.client.counting import row_count_if_loaded
 from airflow_provider_milvus.client.flow import Flow, Report
-from airflow_provider_milvus.client.reads import row_count_if_loaded
 from airflow_provider_milvus.client.subject import Subject, find_subject
 from airflow_provider_milvus.conditions import Condition, IndexBuilt, load_state
 from airflow_provider_milvus.conditions.collection import describe_indexes

@@ -35,8 +35,6 @@ _LARGEST_NODES = 16 << 20
 _FIRST_YEAR, _LAST_YEAR = 2019, 2200
 """Between these a collection can have been created: Milvus is there since 2019."""
 
-COUNT_TIMEOUT = 60.0
-"""Seconds for one attempt to count: a filter over many rows is slow."""
 _NOT_LOADED = (exceptions.MilvusServerError, exceptions.MilvusCollectionNotFoundError)
 """The errors of 2.3.5 for the replicas and partitions in memory of a collection that is being loaded, or was released."""
 
@@ -333,69 +331,6 @@ def _believed(number: int | None, told: Any, what: str) -> int | None:
     if number is None:
         log.warning("The server tells %s for %s, which cannot be: it counts as unknown.", reprlib.repr(told), what)
     return number
-
-
-def row_count(collection_name: str, filter: str = "", partition_names: Sequence[str] = ()) -> Flow[int]:
-    """The number of rows that match ``filter``, or of all rows, in a collection or in the collection behind an alias.
-
-    The server counts: ``count(*)`` with strong consistency sees every row that was written before the call, and no deleted row.
-    ``get_collection_stats`` in contrast leaves out rows that are not flushed, and includes deleted ones. Nothing is changed.
-
-    :param partition_names: count in these partitions only.
-    :raises MilvusCollectionNotFoundError, MilvusPartitionNotFoundError, MilvusDatabaseNotFoundError: it does not exist.
-    :raises MilvusNotLoadedError: not all rows to count are in memory. Milvus 2.3.5 would silently leave out partitions.
-    """
-    described = yield from describe(collection_name)
-    collection = real_name(described)
-    yield from _check_in_memory(collection, partition_names)
-    # Milvus Lite ignores partition_names without a filter; this filter matches every row.
-    primary = next((field.name for field in described.schema.fields if field.is_primary_key), "")
-    match_all = f"{primary} not in []" if partition_names and primary else ""
-    try:
-        answer = yield Rpc("Query", _count_request(collection, filter or match_all, partition_names), COUNT_TIMEOUT)
-    except exceptions.MilvusNotLoadedError as error:
-        raise exceptions.MilvusNotLoadedError(f"{_not_loaded(collection)} {error}") from None
-    counts = [count for field in answer.fields_data for count in field.scalars.long_data.data]
-    count = read_whole_number(counts[0]) if counts else None
-    if count is None:
-        raise exceptions.MilvusServerError(
-            f"The rows of collection {collection!r} could not be counted: the server counts {counts[:1] or 'nothing'}."
-        )
-    return count
-
-
-def row_count_if_loaded(collection_name: str, filter: str = "", partition_names: Sequence[str] = ()) -> Flow[int | None]:
-    """As :func:`row_count`; ``None`` where the rows cannot be counted, because they are not in memory."""
-    try:
-        return (yield from row_count(collection_name, filter, partition_names))
-    except exceptions.MilvusNotLoadedError:
-        return None
-
-
-def _count_request(collection: str, filter: str, partition_names: Sequence[str]) -> dict[str, Any]:
-    return {
-        "collection_name": collection,
-        "expr": filter,
-        "output_fields": ["count(*)"],
-        "partition_names": list(partition_names),
-        "consistency_level": "Strong",
-        "use_default_consistency": False,
-    }
-
-
-def _check_in_memory(collection: str, partition_names: Sequence[str]) -> Flow[None]:
-    existing = yield from check_partitions(collection, partition_names)
-    try:
-        loaded = (yield Rpc("ShowPartitions", {"collection_name": collection, "type": "InMemory"})).partition_names
-    except (exceptions.MilvusServerError, exceptions.MilvusCollectionNotFoundError) as error:
-        # 2.3.5 answers with either error for a collection that is not loaded, or is being loaded.
-        raise exceptions.MilvusNotLoadedError(f"{_not_loaded(collection)} {error}") from None
-    if absent := [name for name in partition_names or existing if name not in loaded]:
-        raise exceptions.MilvusNotLoadedError(f"{_not_loaded(collection)} Not in memory: partition {_words(absent)}.")
-
-
-def _not_loaded(collection: str) -> str:
-    return f"The rows of collection {collection!r} cannot be counted: Milvus counts only what is in memory. Load it first."
 
 
 def _words(names: Sequence[str]) -> str:

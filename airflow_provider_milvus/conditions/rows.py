@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from airflow_provider_milvus.client.counting import row_count
 from airflow_provider_milvus.client.flow import Flow
-from airflow_provider_milvus.client.reads import row_count
 from airflow_provider_milvus.conditions.base import Condition, Observation, Verdict
 
 

@@ -137,7 +137,8 @@ class MilvusRowCountCheckOperator(MilvusOperator):
 
     def _count(self, collection: str, same_as: str | None, filter: str, partitions: list[str]) -> Flow[tuple[str, int, int]]:
         """The collection's own name, its number of rows, and that of ``same_as`` or 0."""
-        from airflow_provider_milvus.client.reads import describe, real_name, row_count
+        from airflow_provider_milvus.client.counting import row_count
+        from airflow_provider_milvus.client.reads import describe, real_name
 
         real = real_name((yield from describe(collection)))
         if same_as is None:

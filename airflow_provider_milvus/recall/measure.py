@@ -18,8 +18,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from airflow_provider_milvus.client.counting import row_count
 from airflow_provider_milvus.client.flow import Flow, Report, Rpc
-from airflow_provider_milvus.client.reads import describe, real_name, row_count
+from airflow_provider_milvus.client.reads import describe, real_name
 from airflow_provider_milvus.conditions import describe_indexes
 from airflow_provider_milvus.exceptions import (
     MilvusIndexNotFoundError,

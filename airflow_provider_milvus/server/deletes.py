@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_milvus import exceptions
+from airflow_provider_milvus.client.counting import row_count
 from airflow_provider_milvus.client.flow import Rpc
-from airflow_provider_milvus.client.reads import is_lite, row_count
+from airflow_provider_milvus.client.reads import is_lite
 from airflow_provider_milvus.server import writes
 from airflow_provider_milvus.server.filters import to_literal
 

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from functools import partial
 
 from airflow_provider_milvus import exceptions
+from airflow_provider_milvus.client.counting import row_count_if_loaded
 from airflow_provider_milvus.client.flow import Flow, Pause, Report, Rpc, in_doubt
-from airflow_provider_milvus.client.reads import describe, find, is_lite, real_name, row_count_if_loaded
+from airflow_provider_milvus.client.reads import describe, find, is_lite, real_name
 from airflow_provider_milvus.client.subject import Subject, find_subject, subject_of
 from airflow_provider_milvus.conditions import Compacted, Flushed, count_plans
 from airflow_provider_milvus.schema.pairs import from_pairs, to_pairs

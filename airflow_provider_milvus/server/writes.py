@@ -13,14 +13,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_milvus import exceptions
+from airflow_provider_milvus.client.counting import row_count_if_loaded
 from airflow_provider_milvus.client.flow import Flow, Pause, Rpc
-from airflow_provider_milvus.client.reads import (
-    check_partitions,
-    describe,
-    is_before,
-    is_lite,
-    row_count_if_loaded,
-)
+from airflow_provider_milvus.client.reads import check_partitions, describe, is_before, is_lite
 from airflow_provider_milvus.client.subject import Subject, find_subject
 from airflow_provider_milvus.schema.model import Schema
 

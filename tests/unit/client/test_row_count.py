@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_milvus.client.reads import row_count
+from airflow_provider_milvus.client.counting import row_count
 from airflow_provider_milvus.conditions import RowCount
 from airflow_provider_milvus.exceptions import (
     MilvusCollectionNotFoundError,
