@@ -180,7 +180,8 @@ def _insist(call: Call, deadline: Deadline) -> Flow[Any]:
         remaining = deadline.remaining
         if remaining < LEAST_ATTEMPT:
             failure = call.failure(certain=lost is None)
-            raise MilvusTimeoutError(f"{failure}: the {deadline.seconds:g} s of the operation are used up.")
+            trouble = f" At last: {deadline.trouble}" if deadline.trouble is not None else ""
+            raise MilvusTimeoutError(f"{failure}: the {deadline.seconds:g} s of the operation are used up.{trouble}")
         try:
             answer = yield replace(call, timeout=min(remaining, call.timeout or remaining))
         except MilvusError as error:
@@ -190,9 +191,9 @@ def _insist(call: Call, deadline: Deadline) -> Flow[Any]:
             if not error.try_again or not (call.repeatable or call.still is not None or not_taken):
                 deadline.interruptions += isinstance(error, MilvusUnavailableError)
                 raise
+            deadline.trouble = error
             if deadline.remaining <= pause + LEAST_ATTEMPT:
                 raise _give_up(error, lost, attempts, deadline) from None
-            deadline.trouble = error
             deadline.warn(error, since)
             # A slow answer is no sign of a restart.
             out_of_reach = out_of_reach or isinstance(error, MilvusUnavailableError)

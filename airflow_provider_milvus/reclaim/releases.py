@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from airflow_provider_milvus.client.flow import Deadline
+from airflow_provider_milvus.client.flow import LEAST_ATTEMPT, Deadline
 from airflow_provider_milvus.client.subject import Subject
 from airflow_provider_milvus.exceptions import (
     MilvusBeingLoadedError,
@@ -97,7 +97,7 @@ class Releases:
         return left
 
     async def _one(self, entry: PlannedRelease) -> EndedRelease:
-        if self._stopped is None and self.deadline.remaining <= 0:
+        if self._stopped is None and self.deadline.remaining < LEAST_ATTEMPT:
             self._stopped = "the run's timeout is used up"
         if self._stopped is not None:
             return EndedRelease(entry, Outcome.FAILED, "Loaded", f"not tried: {self._stopped}")

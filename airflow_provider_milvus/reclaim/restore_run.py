@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from airflow_provider_milvus.client import reads
-from airflow_provider_milvus.client.flow import Deadline
+from airflow_provider_milvus.client.flow import LEAST_ATTEMPT, Deadline
 from airflow_provider_milvus.exceptions import MilvusError, MilvusUnavailableError
 from airflow_provider_milvus.reclaim.restore import ReloadEntry, ReloadReport
 from airflow_provider_milvus.server.load import load, placement, state_of
@@ -70,7 +70,7 @@ class Reloads:
     async def _admit(self, entry: ReloadEntry, deadline: Deadline) -> bool:
         """Whether the collection has to be loaded and there is room for it; if so, the room is kept."""
         outcomes = self.outcomes
-        if self._stopped is None and self.deadline.remaining <= 0:
+        if self._stopped is None and self.deadline.remaining < LEAST_ATTEMPT:
             self._stopped = "the run's timeout is used up"
         if self._stopped is not None:
             outcomes.failed.append(entry.ended("unknown", f"not tried: {self._stopped}"))
