@@ -344,6 +344,8 @@ class Stage:
             if kind in (TRIES_LATE, TRIES_FORGOTTEN):
                 self.server.silent_until = time.monotonic() + SHORT_TIMEOUT + 0.1
                 server.pause(SILENCE, context)
+            if kind == TRIES_FORGOTTEN:
+                return Refusal(65535, "proxy TaskCondition context Done")
             return Refusal(8, "rate limit exceeded[rate=0.1]") if kind == NOT_TAKEN else answer
 
         return step
