@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from airflow_provider_milvus.server.load import Submitted
 
 UNDO_TIMEOUT = 30.0
-"""Seconds to take back a load: after a kill, and at most so many of a task's ``timeout``."""
+"""Seconds to take back a load after a kill. Of a task's ``timeout`` no more than these are kept for it."""
 LEAST_TO_UNDO = 1.0
 """Seconds for it where the time is used up."""
 
@@ -74,6 +74,8 @@ class MilvusReleaseCollectionOperator(MilvusOperator):
     :raises MilvusRefusedError: an alias without ``allow_alias``, or Loading without ``force``. Nothing was changed.
     :raises MilvusCollectionNotFoundError, MilvusDatabaseNotFoundError: it does not exist. Nothing was changed.
     :raises MilvusTimeoutError: it was not seen as NotLoad in time. The server may still release it.
+    :raises MilvusInDoubtError: the answer was lost, and the server (Milvus Lite; for partitions every one) does not tell a
+        load from a later one of somebody's. The release was not sent again.
     """
 
     collection_name = Argument(check_name)

@@ -82,7 +82,8 @@ def release(
     :raises MilvusRefusedError: ``name`` is an alias, without ``allow_alias``; the collection is being loaded, without
         ``force``; or ``unless`` gave a reason. Nothing was changed.
     :raises MilvusTimeoutError, MilvusUnavailableError: the server did not report NotLoad in time; it may still release the
-        collection. Or the answer was lost, and it cannot be told from somebody's later load whether it was released.
+        collection.
+    :raises MilvusInDoubtError: the answer was lost, and the server does not tell a load from a later one of somebody's.
     """
     try:
         subject = yield from find_subject(name)
@@ -102,11 +103,9 @@ def release(
     return (yield from releasing.carry_out(deadline))
 
 
-def release_subject(
-    subject: Subject, deadline: Deadline, *, force: bool = False, unless: Unless | None = None, report: Report
-) -> Flow[Released]:
+def release_subject(subject: Subject, deadline: Deadline, *, unless: Unless, report: Report) -> Flow[Released]:
     """As :func:`release`, of this collection and no other one of its name. One that does not exist any more is left at that."""
-    return (yield from _Release(subject, [], force, unless, report).carry_out(deadline))
+    return (yield from _Release(subject, [], False, unless, report).carry_out(deadline))
 
 
 @dataclass(slots=True)

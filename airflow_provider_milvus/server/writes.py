@@ -189,9 +189,15 @@ def _arrived(target: WriteTarget, batch: Batch, before: int | None, error: Excep
         raise exceptions.MilvusInDoubtError(
             f"{doubt} The rows could not be counted, since the collection was not loaded. {error}"
         )
-    yield from settle(target)
-    yield from target.subject.check(f" {doubt} {error}")
-    now = yield from count(target)
+    try:
+        yield from settle(target)
+        yield from target.subject.check(f" {doubt} {error}")
+        now = yield from count(target)
+    except (*_UNANSWERED, exceptions.MilvusReplacedError):
+        raise
+    except exceptions.MilvusError as unseen:
+        # An error of the look says nothing of the rows: after one such as a wrong password a retry would insert them twice.
+        raise exceptions.MilvusInDoubtError(f"{doubt} {error} The rows could not be counted: {unseen}") from None
     if now not in (before, before + len(batch)):
         raise exceptions.MilvusInDoubtError(
             f"{doubt} The collection has {now} rows instead of {before} or {before + len(batch)}. {error}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -146,7 +145,6 @@ def test_what_is_left_is_found(wire: Wire, tmp_path: Path, monkeypatch: pytest.M
 
     assert [found.partition(" ")[0] for found in before.found()] == [kind]
     end.set()
-    time.sleep(0)
     if kind in ("channel", "socket"):
         left.close()  # type: ignore[attr-defined]
 
