@@ -30,7 +30,7 @@ wrong_python = $(PYTHON) is Python %d.%d; Airflow $* needs 3.11 to 3.$(newest-$*
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PRECIOUS: .venv/airflow-%/.made .venv/airflow-%/.servers
-.PHONY: help demo test contract roles meanwhile faults test-all lowest wheel lint clean
+.PHONY: help demo test contract roles meanwhile faults access kills rounds test-all lowest wheel lint clean
 
 help:
 	@echo "make demo                    tonight's memory reclaim, through Airflow, on Milvus Lite"
@@ -42,9 +42,12 @@ help:
 	@echo "make contract                what the provider relies on, asked of all servers that can be started here"
 	@echo "make contract MILVUS_URI=…   the same of a server of yours, in a database that is made for it and dropped"
 	@echo "make roles                   each task with the privileges that it needs, and without one, on Milvus 2.3.5; ten minutes"
-	@echo "make meanwhile               somebody else acts at every moment of every task, on every stand-in; ten minutes and more"
+	@echo "make meanwhile               somebody else acts at every moment of every task, on every stand-in; an hour"
 	@echo "make faults                  each task with a fault on the way to the server, call by call, on both servers; half an hour"
 	@echo "make faults ARGS=--write     the same, and write what became of each into docs/faults.md"
+	@echo "make access                  each task over every way to be let in or turned away, and with secrets everywhere; ten minutes"
+	@echo "make kills                   each task is killed at every call that changes something, and tried again; half an hour"
+	@echo "make rounds                  200 rounds of each pair of tasks that begin at the same moment; half an hour"
 	@echo "make test-all                all tests"
 	@echo "make wheel                   build the wheel, install it with the lowest versions of what it needs, and run README's DAG"
 	@echo "make lowest                  some tests, with these lowest versions"
@@ -76,6 +79,16 @@ meanwhile: $(main)/.test
 # Most of it is waiting for timeouts.
 faults: $(chosen)/.test
 	@$(chosen)/bin/python -m dev.faults $(ARGS)
+
+access: $(chosen)/.test
+	@$(chosen)/bin/python $(pytest) -n 2 tests/faults/test_access.py tests/faults/test_canaries.py -m 'slow or long' $(ARGS)
+
+# The tests play some of them, on Lite.
+kills: $(main)/.test
+	@$(main)/bin/python -m dev.kills $(ARGS)
+
+rounds: $(main)/.test
+	@$(main)/bin/python -m dev.rounds $(ARGS)
 
 # What a too low floor breaks first: imports, the connection's form, reading and encoding rows, reports, and one collection that is
 # released on a real server.

@@ -23,10 +23,11 @@ class Authority:
         self.path = directory / f"{name}.pem"
         self.path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
 
-    def issue(self, name: str) -> tuple[Path, Path]:
-        """A certificate for ``localhost`` and 127.0.0.1, and its key."""
+    def issue(self, name: str, *, valid: timedelta = timedelta(hours=2)) -> tuple[Path, Path]:
+        """A certificate for ``localhost`` and 127.0.0.1, and its key. ``valid`` from now on, or, where negative, until then."""
         key = ec.generate_private_key(ec.SECP256R1())
-        certificate = self._certificate(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]), key.public_key())
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        certificate = self._certificate(subject, key.public_key(), valid=valid)
         paths = self._directory / f"{name}.pem", self._directory / f"{name}.key"
         paths[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
         paths[1].write_bytes(
@@ -35,7 +36,12 @@ class Authority:
         return paths
 
     def _certificate(
-        self, subject: x509.Name, key: ec.EllipticCurvePublicKey, *, is_authority: bool = False
+        self,
+        subject: x509.Name,
+        key: ec.EllipticCurvePublicKey,
+        *,
+        is_authority: bool = False,
+        valid: timedelta = timedelta(hours=2),
     ) -> x509.Certificate:
         now = datetime.now(UTC)
         builder = (
@@ -44,8 +50,8 @@ class Authority:
             .issuer_name(self._name)
             .public_key(key)
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - timedelta(minutes=5))
-            .not_valid_after(now + timedelta(hours=2))
+            .not_valid_before(now + min(valid, timedelta(0)) - timedelta(minutes=5))
+            .not_valid_after(now + valid)
             .add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)
         )
         if not is_authority:

@@ -50,7 +50,8 @@ def _state(state: str) -> Judge:
 
 
 def _same_alias(told: Told, match: re.Match[str]) -> bool:
-    return told.alias_of(match["alias"], told.before) == told.alias_of(match["alias"], told.after)
+    before, now = (told.alias_of(match["alias"], facts) for facts in (told.before, told.after))
+    return before == now or match["to"] not in (None, now)
 
 
 _OF = r"'(?P<of>\w+)'"
@@ -76,7 +77,7 @@ _CLAIMS: list[tuple[str, Judge]] = [
     (rf"Index '\w*' of collection {_OF} was not dropped", _unchanged("indexes")),
     (rf"A batch of rows was not (?:inserted into|upserted into|deleted from) collection {_OF}", _unchanged("rows")),
     (rf"The import into collection {_OF} was not begun", _unchanged("rows")),
-    (r"Alias '(?P<alias>\w+)' was not (?:pointed|created|moved)", _same_alias),
+    (r"Alias '(?P<alias>\w+)' was not (?:pointed|created|moved)(?: to (?:collection )?'(?P<to>\w+)')?", _same_alias),
     (r"Snapshot '\w+' .*was not \w+", lambda told, match: True),
     (r"The (?:flush|compaction) of collection '\w+' was not begun", lambda told, match: True),
     (r"The restore of snapshot .* was not begun", lambda told, match: True),
@@ -99,6 +100,7 @@ _CLAIMS: list[tuple[str, Judge]] = [
 _SUSPECT = re.compile(r"[^.:;]*\b(?:was|were|is|are) (?:not|still)\b[^.:;]*")
 _NO_CLAIM = re.compile(
     r"could not be|did not answer|is not Milvus|was not (?:seen|answered|there|met|reached|Loaded within|loaded within)"
+    r"|It was not sent again|was not moved, or somebody has moved it back|were not deleted, or written since"
     r"|is not supported|not seen|not a Milvus|while it was not in memory|was not built|is not in memory: nothing"
 )
 """What was not seen or answered is no claim of what the server has."""

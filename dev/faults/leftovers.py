@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import gc
-import os
-import re
 import threading
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from dev.servers.process import sockets_to
 
 PATIENCE = 3.0
 """Seconds in which gRPC's own threads close what was closed."""
@@ -55,7 +54,7 @@ class Leftovers:
 
 
 def _now(port: int, temporary: Path) -> tuple[frozenset[threading.Thread], int, frozenset[Path]]:
-    return frozenset(threading.enumerate()), _sockets_to(port), frozenset(temporary.rglob("*"))
+    return frozenset(threading.enumerate()), sockets_to(port), frozenset(temporary.rglob("*"))
 
 
 def _open_channels() -> list[str]:
@@ -76,16 +75,3 @@ def _is_open(channel: Any) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _sockets_to(port: int) -> int:
-    """This process's open sockets whose other end is a port of this machine; 0 where the system does not tell."""
-    if not os.path.isdir("/proc/self/fd"):
-        return 0
-    inodes = set()
-    for descriptor in os.listdir("/proc/self/fd"):
-        with suppress(OSError):
-            if found := re.match(r"socket:\[(\d+)\]", os.readlink(f"/proc/self/fd/{descriptor}")):
-                inodes.add(found[1])
-    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    return sum(int(line[2].rpartition(":")[2], 16) == port and line[9] in inodes for line in lines)

@@ -43,7 +43,7 @@ class Task:
     done first, over a connection of its own; the answer is a further argument. ``reach``: seconds until its last change.
     ``partly``: facts as they may be when it fails halfway. ``may_leave``: a collection that may be left when it fails, and
     that its error names then. ``names``: what its errors have to name beside the connection and the database.
-    ``by_metrics``: the fault is on the way to the server's metrics.
+    ``by_metrics``: the fault is on the way to the server's metrics. ``generates_keys``: the server makes those of ``docs``.
     """
 
     scenario: Scenario
@@ -57,6 +57,7 @@ class Task:
     may_leave: str = ""
     names: str = "docs"
     by_metrics: bool = False
+    generates_keys: bool = False
 
     @property
     def name(self) -> str:
@@ -64,7 +65,7 @@ class Task:
 
     @property
     def world(self) -> World:
-        return World(self.scenario.in_memory, self.scenario.indexed)
+        return World(self.scenario.in_memory, self.scenario.indexed, self.generates_keys)
 
     @property
     def kind(self) -> type:
@@ -102,7 +103,7 @@ def _open_window(folder: Path) -> Mapping[str, Any]:
     return {"window": opened}
 
 
-def _import_file(folder: Path) -> Mapping[str, Any]:
+def import_file(folder: Path) -> Mapping[str, Any]:
     path = folder / "rows.json"
     path.write_text(json.dumps({"rows": NEW_ROWS}))
     return {"files": str(path)}
@@ -110,7 +111,7 @@ def _import_file(folder: Path) -> Mapping[str, Any]:
 
 def _begin_import(folder: Path) -> Mapping[str, Any]:
     imported = operators.MilvusBulkImportOperator(
-        task_id="import", collection_name="docs", timeout=60, **_import_file(folder)
+        task_id="import", collection_name="docs", timeout=60, **import_file(folder)
     ).execute({})
     return {"job_ids": imported["job_ids"]}
 
@@ -210,7 +211,7 @@ TASKS: tuple[Task, ...] = (
         Scenario(operators.MilvusBulkImportOperator, {**_DOCS}, in_memory=True),
         _ADDED,
         servers=_STANDALONE,
-        before=_import_file,
+        before=import_file,
         reach=12.0,
     ),
     Task(Scenario(operators.MilvusCreateSnapshotOperator, {**_DOCS, "snapshot_name": "monday"})),

@@ -15,8 +15,8 @@ from typing import Any
 
 from airflow_provider_milvus.exceptions import MilvusError
 from dev.meanwhile.acts import EXTRA_ALIAS, OTHER_WINDOW
-from dev.meanwhile.moments import BEFORE_LOOK, ON_ITS_WAY, TRIES, TRIES_NOT_CARRIED_OUT, Moment
-from dev.meanwhile.play import SECRET, Played
+from dev.meanwhile.moments import BEFORE_LOOK, LOST, NOT_CARRIED_OUT, ON_ITS_WAY, TRIES, Moment
+from dev.meanwhile.play import SECRET, Answered, Played
 from dev.meanwhile.tasks import Scenario
 from dev.meanwhile.world import ANEW, Held, World, target_of
 from dev.servers.scripted import GENERATED
@@ -35,27 +35,52 @@ class Judged:
     why: str = ""
 
 
+_TAKES = ("Drop", "Release", "Truncate")
+"""How the calls begin that take a collection away, or its memory or rows."""
 MOVES = frozenset({"alias added", "alias moved elsewhere", "alias moved back"})
 
 
-def judge(scenario: Scenario, moment: Moment, act: str, played: Played, serial: Sequence[Played]) -> Judged:
-    """``serial``: the same task and act one after the other, in each order."""
+def judge(
+    scenario: Scenario, moment: Moment, act: str, played: Played, serial: Sequence[Played], *, tells_ids: bool = True
+) -> Judged:
+    """``serial``: the same task and act one after the other, in each order. ``tells_ids``: the server tells a collection from
+    one that was made anew.
+    """
     lost = list(_lost(scenario, moment, act, played, serial))
     wrong = [*_untrue(scenario, act, played), *always_wrong(scenario, played)]
     # A retry resolves an alias anew, and what it adds for the collection behind it takes nothing away.
     adds_elsewhere = moment.kind in TRIES and act == "alias moved elsewhere" and not scenario.takes_away
+    is_another_in_secret = act == "made anew" and not tells_ids and not _has_begun(scenario, moment, played)
     if played.error is None and not lost and not adds_elsewhere and not _is_serial(played, serial, scenario):
-        wrong.append(f"success, and no order of the two leaves this: {_changes(played)}")
+        broken = f"success, and no order of the two leaves this: {_changes(played)}"
+        (lost if is_another_in_secret else wrong).append(broken)
     if moment.kind == ON_ITS_WAY:
         return Judged(Kind.GAP, "; ".join([*lost, *wrong]))
-    if moment.kind == BEFORE_LOOK and not wrong and played.error is None and lost:
-        # The last look is two calls, and what comes between them may be seen by neither.
+    # The last look is two calls, and what comes between them may be seen by neither. Of collections at once, one may be at its
+    # last look while somebody acts at a call of another one.
+    is_beside = played.struck not in ("", scenario.subject) and played.changed_next
+    is_not_to_be_seen = moment.kind == BEFORE_LOOK or is_another_in_secret or is_beside
+    if is_not_to_be_seen and not wrong and played.error is None and lost:
         return Judged(Kind.GAP, "; ".join(lost))
     if wrong or (lost and played.error is None):
         return Judged(Kind.VIOLATION, "; ".join([*lost, *wrong]))
     if lost:
         return Judged(Kind.SAID_SO, "; ".join(lost))
     return Judged(Kind.SAID_SO if played.error is not None else Kind.HOLDS)
+
+
+def _has_begun(scenario: Scenario, moment: Moment, played: Played) -> bool:
+    """Whether the task had sent what takes the collection away, or its memory, before somebody acted."""
+    was_sent = moment.kind in (LOST, NOT_CARRIED_OUT, *TRIES) and moment.rpc.startswith(_TAKES)
+    return (was_sent and played.struck == scenario.subject) or any(
+        change.rpc.startswith(_TAKES) for change in _changes_before(scenario, played)
+    )
+
+
+def _changes_before(scenario: Scenario, played: Played) -> list[Answered]:
+    """The task's changes of the subject that were carried out before somebody acted."""
+    assert played.acted_at is not None
+    return [change for change in played.carried_out[: played.acted_at[1]] if change.collection == scenario.subject]
 
 
 def judge_undisturbed(scenario: Scenario, played: Played, alone: Played) -> Judged:
@@ -73,7 +98,7 @@ def _lost(scenario: Scenario, moment: Moment, act: str, played: Played, serial: 
     if not moment.began and _is_serial(played, serial, scenario):
         return []
     # A try that has changed nothing is followed by one that knows what it finds; but a collection is known by its id.
-    begins_anew = moment.kind == TRIES_NOT_CARRIED_OUT and _is_serial(played, serial, scenario)
+    begins_anew = moment.kind in TRIES and not _changes_before(scenario, played) and _is_serial(played, serial, scenario)
     lost = []
     alias = EXTRA_ALIAS if act == "alias added" else scenario.alias or "live"
     if act in MOVES and not begins_anew and target_of(after, alias) != target_of(played.after_act, alias):
@@ -81,7 +106,10 @@ def _lost(scenario: Scenario, moment: Moment, act: str, played: Played, serial: 
     if made is None:
         return lost
     if act == "made anew":
-        lost += _lost_of_anew(made, left)
+        # Of what the earlier try has not even tried to change, nothing is known; nor of what the task has not been told the id.
+        is_unknown = begins_anew and played.struck != subject
+        is_unknown = is_unknown or (not played.told_id and _is_serial(played, serial, scenario))
+        lost += [] if is_unknown else _lost_of_anew(made, left)
     elif act in ("alias added", "window opened") and made.in_memory and not (left and left.in_memory) and not begins_anew:
         lost.append(f"{subject!r} was taken out of memory, although {act}")
     elif act == "loaded" and _was_released_before(scenario, played) and not (left and left.in_memory):
@@ -106,9 +134,7 @@ def _lost_of_anew(made: Held, left: Held | None) -> list[str]:
 
 def _was_released_before(scenario: Scenario, played: Played) -> bool:
     """Whether a release of the task's was carried out before somebody acted."""
-    assert played.acted_at is not None
-    before = played.carried_out[: played.acted_at[1]]
-    return any(change.rpc.startswith("Release") and change.collection == scenario.subject for change in before)
+    return any(change.rpc.startswith("Release") for change in _changes_before(scenario, played))
 
 
 def _is_serial(played: Played, serial: Sequence[Played], scenario: Scenario) -> bool:
@@ -237,13 +263,13 @@ def _untrue_result(scenario: Scenario, act: str, played: Played) -> list[str]:
     result, held = played.result, played.after.get(scenario.subject)
     if not isinstance(result, dict):
         return []
-    looked_since = played.acted_at is not None and len(played.calls) > played.acted_at[0]
     wrong = []
-    if looked_since and result.get("collection") == scenario.subject and "reason" not in result and "reloaded" not in result:
+    is_plain = result.get("collection") == scenario.subject and not {"reason", "reloaded"} & result.keys()
+    if played.looked_since and is_plain:
         state = held.state if held else "NotExist"
         if result.get("state") in ("NotLoad", "Loaded") and result["state"] != state:
             wrong.append(f"the result says {result['state']}, and the server {state}")
-    if looked_since and held is not None and held.state != "NotLoad":
+    if played.looked_since and held is not None and held.state != "NotLoad":
         for entry in result.get("released", ()) if isinstance(result.get("released"), list) else ():
             if entry["collection"] == scenario.subject and entry.get("state") == "NotLoad" and not result.get("reloaded"):
                 wrong.append(f"the report says that {scenario.subject!r} was released, and the server has it {held.state}")

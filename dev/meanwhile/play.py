@@ -6,17 +6,13 @@ import asyncio
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from importlib import import_module
 from itertools import count
-from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
-from unittest.mock import patch
 
 from airflow.providers.common.compat.sdk import TaskDeferred
 
@@ -37,18 +33,17 @@ from dev.meanwhile.moments import (
 )
 from dev.meanwhile.world import World, seen
 from dev.servers.dialects import Dialect, Refusal
+from dev.servers.process import sockets_to
 from dev.servers.scripted import SILENCE, ScriptedMilvus, Step, abort
+from dev.tries.airflow import RUN, STATES, TaskState, Variables, context_of
 
 SECRET = "canary-9f3c-of-the-connection"
 """The password of every connection. No message and no result has it."""
-TIMEOUT = 8.0
+TIMEOUT = 20.0
 """Seconds for a task that has to end by itself."""
 SHORT_TIMEOUT = 0.6
 """Seconds for a try that has to time out."""
 KILLED = "killed"
-STATES: dict[str, str] = {}
-"""The state of the task that Airflow tells, by the DAG's id."""
-RUN = "tonight"
 _numbers = count(1)
 
 
@@ -99,6 +94,8 @@ class Observed(ScriptedMilvus):
         return answer
 
     def carry_out(self, request: Any) -> Any:
+        names = getattr(request, "collection_names", None) or [getattr(request, "collection_name", "")]
+        found = self.collections.get(names[0])
         try:
             answer = super().carry_out(request)
         except Exception as error:
@@ -106,8 +103,7 @@ class Observed(ScriptedMilvus):
             raise
         rpc = type(request).__name__.removesuffix("Request")
         if rpc in CHANGES and not isinstance(answer, Refusal) and answer is not NotImplemented:
-            names = getattr(request, "collection_names", None) or [getattr(request, "collection_name", "")]
-            there = self.collections.get(names[0])
+            there = found or self.collections.get(names[0])
             sent, number = request.SerializeToString(deterministic=True), there.number if there else 0
             self.carried_out.append(Answered(rpc, sent, names[0], number, *self.part, False))
         return answer
@@ -132,6 +128,14 @@ class Played:
     after_act: World = field(default_factory=dict)
     after: World = field(default_factory=dict)
     acted_at: tuple[int, int] | None = None
+    struck: str = ""
+    """The collection of the call at which somebody acted."""
+    told_id: bool = False
+    """Whether the server has told the task the collection's id before somebody acted."""
+    changed_next: bool = False
+    """Whether the task's next call on the collection, but for load states, is a change: it had looked when somebody acted."""
+    looked_since: bool = False
+    """Whether the task has asked for the load state of the collection on which somebody has acted."""
     unbounded: set[str] = field(default_factory=set)
     """The calls that came without a deadline."""
     notes_left: list[str] = field(default_factory=list)
@@ -147,61 +151,6 @@ class Played:
     def acted(self) -> bool:
         """Whether somebody's act changed something."""
         return self.acted_at is not None and self.before_act != self.after_act
-
-
-class TaskState:
-    """Airflow's state of one task in one run, which outlives a try."""
-
-    def __init__(self) -> None:
-        self._kept: dict[str, str] = {}
-
-    def get(self, key: str, default: Any = None) -> Any:
-        return json.loads(self._kept[key]) if key in self._kept else default
-
-    def set(self, key: str, value: Any) -> None:
-        self._kept[key] = json.dumps(value)
-
-    def delete(self, key: str) -> None:
-        self._kept.pop(key, None)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._kept)
-
-
-class Variables:
-    """Airflow's Variables, without its database; the keys of each play are its own."""
-
-    kept: dict[str, str] = {}
-
-    @classmethod
-    def get(cls, key: str, default: Any = None, deserialize_json: bool = False) -> Any:
-        if key not in cls.kept:
-            return default
-        return json.loads(cls.kept[key]) if deserialize_json else cls.kept[key]
-
-    @classmethod
-    def set(cls, key: str, value: Any, description: str | None = None, serialize_json: bool = False) -> None:
-        cls.kept[key] = json.dumps(value) if serialize_json else value
-
-    @classmethod
-    def delete(cls, key: str) -> None:
-        cls.kept.pop(key, None)
-
-
-@contextmanager
-def without_airflow() -> Iterator[None]:
-    """What a running Airflow has: Variables, and the state of a task."""
-    with ExitStack() as patches:
-        patches.enter_context(patch("airflow.providers.common.compat.sdk.Variable", Variables, create=True))
-        with suppress(ImportError):
-            from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
-
-            patches.enter_context(patch.object(RuntimeTaskInstance, "get_task_states", staticmethod(_told)))
-        yield
-
-
-def _told(dag_id: str, *, task_ids: Sequence[str] = (), run_ids: Sequence[str] = (), **more: Any) -> dict[str, Any]:
-    return {run_id: dict.fromkeys(task_ids, STATES.get(dag_id, "failed")) for run_id in run_ids}
 
 
 class Stage:
@@ -232,7 +181,7 @@ class Stage:
         With ``killed`` its trigger's ``on_kill`` is called, as when the task is in this state.
         """
         self._tasks += 1
-        state = TaskState()
+        state = TaskState({})
         for attempt in (1, 2):
             self.server.part = (self._tasks, attempt)
             given = {"timeout": TIMEOUT, **arguments}
@@ -240,7 +189,7 @@ class Stage:
             if is_late:
                 given["timeout"] = SHORT_TIMEOUT
             try:
-                result = self._run_once(kind, given, self._context(state, attempt), killed=killed)
+                result = self._run_once(kind, given, context_of(self._id, f"task_{self._tasks}", state, attempt), killed=killed)
                 if result != KILLED:
                     self.played.notes_left += [*state, *(key for key in Variables.kept if self._id in key and RUN in key)]
                 return result
@@ -316,22 +265,11 @@ class Stage:
             else:
                 return json.loads(json.dumps(result))
 
-    def _context(self, state: TaskState, attempt: int) -> dict[str, Any]:
-        task_instance = SimpleNamespace(
-            dag_id=self._id,
-            task_id=f"task_{self._tasks}",
-            run_id=RUN,
-            map_index=-1,
-            try_number=attempt,
-            xcom_push=lambda key, value: None,
-        )
-        moment = datetime(2026, 3, 10, 2, tzinfo=UTC)
-        return {"ti": task_instance, "run_id": RUN, "logical_date": moment, "task_state_store": state}
-
     def _step(self, moment: Moment) -> Step:
         def step(server: ScriptedMilvus, request: Any, context: Any) -> Any:
             kind = moment.kind
             answer = None
+            self.played.struck = getattr(request, "collection_name", "")
             if kind in (LOST, ANSWERED, TRIES_LOST, TRIES_LATE):
                 answer = server.carry_out(request)
             if kind in TRIES:
@@ -365,28 +303,21 @@ def _rebuilt(trigger: Any, context: dict[str, Any]) -> Any:
     return rebuilt
 
 
+def _tells_id(call: Any, subject: str) -> bool:
+    if call.name == "ShowCollections":
+        everything = 0
+        return bool(call.request.type == everything)
+    return call.name == "DescribeCollection" and call.request.collection_name == subject
+
+
 def _open_channels(port: int) -> int:
-    """This process's connections to a port, where Linux tells them; one that is just being closed is waited for."""
-    end = time.monotonic() + 3.0
-    while left := _channels(port):
+    """The connections to a port that are left; one that is just being closed is waited for."""
+    end = time.monotonic() + 10.0
+    while left := sockets_to(port):
         if time.monotonic() > end:
             return left
         time.sleep(0.01)
     return 0
-
-
-def _channels(port: int) -> int:
-    # gRPC also speaks IPv4 through sockets of IPv6.
-    lines = [line.split() for kind in ("tcp", "tcp6") for line in _lines(Path("/proc/self/net") / kind)]
-    established = "01"
-    return sum(remote.endswith(f":{port:04X}") and state == established for _, _, remote, state, *_ in lines)
-
-
-def _lines(table: Path) -> list[str]:
-    try:
-        return table.read_text().splitlines()[1:]
-    except OSError:
-        return []
 
 
 async def _event_of(trigger: Any) -> Any:
@@ -427,6 +358,14 @@ def play(
     finally:
         played.seconds = time.monotonic() - began
         played.calls = [call.name for call in server.calls]
+        before, since = server.calls[:0], server.calls[:0]
+        if played.acted_at is not None:
+            # The last one before is that at which somebody acts: its answer comes afterwards.
+            before, since = server.calls[: played.acted_at[0] - 1], server.calls[played.acted_at[0] :]
+        next_calls = [call.name for call in since if getattr(call.request, "collection_name", "") == subject]
+        played.changed_next = next((name for name in next_calls if name in (*CHANGES, "DescribeCollection")), "") in CHANGES
+        played.told_id = any(_tells_id(call, subject) for call in before)
+        played.looked_since = any(call.name == "GetLoadState" and call.request.collection_name == subject for call in since)
         played.unbounded = {call.name for call in server.calls if call.time_left is None}
         # Only where nobody acts: then this is the only event loop, and gRPC's loops in several threads close at leisure.
         played.channels = 0 if act else _open_channels(server.port)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -19,6 +20,19 @@ def free_ports(count: int) -> list[int]:
         for held_socket in sockets:
             held_socket.bind(("127.0.0.1", 0))
         return [held_socket.getsockname()[1] for held_socket in sockets]
+
+
+def sockets_to(port: int) -> int:
+    """This process's open sockets whose other end is a port of this machine; 0 where the system does not tell."""
+    inodes = set()
+    with contextlib.suppress(FileNotFoundError):
+        for descriptor in os.listdir("/proc/self/fd"):
+            with contextlib.suppress(OSError):
+                inodes.update(re.findall(r"socket:\[(\d+)\]", os.readlink(f"/proc/self/fd/{descriptor}")))
+    # gRPC also speaks IPv4 through sockets of IPv6.
+    tables = [table for table in (Path("/proc/self/net/tcp"), Path("/proc/self/net/tcp6")) if table.exists()]
+    lines = [line.split() for table in tables for line in table.read_text().splitlines()[1:]]
+    return sum(line[2].endswith(f":{port:04X}") and line[9] in inodes for line in lines)
 
 
 class ServerProcess:

@@ -295,6 +295,12 @@ class ScriptedMilvus:
             raise NoSuchCollectionError
         return collection
 
+    def _named(self, name: str) -> Collection:
+        collection = self.collections.get(self._real(name))
+        if collection is None:
+            raise NoSuchCollectionError
+        return collection
+
     def _real(self, name: str) -> str:
         return next((real for real, collection in self.collections.items() if name in collection.aliases), name)
 
@@ -455,7 +461,7 @@ class ScriptedMilvus:
 
     def _on_flush(self, request: Any) -> dict[str, Any]:
         """A segment for all rows, whose number is the collection's."""
-        flushed = {name: self.collections[self._real(name)] for name in request.collection_names}
+        flushed = {name: self._named(name) for name in request.collection_names}
         for collection in flushed.values():
             collection.flushed = len(collection.keys)
         if not self.dialect.has_parts:

@@ -41,11 +41,19 @@ class StandaloneServer:
 
 
 def _binaries() -> Path:
-    """Unpack the server once per environment (it takes half a minute) and share it between data directories."""
+    """Unpack the server once per environment (it takes half a minute) and share it between data directories.
+
+    One process unpacks at a time: another that begins meanwhile would write to the file that this one runs.
+    """
+    import fcntl
+
     import milvus
 
     shared = Path(sys.prefix) / "share" / f"milvus-{milvus.__version__}"
-    milvus._initialize_data_files(str(shared))
+    shared.mkdir(parents=True, exist_ok=True)
+    with (shared / "unpacking").open("w") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        milvus._initialize_data_files(str(shared))
     return shared / "bin"
 
 

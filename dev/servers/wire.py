@@ -53,6 +53,10 @@ class Harm(StrEnum):
     """The same, when the server begins to answer the call: it has carried the call out."""
 
 
+AT_ANSWER = frozenset({Harm.CUT_AFTER, Harm.VANISH, Harm.END_ANSWERS})
+"""These are done when the server begins to answer."""
+
+
 @dataclass(frozen=True, slots=True)
 class Fault:
     """What happens, and for how many seconds where it lasts."""
@@ -71,6 +75,7 @@ class _Armed:
     fault: Fault
     call: str
     occurrences: int
+    first: Callable[[], object]
 
 
 @dataclass(slots=True)
@@ -81,7 +86,7 @@ class _Connection:
     begun: asyncio.Event = field(default_factory=asyncio.Event)
     """The client has said which protocol it speaks; no server answers before."""
     is_plain: bool = False
-    at_answer: tuple[int, Fault] | None = None
+    at_answer: tuple[int, _Armed] | None = None
     """The stream whose answer does not pass, and what happens then."""
     answers_ended: bool = False
     requests_ended: bool = False
@@ -139,12 +144,12 @@ class Wire:
         self._thread.join()
         self._loop.close()
 
-    def arm(self, fault: Fault, call: str = ANY, occurrence: int = 1) -> None:
-        """Do harm when the ``occurrence``-th call of this name from now on is on its way."""
+    def arm(self, fault: Fault, call: str = ANY, occurrence: int = 1, *, first: Callable[[], object] = lambda: None) -> None:
+        """Do harm when the ``occurrence``-th call of this name from now on is on its way, and call ``first`` just before."""
         self.struck.clear()
 
         async def arm() -> None:
-            self._armed = _Armed(fault, call, occurrence)
+            self._armed = _Armed(fault, call, occurrence, first)
 
         self._do(arm)
 
@@ -251,10 +256,13 @@ class Wire:
             if not armed.occurrences:
                 self._armed = None
                 self.struck.set()
-                self._strike(armed.fault, connection, stream)
+                self._strike(armed, connection, stream)
         await self._request(connection, data)
 
-    def _strike(self, fault: Fault, connection: _Connection, stream: int) -> None:
+    def _strike(self, armed: _Armed, connection: _Connection, stream: int) -> None:
+        fault = armed.fault
+        if fault.harm not in AT_ANSWER:
+            armed.first()
         match fault.harm:
             case Harm.FREEZE:
                 self._open.clear()
@@ -265,8 +273,8 @@ class Wire:
             case Harm.CUT_BEFORE:
                 connection.reset()
                 raise WireClosedError
-            case Harm.CUT_AFTER | Harm.VANISH | Harm.END_ANSWERS:
-                connection.at_answer = (stream, fault)
+            case harm if harm in AT_ANSWER:
+                connection.at_answer = (stream, armed)
             case Harm.END_REQUESTS:
                 connection.requests_ended = True
                 connection.server.write_eof()
@@ -276,8 +284,9 @@ class Wire:
                 self._refuse(fault.seconds)
                 raise WireClosedError
 
-    def _strike_answer(self, fault: Fault, connection: _Connection) -> None:
-        connection.at_answer = None
+    def _strike_answer(self, armed: _Armed, connection: _Connection) -> None:
+        connection.at_answer, fault = None, armed.fault
+        armed.first()
         if fault.harm is Harm.END_ANSWERS:
             connection.answers_ended = True
             connection.client.write_eof()

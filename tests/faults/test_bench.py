@@ -68,6 +68,17 @@ def test_each_harm_is_what_it_is_called(wire: Wire, scripted: ScriptedMilvus, ha
     assert (call(wire.port) == "OK") == (harm not in LASTS)
 
 
+@pytest.mark.parametrize(("harm", "carried_out"), [(Harm.CUT_BEFORE, 0), (Harm.CUT_AFTER, 1)])
+def test_a_process_can_be_killed_just_before_the_harm(
+    wire: Wire, scripted: ScriptedMilvus, harm: Harm, carried_out: int
+) -> None:
+    so_far: list[int] = []
+    wire.arm(Fault(harm), "ReleaseCollection", first=lambda: so_far.append(len(scripted.received("ReleaseCollection"))))
+
+    assert call(wire.port, 5) == "UNAVAILABLE"
+    assert so_far == [carried_out]
+
+
 @pytest.mark.parametrize("harm", [Harm.FREEZE, Harm.REFUSE, Harm.VANISH])
 def test_what_lasts_for_a_while_ends(wire: Wire, scripted: ScriptedMilvus, harm: Harm) -> None:
     wire.arm(Fault(harm, 0.5))

@@ -16,17 +16,25 @@ from dev.meanwhile.moments import (
     Moment,
     moments_of,
 )
-from dev.meanwhile.play import without_airflow
 from dev.meanwhile.run import run
 from dev.meanwhile.tasks import SCENARIOS, Scenario
+from dev.tries.airflow import without_airflow
 
 IN_TEST_ALL = (
     "MilvusReleaseCollectionOperator on 2.6.16",
     "MilvusReleasePartitionsOperator on 2.6.16",
     "MilvusLoadCollectionOperator on 2.3.5",
     "MilvusLoadCollectionOperator on Lite-like",
+    "MilvusDropCollectionOperator on 2.6.16",
+    'MilvusCreateCollectionOperator, if_exists="replace" on 2.3.5',
+    "MilvusTruncateCollectionOperator on 2.6.16",
+    'MilvusSwapAliasOperator, then="drop" on 2.6.16',
+    "MilvusDropIndexOperator on 2.3.5",
+    "MilvusDeleteOperator, by ids on Lite-like",
+    "MilvusInsertOperator, auto_id on 2.3.5",
+    "MilvusRestoreLoadOperator on 2.6.16",
 )
-"""The others are played by ``make meanwhile``: all of them take a quarter of an hour."""
+"""The others are played by ``make meanwhile``: all of them take half an hour."""
 
 
 def play_of(scenario: Scenario, dialect: str) -> object:
@@ -68,3 +76,7 @@ def test_the_moments_follow_from_the_calls_of_a_task() -> None:
 def test_a_task_that_looks_once_begins_with_that_look() -> None:
     looks = [moment for moment in moments_of(["DescribeCollection", "Flush"], 0) if moment.kind == BEFORE_LOOK]
     assert looks == [Moment(BEFORE_LOOK, "DescribeCollection", 0, began=False)]
+
+
+def test_what_is_among_the_tests_is_there() -> None:
+    assert set(IN_TEST_ALL) <= {f"{scenario.name} on {dialect}" for scenario in SCENARIOS for dialect in scenario.dialects}

@@ -20,7 +20,6 @@ from unittest.mock import patch
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException, TaskDeferred
 
-from airflow_provider_milvus.client.lazy_pymilvus import import_pymilvus
 from airflow_provider_milvus.conditions import CollectionExists
 from airflow_provider_milvus.exceptions import MilvusError
 from airflow_provider_milvus.triggers.milvus import MilvusConditionTrigger, read_event
@@ -28,6 +27,7 @@ from dev.faults import inventory
 from dev.faults.cases import CALLS, CASES, CHANGES, DEFERRED, ONCE_DEFERRED, WORKER, Case
 from dev.faults.claims import Told, unnamed, untrue
 from dev.faults.leftovers import Leftovers
+from dev.faults.served import Served
 from dev.faults.tasks import SERVERS, TASKS, Task
 from dev.faults.world import World
 from dev.servers.wire import CONNECTING, Wire, wire_to
@@ -43,27 +43,6 @@ def run_trigger_once(uri: str) -> None:
         asyncio.run(event_of(MilvusConditionTrigger(condition=condition, end=time.time() + 30, milvus_conn_id="milvus_once")))
 
 
-class Served:
-    """A real server, a plain client to it, and what it has."""
-
-    def __init__(self, kind: str, process: Any) -> None:
-        self.kind, self.uri, self.port = kind, process.uri, process.port
-        self.metrics_port = getattr(process, "metrics_port", 0)
-        self.client = import_pymilvus().MilvusClient(uri=self.uri, timeout=30, dedicated=True)
-        self._found: tuple[Any, inventory.Inventory] | None = None
-        World().make(self.client)
-        # What a process makes once, such as asgiref's thread, is made before anything is counted.
-        run_trigger_once(self.uri)
-
-    def with_world_of(self, task: Task) -> inventory.Inventory:
-        """Make what the task finds, unless the last task has left the same."""
-        now = inventory.settled(self.client)
-        if self._found is None or self._found != (task.world, now):
-            now = task.world.make(self.client)
-            self._found = (task.world, now)
-        return now
-
-
 @pytest.fixture(scope="session")
 def servers() -> dict[str, Served]:
     return {}
@@ -72,7 +51,10 @@ def servers() -> dict[str, Served]:
 @pytest.fixture
 def served(case: Case, servers: dict[str, Served], request: pytest.FixtureRequest) -> Served:
     if case.server not in servers:
-        servers[case.server] = Served(case.server, request.getfixturevalue(f"{case.server}_process"))
+        servers[case.server] = served = Served(case.server, request.getfixturevalue(f"{case.server}_process"))
+        served.with_world(World())
+        # What a process makes once, such as asgiref's thread, is made before anything is counted.
+        run_trigger_once(served.uri)
     return servers[case.server]
 
 
@@ -149,7 +131,7 @@ def play(case: Case, served: Served, connect: Connect, tmp_path: Path, temporary
     """Run the case on a server that has what the task finds, and compare."""
     task, folder = case.task, tmp_path / "files"
     folder.mkdir()
-    before = served.with_world_of(task)
+    before = served.with_world(task.world)
     connect(served.uri)
     given: Any = {}
     if task.before is not None:
