@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Collection, Mapping
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar, Generic, TypeVar, overload
 
 from airflow_provider_milvus import kinds
@@ -28,6 +29,7 @@ T = TypeVar("T")
 _MISSING = object()
 
 
+@dataclass(eq=False)
 class Argument(Generic[T]):
     """One argument of an operator: a descriptor that checks whatever is assigned to it.
 
@@ -38,20 +40,12 @@ class Argument(Generic[T]):
     :param templated: whether it is a template field.
     """
 
-    def __init__(
-        self,
-        check: kinds.Check[T],
-        *,
-        widens: bool = False,
-        nothing: str | None = None,
-        empty_list: str = "",
-        templated: bool = True,
-    ) -> None:
-        self.check = check
-        self.widens = widens
-        self.nothing = nothing
-        self.empty_list = empty_list
-        self.templated = templated
+    check: kinds.Check[T]
+    _: KW_ONLY
+    widens: bool = False
+    nothing: str | None = None
+    empty_list: str = ""
+    templated: bool = True
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
@@ -115,9 +109,6 @@ class Argument(Generic[T]):
 class OptionalArgument(Argument[T | None]):
     """An argument that may be left out: its value is None then."""
 
-    def __init__(self, check: kinds.Check[T], **options: Any) -> None:
-        super().__init__(check, **options)
-
 
 class HasArguments:
     """Base of what has arguments. Its template fields are its arguments."""
@@ -140,8 +131,10 @@ class HasArguments:
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
         own = {name: value for name, value in vars(cls).items() if isinstance(value, Argument)}
-        inherited = [vars(base).get("_arguments", {}) for base in reversed(cls.__mro__[1:])]
-        cls._arguments = {name: argument for arguments in [*inherited, own] for name, argument in arguments.items()}
+        cls._arguments = {}
+        for base in reversed(cls.__bases__):
+            cls._arguments |= getattr(base, "_arguments", {})
+        cls._arguments |= own
         cls.template_fields = tuple(name for name, argument in cls._arguments.items() if argument.templated)
 
     def begin_arguments(self, default_args: Mapping[str, Any] | None) -> None:

@@ -48,6 +48,12 @@ class MilvusNotTakenError(MilvusUnavailableError):
     """The server cannot be reached, or takes no calls for now. It certainly did not carry out the call."""
 
 
+class MilvusTlsError(MilvusNotTakenError):
+    """The two ends do not trust each other, or one of them speaks no TLS. Nothing was sent. Waiting does not mend it."""
+
+    try_again = False
+
+
 class MilvusTimeoutError(MilvusError):
     """No answer in time, or not the awaited state. The server may still be working: look at its state before repeating."""
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import re
+from collections.abc import Iterable
 from datetime import timedelta
+from urllib.parse import quote, quote_plus
 
 
 def in_words(span: timedelta) -> str:
@@ -26,7 +29,32 @@ def human(size: float) -> str:
     return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
 
 
+def without(secrets: Iterable[str], text: str) -> str:
+    """``text`` with ``***`` for each secret in it: as it is, and as URLs and HTTP headers hold it."""
+    forms = {form for secret in secrets if secret for form in _forms(secret)}
+    # The longest first: a password is a part of what it was encoded with.
+    for form in sorted(forms, key=len, reverse=True):
+        text = text.replace(form, "***")
+    return text
+
+
+def _forms(secret: str) -> tuple[str, ...]:
+    raw = secret.encode()
+    return (
+        secret,
+        repr(secret)[1:-1],
+        ascii(secret)[1:-1],
+        quote(secret, safe=""),
+        quote(secret),
+        quote_plus(secret),
+        base64.b64encode(raw).decode(),
+    )
+
+
 _ADDRESS = re.compile(r"(?P<scheme>\w[\w+.-]*://)?(?P<place>[^/?#]*)(?P<rest>.*)", re.DOTALL)
+
+
+_HOST = re.compile(r"[^:]*(:\d{0,6})?|\[?[\da-fA-F:]+\]?(:\d{0,6})?")
 
 
 def without_secrets(address: str) -> str:
@@ -34,7 +62,8 @@ def without_secrets(address: str) -> str:
     parts = _ADDRESS.fullmatch(address)
     assert parts is not None
     scheme, place, rest = parts["scheme"] or "", parts["place"], parts["rest"]
-    if "@" in rest:
-        # A password with a slash in it begins where a host would.
+    host = place.rpartition("@")[2]
+    if "@" in rest or not _HOST.fullmatch(host):
+        # A password with a slash in it begins where a host would, and one without a host ends where a port would.
         return f"{scheme}…"
-    return f"{scheme}{place.rpartition('@')[2]}{rest if rest in ('', '/', '/metrics') else '/…'}"
+    return f"{scheme}{host}{rest if rest in ('', '/', '/metrics') else '/…'}"

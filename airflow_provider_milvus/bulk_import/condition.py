@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from airflow_provider_milvus.bulk_import import Job, import_api
-from airflow_provider_milvus.bulk_import.job import COMPLETED, FAILED, IMPORTING, PENDING
+from airflow_provider_milvus.bulk_import import import_api
+from airflow_provider_milvus.bulk_import.job import Job, JobState
 from airflow_provider_milvus.client.flow import Flow
 from airflow_provider_milvus.conditions.base import Condition, Observation, Verdict
 from airflow_provider_milvus.exceptions import MilvusError, MilvusImportError
@@ -29,19 +29,21 @@ class ImportFinished(Condition):
         return f"Import into {self.collection_name!r} (job {', '.join(self.job_ids)})"
 
     def look(self) -> Flow[Observation]:
-        api = yield from import_api()
+        api = yield from import_api(self.collection_name)
         jobs = yield from api.jobs(self.collection_name, self.job_ids)
         progress = sum(job.progress for job in jobs) // max(len(jobs), 1)
         if not all(job.ended for job in jobs):
-            state = PENDING if all(job.state == PENDING for job in jobs) else IMPORTING
-            return Observation(Verdict.NOT_YET, state, progress)
+            state = JobState.PENDING if all(job.state == JobState.PENDING for job in jobs) else JobState.IMPORTING
+            return Observation(Verdict.NOT_YET, state.value, progress)
         known_ids = {job.job_id for job in jobs}
         if unknown_ids := [job_id for job_id in self.job_ids if job_id not in known_ids]:
             reason = f"the server does not know job {', '.join(unknown_ids)}, or no longer; whether it completed is not known"
             return Observation(Verdict.NEVER, "Unknown", None, reason)
-        if failed := [job for job in jobs if job.state == FAILED]:
-            return Observation(Verdict.NEVER, FAILED, progress, _describe_failure(failed, len(jobs) - len(failed)))
-        return Observation(Verdict.MET, COMPLETED, 100)
+        if failed := [job for job in jobs if job.state == JobState.FAILED]:
+            return Observation(
+                Verdict.NEVER, JobState.FAILED.value, progress, _describe_failure(failed, len(jobs) - len(failed))
+            )
+        return Observation(Verdict.MET, JobState.COMPLETED.value, 100)
 
 
 @dataclass(frozen=True)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy
 
 from airflow_provider_milvus.exceptions import MilvusConfigurationError, MilvusUnsupportedError
 from airflow_provider_milvus.rows.check import DYNAMIC_FIELD, Checked
-from airflow_provider_milvus.rows.column import Column
+from airflow_provider_milvus.rows.column import Column, listed
+from airflow_provider_milvus.rows.vectors import SPARSE_PAIR
 from airflow_provider_milvus.schema.model import Field, Schema
 from airflow_provider_milvus.schema.types import DATA_TYPES
-
-if TYPE_CHECKING:
-    from pymilvus import CollectionSchema
 
 
 class ImportFileWriter:
@@ -84,22 +84,14 @@ def _to_list(field: Field, values: Any) -> Sequence[Any]:
     if field.type == "JSON":
         return [text.decode() for text in values]
     if field.type == "SPARSE_FLOAT_VECTOR":
-        return [_to_sparse_dict(packed) for packed in values]
+        return [dict(numpy.frombuffer(packed, SPARSE_PAIR).tolist()) for packed in values]
     if field.type == "BFLOAT16_VECTOR":
         from ml_dtypes import bfloat16
 
         return list(values.view(bfloat16))
     if field.is_vector:
         return list(values)
-    return values if isinstance(values, list) else list(values.tolist())
-
-
-def _to_sparse_dict(packed: bytes) -> dict[int, float]:
-    """``packed`` is the protocol's pairs of an index and a value."""
-    import numpy
-
-    pairs = numpy.frombuffer(packed, [("index", "<u4"), ("value", "<f4")])
-    return dict(zip(pairs["index"].tolist(), pairs["value"].tolist(), strict=True))
+    return listed(values)
 
 
 def _written_fields(schema: Schema) -> list[Field]:
@@ -127,7 +119,7 @@ def _make_writer(schema: Schema, file_type: str) -> Any:
     return BulkWriter(_to_pymilvus_schema(schema), chunk_size=0, file_type=BulkFileType[file_type.upper()])
 
 
-def _to_pymilvus_schema(schema: Schema) -> CollectionSchema:
+def _to_pymilvus_schema(schema: Schema) -> Any:
     from pymilvus import CollectionSchema, DataType, FieldSchema
 
     def convert(field: Field) -> FieldSchema:

@@ -10,22 +10,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from airflow_provider_milvus.answers.numbers import read_percent, read_whole_number
-from airflow_provider_milvus.bulk_import.job import (
-    COMPLETED,
-    FAILED,
-    IMPORTING,
-    PENDING,
-    Files,
-    ImportApi,
-    ImportTarget,
-    Job,
-    ReportedFile,
-)
+from airflow_provider_milvus.bulk_import.job import Files, ImportApi, ImportTarget, Job, JobState, ReportedFile
 from airflow_provider_milvus.client.flow import Flow, Rpc, Still
 from airflow_provider_milvus.exceptions import MilvusServerError
-from airflow_provider_milvus.schema.pairs import from_pairs
+from airflow_provider_milvus.schema.pairs import from_pairs, to_pairs
 
-STATES = {0: PENDING, 1: FAILED, 2: IMPORTING, 5: IMPORTING, 6: COMPLETED, 7: FAILED, 8: IMPORTING}
+STATES = {0: JobState.PENDING, 1: JobState.FAILED, 6: JobState.COMPLETED, 7: JobState.FAILED}
 """Milvus's ``ImportState``. Persisted (5) and Flushed (8) are on the way to Completed."""
 
 
@@ -39,7 +29,7 @@ class GrpcImports(ImportApi):
             "collection_name": target.collection_name,
             "partition_name": target.partition_name,
             "files": group,
-            "options": [{"key": key, "value": value} for key, value in target.options.items()],
+            "options": to_pairs(target.options),
         }
         answer = yield Rpc("Import", fields, still=still)
         if answer is None:
@@ -62,9 +52,9 @@ class GrpcImports(ImportApi):
 
 def _read_job(task: Any) -> Job:
     infos = from_pairs(task.infos)
-    state = STATES.get(int(task.state), IMPORTING)
-    rows = read_whole_number(task.row_count) if state == COMPLETED else None
+    state = STATES.get(int(task.state), JobState.IMPORTING)
+    rows = read_whole_number(task.row_count) if state == JobState.COMPLETED else None
     reason = infos.get("failed_reason", "")
     files = (ReportedFile(infos["files"], state, rows, reason),) if infos.get("files") else ()
-    progress = 100 if state == COMPLETED else read_percent(infos.get("progress_percent")) or 0
+    progress = 100 if state == JobState.COMPLETED else read_percent(infos.get("progress_percent")) or 0
     return Job(str(task.id), state, progress, rows, files, reason)

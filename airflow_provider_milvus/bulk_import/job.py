@@ -6,16 +6,21 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from airflow_provider_milvus.client.flow import Flow, Still
 
 Files = list[list[str]]
 """What to import. Each inner list is one Parquet or JSON file, or the NumPy files of the same rows, one for each field."""
 
-PENDING, IMPORTING, COMPLETED, FAILED = "Pending", "Importing", "Completed", "Failed"
-ENDED = (COMPLETED, FAILED)
-
 _QUOTED = re.compile(r'"([^"]+)"')
+
+
+class JobState(StrEnum):
+    PENDING = "Pending"
+    IMPORTING = "Importing"
+    COMPLETED = "Completed"
+    FAILED = "Failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +58,7 @@ class Job:
 
     @property
     def ended(self) -> bool:
-        return self.state in ENDED
+        return self.state in (JobState.COMPLETED, JobState.FAILED)
 
     def imports(self, files: Files) -> bool | None:
         """Whether all that it imports is among ``files``. ``None`` is not known."""

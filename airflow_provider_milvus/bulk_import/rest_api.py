@@ -6,17 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from airflow_provider_milvus.answers.numbers import read_percent, read_whole_number
-from airflow_provider_milvus.bulk_import.job import (
-    COMPLETED,
-    FAILED,
-    IMPORTING,
-    PENDING,
-    Files,
-    ImportApi,
-    ImportTarget,
-    Job,
-    ReportedFile,
-)
+from airflow_provider_milvus.bulk_import.job import Files, ImportApi, ImportTarget, Job, JobState, ReportedFile
 from airflow_provider_milvus.client.flow import Flow, Rest, Still
 from airflow_provider_milvus.exceptions import MilvusNotFoundError, MilvusServerError, MilvusUnsupportedError
 
@@ -25,7 +15,7 @@ PAGE = 100
 """Jobs in one page of the listing."""
 CREATE_TIMEOUT = 15.0
 """Seconds to wait for the answer to a new job. After that the job is looked for in the listing."""
-STATES = {state.lower(): state for state in (PENDING, IMPORTING, COMPLETED, FAILED)}
+STATES = {state.lower(): state for state in JobState}
 
 
 class RestImports(ImportApi):
@@ -88,7 +78,7 @@ def _read_job(job_id: str, data: dict[str, Any]) -> Job:
         files = (_read_file(data),)
     state = _read_state(data)
     rows = read_whole_number(data.get("importedRows"))
-    if state == COMPLETED and rows is None:
+    if state == JobState.COMPLETED and rows is None:
         # Zilliz Cloud reports the total only.
         rows = read_whole_number(data.get("totalRows"))
     return Job(job_id, state, read_percent(data.get("progress")) or 0, rows, files, str(data.get("reason") or ""))
@@ -101,7 +91,7 @@ def _read_file(data: dict[str, Any]) -> ReportedFile:
 
 def _read_state(data: dict[str, Any]) -> str:
     """``InProgress``, or a state that this provider does not know, is not the end of a job."""
-    return STATES.get(str(data.get("state")).lower(), IMPORTING)
+    return STATES.get(str(data.get("state")).lower(), JobState.IMPORTING)
 
 
 def _as_dict(value: Any) -> dict[str, Any]:

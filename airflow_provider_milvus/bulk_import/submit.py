@@ -7,13 +7,14 @@ is in the server's listing, is not in the notes, and imports these files: the ne
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from airflow_provider_milvus.bulk_import.job import FAILED, Files, ImportApi, ImportTarget, Job
+from airflow_provider_milvus.bulk_import.job import Files, ImportApi, ImportTarget, Job, JobState
 from airflow_provider_milvus.client.flow import Flow, Pause, Report
 from airflow_provider_milvus.client.subject import Subject
+from airflow_provider_milvus.client.tries import Tries
 from airflow_provider_milvus.exceptions import MilvusError, MilvusImportError
 
 LOOKS = 30
@@ -57,16 +58,9 @@ class Submission:
         portions[number] = replace(portions[number], job_id=job_id)
         return replace(self, portions=portions)
 
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
     @staticmethod
     def from_dict(values: Mapping[str, Any]) -> Submission:
         return Submission(**{**values, "portions": [Portion(**portion) for portion in values["portions"]]})
-
-
-Keep = Callable[[dict[str, Any]], object]
-"""Notes a submission, as a dict, for a retry of the task."""
 
 
 def submit(
@@ -76,22 +70,19 @@ def submit(
     *,
     subject: Subject,
     rows_before: int | None,
-    notes: Mapping[str, Any],
-    begin: Keep,
-    keep: Keep,
+    tries: Tries,
     report: Report,
 ) -> Flow[Submission]:
     """Have every file imported by a job, and return when each job is known.
 
-    ``begin`` notes what is to be done before anything is sent, and ``keep`` the jobs: a job that is not noted is looked for.
-    ``notes`` are what an earlier try kept last, and empty in the first try. A job of that try that is under way or has
-    completed is attached to; files whose job has failed are imported anew.
+    ``tries`` note what is to be done before anything is sent, and then the jobs: a job that is not noted is looked for. A job
+    of an earlier try that is under way or has completed is attached to; files whose job has failed are imported anew.
 
     :raises MilvusImportError: the server does not know a noted job any more, or does not report what a job that may be ours
         imports.
     :raises MilvusTimeoutError, MilvusUnavailableError: a job may have begun; the next try looks for it first.
     """
-    earlier = Submission.from_dict(notes) if notes else None
+    earlier = Submission.from_dict(tries.earlier) if tries.earlier else None
     if earlier is not None and (earlier.collection_id, sorted(earlier.files)) == (subject.collection_id, sorted(files)):
         report(f"An earlier try of this task began this import: jobs {', '.join(earlier.job_ids) or 'not noted'}.")
         submission = replace(earlier, collection_name=target.collection_name, attached=True)
@@ -100,12 +91,12 @@ def submit(
         portions = [Portion(part) for part in api.portions(files)]
         other_job_ids = yield from api.listed(target.collection_name)
         submission = Submission(target.collection_name, subject.collection_id, portions, other_job_ids, rows_before)
-    begin(submission.as_dict())
+    tries.note(asdict(submission))
     for number, portion in enumerate(submission.portions):
         if not portion.job_id:
             job_id = yield from _create(api, target, subject, submission, portion)
             submission = submission.with_job(number, job_id)
-            keep(submission.as_dict())
+            tries.leave(asdict(submission))
             report(f"Import job {job_id} of {len(portion.files)} file(s) is submitted.")
     return submission
 
@@ -125,7 +116,7 @@ def _attach(api: ImportApi, submission: Submission, report: Report) -> Flow[Subm
                 f"job {portion.job_id} any more. Servers forget a job some hours after its end. Count the rows; to import "
                 "anew, set reattach=False for one try."
             )
-        elif jobs[portion.job_id].state == FAILED:
+        elif jobs[portion.job_id].state == JobState.FAILED:
             reason = jobs[portion.job_id].failure_reasons()[0]
             report(f"Job {portion.job_id} of the earlier try failed, and its files are imported anew: {reason}")
             other_job_ids = [*submission.other_job_ids, portion.job_id]
@@ -138,7 +129,7 @@ def _create(api: ImportApi, target: ImportTarget, subject: Subject, submission: 
 
     def is_due(lost: MilvusError | None) -> Flow[bool]:
         nonlocal found
-        yield from subject.check(f" {lost}" if lost is not None else "")
+        yield from subject.check(lost)
         if lost is not None and not (found := (yield from _find_job(api, submission, portion))):
             raise type(lost)(
                 f"{lost} Whether there is an import job now is not known; a retry looks for it before it begins one."
@@ -157,7 +148,7 @@ def _find_job(api: ImportApi, submission: Submission, portion: Portion) -> Flow[
         listed = yield from api.listed(submission.collection_name)
         new = [job_id for job_id in listed if job_id not in submission.other_job_ids and job_id not in submission.job_ids]
         # A failed job has imported nothing.
-        jobs = [job for job in (yield from api.jobs(submission.collection_name, new)) if job.state != FAILED]
+        jobs = [job for job in (yield from api.jobs(submission.collection_name, new)) if job.state != JobState.FAILED]
         answers = [job.imports(portion.files) for job in jobs]
         if True in answers:
             return jobs[answers.index(True)].job_id

@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command with these arguments, by default those of the command line; return its exit code."""
     given = _parser().parse_args(arguments)
     try:
-        return _contract(given) if given.contract else _connection(given)
+        return _check(given)
     except MilvusError as error:
         print(error, file=sys.stderr)
         return 2
@@ -59,31 +59,19 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _settings(given: argparse.Namespace) -> ConnectionSettings:
-    from airflow_provider_milvus.hooks.milvus import MilvusHook
-
-    return settings_of(given.uri) if given.uri else MilvusHook(given.conn_id).settings
-
-
-def _connection(given: argparse.Namespace) -> int:
-    from airflow_provider_milvus.client.client import BoundedClient
-    from airflow_provider_milvus.client.flow import Rpc
-
-    settings = _settings(given)
-    with BoundedClient(settings, settings.timeout) as client:
-        version = client.perform(Rpc("GetVersion")).version
-    print(f"Milvus {version} answers at {settings.uri}.")
-    return 0
-
-
-def _contract(given: argparse.Namespace) -> int:
+def _check(given: argparse.Namespace) -> int:
     from airflow_provider_milvus.client.client import BoundedClient
     from airflow_provider_milvus.client.flow import Rpc
     from airflow_provider_milvus.contract.check import ATTEMPT, Contract
+    from airflow_provider_milvus.hooks.milvus import MilvusHook
 
-    settings = _settings(given)
-    with BoundedClient(settings, ATTEMPT) as client:
-        print(f"Milvus {client.perform(Rpc('GetVersion')).version} at {settings.uri}")
+    settings = settings_of(given.uri) if given.uri else MilvusHook(given.conn_id).settings
+    with BoundedClient(settings, ATTEMPT if given.contract else settings.timeout) as client:
+        version = client.perform(Rpc("GetVersion")).version
+        if not given.contract:
+            print(f"Milvus {version} answers at {settings.uri}.")
+            return 0
+        print(f"Milvus {version} at {settings.uri}")
         contract = Contract(client)
         wrong = _print(contract.reads())
         if given.write:
@@ -98,8 +86,6 @@ def _print(asked: Iterable[Asked]) -> int:
     wrong = 0
     for one in asked:
         wrong += not one.holds
-        print(
-            f"  {'holds' if one.holds else 'WRONG'}  {one.clause.name}" + ("" if one.holds else f": {one.text or one.answer}"),
-            flush=True,
-        )
+        words = one.clause.name if one.holds else f"{one.clause.name}: {one.text or one.answer}"
+        print(f"  {'holds' if one.holds else 'WRONG'}  {words}", flush=True)
     return wrong

@@ -7,6 +7,8 @@ to make a call again. A lost connection is dropped, and the next attempt makes a
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import json
 import math
 import time
@@ -18,9 +20,10 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from airflow_provider_milvus import exceptions
 from airflow_provider_milvus.client.codes import check_status
-from airflow_provider_milvus.client.errors import build_error, explain, find_obstacle, unavailable
+from airflow_provider_milvus.client.errors import build_error, cause_to_show, explain
 from airflow_provider_milvus.client.flow import Call, Deadline, Flow, Method, Rest, Rpc, Step, drive, drive_async, steady
 from airflow_provider_milvus.client.lazy_pymilvus import import_pymilvus
+from airflow_provider_milvus.client.obstacle import find_obstacle, is_explained
 from airflow_provider_milvus.client.rest import RestApi
 from airflow_provider_milvus.client.silence import told_by_loop, told_by_thread
 from airflow_provider_milvus.kinds import check_seconds
@@ -34,6 +37,7 @@ T = TypeVar("T")
 
 CHANNEL_MARGIN = 2.0
 
+_UNREACHED = (exceptions.MilvusTimeoutError, exceptions.MilvusUnavailableError)
 _READS = ("describe_", "get_", "has_", "list_", "query", "search", "hybrid_search")
 _SAFE_TWICE = frozenset({"load_collection", "load_partitions", "flush"})
 _NOT_AVAILABLE = {
@@ -99,13 +103,17 @@ class _Client:
         """The settings, for another database of the same server where one is given."""
         return self.settings if database is None else self.settings.model_copy(update={"database": database})
 
-    def _no_connection(self, timeout: exceptions.MilvusTimeoutError, call: Call, started: float) -> exceptions.MilvusError:
-        """The error of a connection that did not come about in time, with the reason where it can be seen."""
-        details = find_obstacle(self.settings.uri, self.settings.tls)
-        if details is None:
-            return timeout
-        cause = unavailable(details, time.monotonic() - started)
-        return build_error(exceptions.MilvusUnavailableError, cause, call, where=self.settings.where, sent=False)
+    def _explained(
+        self, error: Exception, call: Call, settings: ConnectionSettings, started: float, *, sent: bool
+    ) -> exceptions.MilvusError | None:
+        waited, hide = time.monotonic() - started, settings.without_secrets
+        return explain(error, call, where=settings.where, waited=waited, sent=sent, hide=hide)
+
+    def _no_connection(self, known: exceptions.MilvusError, call: Call) -> exceptions.MilvusError:
+        """The error of a connection that did not come about, with the reason where it can be seen."""
+        if is_explained(known) or (obstacle := find_obstacle(self.settings.uri, self.settings.tls)) is None:
+            return known
+        return build_error(*obstacle, call, where=self.settings.where, sent=False)
 
 
 def _build_request(rpc: Rpc, database: str) -> Any:
@@ -165,8 +173,6 @@ class BoundedClient(_Client):
         started, settings = time.monotonic(), self._settings_for(database)
         allowed = call.timeout or self.timeout
         if isinstance(call, Rest):
-            import asyncio
-
             return asyncio.run(self._rest.post(call, settings.database, allowed))
         try:
             client = self._connected(self._connect_timeout(allowed))
@@ -179,15 +185,14 @@ class BoundedClient(_Client):
             return method(*call.arguments, timeout=remaining, **_keywords_for(method, call))
         except Exception as error:
             sent = self._client is not None
-            known = explain(error, call, where=settings.where, waited=time.monotonic() - started, sent=sent)
+            known = self._explained(error, call, settings, started, sent=sent)
             if known is None:
                 raise
-            if isinstance(known, exceptions.MilvusTimeoutError) and not sent:
-                known = self._no_connection(known, call, started)
+            if isinstance(known, _UNREACHED) and not sent:
+                known = self._no_connection(known, call)
             if isinstance(known, exceptions.MilvusUnavailableError):
                 self.close()
-            # The traceback of the cause is for an error without a kind of its own; to any other its 20 lines add nothing.
-            raise known from (error if isinstance(known, exceptions.MilvusServerError) else None)
+            raise known from cause_to_show(error, known, settings.without_secrets)
 
     def close(self) -> None:
         """Close the channel. A later call opens a new one."""
@@ -219,8 +224,6 @@ class AsyncBoundedClient(_Client):
     """
 
     def __init__(self, settings: ConnectionSettings, timeout: float) -> None:
-        import asyncio
-
         super().__init__(settings, timeout)
         self._client: AsyncMilvusClient | None = None
         self._users: Counter[AsyncMilvusClient] = Counter()
@@ -247,8 +250,6 @@ class AsyncBoundedClient(_Client):
 
         :raises MilvusError: its kind decides whether the call is made again.
         """
-        import asyncio
-
         started, settings = time.monotonic(), self._settings_for(database)
         allowed = call.timeout or self.timeout
         if isinstance(call, Rest):
@@ -267,14 +268,14 @@ class AsyncBoundedClient(_Client):
             return await asyncio.wait_for(answer, timeout=remaining + 0.5)
         except Exception as error:
             sent = client is not None
-            known = explain(error, call, where=settings.where, waited=time.monotonic() - started, sent=sent)
+            known = self._explained(error, call, settings, started, sent=sent)
             if known is None:
                 raise
-            if isinstance(known, exceptions.MilvusTimeoutError) and not sent:
-                known = await asyncio.to_thread(self._no_connection, known, call, started)
+            if isinstance(known, _UNREACHED) and not sent:
+                known = await asyncio.to_thread(self._no_connection, known, call)
             if isinstance(known, exceptions.MilvusUnavailableError) and client is self._client:
                 self._client = None
-            raise known from (error if isinstance(known, exceptions.MilvusServerError) else None)
+            raise known from cause_to_show(error, known, settings.without_secrets)
         finally:
             if client is not None:
                 await self._leave(client)
@@ -294,8 +295,6 @@ class AsyncBoundedClient(_Client):
             await client.close()
 
     async def _connected(self, within: float) -> AsyncMilvusClient:
-        import asyncio
-
         if self._client is not None:
             return self._client
         # Flows that run at once share the channel that the first of them opens. Within the margin pymilvus gives its reason.
@@ -303,8 +302,6 @@ class AsyncBoundedClient(_Client):
             return await self._open(within)
 
     async def _open(self, within: float) -> AsyncMilvusClient:
-        import asyncio
-
         if self._client is None:
             pymilvus = await asyncio.to_thread(import_pymilvus)
             from pymilvus.client.connection_manager import AsyncConnectionManager
@@ -343,8 +340,6 @@ class AsyncBoundedClient(_Client):
 
 def _plain_attribute(client_class: type, name: str) -> Any:
     """A class-level builder such as ``create_schema``, which calls no server; ``None`` for an ordinary method."""
-    import inspect
-
     try:
         attribute = inspect.getattr_static(client_class, name)
     except AttributeError:
@@ -356,8 +351,6 @@ def _plain_attribute(client_class: type, name: str) -> Any:
 
 def _keywords_for(method: Callable[..., Any], call: Method) -> dict[str, Any]:
     """The call's keywords. pymilvus must not wait for a rate limit: it sleeps past the timeout and loses the cause."""
-    import inspect
-
     parameters = inspect.signature(method).parameters.values()
     takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
     return {"retry_on_rate_limit": False, **call.keywords} if takes_any else dict(call.keywords)

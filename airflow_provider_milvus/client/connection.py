@@ -15,14 +15,9 @@ from urllib.parse import unquote, urlsplit
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
 from airflow_provider_milvus.exceptions import MilvusConfigurationError, MilvusInvalidArgumentError
-from airflow_provider_milvus.get_provider_info import (
-    DEFAULT_CONNECT_TIMEOUT,
-    DEFAULT_DATABASE,
-    DEFAULT_PORT,
-    DEFAULT_TIMEOUT,
-)
+from airflow_provider_milvus.get_provider_info import DEFAULT_CONNECT_TIMEOUT, DEFAULT_DATABASE, DEFAULT_PORT, DEFAULT_TIMEOUT
 from airflow_provider_milvus.tls import check_files
-from airflow_provider_milvus.wording import without_secrets
+from airflow_provider_milvus.wording import without, without_secrets
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection
@@ -88,11 +83,11 @@ class ConnectionSettings(BaseModel):
     tls: dict[str, str]
     timeout: float
     connect_timeout: float
-    metrics_url: str | None = Field(default=None, repr=False)
+    metrics_url: SecretStr | None = None
     metrics_matchers: str | None = None
     proxies: int | None = None
     """How many proxies the Milvus has; None: the metrics or the server have to tell."""
-    rest_url: str | None = Field(default=None, repr=False)
+    rest_url: SecretStr | None = None
     cloud: dict[str, str] = Field(default_factory=dict)
     """Which cluster, or which project and region, Zilliz Cloud's REST API shall use; empty for a Milvus."""
 
@@ -102,10 +97,16 @@ class ConnectionSettings(BaseModel):
         return f"Connection {self.conn_id!r} ({self.uri}), database {self.database!r}"
 
     @property
-    def metrics_passwords(self) -> set[str]:
-        """The passwords in ``metrics_url``, which logs must mask."""
-        encoded = {urlsplit(url.strip()).password or "" for url in (self.metrics_url or "").split(",")}
-        return encoded | {unquote(password) for password in encoded}
+    def secrets(self) -> set[str]:
+        """The token, and the passwords in it and in ``metrics_url``, which logs must mask."""
+        token = self.token.get_secret_value()
+        urls = self.metrics_url.get_secret_value().split(",") if self.metrics_url else []
+        encoded = {urlsplit(url.strip()).password or "" for url in urls}
+        return {token, token.partition(":")[2], *encoded, *map(unquote, encoded)} - {""}
+
+    def without_secrets(self, text: str) -> str:
+        """A text of the server, which may repeat what was sent to it."""
+        return without(self.secrets, text)
 
     @classmethod
     def of(cls, connection: Connection, *, database: str | None = None) -> ConnectionSettings:
@@ -115,7 +116,7 @@ class ConnectionSettings(BaseModel):
         """
         try:
             return _read(connection, database)
-        except _WrongSettingError as wrong:
+        except (_WrongSettingError, MilvusConfigurationError, MilvusInvalidArgumentError) as wrong:
             raise MilvusConfigurationError(f"Connection {connection.conn_id!r}: {wrong}") from None
 
 
@@ -145,7 +146,7 @@ def _read(connection: Connection, database: str | None) -> ConnectionSettings:
         tls=tls,
         timeout=extra.timeout or DEFAULT_TIMEOUT,
         connect_timeout=extra.connect_timeout or DEFAULT_CONNECT_TIMEOUT,
-        metrics_url=extra.metrics_url,
+        metrics_url=SecretStr(extra.metrics_url) if extra.metrics_url else None,
         metrics_matchers=extra.metrics_matchers,
         proxies=extra.proxies,
         rest_url=_read_rest_url(extra),
@@ -197,8 +198,10 @@ def _read_address(connection: Connection, extra: _Extra) -> tuple[str, str | Non
         raise _ipv6_address("host", host)
     if "@" in host:
         raise _credentials_in("host")
-    if any(character in "/:" or character.isspace() for character in host):
-        raise _WrongSettingError(f"host {host!r} must be a bare host name or address; the port belongs into port.")
+    if any(character in "/:?#" or character.isspace() for character in host):
+        raise _WrongSettingError(
+            f"host {without_secrets(host)!r} must be a bare host name or address; the port belongs into port."
+        )
     return f"http://{host}:{port or DEFAULT_PORT}", None
 
 
@@ -208,13 +211,10 @@ def _check_metrics(extra: _Extra) -> None:
     if extra.metrics_matchers and not extra.metrics_url:
         raise _WrongSettingError("metrics_matchers is set without metrics_url.")
     if extra.metrics_url:
-        try:
-            metrics_source(extra.metrics_url, matchers=extra.metrics_matchers)
-        except MilvusInvalidArgumentError as wrong:
-            raise _WrongSettingError(str(wrong)) from None
+        metrics_source(extra.metrics_url, matchers=extra.metrics_matchers)
 
 
-def _read_rest_url(extra: _Extra) -> str | None:
+def _read_rest_url(extra: _Extra) -> SecretStr | None:
     if not extra.rest_url:
         return None
     url = extra.rest_url.rstrip("/")
@@ -229,7 +229,7 @@ def _read_rest_url(extra: _Extra) -> str | None:
         raise _credentials_in("rest_url")
     if parts.query or parts.fragment:
         raise _WrongSettingError(f"rest_url {without_secrets(url)!r} may hold a path, and no query.")
-    return url
+    return SecretStr(url)
 
 
 def _read_cloud(extra: _Extra) -> dict[str, str]:
@@ -310,6 +310,8 @@ def _read_token(connection: Connection, extra: _Extra) -> SecretStr:
 def _read_tls_files(extra: _Extra) -> dict[str, str]:
     files = {setting: path for setting in _TLS_FILES if (path := getattr(extra, setting))}
     for setting, path in files.items():
+        if "-----" in path or "\n" in path:
+            raise _WrongSettingError(f"{setting} holds text, where the path of a PEM file belongs.")
         if not os.path.isfile(path):
             raise _WrongSettingError(f"{setting} names a file that does not exist: {path}.")
         if not os.access(path, os.R_OK):
@@ -323,10 +325,7 @@ def _read_tls_files(extra: _Extra) -> dict[str, str]:
             raise _WrongSettingError("server_pem_path is for one-way TLS; with a client certificate give ca_pem_path only.")
     elif "ca_pem_path" in files and "server_pem_path" in files:
         raise _WrongSettingError("give ca_pem_path or server_pem_path, not both: either one names the trusted certificate.")
-    try:
-        check_files(files)
-    except MilvusConfigurationError as wrong:
-        raise _WrongSettingError(str(wrong)) from None
+    check_files(files)
     if "client_pem_path" not in files and "ca_pem_path" in files:
         # Without a client certificate pymilvus ignores ca_pem_path and trusts server_pem_path.
         files["server_pem_path"] = files.pop("ca_pem_path")

@@ -7,15 +7,14 @@ uses code 1 for anything. So the gRPC status in the chain of causes comes first,
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+import traceback
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from airflow_provider_milvus import exceptions
 from airflow_provider_milvus.client.codes import NOT_READY, UNEXPECTED, StatusError, code_of, kind_of
+from airflow_provider_milvus.client.obstacle import silence, unavailable
 from airflow_provider_milvus.exceptions import MilvusError
-from airflow_provider_milvus.get_provider_info import DEFAULT_PORT
-from airflow_provider_milvus.tls import tls_context
 
 if TYPE_CHECKING:
     from airflow_provider_milvus.client.flow import Call
@@ -31,9 +30,6 @@ _BY_GRPC_STATUS: dict[str, type[MilvusError]] = {
     "INVALID_ARGUMENT": exceptions.MilvusInvalidArgumentError,
 }
 
-OBSTACLE_TIMEOUT = 0.5
-"""Seconds to connect to a port that did not let pymilvus connect, and as many for its answer."""
-
 _NEXT_STEP: dict[type[MilvusError], str] = {
     exceptions.MilvusPermissionError: "Grant it to a role of the user.",
     exceptions.MilvusAuthenticationError: "Check the connection's login and password, or its token.",
@@ -43,23 +39,33 @@ _NEXT_STEP: dict[type[MilvusError], str] = {
     exceptions.MilvusIndexNotFoundError: "Create an index on every vector field first; Milvus loads indexed collections only.",
     exceptions.MilvusTimeoutError: "The server may still be working on it; look at its state before repeating.",
     exceptions.MilvusRateLimitError: "Wait, run fewer tasks at once, or raise the server's quota.",
+    exceptions.MilvusTlsError: "Check the connection's host and port, whether it says to use TLS, and its certificates.",
     exceptions.MilvusUnavailableError: "Check that the server runs and that host, port and TLS settings are right.",
 }
 
 
-def explain(error: BaseException, call: Call, *, where: str, waited: float, sent: bool = True) -> MilvusError | None:
+def explain(
+    error: BaseException,
+    call: Call,
+    *,
+    where: str,
+    waited: float,
+    sent: bool = True,
+    hide: Callable[[str], str] = str,
+) -> MilvusError | None:
     """The error to raise in place of ``error``; ``None`` for one that is neither gRPC's nor pymilvus's, such as a TypeError.
 
     :param where: the connection and the database, in words.
     :param waited: seconds since the attempt began.
     :param sent: false when no connection came about, so that the server cannot have carried the call out.
+    :param hide: takes the secrets out of a text that a server has sent.
     """
     import grpc
     from pymilvus.exceptions import MilvusException
 
     if isinstance(error, MilvusError):
         return error
-    chain = list(_causes(error))
+    chain = list(causes_of(error))
     status = next((cause for cause in chain if isinstance(cause, grpc.RpcError)), None)
     if status is not None:
         kind, cause = _read_grpc_status(status, waited, sent)
@@ -71,7 +77,10 @@ def explain(error: BaseException, call: Call, *, where: str, waited: float, sent
         kind, cause = _read_milvus_error(error, waited)
     else:
         return None
-    return build_error(kind, cause, call, where=where, sent=sent)
+    for each in chain:
+        # It is kept with the error that is raised, its frames hold gRPC's call, and that holds the socket of a closed channel.
+        traceback.clear_frames(each.__traceback__)
+    return build_error(kind, hide(cause), call, where=where, sent=sent)
 
 
 def build_error(kind: type[MilvusError], cause: str, call: Call, *, where: str, sent: bool = True) -> MilvusError:
@@ -84,48 +93,16 @@ def build_error(kind: type[MilvusError], cause: str, call: Call, *, where: str, 
     return kind(f"{failure}: {cause.removesuffix('.')}. {where}. {next_step}".rstrip())
 
 
-def find_obstacle(uri: str, tls: Mapping[str, str], *, grpc: bool = True) -> str | None:
-    """Why no connection comes about, in gRPC's words; ``None`` when the port accepts it and is silent, or answers as it should.
+def cause_to_show(error: Exception, known: MilvusError, hide: Callable[[str], str]) -> Exception | None:
+    """The cause of an error without a kind of its own, for its traceback; to any other its 20 lines add nothing.
 
-    pymilvus before 3.0 waits for its channel to become ready and, when the time is up, does not give the reason.
+    Nor is it shown where the server has repeated a secret: the cause has its text as it came.
     """
-    import socket
-    import ssl
-
-    address = urlsplit(uri)
-    if address.hostname is None:
-        return None
-    try:
-        with socket.create_connection((address.hostname, address.port or DEFAULT_PORT), OBSTACLE_TIMEOUT) as connection:
-            if address.scheme != "https":
-                return _greet(connection) if grpc else None
-            context = tls_context(uri, tls)
-            context.set_alpn_protocols(["h2"])
-            with context.wrap_socket(connection, server_hostname=tls.get("server_name") or address.hostname) as secured:
-                # With TLS 1.3 a server rejects a client's certificate only after the handshake.
-                return _greet(secured) if grpc else str(secured.recv(1)) and None
-    except socket.gaierror as error:
-        return f"DNS resolution failed: {error.strerror}"
-    except ssl.SSLError as error:
-        return f"TLS handshake failed: {error.reason}"
-    except ConnectionError as error:
-        return str(error.strerror)
-    except OSError:
-        return None
+    is_clean = all(hide(str(cause)) == str(cause) for cause in causes_of(error))
+    return error if isinstance(known, exceptions.MilvusServerError) and is_clean else None
 
 
-def _greet(connection: Any) -> str | None:
-    """Begin HTTP/2, as gRPC does, and read the answer; its first frame is of type 4, SETTINGS."""
-    connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0")
-    answer: bytes = connection.recv(100)
-    if not answer:
-        return "Socket closed"
-    if answer[3:4] == b"\4":
-        return None
-    return f"expected a SETTINGS frame, got {answer.splitlines()[0].decode(errors='replace')!r}"
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
+def causes_of(error: BaseException) -> Iterator[BaseException]:
     """The chain of causes; pymilvus often raises an error from itself, so the chain may be a ring."""
     seen: set[int] = set()
     current: BaseException | None = error
@@ -135,10 +112,6 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         current = current.__cause__ if current.__cause__ is not current else current.__context__
 
 
-def silence(waited: float) -> str:
-    return f"the server did not answer within {waited:.1f} s (frozen, overloaded, speaking TLS, or not a Milvus port)"
-
-
 def _read_grpc_status(status: Any, waited: float, sent: bool) -> tuple[type[MilvusError], str]:
     name = status.code().name
     details = (status.details() or "").rpartition("last error: ")[2].strip()
@@ -146,7 +119,7 @@ def _read_grpc_status(status: Any, waited: float, sent: bool) -> tuple[type[Milv
     if kind is exceptions.MilvusTimeoutError:
         return kind, silence(waited)
     if kind is exceptions.MilvusUnavailableError:
-        return kind, unavailable(details, waited)
+        return unavailable(details, waited)
     if kind is exceptions.MilvusPermissionError:
         named = re.search(r"Privilege(\w+): permission deny", details)
         return kind, f"the user lacks {f'the privilege {named[1]}' if named else 'a privilege'} ({details or name})"
@@ -157,22 +130,6 @@ def _read_grpc_status(status: Any, waited: float, sent: bool) -> tuple[type[Milv
     if kind is exceptions.MilvusUnsupportedError:
         return kind, f"this server does not support it ({details or name})"
     return kind, f"gRPC status {name}: {details}"
-
-
-def unavailable(details: str, waited: float) -> str:
-    """gRPC's ``details`` of a connection that did not come about, for a user."""
-    lowered = details.lower()
-    if "expected" in lowered and "settings frame" in lowered:
-        return f"what answers on that host and port is not Milvus, or it wants TLS ({details})"
-    if "refused" in lowered:
-        return "the connection was refused: nothing listens on that host and port"
-    if "dns" in lowered or "resolution" in lowered or "resolv" in lowered:
-        return f"the host name cannot be resolved ({details})"
-    if "handshake" in lowered or "ssl" in lowered or "tls" in lowered:
-        return f"the TLS handshake failed ({details})"
-    if "timed out" in lowered or "timeout" in lowered or "settings frame" in lowered:
-        return silence(waited)
-    return f"the server is unavailable or closed the connection ({details})"
 
 
 def _read_milvus_error(error: Any, waited: float) -> tuple[type[MilvusError], str]:

@@ -9,6 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from airflow_provider_milvus.exceptions import (
+    MilvusAuthenticationError,
+    MilvusError,
+    MilvusPermissionError,
+    MilvusUnavailableError,
+)
+
 FAILURES = {
     "AlterAlias": "Alias {alias!r} {was_not} pointed to collection {collection_name!r}",
     "AlterCollection": "Collection {collection_name!r} {was_not} altered",
@@ -39,7 +46,7 @@ FAILURES = {
     "GetVersion": "The server's version could not be read",
     "Import": "The import into collection {collection_name!r} {was_not} begun",
     "Insert": "A batch of rows {was_not} inserted into collection {collection_name!r}",
-    "ListAliases": "The aliases could not be listed",
+    "ListAliases": "The aliases{of_collection} could not be listed",
     "ListDatabases": "The databases could not be listed",
     "ListImportTasks": "The import jobs of collection {collection_name!r} could not be listed",
     "ListSnapshots": "The snapshots of collection {collection_name!r} could not be listed",
@@ -66,7 +73,18 @@ def failure_in_words(name: str, fields: Mapping[str, Any], *, certain: bool) -> 
     """``Collection 'docs' was not released``, or ``may not have been released`` where that is not ``certain``."""
     was_not, were_not = ("was not", "were not") if certain else ("may not have been",) * 2
     partitions = ", ".join(map(repr, fields.get("partition_names") or ()))
+    of_collection = f" of collection {fields['collection_name']!r}" if "collection_name" in fields else ""
+    words = {"was_not": was_not, "were_not": were_not, "partitions": partitions, "of_collection": of_collection}
     try:
-        return FAILURES[name].format_map({**fields, "was_not": was_not, "were_not": were_not, "partitions": partitions})
+        return FAILURES[name].format_map({**fields, **words})
     except LookupError:
         return f"The call {name}({fields.get('collection_name') or fields.get('alias') or ''}) failed"
+
+
+def trouble_with_all(error: MilvusError) -> MilvusError | None:
+    """The error of a call for another collection, which would fail as well; ``None``: it may succeed."""
+    if isinstance(error, MilvusUnavailableError):
+        return MilvusUnavailableError("not tried: the server is unavailable")
+    if isinstance(error, MilvusAuthenticationError) and not isinstance(error, MilvusPermissionError):
+        return MilvusAuthenticationError("not tried: the server rejected the credentials")
+    return None

@@ -23,10 +23,13 @@ from typing import Any, ClassVar, TypeVar
 
 from airflow_provider_milvus.client.failures import failure_in_words
 from airflow_provider_milvus.exceptions import (
+    MilvusAuthenticationError,
     MilvusError,
     MilvusInDoubtError,
     MilvusNotTakenError,
     MilvusRateLimitError,
+    MilvusRefusedError,
+    MilvusServerError,
     MilvusTimeoutError,
     MilvusUnavailableError,
 )
@@ -41,6 +44,11 @@ LOOK_TIMEOUT = 15.0
 """Seconds that one attempt to *read* something may take before the next attempt."""
 WARN_EVERY = 30.0
 """Seconds between two warnings of an outage that an operation rides out."""
+PROVES_NOTHING = (MilvusServerError, MilvusRefusedError)
+"""The kinds of a server's errors that do not tell whether the change was made, by this task or by somebody who was quicker.
+
+A look that is given one of them says to send the change where what it sees may be somebody's: then the error stands.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +198,12 @@ def _insist(call: Call, deadline: Deadline) -> Flow[Any]:
             lost = lost if not_taken or not error.try_again else error
             if not error.try_again or not (call.repeatable or call.still is not None or not_taken):
                 deadline.interruptions += isinstance(error, MilvusUnavailableError)
+                if (
+                    call.still is not None
+                    and type(error) in PROVES_NOTHING
+                    and (yield from _is_made(call.still, error, deadline))
+                ):
+                    return None
                 raise
             deadline.trouble = error
             if deadline.remaining <= pause + LEAST_ATTEMPT:
@@ -208,11 +222,19 @@ def _insist(call: Call, deadline: Deadline) -> Flow[Any]:
 def _look(still: Still, lost: MilvusError | None, deadline: Deadline) -> Flow[bool]:
     try:
         return (yield from steady(still(lost), deadline))
-    except (MilvusTimeoutError, MilvusUnavailableError) as error:
+    except (MilvusTimeoutError, MilvusUnavailableError, MilvusAuthenticationError) as error:
         if lost is None or str(error).startswith(str(lost)):
             raise
         # Of another kind than a look that the server did not take: the change may have been made.
         raise type(lost)(f"{lost} It was looked for: {error}") from None
+
+
+def _is_made(still: Still, error: MilvusError, deadline: Deadline) -> Flow[bool]:
+    """Whether a look shows the change, although the server has answered with ``error``."""
+    try:
+        return not (yield from steady(still(error), deadline))
+    except (MilvusTimeoutError, MilvusUnavailableError, MilvusAuthenticationError, MilvusInDoubtError, type(error)):
+        return False
 
 
 def _give_up(error: MilvusError, lost: MilvusError | None, attempts: int, deadline: Deadline) -> MilvusError:
@@ -223,7 +245,7 @@ def _give_up(error: MilvusError, lost: MilvusError | None, attempts: int, deadli
     return type(known)(f"{known} Tried {attempts} times in {deadline.seconds:g} s.")
 
 
-def in_doubt(lost: MilvusError, seen: str) -> MilvusInDoubtError:
+def in_doubt(lost: MilvusError | str, seen: str) -> MilvusInDoubtError:
     """The error of a look that cannot tell whether the change was made: ``lost``, and what is ``seen`` instead."""
     return MilvusInDoubtError(f"{lost} {seen} It was not sent again: look at it, and clear the task to have it done.")
 
@@ -236,6 +258,7 @@ def steady(flow: Flow[T], deadline: Deadline) -> Flow[T]:
     """
     resume: Callable[[Any], Step] = flow.send
     value: Any = None
+    last: Call | None = None
     while True:
         try:
             step = resume(value)
@@ -246,8 +269,10 @@ def steady(flow: Flow[T], deadline: Deadline) -> Flow[T]:
             if isinstance(step, Pause):
                 value = yield Pause(min(step.seconds, deadline.remaining))
                 if deadline.remaining <= 0:
-                    raise MilvusTimeoutError(f"Not done within {deadline.seconds:g} s.")
+                    call = f" The last call was {last}." if last is not None else ""
+                    raise MilvusTimeoutError(f"Not done within {deadline.seconds:g} s.{call}")
             else:
+                last = step
                 value = yield from _insist(step, deadline)
             resume = flow.send
         except MilvusError as error:

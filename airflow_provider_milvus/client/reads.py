@@ -141,6 +141,15 @@ def loaded() -> Flow[dict[str, int]]:
     return {name: percent for name, percent in zip(names, percents, strict=True) if percent or not is_lite(version)}
 
 
+def version_for(collection_name: str) -> Flow[Any]:
+    """The answer to GetVersion, asked for the work on a collection, which an error names."""
+
+    def version() -> Flow[Any]:
+        return (yield Rpc("GetVersion"))
+
+    return (yield from after(f"Collection {collection_name!r}:", version()))
+
+
 def is_lite(version: Any) -> bool:
     """Whether the answer to GetVersion is Milvus Lite's. Version v2.3.5-lite is not: it is PyPI's standalone server."""
     return bool(version.version.startswith("milvus_lite"))

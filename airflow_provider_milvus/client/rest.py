@@ -8,17 +8,19 @@ from __future__ import annotations
 import asyncio
 import time
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from airflow_provider_milvus import exceptions
 from airflow_provider_milvus.answers.bodies import BodyError, answer_to, read_json
 from airflow_provider_milvus.answers.numbers import read_whole_number
-from airflow_provider_milvus.client.codes import CODES, kind_of
-from airflow_provider_milvus.client.errors import build_error, find_obstacle, silence, unavailable
+from airflow_provider_milvus.client.codes import KIND_OF_CODE, kind_of
+from airflow_provider_milvus.client.errors import build_error
 from airflow_provider_milvus.client.flow import Rest
+from airflow_provider_milvus.client.obstacle import find_obstacle, silence, unavailable
 from airflow_provider_milvus.exceptions import MilvusConfigurationError, MilvusError
 from airflow_provider_milvus.get_provider_info import DEFAULT_DATABASE
 from airflow_provider_milvus.tls import tls_context
-from airflow_provider_milvus.wording import without_secrets
+from airflow_provider_milvus.wording import without, without_secrets
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -54,8 +56,12 @@ class RestApi:
 
     def __init__(self, settings: ConnectionSettings) -> None:
         self._settings = settings
-        self._url = settings.rest_url or settings.uri
         self._context: SSLContext | None = None
+
+    @property
+    def _url(self) -> str:
+        own = self._settings.rest_url
+        return own.get_secret_value() if own is not None else self._settings.uri
 
     async def post(self, call: Rest, database: str, timeout: float) -> Any:
         """The ``data`` of the answer, within ``timeout`` seconds in all.
@@ -75,17 +81,20 @@ class RestApi:
                 status, body = await self._send(call, database, timeout)
         except BodyError as error:
             # Whether a change was made is not known then.
-            kind = exceptions.MilvusServerError if call.repeatable else exceptions.MilvusUnavailableError
-            raise self._failed(call, kind, str(error)) from None
+            unread = exceptions.MilvusServerError if call.repeatable else exceptions.MilvusUnavailableError
+            raise self._failed(call, unread, str(error)) from None
         except (TimeoutError, httpx.TimeoutException):
             raise self._failed(call, exceptions.MilvusTimeoutError, silence(time.monotonic() - began)) from None
         except httpx.ConnectError as error:
             # For a name with two addresses httpx reports only that all attempts failed.
-            details = await asyncio.to_thread(find_obstacle, self._url, self._settings.tls, grpc=False) or str(error)
-            raise self._failed(call, exceptions.MilvusNotTakenError, unavailable(details, time.monotonic() - began)) from None
+            found = await asyncio.to_thread(find_obstacle, self._url, self._settings.tls, grpc=False)
+            kind, cause = found or unavailable(str(error), time.monotonic() - began)
+            # Without a connection it is certain that nothing was carried out.
+            kind = kind if issubclass(kind, exceptions.MilvusNotTakenError) else exceptions.MilvusNotTakenError
+            raise self._failed(call, kind, cause) from None
         except httpx.TransportError as error:
-            cause = unavailable(str(error) or type(error).__name__, time.monotonic() - began)
-            raise self._failed(call, exceptions.MilvusUnavailableError, cause) from None
+            kind, cause = unavailable(str(error) or type(error).__name__, time.monotonic() - began)
+            raise self._failed(call, kind, cause) from None
         return self._data(call, status, body)
 
     async def _send(self, call: Rest, database: str, timeout: float) -> tuple[int, Any]:
@@ -115,7 +124,7 @@ class RestApi:
         text = str(body.get("message") or "")
         code = read_whole_number(body.get("code"))
         # From Milvus 3 on a server can be told to send its own code with the HTTP status that is nearest to it.
-        if status != 200 and code not in CODES:
+        if status != 200 and code not in KIND_OF_CODE:
             kind = _BY_STATUS.get(status, exceptions.MilvusServerError)
             raise self._failed(call, kind, _status_in_words(status, text))
         if code is None:
@@ -129,10 +138,8 @@ class RestApi:
         where = self._settings.where
         if self._settings.rest_url:
             where += f", REST API at {without_secrets(self._url)}"
-        secrets = {self._settings.token.get_secret_value(), *(str(call.body.get(key) or "") for key in SECRETS)}
-        for secret in secrets - {""}:
-            cause = cause.replace(secret, "***")
-        return build_error(kind, cause[:LONGEST_TEXT], call, where=where)
+        secrets = {*self._settings.secrets, urlsplit(self._url).path, *(str(call.body.get(key) or "") for key in SECRETS)}
+        return build_error(kind, without(secrets, cause)[:LONGEST_TEXT], call, where=where)
 
 
 SECRETS = ("accessKey", "secretKey", "token")

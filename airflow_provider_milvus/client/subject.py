@@ -6,14 +6,13 @@ tells them apart by the collection's id. Milvus Lite has no ids: there only anot
 
 from __future__ import annotations
 
-import hashlib
 import time
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
 from typing import Any
 
 from airflow_provider_milvus.client.flow import Flow
-from airflow_provider_milvus.client.reads import aliases_of, describe, real_name, rows, target_of
+from airflow_provider_milvus.client.reads import aliases_of, describe, real_name, target_of
 from airflow_provider_milvus.exceptions import (
     MilvusCollectionNotFoundError,
     MilvusError,
@@ -46,6 +45,10 @@ class Standing:
         return None
 
 
+Unless = Callable[[Standing], str | None]
+"""Asked just before a change is sent: why the collection has to stay as it is, or ``None``."""
+
+
 @dataclass(frozen=True, slots=True)
 class Subject:
     """A collection as the first look saw it.
@@ -74,13 +77,6 @@ class Subject:
             return bool(now.collectionID != self.collection_id)
         return self.first is not None and bool(now.schema != self.first.schema)
 
-    def mark(self) -> Flow[str]:
-        """What a later try of the task knows the collection by: its id, or else its schema and its number of rows."""
-        if self.collection_id:
-            return str(self.collection_id)
-        schema = hashlib.sha256(self.first.schema.SerializeToString(deterministic=True)).hexdigest()[:16]
-        return f"{schema}, {(yield from rows(self.name)) or 0} rows"
-
     def standing(self) -> Flow[Standing | None]:
         """The aliases and properties now; ``None`` where the collection does not exist any more.
 
@@ -102,26 +98,37 @@ class Subject:
                 aliases.append(newer)
         return Standing(int(described.collectionID), aliases, from_pairs(described.properties))
 
+    def at_first(self) -> Flow[Standing | None]:
+        """As :meth:`standing`, with the windows of the first look: one that was opened since has come while the task worked."""
+        standing = yield from self.standing()
+        if standing is None or self.first is None:
+            return standing
+        return replace(standing, properties=from_pairs(self.first.properties))
+
     def still(self, lost: MilvusError | None) -> Flow[bool]:
         """The look of a change that may be made twice, but to no other collection.
 
         :raises MilvusReplacedError: the collection does not exist any more.
         """
-        yield from self.check(f" {lost}" if lost is not None else "")
+        yield from self.check(lost)
         return True
 
-    def check(self, done: str = "") -> Flow[None]:
-        """Make sure that the name stands for this collection still. ``done`` is what the task has done, for the message.
+    def check(self, done: object = None) -> Flow[dict[str, str]]:
+        """Make sure that the name stands for this collection still, and return its properties.
+
+        ``done`` is what the task has done, for the message.
 
         :raises MilvusReplacedError: it does not.
         """
-        if (yield from self.look()) is None:
+        now = yield from self.look()
+        if now is None:
             raise self.replaced(done)
+        return from_pairs(now.properties)
 
-    def replaced(self, done: str = "") -> MilvusReplacedError:
+    def replaced(self, done: object = None) -> MilvusReplacedError:
         return MilvusReplacedError(
             f"Collection {self.name!r} was dropped by somebody else while this task worked on it; if there is one of that name "
-            f"now, it is another one.{done}"
+            f"now, it is another one.{f' {done}' if done else ''}"
         )
 
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from airflow_provider_milvus import exceptions
 from airflow_provider_milvus.answers.numbers import read_whole_number
 from airflow_provider_milvus.client.flow import Flow, Rpc
-from airflow_provider_milvus.client.reads import describe
+from airflow_provider_milvus.client.reads import describe, target_of
 from airflow_provider_milvus.conditions.base import Condition, Observation, Verdict, name_of
 
 _FINISHED, _FAILED = 3, 4
@@ -85,12 +85,7 @@ class GraceOver(Condition):
         return f"Grace period of alias {self.alias!r}"
 
     def look(self) -> Flow[Observation]:
-        try:
-            answer = yield Rpc("DescribeAlias", {"alias": self.alias})
-            kept = answer.collection == self.collection_name
-        except (exceptions.MilvusAliasNotFoundError, exceptions.MilvusCollectionNotFoundError):
-            kept = False
-        if not kept:
+        if (yield from target_of(self.alias)) != self.collection_name:
             return Observation(Verdict.MET, "Moved")
         return Observation(Verdict.MET, "Over") if time.time() >= self.until else Observation(Verdict.NOT_YET, "Running")
 

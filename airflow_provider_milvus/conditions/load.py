@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from airflow_provider_milvus import exceptions
 from airflow_provider_milvus.answers.numbers import read_percent
-from airflow_provider_milvus.client.flow import Flow, Rpc
+from airflow_provider_milvus.client.flow import PROVES_NOTHING, Flow, Rpc
 from airflow_provider_milvus.client.reads import check_partitions, describe
 from airflow_provider_milvus.client.subject import Subject
 from airflow_provider_milvus.conditions.base import Condition, Observation, Verdict, name_of
@@ -129,16 +129,15 @@ class LoadFinished(LoadState):
 
         :raises MilvusReplacedError: the collection was dropped since.
         """
-        fields = {"collection_name": self.collection_name, **self.options}
-        if self.partition_names:
-            fields["partition_names"] = self.partition_names
+        fields = {**_names(self.collection_name, self.partition_names), **self.options}
         answer = yield Rpc("LoadPartitions" if self.partition_names else "LoadCollection", fields, still=self._is_due)
         return answer is not None
 
     def _is_due(self, lost: exceptions.MilvusError | None) -> Flow[bool]:
         state = yield from self._state()
-        yield from self._subject.check(f" {lost}" if lost is not None else "")
-        return not self.started or state == "NotLoad"
+        yield from self._subject.check(lost)
+        # What is loaded after the server has refused this request is somebody's, and perhaps not as requested.
+        return not self.started or state == "NotLoad" or isinstance(lost, PROVES_NOTHING)
 
     def _state(self) -> Flow[str]:
         """Of the most loaded partition that is named."""
@@ -160,9 +159,7 @@ class LoadFinished(LoadState):
             kept = yield from self._why_keep()
             return not kept
 
-        fields: dict[str, Any] = {"collection_name": self.collection_name}
-        if self.partition_names:
-            fields["partition_names"] = self.partition_names
+        fields = _names(self.collection_name, self.partition_names)
         answer = yield Rpc("ReleasePartitions" if self.partition_names else "ReleaseCollection", fields, still=is_due)
         return f"{self} was released, since this task started the load." if answer is not None else f"{self} {kept}."
 
@@ -204,9 +201,13 @@ class Refreshed(Condition):
 
     def look(self) -> Flow[Observation]:
         answer = yield Rpc("GetLoadingProgress", {"collection_name": self.collection_name})
-        progress = read_percent(answer.refresh_progress)
-        reason = "" if progress is not None else f"the server tells a progress of {answer.refresh_progress} %, which cannot be"
+        progress, reason = _read_progress(answer.refresh_progress)
         return Observation(Verdict.MET if progress == 100 else Verdict.NOT_YET, "Refreshing", progress, reason)
+
+
+def _names(collection_name: str, partition_names: Sequence[str] = ()) -> dict[str, Any]:
+    """The fields of a request that name a collection, or partitions of it."""
+    return {"collection_name": collection_name, **({"partition_names": partition_names} if partition_names else {})}
 
 
 def load_states(collection_name: str, partition_names: list[str] | None = None) -> Flow[list[InMemory]]:
@@ -215,12 +216,12 @@ def load_states(collection_name: str, partition_names: list[str] | None = None) 
     :raises MilvusCollectionNotFoundError, MilvusPartitionNotFoundError, MilvusDatabaseNotFoundError: it does not exist.
     """
     if not partition_names:
-        return [(yield from _look({"collection_name": collection_name}))]
+        return [(yield from _look(_names(collection_name)))]
     # Milvus Lite reports Loaded for a partition that does not exist.
     yield from check_partitions(collection_name, partition_names)
     states = []
     for partition in partition_names:
-        states.append((yield from _look({"collection_name": collection_name, "partition_names": [partition]})))
+        states.append((yield from _look(_names(collection_name, [partition]))))
     return sorted(states, key=lambda seen: (LOAD_STATES.index(seen.state), seen.progress or 0))
 
 
@@ -242,10 +243,7 @@ def _look(subject: dict[str, Any]) -> Flow[InMemory]:
             return InMemory("NotLoad")
         if state != "Loading":
             return InMemory(state)
-        told = (yield Rpc("GetLoadingProgress", subject)).progress
-        progress = read_percent(told)
-        reason = "" if progress is not None else f"the server tells a progress of {told} %, which cannot be"
-        return InMemory(state, progress, reason)
+        return InMemory(state, *_read_progress((yield Rpc("GetLoadingProgress", subject)).progress))
     except exceptions.MilvusLoadFailedError as error:
         # For a day after a load has failed, or until the next one, Milvus 2.4 to 2.6.15 answer with its reason.
         return InMemory("NotLoad", None, f"The server says: {error}")
@@ -257,6 +255,12 @@ def _look(subject: dict[str, Any]) -> Flow[InMemory]:
         if (yield from _state_of(subject)) != "NotLoad":
             raise
         return InMemory("NotLoad", None, f"The server says: {error}")
+
+
+def _read_progress(told: Any) -> tuple[int | None, str]:
+    """A progress in per cent, or why there is none."""
+    progress = read_percent(told)
+    return progress, "" if progress is not None else f"the server tells a progress of {told} %, which cannot be"
 
 
 def _state_of(subject: dict[str, Any]) -> Flow[str]:

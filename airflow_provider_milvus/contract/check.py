@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,18 +13,8 @@ from airflow_provider_milvus.client.client import BoundedClient
 from airflow_provider_milvus.client.codes import StatusError
 from airflow_provider_milvus.client.flow import Rpc
 from airflow_provider_milvus.client.reads import is_lite
-from airflow_provider_milvus.contract.clauses import (
-    AFTERWARDS,
-    ALIAS,
-    DOCS,
-    FIELDS,
-    MISSING,
-    READS,
-    SCHEMA,
-    STORY,
-    Clause,
-    Relied,
-)
+from airflow_provider_milvus.contract import clauses
+from airflow_provider_milvus.contract.clauses import Clause
 from airflow_provider_milvus.exceptions import MilvusError
 from airflow_provider_milvus.schema.model import Schema
 from airflow_provider_milvus.schema.proto import schema_bytes
@@ -57,7 +47,7 @@ class Asked:
         """Whether it is an answer that the provider can work with because it comes from Milvus Lite."""
         return self.lite and not self._is_one_of(self.clause.relied_on) and self._is_one_of(self.clause.lite)
 
-    def _is_one_of(self, relied_on: Sequence[Relied]) -> bool:
+    def _is_one_of(self, relied_on: Sequence[clauses.Relied]) -> bool:
         if self.kind is None:
             return self.answer in relied_on
         return any(isinstance(relied, type) and issubclass(self.kind, relied) for relied in relied_on)
@@ -74,29 +64,28 @@ class Contract:
         self._lite = is_lite(client.perform(Rpc("GetVersion", timeout=ATTEMPT)))
         self._database: str | None = None
         self.scratch = f"airflow_contract_{uuid.uuid4().hex[:8]}"
-        self._names = {DOCS: f"{self.scratch}_docs", ALIAS: f"{self.scratch}_alias", MISSING: f"{self.scratch}_missing"}
-        self._given: dict[str, Any] = {SCHEMA: schema_bytes(self._names[DOCS], Schema.of(FIELDS))}
+        self._names = {
+            clauses.DOCS: f"{self.scratch}_docs",
+            clauses.ALIAS: f"{self.scratch}_alias",
+            clauses.MISSING: f"{self.scratch}_missing",
+        }
+        self._given: dict[str, Any] = {clauses.SCHEMA: schema_bytes(self._names[clauses.DOCS], Schema.of(clauses.FIELDS))}
 
     def reads(self) -> Iterator[Asked]:
         """The answers to what changes nothing, one after the other."""
-        return map(self._ask, READS)
+        return map(self._ask, clauses.READS)
 
     def story(self) -> Iterator[Asked]:
         """The answers to the rest. The database and all that is in it are gone afterwards, whatever happens meanwhile."""
-        with self._scratch_database():
-            yield from map(self._ask, STORY)
-
-    @contextmanager
-    def _scratch_database(self) -> Iterator[None]:
         self._send("CreateDatabase", {}, self.scratch)
         self._database = self.scratch
         try:
-            yield
+            yield from map(self._ask, clauses.STORY)
         finally:
             for call, fields in (
-                ("DropAlias", {"alias": self._names[ALIAS]}),
-                ("ReleaseCollection", {"collection_name": self._names[DOCS]}),
-                ("DropCollection", {"collection_name": self._names[DOCS]}),
+                ("DropAlias", {"alias": self._names[clauses.ALIAS]}),
+                ("ReleaseCollection", {"collection_name": self._names[clauses.DOCS]}),
+                ("DropCollection", {"collection_name": self._names[clauses.DOCS]}),
             ):
                 with suppress(MilvusError):
                     self._send(call, fields, self._database)
@@ -115,10 +104,12 @@ class Contract:
 
     def _look(self, clause: Clause) -> Asked:
         fields = _replaced(clause.fields, {**self._names, **self._given})
-        if missing := [value for value in fields.values() if value in AFTERWARDS]:
+        if missing := [value for value in fields.values() if value in clauses.AFTERWARDS]:
             return Asked(clause, {"not asked": f"no earlier answer gave {missing[0]}"})
         try:
-            answer = self._send(clause.call, fields, self._names[MISSING] if clause.in_missing_database else self._database)
+            answer = self._send(
+                clause.call, fields, self._names[clauses.MISSING] if clause.in_missing_database else self._database
+            )
         except MilvusError as error:
             return Asked(clause, status_of(error), type(error), str(error), self._lite)
         self._given |= clause.gives(answer)
@@ -142,11 +133,8 @@ def status_of(error: BaseException) -> dict[str, Any]:
     if isinstance(cause, StatusError):
         status = cause.status
         flags = {"retriable": status.retriable, "is_input_error": status.extra_info.get("is_input_error") == "true"}
-        return {
-            "code": status.code,
-            "error_code": status.error_code,
-            **{name: True for name, is_set in flags.items() if is_set},
-        }
+        set_flags = {name: flag for name, flag in flags.items() if flag}
+        return {"code": status.code, "error_code": status.error_code, **set_flags}
     if isinstance(cause, grpc.RpcError):
         return {"grpc": cause.code().name}
     return {"error": type(error).__name__}

@@ -40,11 +40,7 @@ WORK = 60.0
 _DIM = 4
 
 
-def _done(answer: Any) -> Shown:
-    return {}
-
-
-def _nothing(answer: Any) -> Mapping[str, Any]:
+def _nothing(answer: Any) -> Shown:
     return {}
 
 
@@ -61,7 +57,7 @@ class Clause:
     situation: str
     relied_on: Sequence[Relied] = ({},)
     fields: Mapping[str, Any] = field(default_factory=dict)
-    show: Callable[[Any], Shown] = _done
+    show: Callable[[Any], Shown] = _nothing
     gives: Callable[[Any], Mapping[str, Any]] = _nothing
     lite: Sequence[Relied] = ()
     within: float = 0
@@ -70,6 +66,21 @@ class Clause:
     @property
     def name(self) -> str:
         return f"{self.call} {self.situation}"
+
+
+def _shows(*names: str) -> Callable[[Any], Shown]:
+    """Take these fields from an answer, and what is repeated as a list."""
+
+    def show(answer: Any) -> Shown:
+        values = {name: getattr(answer, name) for name in names}
+        return {name: list(value) if hasattr(value, "extend") else value for name, value in values.items()}
+
+    return show
+
+
+def _tells(name: str) -> Callable[[Any], Shown]:
+    """Take from an answer whether it has this field."""
+    return lambda answer: {"told": bool(getattr(answer, name))}
 
 
 def _enumeration(name: str, number: int) -> str:
@@ -141,11 +152,17 @@ _DOCS_IN_MEMORY = {**_OF_DOCS, "type": "InMemory"}
 _MISSING_IN_MEMORY = {"type": "InMemory", "collection_names": [MISSING]}
 _INDEX = {"field_name": "vector", "index_name": "vector"}
 _NOT_THERE = (MilvusCollectionNotFoundError,)
+_NO_DATABASE = (MilvusDatabaseNotFoundError, *_NOT_THERE)
 # Milvus Lite has no code of its own for an alias.
 _NO_ALIAS = (MilvusAliasNotFoundError, *_NOT_THERE)
 _REFUSED = (MilvusRefusedError, MilvusInvalidArgumentError, MilvusServerError)
 _NOT_IN_MEMORY = (MilvusNotLoadedError, MilvusServerError)
-_PLACED = {"replica_number": 1, "resource_groups": ["__default_resource_group"]}
+_LOAD = {**_OF_DOCS, "replica_number": 1}
+_PLACED = ["__default_resource_group"]
+_REPLICAS = ({"groups": _PLACED}, MilvusUnsupportedError)
+_TOLD = ({"told": True}, MilvusUnsupportedError)
+_FLUSH = {**_OF_DOCS, "flush_ts": FLUSH_TIME, "segmentIDs": SEGMENTS}
+_DESCRIBED = {"collection_name": DOCS, "schema.name": DOCS, "aliases": [], "has_id": False}
 
 
 def _flush_to_watch(answer: Any) -> Mapping[str, Any]:
@@ -159,29 +176,12 @@ def _groups(answer: Any) -> Shown:
 
 
 READS: tuple[Clause, ...] = (
-    Clause("GetVersion", "of a server", [{"told": True}], show=lambda answer: {"told": bool(answer.version)}),
+    Clause("GetVersion", "of a server", [{"told": True}], show=_tells("version")),
     Clause("ListDatabases", "of a server", [{"default": True}], show=lambda answer: {"default": "default" in answer.db_names}),
-    Clause(
-        "GetMetrics",
-        "of the nodes",
-        [{"told": True}, MilvusUnsupportedError],
-        {"request": '{"metric_type": "system_info"}'},
-        lambda answer: {"told": bool(answer.response)},
-    ),
-    Clause(
-        "CheckHealth",
-        "of a server",
-        [{"healthy": True}, MilvusUnsupportedError],
-        show=lambda answer: {"healthy": answer.isHealthy},
-    ),
+    Clause("GetMetrics", "of the nodes", _TOLD, {"request": '{"metric_type": "system_info"}'}, _tells("response")),
+    Clause("CheckHealth", "of a server", [{"healthy": True}, MilvusUnsupportedError], show=lambda a: {"healthy": a.isHealthy}),
     Clause("DescribeCollection", "of a missing collection", _NOT_THERE, _OF_MISSING),
-    Clause(
-        "DescribeCollection",
-        "in a missing database",
-        [MilvusDatabaseNotFoundError, *_NOT_THERE],
-        _OF_MISSING,
-        in_missing_database=True,
-    ),
+    Clause("DescribeCollection", "in a missing database", _NO_DATABASE, _OF_MISSING, in_missing_database=True),
     Clause(
         "ShowCollections", "in a missing database", [MilvusDatabaseNotFoundError], _MISSING_IN_MEMORY, in_missing_database=True
     ),
@@ -200,10 +200,7 @@ STORY: tuple[Clause, ...] = (
     Clause(
         "DescribeCollection",
         "of a collection",
-        [
-            {"collection_name": DOCS, "schema.name": DOCS, "aliases": [], "has_id": True},
-            {"collection_name": DOCS, "schema.name": DOCS, "aliases": [], "has_id": False},
-        ],
+        [{**_DESCRIBED, "has_id": True}, _DESCRIBED],
         _OF_DOCS,
         _described,
         lambda a: {COLLECTION_ID: a.collectionID},
@@ -221,15 +218,12 @@ STORY: tuple[Clause, ...] = (
     Clause(
         "DescribeCollection",
         "through an alias",
-        [
-            {"collection_name": ALIAS, "schema.name": DOCS, "aliases": [ALIAS], "has_id": True},
-            {"collection_name": DOCS, "schema.name": DOCS, "aliases": [], "has_id": False},
-        ],
+        [{**_DESCRIBED, "collection_name": ALIAS, "aliases": [ALIAS], "has_id": True}, _DESCRIBED],
         {"collection_name": ALIAS},
         _described,
     ),
-    Clause("DescribeAlias", "of an alias", [{"collection": DOCS}], {"alias": ALIAS}, lambda a: {"collection": a.collection}),
-    Clause("ListAliases", "of a collection", [{"aliases": [ALIAS]}], _OF_DOCS, lambda a: {"aliases": list(a.aliases)}),
+    Clause("DescribeAlias", "of an alias", [{"collection": DOCS}], {"alias": ALIAS}, _shows("collection")),
+    Clause("ListAliases", "of a collection", [{"aliases": [ALIAS]}], _OF_DOCS, _shows("aliases")),
     Clause("CreateAlias", "of an alias that is there", [{}, *_REFUSED], {"collection_name": DOCS, "alias": ALIAS}),
     Clause("CreateAlias", "of a collection's name", _REFUSED, {"collection_name": DOCS, "alias": DOCS}),
     Clause("AlterAlias", "of a missing alias", _NO_ALIAS, {**_OF_DOCS, "alias": MISSING}),
@@ -249,13 +243,13 @@ STORY: tuple[Clause, ...] = (
         "in memory, of what is not loaded",
         [{"partition_names": []}, *_NOT_THERE, *_NOT_IN_MEMORY],
         _DOCS_IN_MEMORY,
-        lambda a: {"partition_names": list(a.partition_names)},
+        _shows("partition_names"),
         lite=[{"partition_names": ["_default"]}],
     ),
     Clause("Query", "of what is not loaded", _NOT_IN_MEMORY, _count_of(DOCS), lite=[{}]),
     Clause("DescribeIndex", "without an index", [MilvusIndexNotFoundError], _OF_DOCS),
-    Clause("LoadCollection", "without an index", [MilvusIndexNotFoundError], {**_OF_DOCS, "replica_number": 1}, lite=[{}]),
-    Clause("Insert", "of three rows", [{"insert_cnt": 3}], _rows(1, 2, 3), lambda a: {"insert_cnt": a.insert_cnt}),
+    Clause("LoadCollection", "without an index", [MilvusIndexNotFoundError], _LOAD, lite=[{}]),
+    Clause("Insert", "of three rows", [{"insert_cnt": 3}], _rows(1, 2, 3), _shows("insert_cnt")),
     Clause(
         "CreateIndex",
         "of a vector field",
@@ -266,51 +260,35 @@ STORY: tuple[Clause, ...] = (
         "LoadCollection",
         "into a missing resource group",
         [MilvusNotFoundError, *_REFUSED],
-        {**_OF_DOCS, "replica_number": 1, "resource_groups": [MISSING]},
+        {**_LOAD, "resource_groups": [MISSING]},
         lite=[{}],
     ),
     Clause(
         "LoadPartitions",
         "of a missing partition",
         [MilvusPartitionNotFoundError, MilvusUnsupportedError],
-        {**_OF_DOCS, "replica_number": 1, "partition_names": [MISSING]},
+        {**_LOAD, "partition_names": [MISSING]},
     ),
-    Clause("LoadCollection", "of what is not loaded", fields={**_OF_DOCS, "replica_number": 1}),
+    Clause("LoadCollection", "of what is not loaded", fields=_LOAD),
     Clause(
         "GetLoadingProgress",
         "of what is loaded",
         [{"progress": 100, "refresh_progress": 100}],
         _OF_DOCS,
-        lambda a: {"progress": a.progress, "refresh_progress": a.refresh_progress},
+        _shows("progress", "refresh_progress"),
         within=WORK,
         lite=[{"progress": 100, "refresh_progress": 0}],
     ),
     Clause("GetLoadState", "of what is loaded", [{"state": "Loaded"}], _OF_DOCS, _load_state, within=WORK),
     Clause("ShowCollections", "in memory", [{DOCS: 100}], {"type": "InMemory"}, _loaded_names),
-    Clause(
-        "ShowPartitions",
-        "in memory",
-        [{"partition_names": ["_default"]}],
-        _DOCS_IN_MEMORY,
-        lambda a: {"partition_names": list(a.partition_names)},
-    ),
-    Clause(
-        "GetReplicas", "of what is loaded", [{"groups": _PLACED["resource_groups"]}, MilvusUnsupportedError], _OF_DOCS, _groups
-    ),
+    Clause("ShowPartitions", "in memory", [{"partition_names": ["_default"]}], _DOCS_IN_MEMORY, _shows("partition_names")),
+    Clause("GetReplicas", "of what is loaded", _REPLICAS, _OF_DOCS, _groups),
     Clause("Query", "of what is loaded", [{"count": 3}], _count_of(DOCS), _counted, within=WORK),
-    Clause("LoadCollection", "of what is loaded, as it is", fields={**_OF_DOCS, **_PLACED}),
-    Clause(
-        "GetReplicas",
-        "after a load of what is loaded",
-        [{"groups": _PLACED["resource_groups"]}, MilvusUnsupportedError],
-        _OF_DOCS,
-        _groups,
-    ),
-    Clause("Upsert", "of a key that is there", [{"upsert_cnt": 1}], _rows(1), lambda a: {"upsert_cnt": a.upsert_cnt}),
+    Clause("LoadCollection", "of what is loaded, as it is", fields={**_LOAD, "resource_groups": _PLACED}),
+    Clause("GetReplicas", "after a load of what is loaded", _REPLICAS, _OF_DOCS, _groups),
+    Clause("Upsert", "of a key that is there", [{"upsert_cnt": 1}], _rows(1), _shows("upsert_cnt")),
     Clause("Query", "after an upsert", [{"count": 3}], _count_of(DOCS), _counted),
-    Clause(
-        "Delete", "of a key", [{"delete_cnt": 1}], {**_OF_DOCS, "expr": "id in [1]"}, lambda a: {"delete_cnt": a.delete_cnt}
-    ),
+    Clause("Delete", "of a key", [{"delete_cnt": 1}], {**_OF_DOCS, "expr": "id in [1]"}, _shows("delete_cnt")),
     Clause("Query", "after a deletion", [{"count": 2}], _count_of(DOCS), _counted),
     Clause(
         "Flush",
@@ -320,21 +298,8 @@ STORY: tuple[Clause, ...] = (
         lambda a: {"told": len(a.coll_flush_ts) == 1},
         _flush_to_watch,
     ),
-    Clause(
-        "GetFlushState",
-        "of a flush",
-        [{"flushed": True}, MilvusUnsupportedError],
-        {**_OF_DOCS, "flush_ts": FLUSH_TIME, "segmentIDs": SEGMENTS},
-        lambda a: {"flushed": a.flushed},
-        within=WORK,
-    ),
-    Clause(
-        "GetPersistentSegmentInfo",
-        "after a flush",
-        [{"told": True}, MilvusUnsupportedError],
-        {"collectionName": DOCS},
-        lambda a: {"told": bool(a.infos)},
-    ),
+    Clause("GetFlushState", "of a flush", [{"flushed": True}, MilvusUnsupportedError], _FLUSH, _shows("flushed"), within=WORK),
+    Clause("GetPersistentSegmentInfo", "after a flush", _TOLD, {"collectionName": DOCS}, _tells("infos")),
     Clause("GetQuerySegmentInfo", "of what is loaded", [{}, MilvusUnsupportedError], {"collectionName": DOCS}),
     Clause(
         "GetCollectionStatistics",

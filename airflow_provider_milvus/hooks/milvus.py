@@ -9,11 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseHook
 
-from airflow_provider_milvus.exceptions import (
-    MilvusConfigurationError,
-    MilvusError,
-    MilvusMetricsError,
-)
+from airflow_provider_milvus.client.lazy_pymilvus import import_pymilvus
+from airflow_provider_milvus.exceptions import MilvusConfigurationError, MilvusError, MilvusMetricsError
 from airflow_provider_milvus.kinds import check_name, check_seconds
 
 if TYPE_CHECKING:
@@ -96,7 +93,6 @@ class MilvusHook(BaseHook):
         :raises MilvusConfigurationError: the connection cannot be used.
         """
         from airflow_provider_milvus.client.client import BoundedClient, check_lite_is_installed
-        from airflow_provider_milvus.client.lazy_pymilvus import import_pymilvus
 
         check_lite_is_installed(self.settings.uri)
         # Before any clock runs: it takes seconds of CPU the first time.
@@ -113,7 +109,8 @@ class MilvusHook(BaseHook):
         from airflow_provider_milvus.metrics import metrics_source
 
         timeout = min(10.0, self.settings.connect_timeout)
-        return metrics_source(self.settings.metrics_url, matchers=self.settings.metrics_matchers, timeout=timeout)
+        url = self.settings.metrics_url.get_secret_value()
+        return metrics_source(url, matchers=self.settings.metrics_matchers, timeout=timeout)
 
     def needed_metrics(self) -> MetricsSource:
         """Where this Milvus's metrics are read.
@@ -144,11 +141,8 @@ class MilvusHook(BaseHook):
         :raises MilvusConfigurationError: the connection cannot be used.
         :raises MilvusError: from each call, of a kind in ``airflow_provider_milvus.exceptions``; never a raw gRPC error.
         """
-        client = self.get_conn()
-        try:
+        with self.get_conn() as client:
             yield client
-        finally:
-            client.close()
 
     @asynccontextmanager
     async def async_client(self) -> AsyncIterator[AsyncBoundedClient]:
@@ -171,7 +165,6 @@ class MilvusHook(BaseHook):
         import asyncio
 
         from airflow_provider_milvus.client.client import AsyncBoundedClient, check_lite_is_installed
-        from airflow_provider_milvus.client.lazy_pymilvus import import_pymilvus
 
         if self._settings is None:
             connection = await self._fetch_connection()
@@ -179,11 +172,8 @@ class MilvusHook(BaseHook):
             self._use(await asyncio.to_thread(self._read, connection))
         check_lite_is_installed(self.settings.uri)
         await asyncio.to_thread(import_pymilvus)
-        client = AsyncBoundedClient(self.settings, self.operation_timeout)
-        try:
+        async with AsyncBoundedClient(self.settings, self.operation_timeout) as client:
             yield client
-        finally:
-            await client.close()
 
     def test_connection(self) -> tuple[bool, str]:
         """Whether the server accepts the credentials and the database, and whether its metrics can be read, in words.
@@ -195,7 +185,6 @@ class MilvusHook(BaseHook):
 
         from airflow_provider_milvus.client.client import BoundedClient
         from airflow_provider_milvus.client.flow import Deadline, Rpc
-        from airflow_provider_milvus.client.lazy_pymilvus import import_pymilvus
         from airflow_provider_milvus.client.reads import health
         from airflow_provider_milvus.metrics import within
 
@@ -234,8 +223,7 @@ class MilvusHook(BaseHook):
     def _use(self, settings: ConnectionSettings) -> None:
         from airflow.providers.common.compat.sdk import mask_secret
 
-        token = settings.token.get_secret_value()
-        for secret in {token, token.partition(":")[2], *settings.metrics_passwords} - {""}:
+        for secret in settings.secrets:
             mask_secret(secret)
         self._settings = settings
 

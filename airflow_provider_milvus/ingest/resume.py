@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 from airflow_provider_milvus.exceptions import MilvusInDoubtError
@@ -28,12 +28,9 @@ class Progress:
     unsure: bool = False
     rows_before: int | None = None
 
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
     @staticmethod
     def of(saved: Mapping[str, Any]) -> Progress | None:
-        """The progress that :meth:`as_dict` gave; ``None`` for any other dict."""
+        """The progress that :func:`asdict` gave; ``None`` for any other dict."""
         return Progress(**saved) if saved.keys() == {field.name for field in fields(Progress)} else None
 
     @property

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from airflow_provider_milvus.client.flow import Rpc
-from airflow_provider_milvus.client.reads import health, is_lite
+from airflow_provider_milvus.client.flow import Deadline, Flow
+from airflow_provider_milvus.client.reads import health, is_lite, version_for
+from airflow_provider_milvus.client.tries import Tries
 from airflow_provider_milvus.exceptions import MilvusBadRowsError, MilvusError, MilvusServerError, MilvusUnsupportedError
 from airflow_provider_milvus.ingest.resume import Progress, Start, start_with_generated_keys, start_with_keys
 from airflow_provider_milvus.ingest.sending import Counts, Sending, encode
 from airflow_provider_milvus.rows.bad_rows import BadRows
+from airflow_provider_milvus.rows.chunk import BadRow
 from airflow_provider_milvus.rows.source import describe_source, fingerprint, read_rows
 from airflow_provider_milvus.server import writes
+from airflow_provider_milvus.server.writes import WriteTarget
 
 if TYPE_CHECKING:
     from airflow_provider_milvus.client.client import AsyncBoundedClient
-    from airflow_provider_milvus.client.flow import Deadline, Flow
     from airflow_provider_milvus.hooks.milvus import MilvusHook
-    from airflow_provider_milvus.rows.chunk import BadRow
-    from airflow_provider_milvus.server.writes import WriteTarget
 
 T = TypeVar("T")
 
@@ -43,28 +43,19 @@ class IngestRequest:
     on_bad_row: Any
 
 
-@dataclass(frozen=True, slots=True)
-class EarlierTry:
-    """Whether this is a ``retry``, and the ``progress`` that was saved last.
+class IngestRun:
+    """Writes all rows to the collection, within the hook's timeout, which begins with :meth:`carry_out`.
 
-    ``begin`` saves the progress before the first row is sent, and ``save`` later on, as far as that is possible.
+    ``tries`` note the progress, before the first row is sent and now and then.
     """
 
-    retry: bool
-    progress: Mapping[str, Any]
-    begin: Callable[[dict[str, Any]], object]
-    save: Callable[[dict[str, Any]], object]
-
-
-class IngestRun:
-    """Writes all rows to the collection, within the hook's timeout, which begins with :meth:`carry_out`."""
-
     def __init__(
-        self, hook: MilvusHook, request: IngestRequest, earlier: EarlierTry, *, report: Callable[[str], object]
+        self, hook: MilvusHook, request: IngestRequest, tries: Tries, *, is_retry: bool, report: Callable[[str], object]
     ) -> None:
         self._hook = hook
         self._request = request
-        self._earlier = earlier
+        self._tries = tries
+        self._is_retry = is_retry
         self._report = report
         self._bad_rows = BadRows(None if request.on_bad_row in ("fail", "skip") else request.on_bad_row)
 
@@ -95,7 +86,7 @@ class IngestRun:
                 upsert=request.upsert or start.upsert,
                 max_in_flight=request.max_in_flight,
                 rows_before=progress.rows_before,
-                save=lambda counts: self._earlier.save(_progress(progress, start, counts)),
+                save=lambda counts: self._tries.leave(_progress(progress, start, counts)),
                 report=self._report,
             )
             batches = encode(
@@ -107,10 +98,10 @@ class IngestRun:
                 start=start,
                 on_bad_rows=self._take_bad_rows,
             )
-            await asyncio.to_thread(self._earlier.begin, _progress(progress, start, Counts(unsure=True)))
+            await asyncio.to_thread(self._tries.note, _progress(progress, start, Counts(unsure=True)))
             with self._bad_rows:
                 await sending.carry_out(batches)
-            await self._ask(client, target.subject.check(f" Rows were written to it before: {counts}."), deadline)
+            await self._ask(client, target.subject.check(f"Rows were written to it before: {counts}."), deadline)
             if deadline.interruptions:
                 await self._ask(client, _check_survived(target, counts), deadline)
         if self._bad_rows.count:
@@ -131,15 +122,15 @@ class IngestRun:
         """Where to begin, and the progress to save, without how far this try has come."""
         source = await asyncio.to_thread(fingerprint, self._request.rows)
         progress = Progress(target.collection, target.collection_id, target.partition_name, source)
-        saved = Progress.of(self._earlier.progress)
-        if self._earlier.retry:
+        saved = Progress.of(self._tries.earlier or {})
+        if self._is_retry:
             await self._ask(client, writes.settle(target), deadline)
         if target.generates_keys and not self._request.upsert:
             rows_now = await self._ask(client, writes.count(target), deadline)
             start = start_with_generated_keys(saved, progress, rows_now)
             progress = replace(progress, rows_before=None if rows_now is None else rows_now - start.already_there)
         else:
-            start = start_with_keys(saved, progress, retry=self._earlier.retry)
+            start = start_with_keys(saved, progress, retry=self._is_retry)
         if start.reason:
             self._report(f"This is a retry: {start.reason}.")
         return start, progress
@@ -159,16 +150,16 @@ class IngestRun:
 
 
 def _progress(progress: Progress, start: Start, counts: Counts) -> dict[str, Any]:
-    return replace(
-        progress,
-        acknowledged=max(start.after, counts.acknowledged),
-        written=max(start.already_there, counts.already_there) + counts.written,
-        unsure=counts.unsure,
-    ).as_dict()
+    return {
+        **asdict(progress),
+        "acknowledged": max(start.after, counts.acknowledged),
+        "written": max(start.already_there, counts.already_there) + counts.written,
+        "unsure": counts.unsure,
+    }
 
 
 def _check_survived(target: WriteTarget, counts: Counts) -> Flow[None]:
-    version = yield Rpc("GetVersion")
+    version = yield from version_for(target.collection)
     if is_lite(version):
         raise MilvusServerError(
             f"Collection {target.collection!r} may have lost rows: Milvus Lite was out of reach while they were written "

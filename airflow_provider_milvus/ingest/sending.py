@@ -10,29 +10,21 @@ import time
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_milvus.exceptions import (
-    MilvusAuthenticationError,
-    MilvusError,
-    MilvusInvalidArgumentError,
-    MilvusNotFoundError,
-    MilvusRateLimitError,
-    MilvusTimeoutError,
-    MilvusUnsupportedError,
-)
+from airflow_provider_milvus import exceptions
+from airflow_provider_milvus.client.flow import Deadline, Flow
 from airflow_provider_milvus.ingest.read_ahead import ReadAhead
 from airflow_provider_milvus.ingest.resume import Start
 from airflow_provider_milvus.rows.batches import batches
 from airflow_provider_milvus.rows.check import check
+from airflow_provider_milvus.rows.chunk import BadRow, Batch, Chunk
 from airflow_provider_milvus.server import writes
+from airflow_provider_milvus.server.writes import WriteTarget
 
 if TYPE_CHECKING:
     from airflow_provider_milvus.client.client import AsyncBoundedClient
-    from airflow_provider_milvus.client.flow import Deadline, Flow
-    from airflow_provider_milvus.rows.chunk import BadRow, Batch, Chunk
-    from airflow_provider_milvus.server.writes import WriteTarget
 
 REPORT_EVERY = 10.0
 """Seconds between two lines in the log."""
@@ -42,11 +34,11 @@ LAST_ANSWERS = 60.0
 """Seconds to wait, after a failure, for the answers to batches in flight."""
 
 _NOTHING_WRITTEN = (
-    MilvusAuthenticationError,
-    MilvusInvalidArgumentError,
-    MilvusNotFoundError,
-    MilvusRateLimitError,
-    MilvusUnsupportedError,
+    exceptions.MilvusAuthenticationError,
+    exceptions.MilvusInvalidArgumentError,
+    exceptions.MilvusNotFoundError,
+    exceptions.MilvusRateLimitError,
+    exceptions.MilvusUnsupportedError,
 )
 
 
@@ -113,6 +105,7 @@ class _InFlight:
         return self.task.done() and not self.task.cancelled() and isinstance(self.task.exception(), _NOTHING_WRITTEN)
 
 
+@dataclass(slots=True)
 class Sending:
     """Sends the batches of one run, within ``deadline``, and keeps ``counts``.
 
@@ -124,32 +117,26 @@ class Sending:
     :param save: called in a thread, every few seconds, to save the progress for a retry.
     """
 
-    def __init__(
-        self,
-        client: AsyncBoundedClient,
-        target: WriteTarget,
-        deadline: Deadline,
-        counts: Counts,
-        *,
-        upsert: bool,
-        max_in_flight: int,
-        rows_before: int | None = None,
-        save: Callable[[Counts], object],
-        report: Callable[[str], object],
-    ) -> None:
-        self._client = client
-        self._target = target
-        self._deadline = deadline
-        self._counts = counts
-        self._upsert = upsert
-        self._inserts_generated = target.generates_keys and not upsert
-        self._max_in_flight = 1 if self._inserts_generated else max_in_flight
-        self._rows_before = rows_before
-        self._save = save
-        self._report = report
-        self._in_flight: deque[_InFlight] = deque()
-        self._saved_at = time.monotonic()
-        self._saving: asyncio.Task[object] | None = None
+    client: AsyncBoundedClient
+    target: WriteTarget
+    deadline: Deadline
+    counts: Counts
+    upsert: bool
+    max_in_flight: int
+    rows_before: int | None
+    save: Callable[[Counts], object]
+    report: Callable[[str], object]
+    _in_flight: deque[_InFlight] = field(init=False, default_factory=deque)
+    _saved_at: float = field(init=False, default_factory=time.monotonic)
+    _saving: asyncio.Task[object] | None = field(init=False, default=None)
+
+    @property
+    def _inserts_generated(self) -> bool:
+        return self.target.generates_keys and not self.upsert
+
+    @property
+    def _most_in_flight(self) -> int:
+        return 1 if self._inserts_generated else self.max_in_flight
 
     async def carry_out(self, encoded: Generator[Batch, None, None]) -> None:
         """Write all batches. Rows of the same key are written in the order of ``encoded``, which runs in its own thread.
@@ -163,13 +150,13 @@ class Sending:
                 await self._wait_for_room(batch)
                 self._send(batch)
             await self._wait(lambda: not self._in_flight)
-        except MilvusError as error:
+        except exceptions.MilvusError as error:
             await self._wait_for_last_answers()
             raise type(error)(f"{error} {self._until_then()}") from error.__cause__
         except Exception as error:
             await self._wait_for_last_answers()
             error.add_note(self._until_then())
-            self._report(f"It failed with {type(error).__name__}. {self._until_then()}")
+            self.report(f"It failed with {type(error).__name__}. {self._until_then()}")
             raise
         finally:
             reporting.cancel()
@@ -178,39 +165,39 @@ class Sending:
                 sent.task.cancel()
             if self._saving is not None:
                 await self._saving
-            self._counts.unsure = any(not sent.had_no_effect for sent in self._in_flight)
-            await asyncio.to_thread(self._save, replace(self._counts))
+            self.counts.unsure = any(not sent.had_no_effect for sent in self._in_flight)
+            await asyncio.to_thread(self.save, replace(self.counts))
 
     async def _next(self, ahead: ReadAhead[Batch]) -> Batch | None:
-        if self._deadline.remaining <= 0:
-            raise MilvusTimeoutError(f"Not all rows were written within the timeout of {self._deadline.seconds:g} s.")
+        if self.deadline.remaining <= 0:
+            raise exceptions.MilvusTimeoutError(f"Not all rows were written within the timeout of {self.deadline.seconds:g} s.")
         try:
-            return await ahead.next(self._deadline.remaining)
+            return await ahead.next(self.deadline.remaining)
         except TimeoutError:
-            if self._deadline.remaining > 0:
+            if self.deadline.remaining > 0:
                 raise
-            raise MilvusTimeoutError(
-                f"The source gave no more rows within the timeout of {self._deadline.seconds:g} s."
+            raise exceptions.MilvusTimeoutError(
+                f"The source gave no more rows within the timeout of {self.deadline.seconds:g} s."
             ) from None
 
     async def _wait_for_room(self, batch: Batch) -> None:
         keys = frozenset(batch.keys or ())
         # A later row of the same key has to reach the server later, too.
         await self._wait(
-            lambda: len(self._in_flight) < self._max_in_flight and all(keys.isdisjoint(sent.keys) for sent in self._in_flight)
+            lambda: len(self._in_flight) < self._most_in_flight and all(keys.isdisjoint(sent.keys) for sent in self._in_flight)
         )
 
     def _send(self, batch: Batch) -> None:
-        task = asyncio.create_task(self._client.run(self._write(batch), self._deadline))
+        task = asyncio.create_task(self.client.run(self._write(batch), self.deadline))
         self._in_flight.append(_InFlight(batch, task, frozenset(batch.keys or ())))
 
     def _write(self, batch: Batch) -> Flow[None]:
-        if self._upsert:
-            return writes.upsert(self._target, batch)
+        if self.upsert:
+            return writes.upsert(self.target, batch)
         if not self._inserts_generated:
-            return writes.insert(self._target, batch, self._report)
-        before = None if self._rows_before is None else self._rows_before + self._counts.already_there + self._counts.written
-        return writes.insert_generated(self._target, batch, before, self._report)
+            return writes.insert(self.target, batch, self.report)
+        before = None if self.rows_before is None else self.rows_before + self.counts.already_there + self.counts.written
+        return writes.insert_generated(self.target, batch, before, self.report)
 
     async def _wait(self, is_enough: Callable[[], bool]) -> None:
         """Take answers until ``is_enough``. The error of a failed batch is raised here."""
@@ -227,14 +214,14 @@ class Sending:
         """Rows count as written in the order of the source, so that a retry knows the last row that is certainly written."""
         while self._in_flight and self._in_flight[0].succeeded:
             batch = self._in_flight.popleft().batch
-            self._counts.written += len(batch)
-            self._counts.batches += 1
-            self._counts.bytes += batch.size
-            self._counts.acknowledged = batch.row_numbers[-1]
+            self.counts.written += len(batch)
+            self.counts.batches += 1
+            self.counts.bytes += batch.size
+            self.counts.acknowledged = batch.row_numbers[-1]
         if time.monotonic() - self._saved_at >= SAVE_EVERY and (self._saving is None or self._saving.done()):
             self._saved_at = time.monotonic()
             # Not in this event loop: Airflow may take its time, and rows go on meanwhile.
-            self._saving = asyncio.create_task(asyncio.to_thread(self._save, replace(self._counts, unsure=True)))
+            self._saving = asyncio.create_task(asyncio.to_thread(self.save, replace(self.counts, unsure=True)))
 
     async def _wait_for_last_answers(self) -> None:
         """Batches that were in flight at a failure may still succeed."""
@@ -250,12 +237,12 @@ class Sending:
         began, before = time.monotonic(), 0
         while True:
             await asyncio.sleep(REPORT_EVERY)
-            rate = (self._counts.written - before) / REPORT_EVERY
-            before = self._counts.written
-            trouble = f" The server takes no more rows for now: {self._deadline.trouble}" if self._deadline.trouble else ""
-            self._report(f"After {time.monotonic() - began:.0f} s: {self._counts} ({rate:,.0f} rows/s).{trouble}")
+            rate = (self.counts.written - before) / REPORT_EVERY
+            before = self.counts.written
+            trouble = f" The server takes no more rows for now: {self.deadline.trouble}" if self.deadline.trouble else ""
+            self.report(f"After {time.monotonic() - began:.0f} s: {self.counts} ({rate:,.0f} rows/s).{trouble}")
 
     def _until_then(self) -> str:
         in_doubt = sum(len(sent.batch) for sent in self._in_flight if not sent.had_no_effect)
         more = f" {in_doubt:,} more rows were sent, and may be written." if in_doubt else ""
-        return f"Until then: {self._counts}.{more}"
+        return f"Until then: {self.counts}.{more}"

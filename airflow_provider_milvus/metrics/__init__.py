@@ -44,26 +44,23 @@ def metrics_source(url: str, *, matchers: str | None = "", timeout: float = 10.0
     """
     limit = check_seconds("timeout", timeout)
     addresses = [_read_address(part.strip()) for part in url.split(",")] if isinstance(url, str) else []
+    given = (matchers or "").strip()
     pages = sum(address.url.endswith("/metrics") for address in addresses)
     if pages != len(addresses) or not addresses:
         if len(addresses) != 1:
             raise MilvusInvalidArgumentError(
                 "metrics_url must be the base URL of one Prometheus, or Milvus endpoints that each end in /metrics."
             )
-        return Prometheus(addresses[0], _check_matchers(matchers or ""), limit)
-    if matchers and matchers.strip():
+        if given and not _MATCHERS.fullmatch(given):
+            raise MilvusInvalidArgumentError(
+                f'metrics_matchers {matchers!r} must be label matchers of Prometheus, such as namespace="prod".'
+            )
+        return Prometheus(addresses[0], given.rstrip(","), limit)
+    if given:
         raise MilvusInvalidArgumentError(
             "metrics_matchers is for a Prometheus, and metrics_url names Milvus endpoints: leave it out."
         )
     return Endpoints(addresses, limit)
-
-
-def _check_matchers(matchers: str) -> str:
-    if matchers.strip() and not _MATCHERS.fullmatch(matchers):
-        raise MilvusInvalidArgumentError(
-            f'metrics_matchers {matchers!r} must be label matchers of Prometheus, such as namespace="prod".'
-        )
-    return matchers.strip().rstrip(",")
 
 
 def _read_address(text: str) -> Address:

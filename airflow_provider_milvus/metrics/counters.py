@@ -83,14 +83,10 @@ class History:
         """The history with what is seen now. ``interruption`` is a reason why it begins again with that."""
         interruption = interruption or (self._interruption(seen) if self.proxies else None)
         if interruption or not self.proxies:
-            fresh = {
-                name: _ProxyHistory(proxy.started, {label: (count, now) for label, count in proxy.counts.items()})
-                for name, proxy in seen.items()
-            }
-            return History(now, interruption or self.why, fresh)
-        since = max(self.since, now - max(LONGEST, longest).total_seconds())
-        proxies = {name: _extend_proxy(self.proxies[name], proxy, now, since) for name, proxy in seen.items()}
-        return History(since, self.why, proxies)
+            since, why, before = now, interruption or self.why, dict.fromkeys(seen, _ProxyHistory(None, {}))
+        else:
+            since, why, before = max(self.since, now - max(LONGEST, longest).total_seconds()), self.why, self.proxies
+        return History(since, why, {name: _extend_proxy(before[name], proxy, now, since) for name, proxy in seen.items()})
 
     def used(self, span: timedelta, now: float) -> Iterator[Label]:
         """The labels whose count has changed since the span, or the history, began."""

@@ -26,17 +26,7 @@ MOST_SAMPLES = 500_000
 """Samples of a page that are kept, at some 400 bytes each."""
 LONGEST_LINE = 1 << 16
 
-_NAMES = (
-    source.ROWS,
-    source.BYTES,
-    source.SUCCEEDED,
-    source.RECEIVED,
-    source.REQUESTS,
-    source.NODES,
-    source.PROXIES,
-    source.STARTED,
-)
-_LINE = re.compile(rf"^({'|'.join(_NAMES)})([{{ ].*)$", re.MULTILINE)
+_LINE = re.compile(rf"^({'|'.join(source.SERIES)})([{{ ].*)$", re.MULTILINE)
 """A line with one of these metrics. Most of a page are buckets of histograms, which prometheus_client's parser is 20 times as
 slow to pass over."""
 _SAMPLE = re.compile(r"(?:\{(.*)\})? *([^ _]+)(?: +-?\d+)?\s*")

@@ -45,26 +45,22 @@ class Prometheus(source.MetricsSource):
         self._timeout = timeout
 
     async def held(self) -> dict[int, source.Held | None]:
-        samples = []
-        async with await source.open_client(self._address, self._timeout) as client:
-            now = await self._now(client)
-            for name in (source.ROWS, source.BYTES):
-                by = "collection_id, node_id, segment_state"
-                # A node that two jobs scrape is still one node.
-                query = f"max by ({by}) (sum by ({by}, instance, job) ({self._selector(name)}))"
-                samples += [(name, labels, value) for labels, value in await self._ask(client, query, now, believe=True)]
-        return source.held_of(samples)
+        by = "collection_id, node_id, segment_state"
+        return source.held_of(await self._sums((source.ROWS, source.BYTES), by, "instance, job", believe=True))
 
     async def attempts(self) -> source.Attempts:
-        samples = []
+        samples = await self._sums((source.RECEIVED, source.REQUESTS), "db_name, collection_name, instance", "job")
+        return source.attempts_of((sample[1].get("instance", ""), sample) for sample in samples)
+
+    async def _sums(self, names: Sequence[str], by: str, scraped: str, *, believe: bool = False) -> list[source.Sample]:
+        """The sums of some metrics by the labels ``by``. What two jobs scrape, with other labels ``scraped``, counts once."""
+        samples: list[source.Sample] = []
         async with await source.open_client(self._address, self._timeout) as client:
             now = await self._now(client)
-            for name in (source.RECEIVED, source.REQUESTS):
-                by = "db_name, collection_name, instance"
-                query = f"max by ({by}) (sum by ({by}, job) ({self._selector(name, _USES[name])}))"
-                answer = await self._ask(client, query, now)
-                samples += [(labels.get("instance", ""), (name, labels, value)) for labels, value in answer]
-        return source.attempts_of(samples)
+            for name in names:
+                query = f"max by ({by}) (sum by ({by}, {scraped}) ({self._selector(name, _USES.get(name, ''))}))"
+                samples += [(name, labels, value) for labels, value in await self._ask(client, query, now, believe=believe)]
+        return samples
 
     async def usage(
         self, spans: Sequence[timedelta], *, proxies: source.Proxies, kept: Mapping[str, Any] | None = None
@@ -78,21 +74,16 @@ class Prometheus(source.MetricsSource):
             mismatch = source.proxy_mismatch(len(present), proxies.number(value for _, value in gauges))
             counters = " or ".join(f"count by (db_name) ({self._selector(*use)})" for use in _USES.items())
             databases = [source.label_of(labels)[0] for labels, _ in await self._ask(client, counters, now)]
+            names_databases = bool(databases) and None not in databases
             for span in spans:
                 length = math.ceil(span.total_seconds() * 1000)
                 step = 300_000 if length > _WEEK else max(min(60_000, length // 10), 1)
                 first, last = (now - length - step) // step, now // step
                 seen = await self._by_target(client, self._steps_present(length, step), now)
                 unknown = mismatch or _gap(present, started, seen, last - first, now / 1000, span)
-                used = await self._ask(client, self._changed_labels(length), now)
-                answers.append(
-                    Span(
-                        span,
-                        frozenset(source.label_of(labels) for labels, _ in used),
-                        unknown,
-                        names_databases=bool(databases) and None not in databases,
-                    )
-                )
+                changed = await self._ask(client, self._changed_labels(length), now)
+                used = frozenset(source.label_of(labels) for labels, _ in changed)
+                answers.append(Span(span, used, unknown, names_databases))
         return source.UsageAnswer(answers)
 
     def _selector(self, metric: str, more: str = "") -> str:

@@ -10,13 +10,14 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
 
 from airflow_provider_milvus.answers.bodies import BodyError, answer_to, read_json
 from airflow_provider_milvus.answers.numbers import read_number
 from airflow_provider_milvus.exceptions import MilvusMetricsError
 from airflow_provider_milvus.metrics.spans import Span
 from airflow_provider_milvus.tls import tls_context
-from airflow_provider_milvus.wording import without_secrets
+from airflow_provider_milvus.wording import without, without_secrets
 
 if TYPE_CHECKING:
     from httpx import AsyncClient, Response
@@ -41,6 +42,7 @@ NODES = "milvus_num_node"
 PROXIES = "milvus_rootcoord_proxy_num"
 """The number of proxies, on the page of the (mix or root) coordinator."""
 STARTED = "process_start_time_seconds"
+SERIES = (ROWS, BYTES, SUCCEEDED, RECEIVED, REQUESTS, NODES, PROXIES, STARTED)
 
 CHECK = "Check that it runs, and metrics_url."
 
@@ -115,6 +117,12 @@ class Address:
     auth: tuple[str, str] | None = field(default=None, repr=False)
     shown: str = field(init=False)
 
+    def without_secrets(self, text: str) -> str:
+        """A text of the server, which may repeat what was sent to it."""
+        user, password = self.auth or ("", "")
+        path = urlsplit(self.url).path.removesuffix("/metrics")
+        return without({f"{user}:{password}", password, path} - {":"}, text)
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "shown", without_secrets(self.url))
 
@@ -161,7 +169,7 @@ async def fetch(
         ):
             if answer.status_code == 200:
                 return await take(answer)
-            refusal = f"HTTP {answer.status_code}{await _prometheus_error(answer)}"
+            refusal = f"HTTP {answer.status_code}{await _prometheus_error(address, answer)}"
     except (TimeoutError, httpx.TimeoutException):
         raise unreadable_error(address, f"no answer within {timeout:g} s") from None
     except BodyError as error:
@@ -171,10 +179,10 @@ async def fetch(
     raise unreadable_error(address, refusal, "Check metrics_url, its credentials and metrics_matchers.")
 
 
-async def _prometheus_error(answer: Response) -> str:
+async def _prometheus_error(address: Address, answer: Response) -> str:
     """The reason that Prometheus gives when it refuses a query."""
     try:
-        return f", {str((await read_json(answer, LARGEST_REFUSAL))['error'])[:200]}"
+        return f", {address.without_secrets(str((await read_json(answer, LARGEST_REFUSAL))['error']))[:200]}"
     except (BodyError, ValueError, LookupError, TypeError):
         return ""
 

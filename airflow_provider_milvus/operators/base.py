@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from airflow.providers.common.compat.sdk import AssetAlias, BaseOperator, XComArg, conf
+from airflow.providers.common.compat.sdk import AirflowFailException, AssetAlias, BaseOperator, XComArg, conf
 
 from airflow_provider_milvus.arguments import Argument, HasArguments, OptionalArgument, holds_template, refers
 from airflow_provider_milvus.hooks.milvus import MilvusHook
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from airflow_provider_milvus.client.client import BoundedClient
     from airflow_provider_milvus.client.flow import Deadline, Flow
     from airflow_provider_milvus.conditions import Condition, Observation
+    from airflow_provider_milvus.reclaim.report import ReclaimReport
+    from airflow_provider_milvus.reclaim.restore import ReloadReport
 
 T = TypeVar("T")
 
@@ -62,10 +64,11 @@ class MilvusOperator(HasArguments, BaseOperator):
         self.begin_arguments(kwargs.get("default_args"))
         self.take(locals())
 
-    def carry_out(self, hook: MilvusHook, flow: Flow[T]) -> T:
-        """Run a flow with a client of its own, within the operation's ``timeout``."""
+    def carry_out(self, hook: MilvusHook, flow: Flow[T] | Callable[[Deadline], Flow[T]]) -> T:
+        """Run a flow, or what makes one for the deadline, with a client of its own, within the operation's ``timeout``."""
         with hook.client() as client:
-            return client.run(flow, hook.deadline())
+            deadline = hook.deadline()
+            return client.run(flow(deadline) if callable(flow) else flow, deadline)
 
     def hook(self) -> MilvusHook:
         self.refuse_unrendered()
@@ -96,6 +99,16 @@ def result(hook: MilvusHook, collection: str, began: float, **more: Any) -> dict
     return {"collection": collection, "database": hook.settings.database, **more, "seconds": seconds}
 
 
+def failed_in_part(
+    kind: type[Exception], report: ReclaimReport | ReloadReport, what_failed: str, hook: MilvusHook
+) -> Exception:
+    """The error of a run over many collections: of ``kind``, or of the first failure's if no retry can mend any of them."""
+    reasons = " ".join(f"{entry['collection']}: {entry['reason'].removesuffix('.')}." for entry in report.failed[:5])
+    if len(report.errors) == len(report.failed) and all(isinstance(error, AirflowFailException) for error in report.errors):
+        kind = type(report.errors[0])
+    return kind(f"{report.as_sentence()} {what_failed}: {reasons} {hook.settings.where}.")
+
+
 def known(**values: Any) -> dict[str, Any]:
     """The values that are not None: a result has no key for what does not apply."""
     return {key: value for key, value in values.items() if value is not None}
@@ -104,8 +117,8 @@ def known(**values: Any) -> dict[str, Any]:
 class WatchedOperator(MilvusOperator):
     """Base of the operators that submit long work on a collection and then watch it, in the worker or in the triggerer.
 
-    A subclass's ``execute`` calls :meth:`watch`, or :meth:`hand_over` when ``deferrable``. Its ``execute_complete`` then gets
-    the trigger's ``event``, which brings ``submitted`` back.
+    A subclass's ``execute`` calls :meth:`submit`; or :meth:`watch`, and :meth:`hand_over` when ``deferrable``. Its
+    ``execute_complete`` then gets the trigger's ``event``, which brings ``submitted`` back.
 
     :param collection_name: the collection.
     :param timeout: seconds for the whole operation, which includes connecting and waiting; 3600 by default.
@@ -170,19 +183,35 @@ class WatchedOperator(MilvusOperator):
         )
         raise AssertionError("defer() does not return")
 
-    def wait_until(
+    def submit(
         self,
-        condition: Condition,
-        deadline: Deadline,
-        client: BoundedClient,
         context: Context,
         hook: MilvusHook,
-        submitted: dict[str, Any],
+        flow: Flow[T],
+        told: Callable[[T], tuple[Condition | None, dict[str, Any]]],
+        *,
+        without_wait: str = "",
     ) -> dict[str, Any]:
-        """Wait here or in the triggerer, as ``deferrable`` says, and then :meth:`finish`."""
-        if self.deferrable:
-            self.hand_over(condition, deadline, submitted)
-        return self.finish(context, hook, submitted, self.watch(client, condition, deadline).state)
+        """Submit work, wait for it here or in the triggerer, as ``deferrable`` says, and then :meth:`finish`.
+
+        :param told: makes of what the flow returns the condition to wait for, ``None`` where all is done already, and what
+            :meth:`finish` is to know.
+        :param without_wait: do not wait, and finish with this state.
+        """
+        began = time.time()
+        with hook.client() as client:
+            deadline = hook.deadline()
+            condition, submitted = told(client.run(flow, deadline))
+            submitted["began"] = began
+            if condition is None:
+                state = "Completed"
+            elif without_wait:
+                state = without_wait
+            elif self.deferrable:
+                self.hand_over(condition, deadline, submitted)
+            else:
+                state = self.watch(client, condition, deadline).state
+            return self.finish(context, hook, submitted, state)
 
     def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:
         """Resumed by the trigger's event."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_milvus.arguments import Argument, OptionalArgument
@@ -108,17 +109,15 @@ class MilvusBulkImportOperator(WatchedOperator, MilvusWriteOperator):
             return result(
                 hook, collection_name, began, job_ids=[], files=0, rows=0, rows_before=None, rows_after=None, attached=False
             )
-        retry_notes = RetryNotes(context)
-        notes = retry_notes.read() if self.reattach else {}
+        tries = RetryNotes(context).tries()
+        if not self.reattach:
+            tries = replace(tries, earlier=None)
         with hook.client() as client:
             deadline = hook.deadline()
-            flow = submit_import(
-                target, files, notes=notes, begin=retry_notes.write, keep=retry_notes.update, report=self.log.info
-            )
-            submission = client.run(flow, deadline)
+            submission = client.run(submit_import(target, files, tries=tries, report=self.log.info), deadline)
             self._job_ids = submission.job_ids
             state = {
-                "submission": submission.as_dict(),
+                "submission": asdict(submission),
                 "alias": collection_name if collection_name != submission.collection_name else None,
                 "began": began,
                 "end": time.time() + deadline.remaining,

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_provider_milvus import kinds
 from airflow_provider_milvus.arguments import Argument, OptionalArgument
@@ -26,8 +26,7 @@ MOST_NEIGHBOURS = 16_383
 """A server answers with 16,384 at most, and the row that is searched for is one of them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Tolerance:
+class Tolerance(NamedTuple):
     """How far a number of rows may be from the expected one: rows, or a share of it."""
 
     rows: int = 0
@@ -199,7 +198,6 @@ class MilvusRecallCheckOperator(MilvusOperator):
     :raises MilvusTimeoutError: the measurement did not end in time.
     """
 
-    timeout = Argument(kinds.check_seconds)
     collection_name = Argument(kinds.check_name)
     field_name = OptionalArgument(kinds.check_name)
     sample = Argument(kinds.whole_number())
@@ -258,16 +256,5 @@ class MilvusRecallCheckOperator(MilvusOperator):
             worst = f" Worst: {', '.join(map(str, measured.worst))}." if measured.worst else ""
             raise MilvusCheckError(f"{figures}.{worst} {hook.settings.where}. Nothing was changed.")
         self.log.info("The recall check passed. %s.", figures)
-        return result(
-            hook,
-            measured.collection,
-            began,
-            vector_field=measured.vector_field,
-            metric=measured.metric,
-            recall=measured.recall,
-            k=measured.k,
-            queries=measured.queries,
-            rows=measured.rows,
-            **measured.latency,
-            worst=measured.worst,
-        )
+        values = asdict(measured)
+        return result(hook, values.pop("collection"), began, **values.pop("latency"), **values)

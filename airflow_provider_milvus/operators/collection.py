@@ -45,8 +45,8 @@ class MilvusCreateCollectionOperator(MilvusWriteOperator):
     A retry completes what an earlier try of the same run left unfinished, whatever ``if_exists`` says: it recognizes the
     collection by its property ``airflow.created_by``.
 
-    Returns ``collection``, ``database``, ``created``, ``replaced``, ``indexes`` (all on the server), ``indexes_created`` (their
-    names) and ``seconds``.
+    Returns ``collection``, ``database``, ``created``, ``replaced`` (this task, in any of its tries, dropped the one before),
+    ``indexes`` (all on the server), ``indexes_created`` (their names) and ``seconds``.
 
     :param collection_name: the collection.
     :param schema: its fields, dynamic field and functions: a dict, JSON or YAML text, or the path of a ``.json``, ``.yaml`` or
@@ -127,20 +127,21 @@ class MilvusCreateCollectionOperator(MilvusWriteOperator):
         from airflow_provider_milvus.server import collections
 
         began, hook, requested, notes = time.time(), self.hook(), self._requested(), RetryNotes(context)
-        created_by = _creator(context, notes)
-        creation = collections.create(
-            requested,
-            if_exists=self.if_exists,
-            created_by=created_by,
-            drop_aliased=self.drop_aliased,
-            replaced_before=notes.read().get("replacing", ""),
-            before_dropping=lambda mark: notes.write({"created_by": created_by, "replacing": mark}),
-            report=self.log.info,
-        )
-        created = self.carry_out(hook, creation)
-        if created.created:
-            self.wrote(context, hook, requested.name, created=True, replaced=created.replaced)
-        notes.forget()
+        with notes.of(creating=requested.name) as tries:
+            created_by = tries.earlier["created_by"] if tries.earlier else _creator(context, notes.run_id)
+            if not tries.earlier:
+                tries.note({"created_by": created_by})
+            creation = collections.create(
+                requested,
+                if_exists=self.if_exists,
+                created_by=created_by,
+                drop_aliased=self.drop_aliased,
+                tries=tries,
+                report=self.log.info,
+            )
+            created = self.carry_out(hook, creation)
+            if created.created:
+                self.wrote(context, hook, requested.name, created=True, replaced=created.replaced)
         return result(
             hook,
             requested.name,
@@ -188,29 +189,18 @@ class MilvusDropCollectionOperator(MilvusWriteOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         from airflow_provider_milvus.server import collections
 
-        collection, began, hook, notes = self.collection_name, time.time(), self.hook(), RetryNotes(context)
-        note = notes.read()
-        drop = collections.drop(
-            collection,
-            drop_aliased=self.drop_aliased,
-            skip_if_missing=self.if_missing == "skip",
-            dropped_before=note.get("mark", "") if note.get("dropping") == collection else "",
-            before_sending=lambda mark: notes.write({"dropping": collection, "mark": mark}),
-            report=self.log.info,
-        )
-        if dropped := self.carry_out(hook, drop).dropped:
-            self.wrote(context, hook, collection, dropped=True)
-        notes.forget()
+        collection, began, hook, skip = self.collection_name, time.time(), self.hook(), self.if_missing == "skip"
+        with RetryNotes(context).of(dropping=collection) as tries:
+            drop = collections.drop(
+                collection, drop_aliased=self.drop_aliased, skip_if_missing=skip, tries=tries, report=self.log.info
+            )
+            if dropped := self.carry_out(hook, drop):
+                self.wrote(context, hook, collection, dropped=True)
         return result(hook, collection, began, dropped=dropped)
 
 
-def _creator(context: Context, notes: RetryNotes) -> str:
-    """Who creates a collection: the same text in every try until one has succeeded, and in no other task or run."""
-    creator = notes.read().get("created_by")
-    if isinstance(creator, str):
-        return creator
+def _creator(context: Context, run_id: str) -> str:
+    """Who creates a collection: noted for the tries until one has succeeded, and the same in no other task or run."""
     task_instance = context.get("ti")
-    task = f"{task_instance.dag_id}.{task_instance.task_id}, run {notes.run_id}, " if task_instance and notes.run_id else ""
-    creator = f"{task}{uuid.uuid4().hex[:12]}"
-    notes.write({"created_by": creator})
-    return creator
+    task = f"{task_instance.dag_id}.{task_instance.task_id}, run {run_id}, " if task_instance and run_id else ""
+    return f"{task}{uuid.uuid4().hex[:12]}"

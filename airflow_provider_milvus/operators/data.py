@@ -19,7 +19,6 @@ from airflow_provider_milvus.operators.run_notes import RetryNotes
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_milvus.ingest.run import IngestRequest
 
 BATCH_ROWS = 5_000
 BATCH_BYTES = 16 << 20
@@ -30,7 +29,6 @@ MOST_BYTES = 60 << 20
 
 
 class _WriteRowsOperator(MilvusWriteOperator):
-    timeout = Argument(kinds.check_seconds)
     collection_name = Argument(kinds.check_name)
     rows = Argument(kinds.take_any, empty_list="given")
     partition_name = OptionalArgument(kinds.check_name)
@@ -61,17 +59,25 @@ class _WriteRowsOperator(MilvusWriteOperator):
         self.take(locals())
 
     def execute(self, context: Context) -> dict[str, Any]:
-        from airflow_provider_milvus.ingest.run import EarlierTry, IngestRun
+        from airflow_provider_milvus.ingest.run import IngestRequest, IngestRun
         from airflow_provider_milvus.rows.source import paths_of
 
         began, hook, notes = time.time(), self.hook(), RetryNotes(context)
-        request = self._request()
+        request = IngestRequest(
+            self.collection_name,
+            self.partition_name or "",
+            given(self.rows),
+            self._upsert,
+            self.batch_rows,
+            self.batch_bytes,
+            self.max_parallel,
+            self.on_bad_row,
+        )
         # Fetched before there is an event loop: in Airflow 3 a task cannot fetch connections both inside and outside of one.
         database = hook.settings.database
-        earlier = EarlierTry(
-            int(getattr(context.get("ti"), "try_number", None) or 1) > 1, notes.read(), notes.write, notes.update
-        )
-        target, counts = asyncio.run(IngestRun(hook, request, earlier, report=self.log.info).carry_out())
+        is_retry = int(getattr(context.get("ti"), "try_number", None) or 1) > 1
+        run = IngestRun(hook, request, notes.tries(), is_retry=is_retry, report=self.log.info)
+        target, counts = asyncio.run(run.carry_out())
         self.log.info("Database %r, collection %r: %s.", database, target.collection, counts)
         totals: dict[str, Any] = {
             "rows_read": counts.rows_read,
@@ -86,20 +92,6 @@ class _WriteRowsOperator(MilvusWriteOperator):
         self.wrote(context, hook, target.collection, alias=target.alias, from_files=files, **totals)
         notes.forget()
         return result(hook, target.collection, began, **known(alias=target.alias), **totals)
-
-    def _request(self) -> IngestRequest:
-        from airflow_provider_milvus.ingest.run import IngestRequest
-
-        return IngestRequest(
-            self.collection_name,
-            self.partition_name or "",
-            given(self.rows),
-            self._upsert,
-            self.batch_rows,
-            self.batch_bytes,
-            self.max_parallel,
-            self.on_bad_row,
-        )
 
 
 class MilvusUpsertOperator(_WriteRowsOperator):
@@ -248,21 +240,21 @@ class MilvusDeleteOperator(MilvusWriteOperator):
         from airflow_provider_milvus.server import deletes
         from airflow_provider_milvus.server.filters import render
 
-        began, hook = time.time(), self.hook()
-        collection, partition = self.collection_name, self.partition_name or ""
-        if self.filter is None:
-            deletion = deletes.by_ids(collection, partition, self.ids or [], report=self.log.info)
-        else:
-            expression = render(self.filter, self.filter_params)
-            deletion = deletes.by_filter(
-                collection,
-                partition,
-                expression,
-                allow_all=self.allow_all,
-                max_deleted=self.max_deleted,
-                report=self.log.info,
-            )
-        target, deleted = self.carry_out(hook, deletion)
-        count = "unknown" if deleted is None else deleted
-        self.wrote(context, hook, target.collection, alias=target.alias, deleted=count)
+        began, hook, collection, partition = time.time(), self.hook(), self.collection_name, self.partition_name or ""
+        with RetryNotes(context).of(deleting=collection) as tries:
+            if self.filter is None:
+                deletion = deletes.by_ids(collection, partition, self.ids or [], tries=tries, report=self.log.info)
+            else:
+                deletion = deletes.by_filter(
+                    collection,
+                    partition,
+                    render(self.filter, self.filter_params),
+                    allow_all=self.allow_all,
+                    max_deleted=self.max_deleted,
+                    tries=tries,
+                    report=self.log.info,
+                )
+            target, deleted = self.carry_out(hook, deletion)
+            count = "unknown" if deleted is None else deleted
+            self.wrote(context, hook, target.collection, alias=target.alias, deleted=count)
         return result(hook, target.collection, began, **known(alias=target.alias), deleted=count)

@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_milvus.arguments import Argument, OptionalArgument
 from airflow_provider_milvus.kinds import check_field_name, check_flag, check_mapping, check_name, check_text, one_of
-from airflow_provider_milvus.operators.base import MilvusOperator, WatchedOperator, known, result
+from airflow_provider_milvus.operators.base import MilvusOperator, WatchedOperator, result
 from airflow_provider_milvus.operators.run_notes import RetryNotes
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_milvus.hooks.milvus import MilvusHook
-    from airflow_provider_milvus.schema.definition import Index
+    from airflow_provider_milvus.conditions import IndexBuilt
 
 
 class MilvusCreateIndexOperator(WatchedOperator):
@@ -86,52 +85,26 @@ class MilvusCreateIndexOperator(WatchedOperator):
         super().__init__(**kwargs)
         self.take(locals())
 
-    def _requested(self) -> Index:
-        from airflow_provider_milvus.schema.definition import Index
-
-        return Index.of(
-            known(
-                field_name=self.field_name,
-                index_type=self.index_type,
-                metric_type=self.metric_type,
-                index_params=self.index_params,
-                index_name=self.index_name,
-            )
-        )
-
     def execute(self, context: Context) -> dict[str, Any]:
+        from airflow_provider_milvus.schema.definition import Index
         from airflow_provider_milvus.server import indexes
 
-        collection, began, hook = self.collection_name, time.time(), self.hook()
-        requested, notes = self._requested(), RetryNotes(context)
-        note = {"creating": requested.as_dict(), "of": collection}
-        sent_before = notes.read() == note
-        with hook.client() as client:
-            deadline = hook.deadline()
-            condition, created = client.run(
-                indexes.submit_index(
-                    collection,
-                    requested,
-                    if_exists=self.if_exists,
-                    own=sent_before,
-                    before_sending=lambda: notes.write(note),
-                    report=self.log.info,
-                ),
-                deadline,
-            )
-            submitted = {
-                "collection": condition.collection_name,
-                "created": created or sent_before,
-                "index": condition.index_name,
-                "began": began,
-            }
-            if not self.wait:
-                return self.finish(context, hook, submitted, "Submitted")
-            return self.wait_until(condition, deadline, client, context, hook, submitted)
+        collection, hook = self.collection_name, self.hook()
+        metric_type, index_name = (self.metric_type or "").upper(), self.index_name or ""
+        requested = Index(self.field_name, self.index_type, metric_type, self.index_params or {}, index_name)
+        with RetryNotes(context).of(creating=requested.as_dict(), on=collection) as tries:
+            creation = indexes.submit_index(collection, requested, if_exists=self.if_exists, tries=tries, report=self.log.info)
 
-    def finish(self, context: Context, hook: MilvusHook, submitted: dict[str, Any], state: str) -> dict[str, Any]:
-        RetryNotes(context).forget()
-        return super().finish(context, hook, submitted, state)
+            def told(submitted: tuple[IndexBuilt, bool]) -> tuple[IndexBuilt, dict[str, Any]]:
+                built, created = submitted
+                created = created or tries.earlier is not None
+                return built, {"collection": built.collection_name, "created": created, "index": built.index_name}
+
+            return self.submit(context, hook, creation, told, without_wait="" if self.wait else "Submitted")
+
+    def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:
+        with RetryNotes(context).of():
+            return super().execute_complete(context, event)
 
 
 class MilvusDropIndexOperator(MilvusOperator):
@@ -183,19 +156,11 @@ class MilvusDropIndexOperator(MilvusOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         from airflow_provider_milvus.server import indexes
 
-        collection, began, hook, notes = self.collection_name, time.time(), self.hook(), RetryNotes(context)
+        collection, began, hook = self.collection_name, time.time(), self.hook()
         names = {"field_name": self.field_name or "", "index_name": self.index_name or ""}
-        dropping, earlier = [collection, *names.values()], notes.read()
-        before = (earlier["index"], earlier["id"]) if earlier.get("dropping") == dropping else None
-        drop = indexes.drop_index(
-            collection,
-            field_name=names["field_name"],
-            index_name=names["index_name"],
-            skip_if_missing=self.if_missing == "skip",
-            dropped_before=before,
-            before_sending=lambda index, index_id: notes.write({"dropping": dropping, "index": index, "id": index_id}),
-            report=self.log.info,
-        )
-        dropped = self.carry_out(hook, drop)
-        notes.forget()
+        with RetryNotes(context).of(dropping=names, of=collection) as tries:
+            drop = indexes.drop_index(
+                collection, **names, skip_if_missing=self.if_missing == "skip", tries=tries, report=self.log.info
+            )
+            dropped = self.carry_out(hook, drop)
         return result(hook, collection, began, dropped=dropped)

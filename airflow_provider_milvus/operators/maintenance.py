@@ -13,9 +13,12 @@ from airflow_provider_milvus.arguments import Argument, OptionalArgument
 from airflow_provider_milvus.exceptions import MilvusRefusedError
 from airflow_provider_milvus.kinds import check_flag, check_keys_of_properties, check_name
 from airflow_provider_milvus.operators.base import MilvusOperator, MilvusWriteOperator, WatchedOperator, result
+from airflow_provider_milvus.operators.run_notes import RetryNotes
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_milvus.conditions import Compacted
 
 
 class MilvusFlushOperator(WatchedOperator):
@@ -45,12 +48,8 @@ class MilvusFlushOperator(WatchedOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         from airflow_provider_milvus.server import upkeep
 
-        began, hook = time.time(), self.hook()
-        with hook.client() as client:
-            deadline = hook.deadline()
-            condition = client.run(upkeep.submit_flush(self.collection_name), deadline)
-            submitted = {"collection": condition.collection_name, "began": began}
-            return self.wait_until(condition, deadline, client, context, hook, submitted)
+        flushing = upkeep.submit_flush(self.collection_name)
+        return self.submit(context, self.hook(), flushing, lambda flush: (flush, {"collection": flush.collection_name}))
 
 
 class MilvusCompactOperator(WatchedOperator):
@@ -90,22 +89,13 @@ class MilvusCompactOperator(WatchedOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         from airflow_provider_milvus.server import upkeep
 
-        began, hook = time.time(), self.hook()
-        with hook.client() as client:
-            deadline = hook.deadline()
-            submission = upkeep.submit_compaction(self.collection_name, report=self.log.info)
-            collection, condition = client.run(submission, deadline)
-            if condition is None:
-                return result(hook, collection, began, compaction_id="0", plans=0, state="Completed")
-            submitted = {
-                "collection": collection,
-                "compaction_id": str(condition.compaction_id),
-                "plans": condition.plans,
-                "began": began,
-            }
-            if not self.wait:
-                return self.finish(context, hook, submitted, "Executing")
-            return self.wait_until(condition, deadline, client, context, hook, submitted)
+        def told(submitted: tuple[str, Compacted | None]) -> tuple[Compacted | None, dict[str, Any]]:
+            collection, condition = submitted
+            compaction_id, plans = (condition.compaction_id, condition.plans) if condition else (0, 0)
+            return condition, {"collection": collection, "compaction_id": str(compaction_id), "plans": plans}
+
+        compaction = upkeep.submit_compaction(self.collection_name, report=self.log.info)
+        return self.submit(context, self.hook(), compaction, told, without_wait="" if self.wait else "Executing")
 
 
 class MilvusTruncateCollectionOperator(MilvusWriteOperator):
@@ -118,7 +108,7 @@ class MilvusTruncateCollectionOperator(MilvusWriteOperator):
         empty = MilvusTruncateCollectionOperator(task_id="empty", collection_name="docs", confirm="docs")
 
     Done when the server counts no rows. Rows of a collection that is not in memory cannot be counted; there the server's answer
-    is enough. Nobody should write to the collection meanwhile. A retry deletes again, with what was written since.
+    is enough. Nobody should write to the collection meanwhile.
 
     Returns ``collection``, ``database``, ``rows_before``, ``rows`` (both None where rows cannot be counted) and ``seconds``.
 
@@ -132,6 +122,8 @@ class MilvusTruncateCollectionOperator(MilvusWriteOperator):
         was changed.
     :raises MilvusCollectionNotFoundError, MilvusDatabaseNotFoundError: it does not exist. Nothing was changed.
     :raises MilvusUnsupportedError: the server cannot truncate (Milvus 2.3 to 2.5). Nothing was changed.
+    :raises MilvusInDoubtError: the answer was lost, and the collection has rows, or cannot be counted: they were not deleted,
+        or were written since.
     :raises MilvusTimeoutError: the server did not answer, or still counted rows at the end. Some or all rows may be deleted.
     """
 
@@ -152,9 +144,10 @@ class MilvusTruncateCollectionOperator(MilvusWriteOperator):
                 f"Collection {collection!r} was not truncated: confirm is {self.confirm!r}. "
                 f"Set it to {collection!r} if every row is to be deleted."
             )
-        truncation = upkeep.truncate(collection, truncate_aliased=self.truncate_aliased, report=self.log.info)
-        before, after = self.carry_out(hook, truncation)
-        self.wrote(context, hook, collection, rows_deleted=before, truncated=True)
+        with RetryNotes(context).of(truncating=collection) as tries:
+            truncation = upkeep.truncate(collection, truncate_aliased=self.truncate_aliased, tries=tries, report=self.log.info)
+            before, after = self.carry_out(hook, truncation)
+            self.wrote(context, hook, collection, rows_deleted=before, truncated=True)
         return result(hook, collection, began, rows_before=before, rows=after)
 
 

@@ -11,12 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_milvus.arguments import Argument, OptionalArgument
-from airflow_provider_milvus.exceptions import (
-    MilvusError,
-    MilvusLoadStalledError,
-    MilvusTimeoutError,
-    MilvusUnavailableError,
-)
+from airflow_provider_milvus.exceptions import MilvusError, MilvusLoadStalledError, MilvusTimeoutError, MilvusUnavailableError
 from airflow_provider_milvus.kinds import check_flag, check_name, check_names, one_of, whole_number
 from airflow_provider_milvus.operators.base import MilvusOperator, WatchedOperator, known, result
 from airflow_provider_milvus.operators.run_notes import RetryNotes
@@ -99,24 +94,21 @@ class MilvusReleaseCollectionOperator(MilvusOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         from airflow_provider_milvus.server.release import release
 
-        began, hook, partitions, notes = time.time(), self.hook(), self.partition_names, RetryNotes(context)
-        with hook.client() as client:
-            deadline = hook.deadline()
-            change = client.run(
-                release(
+        began, hook, partitions = time.time(), self.hook(), self.partition_names
+        with RetryNotes(context).of(releasing=self.collection_name) as tries:
+            change = self.carry_out(
+                hook,
+                lambda deadline: release(
                     self.collection_name,
                     deadline,
                     partition_names=partitions,
                     skip_if_missing=self.if_missing == "skip",
                     allow_alias=self.allow_alias,
                     force=self.force,
-                    earlier=notes.read(),
-                    remember=notes.update,
+                    tries=tries,
                     report=self.log.info,
                 ),
-                deadline,
             )
-        notes.forget()
         states = {"previous_state": change.previous_state, "state": change.state}
         if change.loaded_since:
             states["reason"] = "somebody has loaded it since"
@@ -351,12 +343,12 @@ class MilvusRefreshLoadOperator(WatchedOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         from airflow_provider_milvus.server.load import submit_refresh
 
-        began, hook = time.time(), self.hook()
-        with hook.client() as client:
-            deadline = hook.deadline()
-            condition = client.run(submit_refresh(self.collection_name), deadline)
-            submitted = {"collection": condition.collection_name, "began": began, "previous_state": "Loaded"}
-            return self.wait_until(condition, deadline, client, context, hook, submitted)
+        return self.submit(
+            context,
+            self.hook(),
+            submit_refresh(self.collection_name),
+            lambda refresh: (refresh, {"collection": refresh.collection_name, "previous_state": "Loaded"}),
+        )
 
     def finish(self, context: Context, hook: MilvusHook, submitted: dict[str, Any], state: str) -> dict[str, Any]:
         return super().finish(context, hook, submitted, "Loaded")

@@ -17,7 +17,6 @@ from airflow_provider_milvus.operators.base import MilvusOperator, given, kept
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_milvus.bulk_import.file_storage import ImportFolder
     from airflow_provider_milvus.schema.model import Schema
 
 DEFAULT_FILE_BYTES = 32 * 1024 * 1024
@@ -95,11 +94,11 @@ class MilvusPrepareImportOperator(MilvusOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         import tempfile
 
-        from airflow_provider_milvus.bulk_import.file_storage import BucketFolder, LocalFolder
+        from airflow_provider_milvus.bulk_import.file_storage import BucketFolder, LocalFolder, import_folder
         from airflow_provider_milvus.rows.source import describe_source
 
         self.refuse_unrendered()
-        began, folder = time.time(), self._folder(context)
+        began, folder = time.time(), import_folder(str(self.path), _name_of_run(context), self.storage_conn_id)
         schema = self._schema()
         if removed := folder.clear():
             self.log.info("%d files of an earlier try of this task are removed.", len(removed))
@@ -120,11 +119,6 @@ class MilvusPrepareImportOperator(MilvusOperator):
         if isinstance(folder, BucketFolder):
             result["urls"] = [[folder.url(file)] for (file,) in files]
         return {**result, "seconds": round(time.time() - began, 3)}
-
-    def _folder(self, context: Context) -> ImportFolder:
-        from airflow_provider_milvus.bulk_import.file_storage import import_folder
-
-        return import_folder(str(self.path), _name_of_run(context), self.storage_conn_id)
 
     def _schema(self) -> Schema:
         from airflow_provider_milvus.client.reads import describe

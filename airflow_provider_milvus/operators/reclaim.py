@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_milvus import kinds
 from airflow_provider_milvus.arguments import Argument, OptionalArgument
 from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError, MilvusReclaimError, MilvusUnsupportedError
-from airflow_provider_milvus.operators.base import HOUR, MilvusOperator
+from airflow_provider_milvus.operators.base import HOUR, MilvusOperator, failed_in_part
 from airflow_provider_milvus.operators.run_notes import RetryNotes, RunNotes
 
 if TYPE_CHECKING:
@@ -101,7 +101,8 @@ class MilvusReclaimMemoryOperator(MilvusOperator):
     :raises MilvusInvalidArgumentError: nothing says what to release, or an argument can never work. Nothing was released.
     :raises MilvusUnsupportedError: ``memory_budget`` is a share, and the server does not report its memory. Nothing was
         released.
-    :raises MilvusReclaimError: at least one release failed. The others were carried out.
+    :raises MilvusReclaimError: at least one release failed. The others were carried out. If no retry can mend any of the
+        failures, it is the first one's own kind, such as MilvusAuthenticationError.
     """
 
     timeout = Argument(kinds.check_seconds)
@@ -153,17 +154,21 @@ class MilvusReclaimMemoryOperator(MilvusOperator):
     def execute(self, context: Context) -> dict[str, object]:
         from airflow_provider_milvus.reclaim.run import ReclaimRun
 
-        hook, notes, retry_notes = self.hook(), RunNotes(context), RetryNotes(context)
+        hook, notes = self.hook(), RunNotes(context)
         approved = self._approved_plan()
         policy = self._policy(context) if approved is None else None
         self.log_where(hook, "Reclaiming memory.")
-        metrics_url = hook.settings.metrics_url
-        if policy is not None and policy.budget is not None and policy.min_idle is None and metrics_url:
+        has_metrics = hook.settings.metrics_url is not None
+        if policy is not None and policy.budget is not None and policy.min_idle is None and has_metrics:
             policy = replace(policy, min_idle=LEAST_IDLE_FOR_BUDGET)
-        spans = self._spans(policy, metrics_url) if policy else []
+        spans = self._spans(policy, has_metrics) if policy else []
         databases = databases_in_scope(self.databases, hook.settings.database)
         last_notes = notes.read()
-        with asyncio.Runner() as runner, ReclaimRun(runner, hook, report=self.log.info) as run:
+        with (
+            RetryNotes(context).of() as tries,
+            asyncio.Runner() as runner,
+            ReclaimRun(runner, hook, report=self.log.info) as run,
+        ):
             if approved is not None:
                 report, plan = run.look_again(approved), approved
             else:
@@ -178,18 +183,17 @@ class MilvusReclaimMemoryOperator(MilvusOperator):
             if report.dry_run:
                 report.planned = plan
             else:
-                earlier = run.count_earlier(retry_notes.read().get("plan"), report)
+                earlier = run.count_earlier(tries.earlier, report)
                 released_before = {entry.key for entry in earlier}
-                plan = run.with_replicas([entry for entry in plan if entry.key not in released_before])
+                plan = run.with_replicas([entry for entry in plan if entry.key not in released_before], report)
                 # Before the first release: a try that is killed leaves them for its retry to report.
-                whole_plan = [entry.as_dict() for entry in (*earlier, *plan)]
-                retry_notes.write({"plan": whole_plan})
+                tries.note([entry.as_dict() for entry in (*run.sent, *plan)])
                 run.carry_out(plan, report, self.release_timeout or hook.settings.timeout, self.keep_aliased)
+                if report.failed:
+                    tries.leave([entry.as_dict() for entry in run.sent])
             if run.notes:
                 notes.update({**last_notes, **run.notes})
-        result = self._publish(context, hook, report)
-        retry_notes.forget()
-        return result
+            return self._publish(context, hook, report)
 
     def _publish(self, context: Context, hook: MilvusHook, report: ReclaimReport) -> dict[str, object]:
         from airflow.providers.common.compat.sdk import Stats
@@ -208,10 +212,7 @@ class MilvusReclaimMemoryOperator(MilvusOperator):
                 Stats.gauge("milvus.reclaim.reclaimed_bytes", reclaimed, tags=tags)
         if report.failed:
             self.push_result(context, result)
-            raise MilvusReclaimError(
-                f"{report.as_sentence()} Failed: "
-                + " ".join(f"{entry['collection']}: {entry['reason']}" for entry in report.failed[:5])
-            )
+            raise failed_in_part(MilvusReclaimError, report, "Failed", hook)
         return result
 
     def _warn_of_unmatched(self, policy: Policy, server: ServerState, report: ReclaimReport) -> None:
@@ -240,12 +241,12 @@ class MilvusReclaimMemoryOperator(MilvusOperator):
             )
         return replace(policy, budget=int(share * server.nodes.memory))
 
-    def _spans(self, policy: Policy, metrics_url: str | None) -> list[timedelta]:
+    def _spans(self, policy: Policy, has_metrics: bool) -> list[timedelta]:
         """The spans over which use is asked for: none where no rule needs it."""
         needed = {span for span in (policy.idle_for, policy.min_idle) if span is not None}
-        if needed and not metrics_url:
+        if needed and not has_metrics:
             raise self.wrong(f"idle_for and min_idle need metrics: set metrics_url in the connection {self.milvus_conn_id!r}.")
-        return sorted(needed | set(SPANS_TO_ORDER_BY)) if metrics_url and (needed or policy.budget is not None) else []
+        return sorted(needed | set(SPANS_TO_ORDER_BY)) if has_metrics and (needed or policy.budget is not None) else []
 
     def _approved_plan(self) -> list[PlannedRelease] | None:
         from airflow_provider_milvus.reclaim.plan import read_plan

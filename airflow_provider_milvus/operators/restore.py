@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_milvus import kinds
 from airflow_provider_milvus.arguments import Argument, OptionalArgument
 from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError, MilvusRestoreError
-from airflow_provider_milvus.operators.base import HOUR, MilvusOperator
+from airflow_provider_milvus.operators.base import HOUR, MilvusOperator, failed_in_part
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -59,10 +59,9 @@ class MilvusRestoreLoadOperator(MilvusOperator):
         ``load_timeout`` ends it.
     :raises MilvusInvalidArgumentError: there is no restore set, or it comes from a dry run. Nothing was loaded.
     :raises MilvusRestoreError: at least one collection is not back. The others are; the server goes on with a load that was
-        late.
+        late. If no retry can mend any of the failures, it is the first one's own kind, such as MilvusAuthenticationError.
     """
 
-    timeout = Argument(kinds.check_seconds)
     restore_set = OptionalArgument(kinds.take_any)
     reclaim_dag_id = OptionalArgument(kinds.check_text)
     reclaim_task_id = OptionalArgument(kinds.check_text)
@@ -111,10 +110,7 @@ class MilvusRestoreLoadOperator(MilvusOperator):
         result = report.as_result()
         if report.failed:
             self.push_result(context, result)
-            raise MilvusRestoreError(
-                f"{report.as_sentence()} Not back: "
-                + "; ".join(f"{entry['collection']}: {entry['reason']}" for entry in report.failed[:5])
-            )
+            raise failed_in_part(MilvusRestoreError, report, "Not back", hook)
         return result
 
     async def _reload(self, hook: MilvusHook, entries: list[ReloadEntry], report: ReloadReport) -> None:

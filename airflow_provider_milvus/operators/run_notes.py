@@ -10,10 +10,16 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+
+from airflow_provider_milvus.exceptions import MilvusInDoubtError
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_milvus.client.tries import Tries
 
 LONGEST_KEY = 250
 """Characters that Airflow takes for the key of a Variable."""
@@ -83,6 +89,30 @@ class RetryNotes(RunNotes):
             super().write(notes)
         else:
             self._state.set(STATE_KEY, notes)
+
+    @contextmanager
+    def of(self, **change: Any) -> Iterator[Tries]:
+        """The tries of one ``change``. Their notes are forgotten when the work in the block is done.
+
+        They stay after an error, for the retry. Not after one in doubt: none follows, and whoever clears the task has looked.
+        """
+        try:
+            yield self.tries(**change)
+        except MilvusInDoubtError:
+            self.forget()
+            raise
+        self.forget()
+
+    def tries(self, **change: Any) -> Tries:
+        """As :meth:`of`, without an end."""
+        from airflow_provider_milvus.client.tries import Tries
+
+        notes = self.read()
+        return Tries(
+            notes.get("note") if notes.get("change") == change else None,
+            lambda note: self.write({"change": change, "note": note}),
+            lambda note: self.update({"change": change, "note": note}),
+        )
 
     def forget(self) -> None:
         """Delete the notes of a task that has succeeded: whoever clears it then wants all of it done again."""

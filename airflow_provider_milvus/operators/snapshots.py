@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_milvus.arguments import Argument, OptionalArgument
-from airflow_provider_milvus.kinds import check_flag, check_name, check_seconds, check_text, one_of, whole_number
+from airflow_provider_milvus.kinds import check_flag, check_name, check_text, one_of, whole_number
 from airflow_provider_milvus.operators.base import HOUR, MilvusOperator, MilvusWriteOperator, WatchedOperator, result
 from airflow_provider_milvus.operators.run_notes import RetryNotes
 
@@ -48,7 +48,6 @@ class MilvusCreateSnapshotOperator(MilvusOperator):
     :raises MilvusTimeoutError, MilvusUnavailableError: the snapshot was not seen in time. The server may still take it.
     """
 
-    timeout = Argument(check_seconds)
     collection_name = Argument(check_name)
     snapshot_name = Argument(check_name)
     description = OptionalArgument(check_text)
@@ -75,30 +74,28 @@ class MilvusCreateSnapshotOperator(MilvusOperator):
         from airflow_provider_milvus.server import snapshots
 
         collection, snapshot = self.collection_name, self.snapshot_name
-        note, notes = {"snapshot": snapshot, "of": collection}, RetryNotes(context)
-        sent_before = notes.read() == note
         began, hook = time.time(), self.hook()
-        with hook.client() as client:
-            deadline = hook.deadline()
-            flow = snapshots.create_snapshot(
-                collection,
-                snapshot,
-                deadline,
-                description=self.description or "",
-                protect_seconds=self.protect_seconds,
-                flush=self.flush,
-                skip_if_exists=self.if_exists == "skip" or sent_before,
-                before_sending=lambda: notes.write(note),
-                report=self.log.info,
+        with RetryNotes(context).of(snapshot=snapshot, of=collection) as tries:
+            taken, created = self.carry_out(
+                hook,
+                lambda deadline: snapshots.create_snapshot(
+                    collection,
+                    snapshot,
+                    deadline,
+                    description=self.description or "",
+                    protect_seconds=self.protect_seconds,
+                    flush=self.flush,
+                    skip_if_exists=self.if_exists == "skip",
+                    tries=tries,
+                    report=self.log.info,
+                ),
             )
-            taken, created = client.run(flow, deadline)
-        notes.forget()
         return result(
             hook,
             taken.collection_name or collection,
             began,
             snapshot=snapshot,
-            created=created or sent_before,
+            created=created or tries.earlier is not None,
             create_ts=int(taken.create_ts),
         )
 
@@ -148,35 +145,19 @@ class MilvusRestoreSnapshotOperator(WatchedOperator, MilvusWriteOperator):
         from airflow_provider_milvus.server import snapshots
 
         collection, snapshot = self.collection_name, self.snapshot_name
-        target = self.target_collection_name
-        note, notes = {"restore": snapshot, "of": collection, "into": target}, RetryNotes(context)
-        earlier = notes.read()
-        began, hook = time.time(), self.hook()
-        with hook.client() as client:
-            deadline = hook.deadline()
-            condition = client.run(
-                snapshots.submit_restore(
-                    snapshot,
-                    collection,
-                    target,
-                    database=hook.settings.database,
-                    earlier_job=earlier.get("job_id") if note.items() <= earlier.items() else None,
-                    on_submitted=lambda job_id: notes.write({**note, "job_id": job_id}),
-                    report=self.log.info,
-                ),
-                deadline,
+        target, hook = self.target_collection_name, self.hook()
+        with RetryNotes(context).of(restore=snapshot, of=collection, into=target) as tries:
+            restore = snapshots.submit_restore(
+                snapshot, collection, target, database=hook.settings.database, tries=tries, report=self.log.info
             )
-            submitted = {
-                "collection": target,
-                "began": began,
-                "snapshot": snapshot,
-                "job_id": str(condition.job_id),
-                "source": collection,
-            }
-            return self.wait_until(condition, deadline, client, context, hook, submitted)
+            submitted = {"collection": target, "snapshot": snapshot, "source": collection}
+            return self.submit(context, hook, restore, lambda job: (job, {**submitted, "job_id": str(job.job_id)}))
+
+    def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:
+        with RetryNotes(context).of():
+            return super().execute_complete(context, event)
 
     def finish(self, context: Context, hook: MilvusHook, submitted: dict[str, Any], state: str) -> dict[str, Any]:
         source = submitted.pop("source")
-        RetryNotes(context).forget()
         self.wrote(context, hook, submitted["collection"], from_collections=[source], snapshot=submitted["snapshot"])
         return super().finish(context, hook, submitted, state)

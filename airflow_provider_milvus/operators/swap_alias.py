@@ -6,6 +6,7 @@ The work is in ``server/aliases.py``, which is imported when a task runs.
 from __future__ import annotations
 
 import time
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from airflow_provider_milvus.operators.run_notes import RetryNotes
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_provider_milvus.client.tries import Tries
     from airflow_provider_milvus.hooks.milvus import MilvusHook
 
 
@@ -90,28 +92,22 @@ class MilvusSwapAliasOperator(WatchedOperator, MilvusWriteOperator):
         from airflow_provider_milvus.server import aliases
 
         began, hook = time.time(), self.hook()
-        alias, target, grace, notes = self.alias, self.collection_name, self.grace_period or 0.0, RetryNotes(context)
-        earlier, note = notes.read(), {"swapping": [alias, target], "at": time.time(), "done": False}
-        if earlier.get("swapping") != [alias, target]:
-            earlier = {}
-        with hook.client() as client:
+        alias, target, grace = self.alias, self.collection_name, self.grace_period or 0.0
+        with hook.client() as client, self._tries(context) as tries:
             swapped = client.run(
                 aliases.swap(
                     alias,
                     target,
                     expected_old=self.expected_old,
                     require_loaded=self.require_loaded,
-                    swapped_before=earlier or None,
-                    before_sending=lambda old, old_id: notes.write({**note, "old": old, "old_id": old_id}),
+                    tries=tries,
                     report=self.log.info,
                 ),
                 hook.deadline(),
             )
             submitted = {"collection": target, **asdict(swapped), "began": began}
             since = time.time()
-            if swapped.changed:
-                notes.update({**note, "at": since, "old": swapped.old, "old_id": swapped.old_id, "done": True})
-            elif earlier:
+            if not swapped.changed and (earlier := tries.earlier):
                 submitted |= {"old": earlier["old"], "old_id": earlier["old_id"], "changed": True}
                 since = earlier["at"]
             until = since + grace
@@ -120,7 +116,16 @@ class MilvusSwapAliasOperator(WatchedOperator, MilvusWriteOperator):
                 return self.finish(context, hook, submitted, "Over")
             condition = GraceOver(target, alias, until)
             deadline = Deadline(left + hook.deadline().seconds)
-            return self.wait_until(condition, deadline, client, context, hook, submitted)
+            if self.deferrable:
+                self.hand_over(condition, deadline, submitted)
+            return self.finish(context, hook, submitted, self.watch(client, condition, deadline).state)
+
+    def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:
+        with self._tries(context):
+            return super().execute_complete(context, event)
+
+    def _tries(self, context: Context) -> AbstractContextManager[Tries]:
+        return RetryNotes(context).of(swapping=[self.alias, self.collection_name])
 
     def finish(self, context: Context, hook: MilvusHook, submitted: dict[str, Any], state: str) -> dict[str, Any]:
         from airflow_provider_milvus.server import aliases
@@ -130,14 +135,20 @@ class MilvusSwapAliasOperator(WatchedOperator, MilvusWriteOperator):
         if old is not None:
             from airflow_provider_milvus.client.subject import Subject
 
-            with hook.client() as client:
-                deadline = hook.deadline()
-                retirement = aliases.retire(
-                    self.alias, target, Subject(old, submitted["old_id"]), self.then, deadline, report=self.log.info
-                )
-                retired = client.run(retirement, deadline)
+            subject = Subject(old, submitted["old_id"])
+            retired = self.carry_out(
+                hook,
+                lambda deadline: aliases.retire(
+                    self.alias,
+                    target,
+                    subject,
+                    self.then,
+                    deadline,
+                    tries=RetryNotes(context).tries(swapping=[self.alias, target]).part("retired"),
+                    report=self.log.info,
+                ),
+            )
             more |= {"old_is": retired.outcome, **known(reason=retired.reason)}
         if submitted["changed"]:
             self.wrote(context, hook, self.alias, from_collections=[target, *([old] if old else [])], points_to=target)
-        RetryNotes(context).forget()
         return result(hook, target, submitted["began"], **more)

@@ -6,9 +6,9 @@ import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_provider_milvus.arguments import Argument
 from airflow_provider_milvus.exceptions import MilvusError, MilvusInvalidArgumentError
@@ -16,6 +16,7 @@ from airflow_provider_milvus.hooks.milvus import MilvusHook
 from airflow_provider_milvus.kinds import check_name, check_seconds
 from airflow_provider_milvus.operators.base import HOUR, MilvusOperator, known
 from airflow_provider_milvus.operators.memory import MilvusLoadCollectionOperator
+from airflow_provider_milvus.operators.run_notes import RetryNotes
 from airflow_provider_milvus.triggers.milvus import resumed_with
 
 if TYPE_CHECKING:
@@ -147,29 +148,26 @@ class MilvusWindowReleaseOperator(MilvusOperator):
 
         hook, opened = self.hook(), self.window
         collection, window, previous_state = opened["collection"], opened["window"], opened["previous_state"]
-        closing = close_window(
-            collection,
-            window,
-            hook.deadline(),
-            now=time.time(),
-            previous_state=previous_state,
-            aliases=opened.get("aliases", ()),
-            report=self.log.info,
-        )
-        closed = self.carry_out(hook, closing)
+        with RetryNotes(context).of(closing=window) as tries:
+            closed = self.carry_out(
+                hook,
+                lambda deadline: close_window(
+                    collection,
+                    window,
+                    deadline,
+                    now=time.time(),
+                    previous_state=previous_state,
+                    aliases=opened.get("aliases", ()),
+                    tries=tries,
+                    report=self.log.info,
+                ),
+            )
         outcome = "released" if closed.released else f"left as it is ({closed.state})"
         self.log_where(hook, f"Collection {closed.collection!r} was {outcome}: {closed.reason}.")
-        return {
-            "collection": closed.collection,
-            "database": hook.settings.database,
-            "state": closed.state,
-            "released": closed.released,
-            "reason": closed.reason,
-        }
+        return {**asdict(closed), "database": hook.settings.database}
 
 
-@dataclass(frozen=True, slots=True)
-class LoadedWindow:
+class LoadedWindow(NamedTuple):
     """The two tasks around a window: its setup and its teardown."""
 
     load: MilvusWindowLoadOperator

@@ -18,16 +18,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from airflow_provider_milvus import exceptions
 from airflow_provider_milvus.client.counting import row_count
 from airflow_provider_milvus.client.flow import Flow, Report, Rpc
 from airflow_provider_milvus.client.reads import describe, real_name
 from airflow_provider_milvus.conditions import describe_indexes
-from airflow_provider_milvus.exceptions import (
-    MilvusIndexNotFoundError,
-    MilvusInvalidArgumentError,
-    MilvusServerError,
-    MilvusUnsupportedError,
-)
 from airflow_provider_milvus.recall import vectors
 from airflow_provider_milvus.recall.truth import METRICS, Truth, percentiles
 from airflow_provider_milvus.schema.model import Field, Schema
@@ -113,14 +108,14 @@ def measure(
     searched += yield from _sample_rows(subject, total, sample, random.Random(seed))
     nothing = f"The recall of collection {collection!r} was not measured: with {total} rows there is nothing to"
     if not searched:
-        raise MilvusInvalidArgumentError(f"{nothing} search for.")
+        raise exceptions.MilvusInvalidArgumentError(f"{nothing} search for.")
     report(f"Searching collection {collection!r} for {len(searched)} vectors, one by one.")
     answers, seconds = yield from _search_all(subject, searched, k, dict(search_params or {}))
     report(f"Comparing with all {total} vectors of collection {collection!r}.")
     truth = yield from _compute_truth(subject, searched, answers, k, total, report)
     recalls = [(recall, query.name) for recall, query in zip(truth.recalls(), searched, strict=True) if recall is not None]
     if not recalls:
-        raise MilvusInvalidArgumentError(f"{nothing} find.")
+        raise exceptions.MilvusInvalidArgumentError(f"{nothing} find.")
     if truth.rows != total:
         report(f"Collection {collection!r} changed while it was measured: it had {total} rows at first, {truth.rows} later.")
     worst = sorted(((recall, name) for recall, name in recalls if recall < 1), key=lambda pair: pair[0])
@@ -144,18 +139,22 @@ def _find_subject(collection_name: str, vector_field: str | None) -> Flow[_Subje
     names = ", ".join(repr(field.name) for field in candidates)
     chosen = [field for field in candidates if vector_field in (None, field.name)]
     if len(chosen) != 1:
-        raise MilvusInvalidArgumentError(f"field_name {vector_field!r}: collection {collection!r} has {names}. Name one.")
+        raise exceptions.MilvusInvalidArgumentError(
+            f"field_name {vector_field!r}: collection {collection!r} has {names}. Name one."
+        )
     (field,) = chosen
     failure = f"The recall of field {field.name!r} of collection {collection!r} was not measured:"
     if field.type not in DENSE_VECTORS or field.nullable:
         what = "may be null" if field.nullable else f"is a {field.type}"
-        raise MilvusUnsupportedError(f"{failure} it {what}, and there is no brute force for that.")
+        raise exceptions.MilvusUnsupportedError(f"{failure} it {what}, and there is no brute force for that.")
     indexes = yield from describe_indexes(collection, field.name)
     if not indexes:
-        raise MilvusIndexNotFoundError(f"{failure} it has no index. Create one first.")
+        raise exceptions.MilvusIndexNotFoundError(f"{failure} it has no index. Create one first.")
     metric = from_pairs(indexes[0].params).get("metric_type", "").upper()
     if metric not in METRICS:
-        raise MilvusUnsupportedError(f"{failure} its metric is {metric!r}, and there is brute force for {', '.join(METRICS)}.")
+        raise exceptions.MilvusUnsupportedError(
+            f"{failure} its metric is {metric!r}, and there is brute force for {', '.join(METRICS)}."
+        )
     return _Subject(collection, schema.primary, field, metric)
 
 
@@ -194,7 +193,7 @@ def _walk(subject: _Subject, take: Callable[[Sequence[Key], Any], None], *, with
             return
         # If a server does not answer with the smallest keys, the walk leaves out rows, or never ends.
         if keys != sorted(set(keys)) or (last is not None and keys[0] <= last):
-            raise MilvusServerError(
+            raise exceptions.MilvusServerError(
                 f"Collection {subject.collection!r} cannot be read by its keys: the server answers out of order, after "
                 f"{last!r}."
             )

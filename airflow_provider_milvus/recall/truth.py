@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    import numpy as np
+import numpy as np
 
-    Numbers = np.ndarray[Any, Any]
+Numbers = np.ndarray[Any, Any]
 
 METRICS = ("L2", "IP", "COSINE", "HAMMING", "JACCARD")
 """The metrics that brute force is written for."""
@@ -28,8 +27,6 @@ class Truth:
     def __init__(
         self, queries: Numbers, own: Sequence[int | str | None], answers: Sequence[Sequence[int | str]], *, metric: str, k: int
     ) -> None:
-        import numpy as np
-
         self.rows = 0
         self._queries, self._metric, self._k = queries, metric, k
         self._squares = (queries * queries).sum(axis=1)
@@ -42,8 +39,6 @@ class Truth:
 
     def add(self, keys: Sequence[int | str], vectors: Numbers) -> None:
         """Take in some rows of the collection; every row must come once."""
-        import numpy as np
-
         self.rows += len(keys)
         distances = self._distances_to(vectors)
         position = {key: number for number, key in enumerate(keys)}
@@ -58,8 +53,6 @@ class Truth:
 
     def recalls(self) -> list[float | None]:
         """For each query the share of its ``k`` nearest rows that the search found; ``None`` if there is no other row."""
-        import numpy as np
-
         shares: list[float | None] = []
         for query, distances in enumerate(self._distances):
             nearest = self._nearest[query][np.isfinite(self._nearest[query])]
@@ -74,8 +67,6 @@ class Truth:
 
     def _distances_to(self, vectors: Numbers) -> Numbers:
         """The distance of every vector from every query, by the index's metric: the smaller, the nearer."""
-        import numpy as np
-
         inner: Numbers = self._queries @ vectors.T
         if self._metric == "IP":
             return -inner
@@ -96,7 +87,5 @@ class Truth:
 
 def percentiles(seconds: Sequence[float]) -> dict[str, float]:
     """Percentiles of some durations, in milliseconds."""
-    import numpy as np
-
     values = np.percentile(np.asarray(seconds) * 1000, (50, 95, 99))
     return {name: round(float(value), 2) for name, value in zip(("p50_ms", "p95_ms", "p99_ms"), values, strict=True)}

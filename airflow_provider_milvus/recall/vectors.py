@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
 
 from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError
 from airflow_provider_milvus.schema.types import DATA_TYPES
-
-if TYPE_CHECKING:
-    import numpy as np
 
 _WRITABLE = frozenset({"FLOAT_VECTOR", "FLOAT16_VECTOR", "INT8_VECTOR"})
 """The types that a DAG author can write as numbers."""
@@ -21,8 +20,6 @@ def bytes_of_one(kind: str, dim: int) -> int:
 
 def as_bytes(field: Any, kind: str, dim: int) -> np.ndarray[Any, Any]:
     """The vectors of a ``FieldData`` message, one row of bytes for each vector."""
-    import numpy as np
-
     if kind == "FLOAT_VECTOR":
         # The floats stand packed at the end of the encoded message: many times faster than reading them one by one.
         floats = field.vectors.float_vector
@@ -35,15 +32,11 @@ def as_bytes(field: Any, kind: str, dim: int) -> np.ndarray[Any, Any]:
 
 def stack(vectors: Sequence[bytes]) -> np.ndarray[Any, Any]:
     """Several vectors as one array, one row of bytes for each vector."""
-    import numpy as np
-
     return np.frombuffer(b"".join(vectors), np.uint8).reshape(len(vectors), -1)
 
 
 def as_numbers(vectors: np.ndarray[Any, Any], kind: str) -> np.ndarray[Any, Any]:
     """Rows of bytes as rows of numbers. A bit of a binary vector becomes 0 or 1."""
-    import numpy as np
-
     if kind == "BINARY_VECTOR":
         return np.unpackbits(vectors, axis=1).astype(np.float64)
     if kind == "BFLOAT16_VECTOR":
@@ -57,8 +50,6 @@ def encode_queries(queries: Sequence[Sequence[float]], kind: str, dim: int) -> l
 
     :raises MilvusInvalidArgumentError: they do not fit the field.
     """
-    import numpy as np
-
     if kind not in _WRITABLE:
         raise MilvusInvalidArgumentError(f"queries: a {kind} cannot be given as numbers; leave queries out.")
     encoded = []

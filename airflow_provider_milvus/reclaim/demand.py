@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow_provider_milvus.client.flow import Flow
 from airflow_provider_milvus.client.reads import describe, real_name
 from airflow_provider_milvus.conditions import load_state
 from airflow_provider_milvus.exceptions import MilvusCollectionNotFoundError
-
-if TYPE_CHECKING:
-    from airflow_provider_milvus.metrics import Attempts
+from airflow_provider_milvus.metrics import Attempts
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,17 +7,14 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from airflow_provider_milvus.client.flow import Deadline
 from airflow_provider_milvus.exceptions import MilvusMetricsError
-from airflow_provider_milvus.metrics import within
+from airflow_provider_milvus.metrics import Attempts, MetricsSource, Proxies, within
 from airflow_provider_milvus.reclaim.inventory import CollectionState
+from airflow_provider_milvus.reclaim.plan import PlannedRelease
 from airflow_provider_milvus.reclaim.usage import AGGREGATED, Usage, usage_of
-
-if TYPE_CHECKING:
-    from airflow_provider_milvus.client.flow import Deadline
-    from airflow_provider_milvus.metrics import Attempts, MetricsSource, Proxies
-    from airflow_provider_milvus.reclaim.plan import PlannedRelease
 
 FRESH = 2.0
 """Seconds for which one reading of the counters serves the releases that follow."""

@@ -16,7 +16,7 @@ class PlannedRelease:
 
     ``attempts`` is how often the collection had been searched or queried, where the run asks for that. If the number changes,
     the collection stays in memory. ``replicas`` is the resource group of each replica, for a reload; empty for a single replica
-    in the default group.
+    in the default group. ``load`` has the ids of the replicas, empty where no server tells: what is loaded later has others.
     """
 
     database: str
@@ -28,6 +28,7 @@ class PlannedRelease:
     aliases: tuple[str, ...] = ()
     attempts: float | None = None
     replicas: tuple[str, ...] = ()
+    load: tuple[int, ...] = ()
 
     @staticmethod
     def of(decision: Decision, attempts: float | None) -> PlannedRelease:
@@ -51,7 +52,7 @@ class PlannedRelease:
         )
 
     def as_dict(self) -> dict[str, Any]:
-        values = {**asdict(self), "aliases": list(self.aliases), "replicas": list(self.replicas)}
+        values = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
         return {key: value for key, value in values.items() if value not in (None, [])}
 
 
@@ -68,7 +69,7 @@ def read_plan(entries: Any) -> list[PlannedRelease]:
         values = {key: entry[key] for key in known & entry.keys()}
         try:
             # An entry leaves out what is not known, such as the id on Milvus Lite.
-            lists = {key: tuple(values.get(key, ())) for key in ("aliases", "replicas")}
+            lists = {key: tuple(values.get(key, ())) for key in ("aliases", "replicas", "load")}
             planned = PlannedRelease(**{"collection_id": None, **values, **lists})
         except TypeError as error:
             raise ValueError(f"an entry lacks something: {error}") from None
@@ -82,7 +83,7 @@ def _check_types(planned: PlannedRelease) -> None:
         raise ValueError("an entry names no collection")
     texts, numbers = (
         (planned.reason, planned.source, *planned.aliases, *planned.replicas),
-        (planned.collection_id, planned.bytes, planned.attempts),
+        (planned.collection_id, planned.bytes, planned.attempts, *planned.load),
     )
     if not all(isinstance(text, str) for text in texts):
         raise ValueError(f"the entry of {planned.collection!r} has something else where text belongs")

@@ -10,19 +10,20 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from airflow_provider_milvus.client.failures import trouble_with_all
 from airflow_provider_milvus.client.flow import LEAST_ATTEMPT, Deadline
 from airflow_provider_milvus.client.subject import Subject
+from airflow_provider_milvus.client.tries import Tries
 from airflow_provider_milvus.exceptions import (
     MilvusBeingLoadedError,
     MilvusError,
     MilvusRateLimitError,
     MilvusRefusedError,
     MilvusTimeoutError,
-    MilvusUnavailableError,
 )
 from airflow_provider_milvus.reclaim.pace import Pace
 from airflow_provider_milvus.reclaim.plan import PlannedRelease, reason_to_keep
@@ -49,12 +50,17 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class EndedRelease:
-    """A planned release after it has ended; ``state`` is the load state that the server reported last."""
+    """A planned release after it has ended; ``state`` is the load state that the server reported last.
+
+    ``sent``: it was sent, or may have been. ``error`` is that of a failure.
+    """
 
     entry: PlannedRelease
     outcome: Outcome
     state: str
     reason: str
+    sent: bool = False
+    error: MilvusError | None = None
 
 
 InUse = Callable[[PlannedRelease], Awaitable[str | None]]
@@ -77,7 +83,7 @@ class Releases:
     report: Callable[[str], object]
     in_use: InUse | None = None
     _pace: Pace = field(init=False, default_factory=lambda: Pace(time.monotonic()))
-    _stopped: str | None = field(init=False, default=None)
+    _stopped: MilvusError | None = field(init=False, default=None)
     """Why no other release is tried."""
 
     async def carry_out(self, entries: Sequence[PlannedRelease]) -> None:
@@ -98,26 +104,28 @@ class Releases:
 
     async def _one(self, entry: PlannedRelease) -> EndedRelease:
         if self._stopped is None and self.deadline.remaining < LEAST_ATTEMPT:
-            self._stopped = "the run's timeout is used up"
+            self._stopped = MilvusTimeoutError("not tried: the run's timeout is used up")
         if self._stopped is not None:
-            return EndedRelease(entry, Outcome.FAILED, "Loaded", f"not tried: {self._stopped}")
+            return EndedRelease(entry, Outcome.FAILED, "Loaded", str(self._stopped), error=self._stopped)
+        memos: list[Any] = []
         try:
             in_use = await self.in_use(entry) if self.in_use is not None else None
             if in_use is not None:
                 return EndedRelease(entry, Outcome.KEPT, "Loaded", in_use)
-            return await self._release(entry)
+            # Airflow keeps the whole plan as a note; here it only counts whether the release was sent.
+            ended = await self._release(entry, Tries(note=memos.append, leave=lambda note: memos.clear()))
+            return replace(ended, sent=ended.outcome is not Outcome.KEPT)
         except MilvusRefusedError as changed:
             state = "Loading" if isinstance(changed, MilvusBeingLoadedError) else "Loaded"
             return EndedRelease(entry, Outcome.KEPT, state, f"changed since it was planned: {changed}")
         except MilvusError as error:
             self.report(f"The release of collection {entry.collection!r} failed: {error}")
-            if isinstance(error, MilvusUnavailableError):
-                self._stopped = "the server is unavailable"
-            elif isinstance(error, (MilvusTimeoutError, MilvusRateLimitError)):
+            self._stopped = self._stopped or trouble_with_all(error)
+            if isinstance(error, (MilvusTimeoutError, MilvusRateLimitError)):
                 self._pace.late(time.monotonic())
-            return EndedRelease(entry, Outcome.FAILED, "unknown", str(error))
+            return EndedRelease(entry, Outcome.FAILED, "unknown", str(error), sent=bool(memos), error=error)
 
-    async def _release(self, entry: PlannedRelease) -> EndedRelease:
+    async def _release(self, entry: PlannedRelease, tries: Tries) -> EndedRelease:
         deadline = self.deadline.at_most(self.release_timeout)
         released = await self.client.run(
             release(
@@ -125,6 +133,8 @@ class Releases:
                 deadline,
                 skip_if_missing=True,
                 unless=lambda standing: self._reason_to_keep(entry, standing),
+                load=entry.load,
+                tries=tries,
                 report=self.report,
             ),
             deadline,
@@ -146,8 +156,7 @@ class Releases:
         try:
             standing = await self.client.run(looking, deadline, database=entry.database)
         except MilvusError as error:
-            if isinstance(error, MilvusUnavailableError):
-                self._stopped = "the server is unavailable"
+            self._stopped = self._stopped or trouble_with_all(error)
             unknown = f"{entry.reason}; whether somebody needs it since is not known: {error}"
             return EndedRelease(entry, Outcome.RELEASED, released.state, unknown)
         reason = self._reason_to_keep(entry, standing) if standing is not None else None
@@ -169,7 +178,7 @@ class Releases:
             )
         except MilvusError as error:
             words = f"it was released, and should have stayed: {reason}. It could not be loaded again: {error}"
-            return EndedRelease(entry, Outcome.FAILED, "unknown", words)
+            return EndedRelease(entry, Outcome.FAILED, "unknown", words, error=error)
         return EndedRelease(entry, Outcome.RELOADED, state, f"released, and loaded again by this task: {reason}")
 
     def _reason_to_keep(self, entry: PlannedRelease, standing: Standing) -> str | None:

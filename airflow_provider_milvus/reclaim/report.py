@@ -24,7 +24,8 @@ class ReclaimReport:
 
     ``reloaded`` were released, and are in memory again: something came meanwhile that keeps them, or somebody has loaded them.
 
-    ``loaded`` are the collections that were in memory before, ``budget`` are the bytes that they may take.
+    ``loaded`` are the collections that were in memory before, ``budget`` are the bytes that they may take. ``errors`` are those
+    behind ``failed``.
     """
 
     dry_run: bool = False
@@ -33,6 +34,7 @@ class ReclaimReport:
     reloaded: list[Entry] = field(default_factory=list)
     kept: list[Entry] = field(default_factory=list)
     failed: list[Entry] = field(default_factory=list)
+    errors: list[Exception] = field(default_factory=list)
     loaded: Sequence[CollectionState] = ()
     budget: int | None = None
     warnings: list[str] = field(default_factory=list)

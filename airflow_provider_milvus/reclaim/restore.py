@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -75,16 +75,17 @@ def by_priority(entries: Sequence[ReloadEntry], first: Sequence[str]) -> list[Re
 
 @dataclass(slots=True)
 class ReloadReport:
-    """The outcome for every collection of a restore set."""
+    """The outcome for every collection of a restore set. ``errors`` are those behind ``failed``, where there is one."""
 
     loaded: list[Entry] = field(default_factory=list)
     already: list[Entry] = field(default_factory=list)
     skipped: list[Entry] = field(default_factory=list)
     failed: list[Entry] = field(default_factory=list)
+    errors: list[Exception] = field(default_factory=list)
 
     def as_result(self) -> dict[str, list[Entry]]:
         """JSON-safe and complete, for XCom."""
-        return asdict(self)
+        return {"loaded": self.loaded, "already": self.already, "skipped": self.skipped, "failed": self.failed}
 
     def as_table(self) -> str:
         """An aligned table for the log: what happened to each collection, and why."""

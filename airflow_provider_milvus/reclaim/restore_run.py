@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from airflow_provider_milvus.client import reads
+from airflow_provider_milvus.client.failures import trouble_with_all
 from airflow_provider_milvus.client.flow import LEAST_ATTEMPT, Deadline
-from airflow_provider_milvus.exceptions import MilvusError, MilvusUnavailableError
+from airflow_provider_milvus.exceptions import MilvusError, MilvusTimeoutError
 from airflow_provider_milvus.reclaim.restore import ReloadEntry, ReloadReport
 from airflow_provider_milvus.server.load import load, placement, state_of
 from airflow_provider_milvus.wording import human
@@ -44,7 +45,7 @@ class Reloads:
     _under_way: int = field(init=False, default=0)
     """Bytes of the loads that are under way."""
     _full: str | None = field(init=False, default=None)
-    _stopped: str | None = field(init=False, default=None)
+    _stopped: MilvusError | None = field(init=False, default=None)
     """Why no other load is tried."""
 
     async def carry_out(self, entries: Sequence[ReloadEntry], max_parallel: int) -> None:
@@ -71,9 +72,9 @@ class Reloads:
         """Whether the collection has to be loaded and there is room for it; if so, the room is kept."""
         outcomes = self.outcomes
         if self._stopped is None and self.deadline.remaining < LEAST_ATTEMPT:
-            self._stopped = "the run's timeout is used up"
+            self._stopped = MilvusTimeoutError("not tried: the run's timeout is used up")
         if self._stopped is not None:
-            outcomes.failed.append(entry.ended("unknown", f"not tried: {self._stopped}"))
+            self._fail(entry, self._stopped)
             return False
         try:
             state = await self.client.run(state_of(entry.collection), deadline, database=entry.database)
@@ -87,7 +88,7 @@ class Reloads:
             if self.max_memory_percent is not None and self._full is None:
                 self._full = self._no_room(await self.client.run(reads.nodes(), deadline), entry.bytes or 0)
         except MilvusError as error:
-            self._fail(entry, error)
+            self._fail_with(entry, error)
             return False
         if self._full is not None:
             outcomes.failed.append(entry.ended(state, self._full))
@@ -108,16 +109,19 @@ class Reloads:
         try:
             state = await self.client.run(flow, deadline, database=entry.database)
         except MilvusError as error:
-            self._fail(entry, error)
+            self._fail_with(entry, error)
         else:
             self.outcomes.loaded.append(entry.ended(state, "loaded again"))
         finally:
             self._under_way -= entry.bytes or 0
 
-    def _fail(self, entry: ReloadEntry, error: MilvusError) -> None:
+    def _fail_with(self, entry: ReloadEntry, error: MilvusError) -> None:
         self.report(f"The load of collection {entry.collection!r} failed: {error}")
-        if isinstance(error, MilvusUnavailableError):
-            self._stopped = "the server is unavailable"
+        self._stopped = self._stopped or trouble_with_all(error)
+        self._fail(entry, error)
+
+    def _fail(self, entry: ReloadEntry, error: MilvusError) -> None:
+        self.outcomes.errors.append(error)
         self.outcomes.failed.append(entry.ended("unknown", str(error)))
 
     def _no_room(self, nodes: reads.Nodes, size: int) -> str | None:

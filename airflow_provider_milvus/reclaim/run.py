@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_milvus.exceptions import MilvusError
+from airflow_provider_milvus.exceptions import MilvusError, MilvusInDoubtError
 from airflow_provider_milvus.metrics import Proxies, within
 from airflow_provider_milvus.reclaim.in_use import UseSincePlanned, count_attempts, with_unknown_usage, with_usage
 from airflow_provider_milvus.reclaim.inventory import MEASURED, total
@@ -29,6 +29,12 @@ if TYPE_CHECKING:
     from airflow_provider_milvus.metrics import Attempts, MetricsSource
     from airflow_provider_milvus.reclaim.inventory import CollectionState
     from airflow_provider_milvus.reclaim.policy import Policy
+
+
+_IN_DOUBT = (
+    "in doubt, not released: an earlier try of this run may have released it, and this server does not tell whether somebody "
+    "has loaded it since. Look at it; another run releases it"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +61,7 @@ class ReclaimRun:
         self._opened = AsyncExitStack()
         self._metrics: MetricsSource | None = None
         self._now: dict[tuple[str, str], CollectionState] = {}
+        self._earlier: dict[tuple[str, str], PlannedRelease] = {}
         self.notes: dict[str, Any] = {}
 
     def __enter__(self) -> ReclaimRun:
@@ -153,10 +160,12 @@ class ReclaimRun:
     def count_earlier(self, earlier_plan: Any, report: ReclaimReport) -> list[PlannedRelease]:
         """Add to ``report``, and return, what an earlier try of this run released, by the plan in its notes."""
         try:
-            released = released_before(read_plan(earlier_plan or []), self._now)
+            earlier = read_plan(earlier_plan or [])
         except ValueError as error:
             report.warnings.append(f"The plan of an earlier try cannot be read, so its releases are not reported: {error}.")
             return []
+        self._earlier = {entry.key: entry for entry in earlier}
+        released = released_before(earlier, self._now)
         keys = {entry.key for entry in released}
         report.kept = [entry for entry in report.kept if (entry["database"], entry["collection"]) not in keys]
         report.loaded = [*report.loaded, *(entry.subject for entry in released)]
@@ -166,14 +175,31 @@ class ReclaimRun:
         ]
         return released
 
-    def with_replicas(self, plan: Sequence[PlannedRelease]) -> list[PlannedRelease]:
-        """The plan with the place of each collection's replicas, so that a reload can bring them back."""
+    def with_replicas(self, plan: Sequence[PlannedRelease], report: ReclaimReport) -> list[PlannedRelease]:
+        """The plan with each collection's replicas: a reload can bring them back, and what somebody loads since has others.
+
+        What an earlier try may have released is told from that by the replicas which that try has seen. Where no server tells
+        them, it is put into ``report`` as failed, since it is in doubt.
+        """
         surveyor = Surveyor(self._client, self._deadline)
 
         async def look() -> list[PlannedRelease]:
             return await asyncio.gather(*map(surveyor.replicas, plan))
 
-        return self._runner.run(look())
+        known = []
+        for entry in self._runner.run(look()):
+            load = self._earlier[entry.key].load if entry.key in self._earlier else entry.load
+            if entry.key in self._earlier and not (load and entry.load):
+                report.failed.append(make_entry(entry.subject, _IN_DOUBT))
+                report.errors.append(MilvusInDoubtError(_IN_DOUBT))
+            else:
+                known.append(replace(entry, load=load))
+        return known
+
+    @property
+    def sent(self) -> list[PlannedRelease]:
+        """The releases that this try and earlier ones of this run have sent, or may have."""
+        return list(self._earlier.values())
 
     def carry_out(
         self, plan: Sequence[PlannedRelease], report: ReclaimReport, release_timeout: float, keep_aliased: bool
@@ -188,6 +214,10 @@ class ReclaimRun:
         }
 
         def on_end(ended: EndedRelease) -> None:
+            if ended.sent:
+                self._earlier[ended.entry.key] = ended.entry
+            if ended.error is not None:
+                report.errors.append(ended.error)
             lists[ended.outcome].append(make_entry(ended.entry.subject, ended.reason, ended.state, ended.entry.replicas))
             # One line each: they are what is left of a run that is killed.
             self._report(f"{next(count)} of {len(plan)}: {ended.entry} {ended.outcome}, {ended.reason}")

@@ -13,17 +13,16 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from airflow_provider_milvus.client import reads
+from airflow_provider_milvus.client.flow import Deadline, Flow
 from airflow_provider_milvus.client.reads import Details, ListedCollection, Nodes
 from airflow_provider_milvus.exceptions import MilvusMetricsError, MilvusUnsupportedError
-from airflow_provider_milvus.metrics import within
+from airflow_provider_milvus.metrics import Held, MetricsSource, within
 from airflow_provider_milvus.reclaim.inventory import MEASURED, CollectionState, Memory, estimate_memory, state_from_percent
+from airflow_provider_milvus.reclaim.plan import PlannedRelease
 from airflow_provider_milvus.schema.window_marks import marks_of, open_windows
 
 if TYPE_CHECKING:
     from airflow_provider_milvus.client.client import AsyncBoundedClient
-    from airflow_provider_milvus.client.flow import Deadline, Flow
-    from airflow_provider_milvus.metrics import Held, MetricsSource
-    from airflow_provider_milvus.reclaim.plan import PlannedRelease
 
 T = TypeVar("T")
 
@@ -135,20 +134,19 @@ class Surveyor:
         return await self._with_rows(state, details) if self.thorough or self._estimates(state) else state
 
     async def replicas(self, entry: PlannedRelease) -> PlannedRelease:
-        """The planned release with the resource groups of the collection's replicas."""
-        groups = await self._groups(entry.collection, entry.database)
-        return replace(entry, replicas=tuple(groups) if groups != DEFAULT_PLACE else ())
-
-    async def _groups(self, name: str, database: str) -> list[str]:
-        return sorted((await self._ask(reads.replicas(name), database) or {}).values())
+        """The planned release with the ids and the resource groups of the collection's replicas."""
+        held = await self._ask(reads.replicas(entry.collection), entry.database) or {}
+        groups = sorted(held.values())
+        return replace(entry, replicas=tuple(groups) if groups != DEFAULT_PLACE else (), load=tuple(sorted(held)))
 
     async def _with_rows(self, state: CollectionState, details: Details) -> CollectionState:
         name, database = state.collection, state.database
-        rows, groups, partitions = await asyncio.gather(
+        rows, held, partitions = await asyncio.gather(
             self._ask(reads.rows(name), database),
-            self._groups(name, database),
+            self._ask(reads.replicas(name), database),
             self._ask(reads.partitions(name), database),
         )
+        groups = (held or {}).values()
         replicas = len(groups) or None
         return replace(
             state,

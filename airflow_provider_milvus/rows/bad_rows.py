@@ -61,7 +61,8 @@ class BadRows:
             if len(self.first) < QUOTED:
                 self.first.append(row)
             if self._path is not None:
-                self._open().write(write_json(_line(row)) + b"\n")
+                line = {"row": row.number, "field": row.field, "reason": row.reason, "data": row.row}
+                self._open().write(write_json(line) + b"\n")
                 written = True
         if written:
             self._open().flush()
@@ -83,7 +84,3 @@ class BadRows:
                 file = self._open_files.enter_context(gzip.GzipFile(fileobj=file, mode="wb"))
             self._file = file
         return self._file
-
-
-def _line(row: BadRow) -> dict[str, Any]:
-    return {"row": row.number, "field": row.field, "reason": row.reason, "data": row.row}

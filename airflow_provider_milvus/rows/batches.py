@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy
 
 from airflow_provider_milvus.rows.check import DYNAMIC_FIELD, Checked, overhead, row_sizes
 from airflow_provider_milvus.rows.chunk import Batch
-from airflow_provider_milvus.rows.column import Column
+from airflow_provider_milvus.rows.column import Column, listed
 from airflow_provider_milvus.schema.model import Field, Schema
 from airflow_provider_milvus.schema.types import ARRAY_OF_STRUCTS, ARRAY_OF_VECTORS, DATA_TYPES, FLOATS
-
-if TYPE_CHECKING:
-    from pymilvus.grpc_gen.schema_pb2 import FieldData
 
 
 def batches(checked: Checked, schema: Schema, *, max_bytes: int) -> Iterator[Batch]:
@@ -22,8 +21,6 @@ def batches(checked: Checked, schema: Schema, *, max_bytes: int) -> Iterator[Bat
     A batch's ``size`` is never less than what it takes on the wire. A single row that is larger makes a batch of its own, which
     no server takes: give ``check`` the same limit, and such a row is bad before anything is sent.
     """
-    import numpy
-
     around = overhead(checked.columns)
     # The bytes before each row, and after the last.
     before = numpy.concatenate(([0], numpy.cumsum(row_sizes(checked.columns, len(checked)))))
@@ -36,26 +33,14 @@ def batches(checked: Checked, schema: Schema, *, max_bytes: int) -> Iterator[Bat
 
 
 def _batch(checked: Checked, schema: Schema, first: int, end: int, size: int) -> Batch:
-    columns = {name: _slice(column, first, end) for name, column in checked.columns.items()}
+    columns = {name: column.part(first, end) for name, column in checked.columns.items()}
     fields = {field.name: field for field in schema.fields}
     messages = [_message(fields.get(name) or Field(DYNAMIC_FIELD, "JSON"), column) for name, column in columns.items()]
     keys = columns.get(schema.primary.name)
-    return Batch(checked.row_numbers[first:end], None if keys is None else _as_list(keys.values), messages, size)
+    return Batch(checked.row_numbers[first:end], None if keys is None else listed(keys.values), messages, size)
 
 
-def _slice(column: Column, first: int, end: int) -> Column:
-    """Consecutive rows of a column, without the sizes, which are no longer needed."""
-    if column.valid is None:
-        return Column(column.values[first:end], 0)
-    before, count = int(column.valid[:first].sum()), int(column.valid[first:end].sum())
-    return Column(column.values[before : before + count], 0, column.valid[first:end])
-
-
-def _as_list(values: Any) -> list[Any]:
-    return values if isinstance(values, list) else list(values.tolist())
-
-
-def _message(field: Field, column: Column) -> FieldData:
+def _message(field: Field, column: Column) -> Any:
     from pymilvus.grpc_gen.schema_pb2 import FieldData
 
     message = FieldData(type=DATA_TYPES[field.type].number, field_name=field.name, is_dynamic=field.name == DYNAMIC_FIELD)
@@ -97,7 +82,7 @@ def _put_scalars(scalars: Any, field: Field, values: Any) -> None:
             elements.SetInParent()
             elements.data.extend(value)
     else:
-        message.data.extend(_as_list(values))
+        message.data.extend(listed(values))
 
 
 def _put_structs(struct_arrays: Any, field: Field, column: Column) -> None:
@@ -124,8 +109,6 @@ def _put_structs(struct_arrays: Any, field: Field, column: Column) -> None:
 
 def _put_packed(message: Any, values: Any) -> None:
     """Fill ``repeated float data = 1``. Packed, it is a tag, a length and the array's own bytes: no number is converted."""
-    import numpy
-
     little_endian = numpy.ascontiguousarray(values, dtype=values.dtype.newbyteorder("<"))
     if little_endian.size:
         message.MergeFromString(b"".join((b"\n", _varint(little_endian.nbytes), little_endian.data)))

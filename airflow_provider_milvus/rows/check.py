@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial, reduce
+from functools import partial
 from itertools import compress
 from typing import Any
 
+import numpy
+
 from airflow_provider_milvus.exceptions import MilvusUnsupportedError
 from airflow_provider_milvus.rows.chunk import MISSING, BadRow, Chunk
-from airflow_provider_milvus.rows.column import BadValue, Column, Reasons, convert_each, shorten
+from airflow_provider_milvus.rows.column import BadValue, Column, Reasons, convert_each, listed, shorten
 from airflow_provider_milvus.rows.json_text import read_json
 from airflow_provider_milvus.rows.scalars import dynamic_column, scalar_column
 from airflow_provider_milvus.rows.structs import struct_column
@@ -50,12 +52,9 @@ class Checked:
 
     def without_first(self, count: int) -> Checked:
         """The same without the first ``count`` good rows."""
-        import numpy
-
         if not count:
             return self
-        keep = numpy.arange(len(self)) >= count
-        columns = {name: column.where(keep) for name, column in self.columns.items()}
+        columns = {name: column.part(count, len(self)) for name, column in self.columns.items()}
         return replace(self, row_numbers=self.row_numbers[count:], columns=columns)
 
 
@@ -80,8 +79,6 @@ def check(chunk: Chunk, schema: Schema, *, upsert: bool = False, max_bytes: int 
     :param max_bytes: A row that takes more on the wire is bad. Give :func:`~rows.batches.batches` the same limit.
     :raises MilvusUnsupportedError: the type of a field is one that this provider does not write, such as an array of structs.
     """
-    import numpy
-
     fields = fields_to_write(schema)
     problems: Problems = {}
     dynamic_names = _find_dynamic_names(chunk, schema, {field.name for field in fields}, problems)
@@ -114,9 +111,7 @@ def overhead(columns: Mapping[str, Column]) -> int:
 
 def row_sizes(columns: Mapping[str, Column], rows: int) -> Any:
     """The bytes that each row takes on the wire, at most."""
-    import numpy
-
-    return reduce(numpy.add, (column.row_sizes(rows) for column in columns.values()), numpy.zeros(rows, dtype=numpy.int64))
+    return sum((column.row_sizes(rows) for column in columns.values()), start=numpy.zeros(rows, dtype=numpy.int64))
 
 
 def _find_dynamic_names(chunk: Chunk, schema: Schema, fields: set[str], problems: Problems) -> list[str]:
@@ -147,8 +142,6 @@ def _why_not_dynamic(name: Any, schema: Schema) -> str:
 
 
 def _column(chunk: Chunk, field: Field, problems: Problems) -> Column:
-    import numpy
-
     values = chunk.columns.get(field.name)
     if values is None:
         values = [MISSING] * len(chunk)
@@ -162,19 +155,17 @@ def _column(chunk: Chunk, field: Field, problems: Problems) -> Column:
         # 2.3.5 fills in defaults only where no row of the call has a value, and fails when the field is left out.
         values = [value if has else field.default_value for value, has in zip(values, has_value, strict=True)]
         has_value = None
-    if has_value is None:
-        column, reasons = _converted(values, field)
-        valid = numpy.ones(len(chunk), dtype=bool)
-        positions: Sequence[int] = range(len(chunk))
-    else:
-        column, reasons = _converted(list(compress(values, has_value)), field)
-        valid = numpy.array(has_value, dtype=bool)
-        positions = numpy.flatnonzero(valid).tolist()
+    column, reasons = _converted(values if has_value is None else list(compress(values, has_value)), field)
+    valid = numpy.ones(len(chunk), dtype=bool) if has_value is None else numpy.array(has_value, dtype=bool)
+    positions = numpy.flatnonzero(valid)
     for position, reason in reasons.items():
-        problems.setdefault(positions[position], (field.name, reason))
-    if field.may_be_missing:
-        return Column(column.values, column.sizes, valid)
-    return column if has_value is None else _without_nulls(column, valid, values, field, problems)
+        problems.setdefault(int(positions[position]), (field.name, reason))
+    if not field.may_be_missing:
+        if has_value is None:
+            return column
+        _find_nulls(values, field, problems)
+    # In a field that takes no null, until the rows without a value are left out.
+    return replace(column, valid=valid)
 
 
 def _have_values(values: Any) -> list[bool] | None:
@@ -184,14 +175,13 @@ def _have_values(values: Any) -> list[bool] | None:
     return [value is not None and value is not MISSING for value in values]
 
 
-def _without_nulls(column: Column, valid: Any, values: Any, field: Field, problems: Problems) -> Column:
-    """The column of a field that takes no null. Rows without a value are bad; ``valid`` is needed until they are left out."""
+def _find_nulls(values: Any, field: Field, problems: Problems) -> None:
+    """Rows without a value are bad, since the field takes no null."""
     for position, value in enumerate(values):
         if value is MISSING:
             problems.setdefault(position, (field.name, "is missing"))
         elif value is None:
             problems.setdefault(position, (field.name, "is None, and the field is not nullable"))
-    return Column(column.values, column.sizes, valid)
 
 
 def _converted(values: Any, field: Field) -> tuple[Column, Reasons]:
@@ -252,7 +242,7 @@ def _find_same_keys(chunk: Chunk, keys: Column | None, name: str, upsert: bool, 
     """The positions of rows that an upsert leaves out, since a later row has their key. In an insert the later row is bad."""
     if keys is None:
         return []
-    values = keys.values if isinstance(keys.values, list) else keys.values.tolist()
+    values = listed(keys.values)
     if len(set(values)) == len(values):
         return []
     positions = range(len(chunk)) if keys.valid is None else keys.valid.nonzero()[0].tolist()

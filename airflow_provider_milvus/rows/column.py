@@ -7,8 +7,11 @@ import reprlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import compress
 from numbers import Real
 from typing import Any
+
+import numpy
 
 
 class BadValue(ValueError):  # noqa: N818 - it never leaves this package: it becomes a BadRow
@@ -31,14 +34,20 @@ class Column:
     def where(self, keep: Any) -> Column:
         """Only the rows for which ``keep``, an array of booleans, is true."""
         kept = keep if self.valid is None else keep[self.valid]
-        values = self.values[kept] if not isinstance(self.values, list) else _select(self.values, kept)
+        values = self.values[kept] if not isinstance(self.values, list) else list(compress(self.values, kept.tolist()))
         sizes = self.sizes if isinstance(self.sizes, int) else self.sizes[kept]
         return Column(values, sizes, None if self.valid is None else self.valid[keep])
 
+    def part(self, first: int, end: int) -> Column:
+        """Only the rows from ``first`` to before ``end``."""
+        before, after = first, end
+        if self.valid is not None:
+            before, after = (int(self.valid[:at].sum()) for at in (first, end))
+        sizes = self.sizes if isinstance(self.sizes, int) else self.sizes[before:after]
+        return Column(self.values[before:after], sizes, None if self.valid is None else self.valid[first:end])
+
     def row_sizes(self, rows: int) -> Any:
         """The bytes of each row. A field that may be null takes one more byte in each row, which tells whether it is."""
-        import numpy
-
         if self.valid is None:
             return self.sizes
         sizes = numpy.ones(rows, dtype=numpy.int64)
@@ -46,8 +55,9 @@ class Column:
         return sizes
 
 
-def _select(values: list[Any], kept: Any) -> list[Any]:
-    return [value for value, keep in zip(values, kept.tolist(), strict=True) if keep]
+def listed(values: Any) -> list[Any]:
+    """The values of a column as a list of Python's own. Dense vectors are none."""
+    return values if isinstance(values, list) else list(values.tolist())
 
 
 Reasons = dict[int, str]
@@ -69,8 +79,6 @@ def convert_each(values: Iterable[Any], convert: Callable[[Any], Any], stand_in:
 
 def is_number(value: Any) -> bool:
     """Whether it is a number, of Python or of NumPy. A boolean is none, nor is a span of time, which NumPy calls an integer."""
-    import numpy
-
     return isinstance(value, Real | Decimal) and not isinstance(value, bool | numpy.bool_ | numpy.timedelta64)
 
 

@@ -99,12 +99,10 @@ def _check_header(cells: list[str], name: str, schema: Schema) -> list[str]:
 def _problem(cells: list[str], header: list[str]) -> str | None:
     if len(cells) != len(header):
         return f"has {len(cells)} values; the header has {len(header)} names"
-    for cell in cells:
-        if not cell.isascii():
-            try:
-                cell.encode()
-            except UnicodeEncodeError:
-                return "is not UTF-8"
+    try:
+        "".join(cells).encode()
+    except UnicodeEncodeError:
+        return "is not UTF-8"
     return None
 
 

@@ -13,7 +13,7 @@ from airflow_provider_milvus.rows.csv_text import csv_rows
 from airflow_provider_milvus.rows.json_document import document_rows, is_document, is_lone_object
 from airflow_provider_milvus.rows.json_text import read_json
 from airflow_provider_milvus.rows.pieces import Pieces, UnreadableRow
-from airflow_provider_milvus.rows.storage import File, without_secrets
+from airflow_provider_milvus.rows.storage import File, is_local, kind_of, without_secrets
 from airflow_provider_milvus.rows.tables import batch_columns, pyarrow
 from airflow_provider_milvus.schema.model import Schema
 
@@ -34,11 +34,12 @@ def file_rows(file: File, schema: Schema, batch_rows: int) -> Pieces:
     :raises MilvusSourceError: the file cannot be read, or not to its end.
     """
     with _as_source_error(file):
-        if file.kind == "Parquet":
+        kind = kind_of(file.path)
+        if kind == "Parquet":
             yield from _parquet(file, schema, batch_rows)
             return
         with file.opened() as stream:
-            if file.kind == "CSV":
+            if kind == "CSV":
                 yield from csv_rows(_lines(stream), file.name, schema)
             else:
                 yield from _json(stream, file, schema)
@@ -73,7 +74,7 @@ def _seekable(file: File) -> Iterator[Any]:
                 shutil.copyfileobj(packed, plain)
             plain.seek(0)
             yield plain
-    elif file.is_local:
+    elif is_local(file.fs):
         yield file.path
     else:
         with file.fs.open(file.path, "rb") as source:
@@ -82,9 +83,7 @@ def _seekable(file: File) -> Iterator[Any]:
 
 def _lines(stream: IO[bytes]) -> Iterator[bytes]:
     """The lines of a text in UTF-8, without a byte order mark."""
-    number = 0
-    while line := stream.readline(LONGEST_LINE):
-        number += 1
+    for number, line in enumerate(iter(lambda: stream.readline(LONGEST_LINE), b""), 1):
         if len(line) == LONGEST_LINE:
             raise ValueError(f"line {number} is longer than {LONGEST_LINE >> 20} MiB")
         if number == 1 and line.startswith((b"\xff\xfe", b"\xfe\xff")):

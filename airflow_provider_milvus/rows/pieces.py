@@ -36,55 +36,44 @@ Pieces = Generator[Any, None, None]
 def chunks(pieces: Pieces, batch_rows: int) -> Iterator[Chunk]:
     """Number the rows and collect single rows in chunks. An error of the source gets a note with the last row number."""
     number = 0
-    collected = _CollectedRows()
+    collected: dict[int, dict[str, Any] | BadRow] = {}
     try:
         with closing(pieces):
             for piece in pieces:
                 if isinstance(piece, Columns):
                     if collected:
-                        yield collected.chunk()
-                        collected = _CollectedRows()
+                        yield _chunk(collected)
+                        collected = {}
                     yield Chunk(range(number + 1, number + 1 + piece.rows), piece.columns)
                     number += piece.rows
                     continue
                 number += 1
-                collected.add(number, piece)
+                # A copy: a generator may fill the same dict again and again.
+                collected[number] = dict(piece) if isinstance(piece, Mapping) else _bad_row(number, piece)
                 if len(collected) >= batch_rows:
-                    yield collected.chunk()
-                    collected = _CollectedRows()
+                    yield _chunk(collected)
+                    collected = {}
     except Exception as error:
         if number:
             error.add_note(f"The rows had been read up to row {number}.")
         raise
     if collected:
-        yield collected.chunk()
+        yield _chunk(collected)
 
 
-class _CollectedRows:
-    """Single rows that become a chunk."""
+def _bad_row(number: int, row: Any) -> BadRow:
+    if isinstance(row, UnreadableRow):
+        return BadRow(number, row.reason, row.row, row.field)
+    reason = f"is of type {type(row).__name__}, not a dict"
+    return BadRow(number, reason, row if isinstance(row, str) else reprlib.repr(row))
 
-    def __init__(self) -> None:
-        self._rows: list[dict[str, Any]] = []
-        self._row_numbers: list[int] = []
-        self._bad: list[BadRow] = []
 
-    def __len__(self) -> int:
-        return len(self._rows) + len(self._bad)
-
-    def add(self, number: int, row: Any) -> None:
-        if isinstance(row, Mapping):
-            # A copy: a generator may fill the same dict again and again.
-            self._rows.append(dict(row))
-            self._row_numbers.append(number)
-        elif isinstance(row, UnreadableRow):
-            self._bad.append(BadRow(number, row.reason, row.row, row.field))
-        else:
-            reason = f"is of type {type(row).__name__}, not a dict"
-            self._bad.append(BadRow(number, reason, row if isinstance(row, str) else reprlib.repr(row)))
-
-    def chunk(self) -> Chunk:
-        rows, numbers = self._rows, self._row_numbers
-        names = dict.fromkeys(chain.from_iterable(rows))
-        columns = {name: [row.get(name, MISSING) for row in rows] for name in names}
-        unbroken = bool(numbers) and numbers[-1] - numbers[0] == len(numbers) - 1
-        return Chunk(range(numbers[0], numbers[-1] + 1) if unbroken else numbers, columns, tuple(self._bad))
+def _chunk(collected: Mapping[int, dict[str, Any] | BadRow]) -> Chunk:
+    """A chunk of single rows, by their row numbers."""
+    bad = tuple(row for row in collected.values() if isinstance(row, BadRow))
+    rows = {number: row for number, row in collected.items() if not isinstance(row, BadRow)}
+    names = dict.fromkeys(chain.from_iterable(rows.values()))
+    columns = {name: [row.get(name, MISSING) for row in rows.values()] for name in names}
+    numbers = list(rows)
+    unbroken = bool(numbers) and numbers[-1] - numbers[0] == len(numbers) - 1
+    return Chunk(range(numbers[0], numbers[-1] + 1) if unbroken else numbers, columns, bad)

@@ -6,6 +6,7 @@ A value is converted only where nothing is lost but digits of a fraction: 3.0 is
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime, time
@@ -16,6 +17,8 @@ from itertools import accumulate, chain, pairwise
 from numbers import Integral
 from typing import Any
 
+import numpy
+
 from airflow_provider_milvus.rows.column import (
     BadValue,
     Column,
@@ -23,6 +26,7 @@ from airflow_provider_milvus.rows.column import (
     as_float,
     convert_each,
     is_number,
+    listed,
     shorten,
     wrong_type,
 )
@@ -55,8 +59,6 @@ def dynamic_column(values: Sequence[Mapping[Any, Any]]) -> tuple[Column, Reasons
 
 
 def _booleans(values: Any, field: Field) -> tuple[Column, Reasons]:
-    import numpy
-
     if isinstance(values, numpy.ndarray) and values.dtype.kind == "b":
         return Column(values, 1), {}
     converted, reasons = convert_each(values, _boolean, False)
@@ -64,16 +66,12 @@ def _booleans(values: Any, field: Field) -> tuple[Column, Reasons]:
 
 
 def _boolean(value: Any) -> bool:
-    import numpy
-
     if not isinstance(value, bool | numpy.bool_):
         raise wrong_type("a boolean", value)
     return bool(value)
 
 
 def _integers(values: Any, field: Field) -> tuple[Column, Reasons]:
-    import numpy
-
     allowed = integer_range(field.type)
     reasons: Reasons = {}
     is_array = isinstance(values, numpy.ndarray) and values.dtype.kind in "iu"
@@ -87,8 +85,6 @@ def _integers(values: Any, field: Field) -> tuple[Column, Reasons]:
 
 def _array_of(values: Any, types: set[type], dtype: str) -> Any:
     """A list of Python's own numbers as an array; ``None`` if it holds anything else, or a number that is too large."""
-    import numpy
-
     if not isinstance(values, list) or not set(map(type, values)) <= types:
         return None
     try:
@@ -112,15 +108,11 @@ def _integer(value: Any, kind: str) -> int:
 
 def _varint_sizes(numbers: Any) -> Any:
     """The bytes that each integer takes on the wire: 1 to 9, and 10 for a negative integer."""
-    import numpy
-
     steps = numpy.array([2 ** (7 * count) for count in range(1, 9)], dtype="int64")
     return numpy.where(numbers < 0, 10, numpy.searchsorted(steps, numbers, side="right") + 1)
 
 
 def _floats(values: Any, field: Field) -> tuple[Column, Reasons]:
-    import numpy
-
     dtype = numpy.dtype(DATA_TYPES[field.type].numpy)
     is_array = isinstance(values, numpy.ndarray) and values.dtype.kind in "fiu"
     numbers = values if is_array else _array_of(values, {int, float}, "float64")
@@ -135,8 +127,6 @@ def _floats(values: Any, field: Field) -> tuple[Column, Reasons]:
 
 
 def _float(value: Any, kind: str) -> float:
-    import numpy
-
     if not is_number(value):
         raise wrong_type("a number", value)
     number = as_float(value)
@@ -150,8 +140,6 @@ def _float(value: Any, kind: str) -> float:
 
 
 def _texts(values: Any, field: Field) -> tuple[Column, Reasons]:
-    import numpy
-
     texts = values.tolist() if isinstance(values, numpy.ndarray) else list(values)
     max_length = (field.max_length or LONGEST_TEXT) if field.type == "VARCHAR" else None
     if set(map(type, texts)) <= {str} and "".join(texts).isascii():
@@ -188,8 +176,6 @@ def _json(values: Any, field: Field) -> tuple[Column, Reasons]:
 
 
 def _json_column(values: Any, convert: Callable[[Any], bytes]) -> tuple[Column, Reasons]:
-    import numpy
-
     texts, reasons = convert_each(values, convert, b"")
     return Column(texts, numpy.fromiter(map(len, texts), numpy.int64, len(texts)) + TAG_AND_LENGTH), reasons
 
@@ -230,8 +216,6 @@ def _to_json(value: Any) -> bytes:
 
 def _to_plain(value: Any) -> Any:
     """NumPy's values, which orjson does not know, as Python's. Dates and decimals are bad: JSON has no agreed form for them."""
-    import numpy
-
     if isinstance(value, numpy.ndarray | numpy.generic) and value.dtype.kind in "biufU":
         return value.tolist()
     raise TypeError(f"{shorten(value)} ({type(value).__name__}){_hint(value)}")
@@ -239,8 +223,6 @@ def _to_plain(value: Any) -> Any:
 
 def _hint(value: Any) -> str:
     """What to give in place of a value that is no text, and that JSON does not know either."""
-    import numpy
-
     if isinstance(value, date | time):  # pandas' timestamps are among them.
         return "; give value.isoformat()"
     if isinstance(value, Decimal):
@@ -250,8 +232,6 @@ def _hint(value: Any) -> str:
 
 def _is_finite(value: Any) -> bool:
     """Whether no number in the value is NaN or infinite."""
-    import numpy
-
     remaining = [value]
     while remaining:
         part = remaining.pop()
@@ -270,24 +250,27 @@ def _is_finite(value: Any) -> bool:
 
 def _arrays(values: Any, field: Field) -> tuple[Column, Reasons]:
     """A column of lists. The elements of all rows are checked at once, as one column of the element type."""
-    import numpy
-
     rows, reasons = convert_each(values, partial(as_list, max_capacity=field.max_capacity or LARGEST_ARRAY), [])
     element = replace(field, type=str(field.element_type), element_type=None)
-    column, element_reasons = scalar_column(list(chain.from_iterable(rows)), element)
+    column, bad = scalar_column(list(chain.from_iterable(rows)), element)
+    return Column(*in_rows(rows, column, bad, reasons)), reasons
+
+
+def in_rows(rows: list[list[Any]], column: Column, bad: Reasons, reasons: Reasons, of: str = "") -> tuple[list[Any], Any]:
+    """The elements of arrays, which were checked as one column, by the ``rows`` that they stand in, and the bytes of each row.
+
+    The first bad element of a row is among its ``reasons``, after ``of``.
+    """
     ends = list(accumulate(map(len, rows), initial=0))
-    if element_reasons:
-        for row, (first, end) in enumerate(pairwise(ends)):
-            for position in range(first, end):
-                if position in element_reasons:
-                    reasons[row] = f"at {position - first} of the array: {element_reasons[position]}"
-                    break
-    elements = column.values if isinstance(column.values, list) else column.values.tolist()
-    sizes = column.sizes if not isinstance(column.sizes, int) else numpy.full(len(elements), column.sizes)
-    totals = numpy.concatenate(([0], numpy.cumsum(sizes)))
+    for position, reason in bad.items():
+        row = bisect_right(ends, position) - 1
+        reasons.setdefault(row, f"{of}at {position - ends[row]} of the array: {reason}")
+    is_dense = isinstance(column.values, numpy.ndarray) and column.values.ndim == 2
+    elements = column.values if is_dense else listed(column.values)
+    totals = numpy.concatenate(([0], numpy.cumsum(numpy.broadcast_to(column.sizes, len(elements)))))
     # A message in a message in a list, each with its tag and length.
     row_sizes = numpy.diff(totals[ends]) + 3 * TAG_AND_LENGTH
-    return Column([elements[first:end] for first, end in pairwise(ends)], row_sizes), reasons
+    return [elements[first:end] for first, end in pairwise(ends)], row_sizes
 
 
 def as_list(value: Any, max_capacity: int) -> list[Any]:
@@ -295,8 +278,6 @@ def as_list(value: Any, max_capacity: int) -> list[Any]:
 
     :raises BadValue: it is no list, or has more than ``max_capacity`` elements.
     """
-    import numpy
-
     # Of moments NumPy would make plain integers.
     if isinstance(value, numpy.ndarray) and value.ndim == 1 and value.dtype.kind not in "mM":
         value = value.tolist()

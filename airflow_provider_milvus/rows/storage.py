@@ -10,16 +10,12 @@ import os
 import re
 import reprlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from io import BufferedReader
 from typing import IO, TYPE_CHECKING, Any
 
-from airflow_provider_milvus.exceptions import (
-    MilvusConfigurationError,
-    MilvusInvalidArgumentError,
-    MilvusSourceError,
-)
+from airflow_provider_milvus.exceptions import MilvusConfigurationError, MilvusInvalidArgumentError, MilvusSourceError
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -54,16 +50,8 @@ class File:
         return _plain_name(self.path)
 
     @property
-    def kind(self) -> str | None:
-        return kind_of(self.path)
-
-    @property
     def is_compressed(self) -> bool:
         return self.name.lower().endswith(".gz")
-
-    @property
-    def is_local(self) -> bool:
-        return is_local(self.fs)
 
     @contextmanager
     def opened(self) -> Iterator[IO[bytes]]:
@@ -111,8 +99,15 @@ def storage(path: Any, **options: Any) -> tuple[AbstractFileSystem, str]:
         return path.fs, str(path.path)
     url = os.fspath(path)
     try:
-        by_airflow = "://" in url and "::" not in url and not options
-        return (_of_airflow(url) if by_airflow else None) or url_to_fs(url, **options)
+        if "://" in url and "::" not in url and not options:
+            from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+            # Airflow may have no file system for it.
+            with suppress(ValueError):
+                found = ObjectStoragePath(url)
+                return found.fs, str(found.path)
+        fs, inside = url_to_fs(url, **options)
+        return fs, inside
     except ImportError as error:
         raise MilvusConfigurationError(
             f"{without_secrets(url)} cannot be reached: {error}. Airflow's provider for this storage installs the package; "
@@ -120,16 +115,6 @@ def storage(path: Any, **options: Any) -> tuple[AbstractFileSystem, str]:
         ) from error
     except ValueError as error:
         raise MilvusInvalidArgumentError(f"{without_secrets(url)} is not a URL of a known storage: {error}") from error
-
-
-def _of_airflow(url: str) -> tuple[AbstractFileSystem, str] | None:
-    from airflow.providers.common.compat.sdk import ObjectStoragePath
-
-    try:
-        path = ObjectStoragePath(url)
-        return path.fs, str(path.path)
-    except ValueError:
-        return None  # Airflow has no file system for it.
 
 
 def files(path: Any) -> list[File]:
@@ -149,7 +134,7 @@ def files(path: Any) -> list[File]:
         raise MilvusSourceError(f"rows: there is no {shown}.")
     if not matches:
         raise MilvusSourceError(f"rows: there is no file that ends in {_endings()} at {shown}.")
-    if unknown := next((file for file in matches if file.kind is None), None):
+    if unknown := next((file for file in matches if kind_of(file.path) is None), None):
         raise MilvusInvalidArgumentError(f"rows: the name of {unknown.url} does not end in {_endings()}, to say what it holds.")
     return matches
 
@@ -158,17 +143,16 @@ def _expand(fs: AbstractFileSystem, path: str, shown: str) -> list[File] | None:
     from fsspec.core import has_magic
 
     try:
-        kind = fs.info(path)["type"]
+        found = {path: fs.info(path)}
     except FileNotFoundError:
         if not has_magic(path):
             return None
-        entries = fs.glob(path, detail=True)
-        return [
-            file
-            for name, info in sorted(entries.items())
-            for file in (_files_of_directory(fs, name, shown) if info["type"] == "directory" else [File(fs, name)])
-        ]
-    return _files_of_directory(fs, path, shown) if kind == "directory" else [File(fs, path)]
+        found = fs.glob(path, detail=True)
+    return [
+        file
+        for name, info in sorted(found.items())
+        for file in (_files_of_directory(fs, name, shown) if info["type"] == "directory" else [File(fs, name)])
+    ]
 
 
 def _files_of_directory(fs: AbstractFileSystem, path: str, shown: str) -> list[File]:

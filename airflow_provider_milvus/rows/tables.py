@@ -96,7 +96,8 @@ def _values(array: pa.Array, field: Field | None) -> Any:
         kind = array.type
     if (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)) and not array.null_count:
         return array.to_numpy(zero_copy_only=False)
-    if field is not None and field.type in DENSE_VECTORS and _is_list(kind):
+    is_list = pa.types.is_fixed_size_list(kind) or pa.types.is_list(kind) or pa.types.is_large_list(kind)
+    if field is not None and field.type in DENSE_VECTORS and is_list:
         return _vectors(array)
     return _to_list(array)
 
@@ -118,12 +119,6 @@ def _has_map(kind: pa.DataType) -> bool:
     import pyarrow as pa
 
     return bool(pa.types.is_map(kind)) or any(_has_map(kind.field(at).type) for at in range(kind.num_fields))
-
-
-def _is_list(kind: pa.DataType) -> bool:
-    import pyarrow as pa
-
-    return bool(pa.types.is_fixed_size_list(kind) or pa.types.is_list(kind) or pa.types.is_large_list(kind))
 
 
 def _vectors(array: pa.Array) -> Any:

@@ -12,6 +12,8 @@ from functools import partial
 from itertools import chain, pairwise
 from typing import Any
 
+import numpy
+
 from airflow_provider_milvus.rows.column import (
     BadValue,
     Column,
@@ -35,20 +37,16 @@ LARGEST_INDEX = 2**32 - 2
 
 def dense_column(values: Any, field: Field) -> tuple[Column, Reasons]:
     """A column of dense vectors as one C-contiguous array of two dimensions, in the protocol's numbers."""
-    import numpy
-
     width, dtype = _width(field), DATA_TYPES[field.type].numpy
+    convert = partial(_convert_one, field=field)
     vectors = _convert_at_once(values, field, width)
     if vectors is None:
-        rows, reasons = convert_each(values, partial(_convert_one, field=field), numpy.zeros(width, dtype))
+        rows, reasons = convert_each(values, convert, numpy.zeros(width, dtype))
         vectors = numpy.stack(rows) if rows else numpy.zeros((0, width), dtype)
     else:
-        reasons = {}
-        for position in _doubtful(vectors, values, field):
-            try:
-                _convert_one(values[position], field)
-            except BadValue as error:
-                reasons[position] = str(error)
+        doubtful = _doubtful(vectors, values, field)
+        _, bad = convert_each((values[row] for row in doubtful), convert, None)
+        reasons = {doubtful[at]: reason for at, reason in bad.items()}
     return Column(numpy.ascontiguousarray(vectors), width * vectors.itemsize), reasons
 
 
@@ -60,8 +58,6 @@ def _width(field: Field) -> int:
 
 def _convert_at_once(values: Any, field: Field, width: int) -> Any:
     """The column as an array, which may still hold NaN or infinity; ``None`` if it has to be converted row by row."""
-    import numpy
-
     if isinstance(values, numpy.ndarray) and values.ndim == 2:
         if _holds_bytes(values, field, width):
             return numpy.ascontiguousarray(values).view(DATA_TYPES[field.type].numpy)
@@ -87,8 +83,6 @@ def _holds_bytes(array: Any, field: Field, width: int) -> bool:
 
 def _convert_lists(values: Sequence[Sequence[Any]], field: Field, width: int) -> Any:
     """Lists of Python's numbers. ``struct`` is faster than NumPy here, and refuses text, None and wrong lengths."""
-    import numpy
-
     # A bfloat16 is packed as the float that it is rounded from.
     dtype = numpy.dtype("<f4" if field.type == "BFLOAT16_VECTOR" else DATA_TYPES[field.type].numpy)
     pack = struct.Struct(f"<{width}{dtype.char}")
@@ -103,8 +97,6 @@ def _convert_lists(values: Sequence[Sequence[Any]], field: Field, width: int) ->
 
 def _convert(array: Any, field: Field) -> Any:
     """An array of any numbers as the protocol's numbers; ``None`` where more than digits of a fraction would be lost."""
-    import numpy
-
     wire, kind = numpy.dtype(DATA_TYPES[field.type].numpy), array.dtype.kind
     if field.type not in FLOAT_VECTORS:
         limits = numpy.iinfo(wire)
@@ -122,8 +114,6 @@ def _convert(array: Any, field: Field) -> Any:
 
 def _round_to_bfloat16(array: Any) -> Any:
     """The upper half of each float32, rounded to the nearest, and to the even number if two are equally near."""
-    import numpy
-
     bits = numpy.ascontiguousarray(array).view("uint32")
     rounded = ((bits + numpy.uint32(0x7FFF) + ((bits >> 16) & 1)) >> 16).astype("uint16")
     # Rounding may carry a NaN's bits into the sign.
@@ -132,15 +122,11 @@ def _round_to_bfloat16(array: Any) -> Any:
 
 def _is_finite(vectors: Any, field: Field) -> Any:
     """Which numbers are neither NaN nor infinite, in an array of the protocol's numbers."""
-    import numpy
-
     return (vectors & 0x7F80) != 0x7F80 if field.type == "BFLOAT16_VECTOR" else numpy.isfinite(vectors)
 
 
 def _doubtful(vectors: Any, values: Any, field: Field) -> list[int]:
     """The rows that need a second look: those that are not finite, and those where a 0 or 1 may have been a boolean."""
-    import numpy
-
     rows: set[int] = set()
     if field.type in FLOAT_VECTORS:
         rows.update(numpy.flatnonzero(~_is_finite(vectors, field).all(axis=1)).tolist())
@@ -153,8 +139,6 @@ def _doubtful(vectors: Any, values: Any, field: Field) -> list[int]:
 
 def _convert_one(value: Any, field: Field) -> Any:
     """One vector as an array of the protocol's numbers."""
-    import numpy
-
     width = _width(field)
     if isinstance(value, numpy.ndarray) and value.ndim == 1 and _holds_bytes(value, field, width):
         value = value.tobytes()
@@ -176,13 +160,13 @@ def _convert_one(value: Any, field: Field) -> Any:
     if array.ndim != 1:
         raise BadValue(f"is not a vector but an array of {array.ndim} dimensions")
     if len(array) != width:
-        raise BadValue(_wrong_width(field, len(array)))
+        if field.type == "BINARY_VECTOR":
+            raise BadValue(f"has {len(array)} bytes; a BINARY_VECTOR of dim {field.dim} has {width}")
+        raise BadValue(f"has {len(array)} dimensions; the field has {field.dim}")
     return _convert_array(array, field)
 
 
 def _convert_array(array: Any, field: Field) -> Any:
-    import numpy
-
     vector = _convert(array, field)
     if vector is None:
         if array.dtype.kind in "iu":
@@ -199,8 +183,6 @@ def _convert_array(array: Any, field: Field) -> Any:
 
 
 def _from_bytes(value: bytes, field: Field, width: int) -> Any:
-    import numpy
-
     if field.type == "FLOAT_VECTOR":
         raise BadValue("bytes are not a FLOAT_VECTOR; give numbers")
     dtype = numpy.dtype(DATA_TYPES[field.type].numpy)
@@ -220,12 +202,6 @@ def _hint(value: Any) -> str:
     return ", but a vector of Spark; write its column with pyspark.ml.functions.vector_to_array" if is_sparks else ""
 
 
-def _wrong_width(field: Field, width: int) -> str:
-    if field.type == "BINARY_VECTOR":
-        return f"has {width} bytes; a BINARY_VECTOR of dim {field.dim} has {_width(field)}"
-    return f"has {width} dimensions; the field has {field.dim}"
-
-
 def _with_article(kind: str) -> str:
     return f"an {kind}" if kind.startswith("INT8") else f"a {kind}"
 
@@ -233,8 +209,6 @@ def _with_article(kind: str) -> str:
 def sparse_column(values: Any, field: Field) -> tuple[Column, Reasons]:
     """A column of sparse vectors: ``{index: value}``, pairs, ``{"indices": [...], "values": [...]}``, JSON text of these, or
     SciPy's rows."""
-    import numpy
-
     rows, reasons = convert_each(values, _to_sparse_with_an_entry if field.narrow else _to_sparse, b"")
     # Each row has its own tag and length.
     return Column(rows, numpy.fromiter(map(len, rows), numpy.int64, len(rows)) + 6), reasons
@@ -249,8 +223,6 @@ def _to_sparse_with_an_entry(value: Any) -> bytes:
 
 def _to_sparse(value: Any) -> bytes:
     """The protocol's bytes: pairs of an unsigned integer and a float, in the order of the indices."""
-    import numpy
-
     pairs = _pairs(value)
     try:
         # Text and other kinds of numbers go the slow path, which names what is wrong with them.

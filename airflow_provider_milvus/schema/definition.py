@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError
-from airflow_provider_milvus.kinds import check_field_name, check_name, check_one_of, check_whole_number
+from airflow_provider_milvus.kinds import check_field_name, check_name
 from airflow_provider_milvus.schema.model import Schema
 from airflow_provider_milvus.schema.pairs import from_pairs, to_pairs
 from airflow_provider_milvus.schema.reading import read_properties, read_schema, read_text
@@ -57,9 +57,12 @@ class Index:
     @staticmethod
     def of_described(described: Any) -> Index:
         """An index in a server's answer to DescribeIndex."""
-        params = from_pairs(described.params)
+        params: dict[str, Any] = from_pairs(described.params)
         kind, metric = params.pop("index_type", ""), params.pop("metric_type", "")
-        return Index(str(described.field_name), kind, metric, _flatten(params), str(described.index_name))
+        # Servers report some parameters by name, and others in a JSON object under ``params``.
+        nested = json.loads(params.pop("params", "") or "{}")
+        params |= nested if isinstance(nested, dict) else {}
+        return Index(str(described.field_name), kind, metric, params, str(described.index_name))
 
     @property
     def name(self) -> str:
@@ -100,25 +103,18 @@ class Definition:
         description: str | None = None,
         indexes: Any = None,
         properties: Any = None,
-        num_shards: Any = None,
-        num_partitions: Any = None,
-        consistency_level: str | None = None,
+        **settings: Any,
     ) -> Definition:
         """A collection as a DAG author writes it. ``description`` takes the place of the schema's own.
 
+        The name and ``settings``, which are ``num_shards``, ``num_partitions`` and ``consistency_level``, have been checked.
+
         :raises MilvusInvalidArgumentError: no server can create it. The message names the place.
         """
-        definition = Definition(
-            check_name("collection_name", name),
-            read_schema("schema", schema),
-            _read_indexes(indexes),
-            read_properties("properties", properties),
-            _read_count("num_shards", num_shards),
-            _read_count("num_partitions", num_partitions),
-            None if consistency_level is None else check_one_of("consistency_level", consistency_level, CONSISTENCY_LEVELS),
-        )
+        read = read_schema("schema", schema)
         if description is not None:
-            definition = replace(definition, schema=replace(definition.schema, description=description))
+            read = replace(read, description=description)
+        definition = Definition(name, read, _read_indexes(indexes), read_properties("properties", properties), **settings)
         _check_whole(definition)
         return definition
 
@@ -142,13 +138,3 @@ def _read_indexes(value: Any) -> tuple[Index, ...]:
     if isinstance(requested, (str, Mapping)) or not isinstance(requested, (Iterable, type(None))):
         raise MilvusInvalidArgumentError(f"indexes must be a list of dicts, not {type(requested).__name__}.")
     return tuple(Index.of(index, f"indexes[{at}]") for at, index in enumerate(requested or ()))
-
-
-def _read_count(argument: str, value: Any) -> int | None:
-    return None if value is None else check_whole_number(argument, value, 1)
-
-
-def _flatten(params: dict[str, Any]) -> dict[str, Any]:
-    """One dict of parameters. Servers report some of them by name, and others in a JSON object under ``params``."""
-    nested = json.loads(params.pop("params", "") or "{}")
-    return {**params, **(nested if isinstance(nested, dict) else {})}

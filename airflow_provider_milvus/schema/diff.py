@@ -142,13 +142,9 @@ def _kept_default(field: Field) -> Any:
     """The default value as a server keeps it: of a FLOAT, the 32 bits; of a TIMESTAMPTZ the moment, in its own words."""
     value = field.default_value
     if field.type == "TIMESTAMPTZ" and isinstance(value, str):
-        return _moment(value)
+        try:
+            moment = datetime.fromisoformat(value)
+        except ValueError:
+            return value
+        return moment.astimezone(UTC) if moment.tzinfo else moment
     return struct.unpack("f", struct.pack("f", value))[0] if field.type == "FLOAT" and value is not None else value
-
-
-def _moment(text: str) -> Any:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return text
-    return moment.astimezone(UTC) if moment.tzinfo else moment

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError
-from airflow_provider_milvus.kinds import check_name, check_whole_number
+from airflow_provider_milvus.kinds import check_flag, check_name, check_whole_number
 from airflow_provider_milvus.schema.pairs import from_pairs
 from airflow_provider_milvus.schema.types import (
     DATA_TYPES,
@@ -35,6 +35,16 @@ from airflow_provider_milvus.schema.types import (
 
 FUNCTIONS: dict[str, int] = {"BM25": 1, "TEXTEMBEDDING": 2, "RERANK": 3, "MINHASH": 4}
 """The protocol's number of each function type."""
+
+FLAGS = {
+    "is_primary": "is_primary_key",
+    "auto_id": "autoID",
+    "is_partition_key": "is_partition_key",
+    "is_clustering_key": "is_clustering_key",
+    "nullable": "nullable",
+}
+"""What is true or false of a field, by its name here and in the protocol."""
+SIZES = ("dim", "max_length", "max_capacity")
 
 LARGEST_DIM = 32768
 LONGEST_TEXT = 65535
@@ -112,11 +122,10 @@ class Schema:
             ``fields[2].dim``.
         """
         _check_keys("schema", requested, {"fields", "enable_dynamic_field", "functions", "description"})
+        listed = _read_list("fields", requested.get("fields"))
         schema = Schema(
-            tuple(
-                _read_field(f"fields[{at}]", field) for at, field in enumerate(_read_list("fields", requested.get("fields")))
-            ),
-            _read_flag("enable_dynamic_field", requested.get("enable_dynamic_field", False)),
+            tuple(_read_field(f"fields[{at}]", field) for at, field in enumerate(listed)),
+            check_flag("enable_dynamic_field", requested.get("enable_dynamic_field", False)),
             tuple(_read_function(f"functions[{at}]", function) for at, function in enumerate(requested.get("functions") or ())),
             str(requested.get("description") or ""),
         )
@@ -127,12 +136,10 @@ class Schema:
     def of_described(described: Any) -> Schema:
         """The schema in a server's answer to DescribeCollection."""
         reported = described.schema
-        struct_arrays = getattr(reported, "struct_array_fields", ())
+        described_fields = [_field_of_described(field) for field in reported.fields if not field.is_dynamic]
+        described_fields += map(_struct_array_of_described, getattr(reported, "struct_array_fields", ()))
         return Schema(
-            (
-                *(_field_of_described(field) for field in reported.fields if not field.is_dynamic),
-                *map(_struct_array_of_described, struct_arrays),
-            ),
+            tuple(described_fields),
             bool(reported.enable_dynamic_field),
             tuple(_function_of_described(function) for function in reported.functions),
             str(reported.description),
@@ -166,8 +173,8 @@ def _read_field(where: str, requested: Any) -> Field:
     where = f"{where} ({name!r})"
     kind = _read_type_name(f"{where}.type", requested["type"])
     read: dict[str, Any] = {"name": name, "type": kind, "description": str(requested.get("description") or "")}
-    for flag in ("is_primary", "auto_id", "is_partition_key", "is_clustering_key", "nullable"):
-        read[flag] = _read_flag(f"{where}.{flag}", requested.get(flag, False))
+    for flag in FLAGS:
+        read[flag] = check_flag(f"{where}.{flag}", requested.get(flag, False))
     read["params"] = dict(requested.get("params") or {})
     read["default_value"] = _read_default(f"{where}.default_value", requested.get("default_value"), kind)
     element = None
@@ -186,7 +193,9 @@ def _read_field(where: str, requested: Any) -> Field:
         "max_capacity": (kind == "ARRAY", LARGEST_ARRAY),
     }
     for size, (applies, largest) in sizes.items():
-        read[size] = _read_size(f"{where}.{size}", requested.get(size), applies, largest, kind)
+        if not applies and requested.get(size) is not None:
+            raise MilvusInvalidArgumentError(f"{where}.{size} has no meaning for {kind}.")
+        read[size] = check_whole_number(f"{where}.{size}", requested.get(size), 1, largest) if applies else None
     if kind == "BINARY_VECTOR" and read["dim"] % 8:
         raise MilvusInvalidArgumentError(f"{where}.dim of a BINARY_VECTOR must be a multiple of 8, not {read['dim']}.")
     for flag, key in (("is_primary", "primary"), ("is_partition_key", "partition")):
@@ -236,12 +245,9 @@ def _check_whole(schema: Schema) -> None:
     names = [field.name for field in schema.fields]
     if repeated := {name for name in names if names.count(name) > 1}:
         raise MilvusInvalidArgumentError(f"fields: there are two fields named {_listed(repeated)}.")
-    counts = [
-        ("primary key", sum(field.is_primary for field in schema.fields), 1),
-        ("partition key", sum(field.is_partition_key for field in schema.fields), 0),
-        ("clustering key", sum(field.is_clustering_key for field in schema.fields), 0),
-    ]
-    for key, count, least in counts:
+    keys = {"primary key": "is_primary", "partition key": "is_partition_key", "clustering key": "is_clustering_key"}
+    for key, flag in keys.items():
+        count, least = sum(getattr(field, flag) for field in schema.fields), int(flag == "is_primary")
         if not least <= count <= 1:
             allowed = "exactly one" if least else "at most one"
             raise MilvusInvalidArgumentError(f"fields: there must be {allowed} {key}, not {count}.")
@@ -256,24 +262,19 @@ def _check_whole(schema: Schema) -> None:
 
 def _field_of_described(described: Any) -> Field:
     params: dict[str, Any] = from_pairs(described.type_params)
-    dim, max_length, max_capacity = (int(params.pop(key, 0)) or None for key in ("dim", "max_length", "max_capacity"))
+    sizes: dict[str, Any] = {size: int(params.pop(size, 0)) or None for size in SIZES}
+    flags: dict[str, Any] = {flag: bool(getattr(described, reported)) for flag, reported in FLAGS.items()}
     kind = NAMES.get(int(described.data_type), str(described.data_type))
     default = described.default_value.WhichOneof("data") if described.HasField("default_value") else None
     return Field(
         name=str(described.name),
         type=kind,
         element_type=NAMES.get(int(described.element_type)) if kind == "ARRAY" else None,
-        is_primary=bool(described.is_primary_key),
-        auto_id=bool(described.autoID),
-        is_partition_key=bool(described.is_partition_key),
-        is_clustering_key=bool(described.is_clustering_key),
-        nullable=bool(described.nullable),
         default_value=getattr(described.default_value, default) if default else None,
         description=str(described.description),
         params=params,
-        dim=dim,
-        max_length=max_length,
-        max_capacity=max_capacity,
+        **sizes,
+        **flags,
     )
 
 
@@ -316,14 +317,6 @@ def _read_type_name(where: str, value: Any) -> str:
     return name
 
 
-def _read_size(where: str, value: Any, applies: bool, largest: int, kind: str) -> int | None:
-    if not applies:
-        if value is not None:
-            raise MilvusInvalidArgumentError(f"{where} has no meaning for {kind}.")
-        return None
-    return check_whole_number(where, value, 1, largest)
-
-
 def _read_default(where: str, value: Any, kind: str) -> Any:
     """A default that the type can hold. A default of a JSON field ends a server 2.3.5 with a panic."""
     if value is None:
@@ -335,14 +328,6 @@ def _read_default(where: str, value: Any, kind: str) -> Any:
         raise MilvusInvalidArgumentError(f"{where} must be a value of type {kind}, not {value!r}.")
     if kind in INTEGERS and int(value) not in integer_range(kind):
         raise MilvusInvalidArgumentError(f"{where}: {value} does not fit into {kind}.")
-    return value
-
-
-def _read_flag(where: str, value: Any) -> bool:
-    if isinstance(value, str) and value.lower() in ("true", "false"):
-        return value.lower() == "true"
-    if not isinstance(value, bool):
-        raise MilvusInvalidArgumentError(f"{where} must be true or false, not {value!r}.")
     return value
 
 

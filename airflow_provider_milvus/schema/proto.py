@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow_provider_milvus.schema.model import FUNCTIONS, Field, Schema
+from airflow_provider_milvus.schema.model import FLAGS, FUNCTIONS, SIZES, Field, Schema
 from airflow_provider_milvus.schema.pairs import to_pairs
 from airflow_provider_milvus.schema.types import ARRAY_OF_VECTORS, DATA_TYPES
 
@@ -41,19 +41,15 @@ def schema_bytes(name: str, schema: Schema) -> bytes:
 def _field_message(field: Field, computed: bool) -> Any:
     from pymilvus.grpc_gen import schema_pb2
 
-    sizes = {"dim": field.dim, "max_length": field.max_length, "max_capacity": field.max_capacity}
+    sizes = {size: value for size in SIZES if (value := getattr(field, size)) is not None}
     message = schema_pb2.FieldSchema(
         name=field.name,
         description=field.description,
         data_type=DATA_TYPES[field.type].number,
         element_type=DATA_TYPES[field.element_type].number if field.element_type else 0,
-        is_primary_key=field.is_primary,
-        autoID=field.auto_id,
-        is_partition_key=field.is_partition_key,
-        is_clustering_key=field.is_clustering_key,
         is_function_output=computed,
-        nullable=field.nullable,
-        type_params=_parameters({key: value for key, value in sizes.items() if value is not None} | field.params),
+        type_params=_parameters(sizes | field.params),
+        **{reported: getattr(field, flag) for flag, reported in FLAGS.items()},
     )
     if field.default_value is not None:
         is_text = isinstance(field.default_value, str)

@@ -8,14 +8,10 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from airflow.providers.common.compat.sdk import (
-    AirflowSensorTimeout,
-    BaseSensorOperator,
-    conf,
-)
+from airflow.providers.common.compat.sdk import AirflowSensorTimeout, BaseSensorOperator, conf
 
 from airflow_provider_milvus.arguments import Argument, HasArguments, OptionalArgument
-from airflow_provider_milvus.exceptions import MilvusMetricsError, MilvusTimeoutError, MilvusUnavailableError
+from airflow_provider_milvus.exceptions import MilvusMetricsError, MilvusTimeoutError, MilvusTlsError, MilvusUnavailableError
 from airflow_provider_milvus.hooks.milvus import MilvusHook
 from airflow_provider_milvus.kinds import check_flag, check_name, check_text
 from airflow_provider_milvus.triggers.milvus import BACKSTOP, MilvusConditionTrigger, outcome_of
@@ -101,20 +97,19 @@ class MilvusConditionSensor(HasArguments, BaseSensorOperator):
             # Airflow does not look at it while the task is deferred.
             left = min(left, self.execution_timeout.total_seconds())
         self.defer(
-            trigger=self._trigger(time.time() + left),
+            trigger=self._trigger(
+                end=time.time() + left,
+                milvus_conn_id=self.milvus_conn_id,
+                database=self.database,
+                poll_interval=max(self.poke_interval, 0.1),
+            ),
             method_name="execute_complete",
             timeout=timedelta(seconds=left) + BACKSTOP,
         )
         return None
 
-    def _trigger(self, end: float) -> BaseTrigger:
-        return MilvusConditionTrigger(
-            condition=self.condition().serialize(),
-            end=end,
-            milvus_conn_id=self.milvus_conn_id,
-            database=self.database,
-            poll_interval=max(self.poke_interval, 0.1),
-        )
+    def _trigger(self, **wait: Any) -> BaseTrigger:
+        return MilvusConditionTrigger(condition=self.condition().serialize(), **wait)
 
     def _first_look(self, context: Context) -> bool:
         """The look before the task defers. Its errors have the meaning that they have in Airflow's own loop of pokes."""
@@ -133,11 +128,17 @@ class MilvusConditionSensor(HasArguments, BaseSensorOperator):
 
     def execute_complete(self, context: Context, event: Any = None) -> None:
         """Resumed by the trigger's event."""
+        seen = self._read(event, outcome_of)
+        self.log.info("%s: %s", self.condition(), seen.state)
+
+    def _read(self, event: Any, read: Callable[[Any], T]) -> T:
+        """What the trigger saw. That the time is up is an error of Airflow's."""
         try:
-            seen = outcome_of(event)
+            return read(event)
+        except MilvusTlsError:
+            raise
         except (MilvusTimeoutError, MilvusUnavailableError) as error:
             raise AirflowSensorTimeout(str(error)) from None
-        self.log.info("%s: %s", self.condition(), seen.state)
 
     def poke(self, context: Context) -> bool:
         from airflow_provider_milvus.conditions import Verdict, never_met_error
@@ -158,6 +159,9 @@ class MilvusConditionSensor(HasArguments, BaseSensorOperator):
             with self._hook.client() as client:
                 # The connection's timeout, and not the sensor's, which may be days: a wrong port shows at the first look.
                 seen = look(client, self._hook.deadline().at_most(max(remaining, 0.001)))
+        except MilvusTlsError:
+            # The next look would not get further.
+            raise
         except (MilvusMetricsError, MilvusTimeoutError, MilvusUnavailableError) as error:
             if self._remaining(context) <= 0:
                 raise AirflowSensorTimeout(str(error)) from None

@@ -9,11 +9,8 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowSensorTimeout
-
 from airflow_provider_milvus import kinds
 from airflow_provider_milvus.arguments import Argument, OptionalArgument
-from airflow_provider_milvus.exceptions import MilvusTimeoutError, MilvusUnavailableError
 from airflow_provider_milvus.sensors.base import MilvusConditionSensor as MilvusConditionSensor
 from airflow_provider_milvus.triggers.milvus import MilvusDemandTrigger, read_demand
 
@@ -302,25 +299,23 @@ class MilvusDemandSensor(MilvusConditionSensor):
         self.take(locals())
         self._demand: Demand | None = None
 
-    def _trigger(self, end: float) -> MilvusDemandTrigger:
-        return MilvusDemandTrigger(
-            collections=self.collections,
-            milvus_conn_id=self.milvus_conn_id,
-            database=self.database,
-            poll_interval=max(self.poke_interval, 0.1),
-            min_attempts=self.min_attempts,
-            end=end,
-        )
+    def _trigger(self, **wait: Any) -> MilvusDemandTrigger:
+        return MilvusDemandTrigger(collections=self.collections, min_attempts=self.min_attempts, **wait)
 
     def poke(self, context: Context) -> bool | PokeReturnValue:  # type: ignore[override]
         from airflow.providers.common.compat.sdk import PokeReturnValue
 
         from airflow_provider_milvus.metrics import within
+        from airflow_provider_milvus.reclaim.demand import Demand
 
         metrics = self._hook.needed_metrics()
 
         def look(client: BoundedClient, deadline: Deadline) -> list[DemandedCollection]:
-            demand = self._demand or self._new_demand(client, deadline)
+            demand = self._demand
+            if demand is None:
+                demand = Demand(self.collections, self._hook.settings.database, min_attempts=self.min_attempts)
+                client.run(demand.check(), deadline)
+                self._demand = demand
             demand.count(asyncio.run(within(deadline.remaining, metrics.attempts())))
             return client.run(demand.look(), deadline)
 
@@ -329,17 +324,6 @@ class MilvusDemandSensor(MilvusConditionSensor):
             return PokeReturnValue(True, demanded.as_dict())
         return False
 
-    def _new_demand(self, client: BoundedClient, deadline: Deadline) -> Demand:
-        from airflow_provider_milvus.reclaim.demand import Demand
-
-        demand = Demand(self.collections, self._hook.settings.database, min_attempts=self.min_attempts)
-        client.run(demand.check(), deadline)
-        self._demand = demand
-        return demand
-
     def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:  # type: ignore[override]
         """Resumed by the trigger's event."""
-        try:
-            return read_demand(event)
-        except (MilvusTimeoutError, MilvusUnavailableError) as error:
-            raise AirflowSensorTimeout(str(error)) from None
+        return self._read(event, read_demand)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import time
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -11,8 +11,9 @@ from airflow_provider_milvus import exceptions
 from airflow_provider_milvus.client.flow import Deadline, Flow, Pause, Report, Rpc, after, in_doubt, in_time
 from airflow_provider_milvus.client.reads import find, target_of
 from airflow_provider_milvus.client.subject import Standing, Subject
+from airflow_provider_milvus.client.tries import ONE_TRY, Tries
 from airflow_provider_milvus.conditions import load_state
-from airflow_provider_milvus.server.collections import drop_subject
+from airflow_provider_milvus.server.collections import check_tells_ids, drop_subject
 from airflow_provider_milvus.server.indexes import POLL
 from airflow_provider_milvus.server.release import release_subject
 
@@ -47,29 +48,30 @@ def swap(
     *,
     expected_old: str | None = None,
     require_loaded: bool = True,
-    swapped_before: Mapping[str, Any] | None = None,
-    before_sending: Callable[[str | None, int], object] = lambda old, old_id: None,
+    tries: Tries = ONE_TRY,
     report: Report,
 ) -> Flow[Swapped]:
     """Point an alias to a collection, in one step for whoever searches through it; return when the server shows it.
 
-    ``before_sending`` is called with the old collection and its id just before the change is sent. ``swapped_before`` has them
-    from an earlier try, as ``old`` and ``old_id``, and whether the move was ``done``: then an alias that points elsewhere was
-    moved by somebody else.
+    ``tries`` note the ``old`` collection and its ``old_id`` before the change is sent, and whether it was ``done``, and when
+    (``at``, in seconds since the epoch): after that, an alias that points elsewhere was moved by somebody else.
 
     :raises MilvusCollectionNotFoundError: the collection does not exist.
     :raises MilvusRefusedError: the collection is not in memory, or its name is an alias; the alias is the name of a collection,
         or points to another collection than ``expected_old``. Nothing was changed.
     :raises MilvusAliasMovedError: somebody else has moved the alias meanwhile.
-    :raises MilvusInDoubtError: the answer was lost, and the alias is where it was: it was not moved, or moved back.
+    :raises MilvusInDoubtError: the answer was lost, now or in an earlier try, and the alias is where it was: it was not moved,
+        or moved back.
     """
-    swapping = _Swap(alias, collection_name, require_loaded, before_sending)
-    old = yield from target_of(alias)
+    swapping = _Swap(alias, collection_name, require_loaded)
+    earlier, old = tries.earlier, (yield from target_of(alias))
     if old == collection_name:
         report(f"Alias {alias!r} points to collection {collection_name!r} already.")
         return Swapped(None, False)
-    if swapped_before is not None and (swapped_before["done"] or old != swapped_before["old"]):
-        raise _moved(alias, collection_name, swapped_before["old"], old)
+    if earlier is not None and (earlier["done"] or old != earlier["old"]):
+        raise _moved(alias, collection_name, earlier["old"], old)
+    if earlier is not None and old is not None:
+        raise in_doubt(f"An earlier try of this task has sent the move of alias {alias!r}.", _as_before(old))
     if expected_old is not None and old != expected_old:
         points = f"points to {old!r}" if old else "does not exist"
         raise exceptions.MilvusRefusedError(
@@ -77,18 +79,26 @@ def swap(
             "Find out who moved it, or correct expected_old."
         )
     fields = {"collection_name": collection_name, "alias": alias}
+
+    due = partial(swapping.is_due, old)
+
+    def note(done: bool) -> dict[str, Any]:
+        return {"old": old, "old_id": swapping.old_id, "at": time.time(), "done": done}
+
     try:
-        yield Rpc("CreateAlias" if old is None else "AlterAlias", fields, still=partial(swapping.is_due, old))
+        call = Rpc("CreateAlias" if old is None else "AlterAlias", fields, still=due)
+        yield from tries.send(call, lambda: note(False))
     except (exceptions.MilvusServerError, exceptions.MilvusRefusedError) as refused:
         # 2.3.5 keeps the name of an alias that was dropped with its collection: it is not found, and cannot be created.
         if old is not None or not swapping.sent or (yield from target_of(alias)) is not None:
             raise
         try:
-            yield Rpc("AlterAlias", fields, still=partial(swapping.is_due, old))
+            yield from tries.send(Rpc("AlterAlias", fields, still=due), lambda: note(False))
         except (exceptions.MilvusAliasNotFoundError, exceptions.MilvusCollectionNotFoundError):
             raise refused from None
     seen = _see_target(alias, collection_name, old)
     yield from in_time(seen, f"Alias {alias!r} was moved, but not seen at {collection_name!r}")
+    tries.leave(note(True))
     report(f"Alias {alias!r} points to {collection_name!r}; before, it {f'pointed to {old!r}' if old else 'did not exist'}.")
     return Swapped(old, True, swapping.old_id)
 
@@ -100,7 +110,6 @@ class _Swap:
     alias: str
     collection_name: str
     require_loaded: bool
-    before_sending: Callable[[str | None, int], object]
     old_id: int = field(init=False, default=0)
     sent: bool = field(init=False, default=False)
 
@@ -126,8 +135,7 @@ class _Swap:
         if target != old:
             raise _moved(alias, collection_name, old, target)
         if lost is not None and old is not None:
-            raise in_doubt(lost, f"It points to {old!r}, as before: it was not moved, or somebody has moved it back since.")
-        self.before_sending(old, self.old_id)
+            raise in_doubt(lost, _as_before(old))
         self.sent = True
         return True
 
@@ -150,6 +158,10 @@ def _moved(alias: str, collection_name: str, old: str | None, target: str | None
     )
 
 
+def _as_before(old: str) -> str:
+    return f"It points to {old!r}, as before: it was not moved, or somebody has moved it back since."
+
+
 def _check_free(alias: str) -> Flow[None]:
     try:
         collection = yield from find(alias)
@@ -170,37 +182,62 @@ def _check_loaded(alias: str, collection_name: str) -> Flow[None]:
         )
 
 
-def retire(alias: str, collection_name: str, old: Subject, then: str, deadline: Deadline, *, report: Report) -> Flow[Retired]:
+def retire(
+    alias: str,
+    collection_name: str,
+    old: Subject,
+    then: str,
+    deadline: Deadline,
+    *,
+    tries: Tries = ONE_TRY,
+    report: Report,
+) -> Flow[Retired]:
     """Keep, release or drop (``then``) the collection that the alias pointed to before.
 
-    It is looked at just before, and kept if another alias points to it or if it is being loaded.
+    It is looked at just before, and kept if another alias points to it, if a window needs it, or if it is being loaded.
+    ``tries`` note that its release or drop was sent.
 
     :raises MilvusAliasMovedError: the alias does not point to ``collection_name`` any more. Nothing was done to ``old``.
+    :raises MilvusInDoubtError: the answer was lost, and the server does not tell what somebody has done since.
     """
-    target = yield from target_of(alias)
-    if target != collection_name:
-        raise _moved(alias, collection_name, old.name, target)
+    yield from _check_stays(alias, collection_name, old.name)
     if then == "keep":
         return Retired("kept")
-    return (yield from after(f"Alias {alias!r} points to {collection_name!r} now.", _retire(old, then, deadline, report)))
-
-
-def _retire(old: Subject, then: str, deadline: Deadline, report: Report) -> Flow[Retired]:
     if (yield from old.look()) is None:
         return Retired("gone", f"{old.name!r} does not exist any more")
     try:
-        if then == "drop":
-            yield from drop_subject(old, report=report)
-            return Retired("dropped")
-        released = yield from release_subject(old, deadline, unless=_alias_of, report=report)
+        retirement = _drop(old, tries, report) if then == "drop" else _release(old, deadline, tries, report)
+        return (yield from after(f"Alias {alias!r} points to {collection_name!r} now.", retirement))
     except exceptions.MilvusRefusedError as refused:
-        # It has another alias, or somebody is loading it, and so needs it.
+        yield from _check_stays(alias, collection_name, old.name)
+        # It has another alias, a window or somebody who is loading it, and so is needed.
         report(str(refused))
         return Retired("kept", str(refused))
+
+
+def _check_stays(alias: str, collection_name: str, old: str) -> Flow[None]:
+    target = yield from target_of(alias)
+    if target != collection_name:
+        raise _moved(alias, collection_name, old, target)
+
+
+def _drop(old: Subject, tries: Tries, report: Report) -> Flow[Retired]:
+    if tries.earlier is not None:
+        check_tells_ids(old)
+    dropped = yield from drop_subject(old, unless=_needed, tries=tries, note=old.collection_id, report=report)
+    if dropped or tries.earlier is not None:
+        return Retired("dropped")
+    return Retired("gone", f"somebody else has dropped {old.name!r} just now")
+
+
+def _release(old: Subject, deadline: Deadline, tries: Tries, report: Report) -> Flow[Retired]:
+    released = yield from release_subject(old, deadline, unless=_needed, tries=tries, report=report)
     if released.loaded_since:
         return Retired("released", f"{old.name!r} was released, and somebody has loaded it since")
     return Retired("gone" if released.state == "NotExist" else "released")
 
 
-def _alias_of(standing: Standing) -> str | None:
-    return f"it has the alias {', '.join(map(repr, standing.aliases))}" if standing.aliases else None
+def _needed(standing: Standing) -> str | None:
+    if standing.aliases:
+        return f"it has the alias {', '.join(map(repr, standing.aliases))}"
+    return f"a window (milvus_loaded) needs it: {', '.join(standing.windows)}" if standing.windows else None

@@ -5,34 +5,38 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow_provider_milvus import exceptions
 from airflow_provider_milvus.client.counting import row_count
-from airflow_provider_milvus.client.flow import Rpc
-from airflow_provider_milvus.client.reads import is_lite
+from airflow_provider_milvus.client.flow import Flow, Report
+from airflow_provider_milvus.client.reads import is_lite, version_for
+from airflow_provider_milvus.client.tries import ONE_TRY, Tries
+from airflow_provider_milvus.schema.model import Field
 from airflow_provider_milvus.server import writes
 from airflow_provider_milvus.server.filters import to_literal
-
-if TYPE_CHECKING:
-    from airflow_provider_milvus.client.flow import Flow, Report
-    from airflow_provider_milvus.schema.model import Field
-    from airflow_provider_milvus.server.writes import WriteTarget
+from airflow_provider_milvus.server.writes import WriteTarget
 
 IDS_AT_ONCE = 5_000
 """Keys in one request."""
 
 
 def by_ids(
-    collection_name: str, partition_name: str, ids: Sequence[Any], *, report: Report
+    collection_name: str,
+    partition_name: str,
+    ids: Sequence[Any],
+    *,
+    tries: Tries = ONE_TRY,
+    report: Report,
 ) -> Flow[tuple[WriteTarget, int | None]]:
     """Delete the rows with these keys; return how many rows had them, or ``None`` where rows cannot be counted.
 
     A key that no row has is no error.
 
     :raises MilvusInvalidArgumentError: a value cannot be a key of this collection. Nothing was changed.
+    :raises MilvusReplacedError: there is another collection of that name, now or since an earlier try.
     """
-    target = yield from _find_target(collection_name, partition_name)
+    target = yield from _find_target(collection_name, partition_name, tries)
     primary = target.schema.primary
     keys = list(dict.fromkeys(_read_key(primary, value) for value in ids))
     deleted: int | None = 0
@@ -45,7 +49,7 @@ def by_ids(
             continue
         yield from _check_gone(target, expression)
         deleted += matching
-    yield from target.subject.check(" Rows were deleted from it before.")
+    yield from target.subject.check("Rows were deleted from it before.")
     rows = "an unknown number of" if deleted is None else f"{deleted:,}"
     report(f"Deleted {rows} rows of collection {target.collection!r} by {len(keys):,} keys.")
     return target, deleted
@@ -58,6 +62,7 @@ def by_filter(
     *,
     allow_all: bool = False,
     max_deleted: int | None = None,
+    tries: Tries = ONE_TRY,
     report: Report,
 ) -> Flow[tuple[WriteTarget, int | None]]:
     """Delete the rows that match ``expression``; return how many they were.
@@ -66,7 +71,7 @@ def by_filter(
         ``allow_all``. Nothing was changed.
     :raises MilvusNotLoadedError: the collection is not loaded. Nothing was changed.
     """
-    target = yield from _find_target(collection_name, partition_name)
+    target = yield from _find_target(collection_name, partition_name, tries)
     matching = yield from row_count(target.collection, expression, target.partitions)
     of = f"of collection {target.collection!r}" + (f", partition {target.partition_name!r}" if target.partition_name else "")
     if max_deleted is not None and matching > max_deleted:
@@ -83,14 +88,19 @@ def by_filter(
     if matching:
         yield from writes.delete(target, expression)
         yield from _check_gone(target, expression)
-    yield from target.subject.check(" Rows were deleted from it before." if matching else "")
+    yield from target.subject.check("Rows were deleted from it before." if matching else None)
     report(f"Deleted {matching:,} rows of collection {target.collection!r} that matched {expression!r}.")
     return target, matching
 
 
-def _find_target(collection_name: str, partition_name: str) -> Flow[WriteTarget]:
+def _find_target(collection_name: str, partition_name: str, tries: Tries) -> Flow[WriteTarget]:
+    """The collection; a later try deletes in no other one that has got its name since."""
     target = yield from writes.find_target(collection_name, partition_name)
-    if partition_name and is_lite((yield Rpc("GetVersion"))):
+    earlier, note = tries.earlier, [target.collection, target.collection_id]
+    if earlier and earlier[0] == target.collection and earlier != note:
+        raise target.subject.replaced("An earlier try of this task was to delete rows of it, and may have.")
+    tries.note(note)
+    if partition_name and is_lite((yield from version_for(collection_name))):
         raise exceptions.MilvusUnsupportedError(
             f"Nothing was deleted: Milvus Lite ignores partition_name and would delete in all partitions of collection "
             f"{target.collection!r}. Delete without partition_name, by a filter that names the rows."

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from airflow_provider_milvus import exceptions
 from airflow_provider_milvus.client.flow import Flow, Pause, Report, Rpc, after, in_doubt, in_time
-from airflow_provider_milvus.client.reads import find, is_lite
+from airflow_provider_milvus.client.reads import find, is_lite, version_for
 from airflow_provider_milvus.client.subject import Subject, find_subject, subject_of
+from airflow_provider_milvus.client.tries import ONE_TRY, Tries
 from airflow_provider_milvus.conditions import IndexBuilt, describe_indexes, load_state
 from airflow_provider_milvus.schema.definition import Definition, Index
 from airflow_provider_milvus.schema.diff import index_drift
@@ -21,13 +20,12 @@ def submit_index(
     requested: Index,
     *,
     if_exists: str,
-    own: bool = False,
-    before_sending: Callable[[], object] = lambda: None,
+    tries: Tries = ONE_TRY,
     report: Report,
 ) -> Flow[tuple[IndexBuilt, bool]]:
     """Request an index; return the condition to wait for, and whether the index was created just now.
 
-    ``own`` says that an earlier try of this task may have requested it. ``before_sending`` is called just before it is sent.
+    ``tries`` note that it is sent: what an earlier try may have requested is this task's own.
 
     :raises MilvusRefusedError: the field has an index (``"fail"``). Nothing was changed.
     :raises MilvusSchemaDriftError: the field has an index that differs (``"check"``). Nothing was changed.
@@ -42,8 +40,8 @@ def submit_index(
     descriptions = yield from describe_indexes(collection, field_name)
     existing = _counterpart(requested, [Index.of_described(description) for description in descriptions])
     if existing is not None:
-        differences = index_drift(requested, existing, lite=is_lite((yield Rpc("GetVersion"))))
-        if if_exists == "fail" and (differences or not own):
+        differences = index_drift(requested, existing, lite=is_lite((yield from version_for(collection))))
+        if if_exists == "fail" and (differences or tries.earlier is None):
             raise exceptions.MilvusRefusedError(
                 f"The index was not created: field {field_name!r} of collection {collection!r} has the index "
                 f"{existing.name!r} ({existing.index_type}). Set if_exists to 'skip' or 'check', or drop it first."
@@ -55,7 +53,7 @@ def submit_index(
             )
         report(f"Field {field_name!r} of collection {collection!r} has the index {existing.name!r} already.")
         return IndexBuilt(collection, existing.field_name, existing.name), False
-    yield from create_index(subject, requested, before_sending)
+    yield from create_index(subject, requested, tries)
     return IndexBuilt(collection, field_name, requested.name), True
 
 
@@ -65,14 +63,12 @@ def drop_index(
     field_name: str = "",
     index_name: str = "",
     skip_if_missing: bool = False,
-    dropped_before: tuple[str, int] | None = None,
-    before_sending: Callable[[str, int], object] = lambda index, index_id: None,
+    tries: Tries = ONE_TRY,
     report: Report,
 ) -> Flow[list[str]]:
     """Drop a field's index, or the index of that name; return what was dropped when the server does not have it any more.
 
-    ``before_sending`` is called with the index's name and id just before the drop is sent. ``dropped_before`` has those of an
-    index whose drop an earlier try has sent: no other index is dropped then.
+    ``tries`` note the index's name and id just before the drop is sent: a later try drops no other index.
 
     :raises MilvusRefusedError: the collection is in memory, ``name`` is an alias, or the field has several indexes.
     :raises MilvusIndexNotFoundError: there is no such index, unless ``skip_if_missing``.
@@ -86,9 +82,9 @@ def drop_index(
     descriptions = yield from describe_indexes(name, field_name, index_name)
     names = [str(description.index_name) for description in descriptions]
     which = repr(index_name) if index_name else f"of field {field_name!r}"
-    if dropped_before and dropped_before not in [(found.index_name, int(found.indexID)) for found in descriptions]:
-        report(f"Index {dropped_before[0]!r} of collection {name!r} was dropped by an earlier try of this task.")
-        return [dropped_before[0]]
+    if tries.earlier and tries.earlier not in [[found.index_name, int(found.indexID)] for found in descriptions]:
+        report(f"Index {tries.earlier[0]!r} of collection {name!r} was dropped by an earlier try of this task.")
+        return [tries.earlier[0]]
     if not names:
         if not skip_if_missing:
             raise exceptions.MilvusIndexNotFoundError(f"The index was not dropped: collection {name!r} has no index {which}.")
@@ -112,10 +108,10 @@ def drop_index(
                 f"Index {index!r} was not dropped: collection {name!r} is {state}, and Milvus drops no index of a collection "
                 "in memory. Release it first."
             )
-        before_sending(index, index_id)
         return True
 
-    answer = yield Rpc("DropIndex", {"collection_name": name, "index_name": index}, still=is_due)
+    call = Rpc("DropIndex", {"collection_name": name, "index_name": index}, still=is_due)
+    answer = yield from tries.send(call, lambda: [index, index_id])
     if answer is not None and index_id:
         # Without ids, what has the name after the answer is another index.
         gone = in_time(_see_no_index(subject, index, index_id), "The server has answered it, and shows the index still")
@@ -136,7 +132,7 @@ def _see_no_index(subject: Subject, index: str, index_id: int) -> Flow[None]:
         yield Pause(POLL)
 
 
-def create_index(subject: Subject, index: Index, before_sending: Callable[[], object] = lambda: None) -> Flow[None]:
+def create_index(subject: Subject, index: Index, tries: Tries = ONE_TRY) -> Flow[None]:
     """Send an index; return when the server has answered. It need not be built then.
 
     :raises MilvusReplacedError: the collection was dropped meanwhile.
@@ -144,18 +140,10 @@ def create_index(subject: Subject, index: Index, before_sending: Callable[[], ob
     fields = {"collection_name": subject.name, "field_name": index.field_name, "index_name": index.name}
 
     def is_due(lost: exceptions.MilvusError | None) -> Flow[bool]:
-        yield from subject.check(f" {lost}" if lost is not None else "")
-        if (yield from _has(subject.name, index)):
-            return False
-        before_sending()
-        return True
+        yield from subject.check(lost)
+        return not (yield from _has(subject.name, index))
 
-    try:
-        yield Rpc("CreateIndex", {**fields, "extra_params": index.extra_params}, still=is_due)
-    except (exceptions.MilvusServerError, exceptions.MilvusRefusedError):
-        # Somebody else was quicker.
-        if not (yield from _has(subject.name, index)):
-            raise
+    yield from tries.send(Rpc("CreateIndex", {**fields, "extra_params": index.extra_params}, still=is_due), lambda: True)
 
 
 def _has(collection: str, index: Index) -> Flow[bool]:

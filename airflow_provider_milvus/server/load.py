@@ -11,7 +11,7 @@ from typing import Any
 
 from airflow_provider_milvus import exceptions
 from airflow_provider_milvus.client.flow import Deadline, Flow, Pause, Report, Rpc
-from airflow_provider_milvus.client.reads import describe, is_lite, partitions, real_name, replicas
+from airflow_provider_milvus.client.reads import describe, is_lite, partitions, real_name, replicas, version_for
 from airflow_provider_milvus.client.subject import find_subject
 from airflow_provider_milvus.conditions import (
     LoadFinished,
@@ -150,7 +150,7 @@ def submit_refresh(name: str) -> Flow[Refreshed]:
     """
     subject = yield from find_subject(name)
     collection = subject.name
-    version = yield Rpc("GetVersion")
+    version = yield from version_for(collection)
     if is_lite(version):
         raise exceptions.MilvusUnsupportedError(
             f"Collection {collection!r} was not refreshed: this server ({version.version}) never reports the progress of a "

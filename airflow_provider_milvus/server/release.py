@@ -5,14 +5,15 @@ A task succeeds when the server reports NotLoad. What somebody loads after a rel
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from airflow_provider_milvus import exceptions
 from airflow_provider_milvus.client.flow import Deadline, Flow, Pause, Report, Rpc, in_doubt
 from airflow_provider_milvus.client.reads import replicas
-from airflow_provider_milvus.client.subject import Standing, Subject, find_subject
+from airflow_provider_milvus.client.subject import Subject, Unless, find_subject
+from airflow_provider_milvus.client.tries import ONE_TRY, Tries
 from airflow_provider_milvus.conditions import InMemory, load_states
 
 RELEASE_ATTEMPT = 30.0
@@ -23,17 +24,15 @@ SHOWN_WITHIN = 3.0
 """Seconds within which a server shows a release that it has answered, or whose answer was lost."""
 
 _GONE = InMemory("NotExist")
-Unless = Callable[[Standing], str | None]
-"""Asked just before a release is sent: why the collection has to stay in memory, or ``None``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Memo:
-    """What a later try has to know of a release whose end was not seen: the collection, and who needed it at the first look."""
+    """What a later try has to know of a release: the collection, and its replicas, and who needed it at the first look."""
 
     name: str
     partitions: list[str]
-    mark: str
+    collection_id: int
     aliases: list[str]
     windows: list[str]
     replicas: list[int]
@@ -68,19 +67,20 @@ def release(
     allow_alias: bool = False,
     force: bool = False,
     unless: Unless | None = None,
-    earlier: Mapping[str, Any] | None = None,
-    remember: Callable[[dict[str, Any]], object] = lambda memo: None,
+    load: Sequence[int] = (),
+    tries: Tries = ONE_TRY,
     report: Report,
 ) -> Flow[Released]:
     """Release a collection, or some of its partitions, and return when the server reports NotLoad.
 
     A collection that is not loaded is left alone and counts as done. What somebody loads after the server has answered the
     release is left alone, too. Without ``unless`` an alias or a window that comes while this works keeps the collection.
-    ``remember`` is called when the end of the release was not seen, with what to give to a later try as ``earlier``.
+    ``load`` has the ids of the replicas that are meant: what was loaded since these were seen stays.
+    ``tries`` note a :class:`Memo` just before it is sent.
 
     :raises MilvusCollectionNotFoundError: it does not exist, unless ``skip_if_missing``.
     :raises MilvusRefusedError: ``name`` is an alias, without ``allow_alias``; the collection is being loaded, without
-        ``force``; or ``unless`` gave a reason. Nothing was changed.
+        ``force``; it was loaded anew; or ``unless`` gave a reason. Nothing was changed.
     :raises MilvusTimeoutError, MilvusUnavailableError: the server did not report NotLoad in time; it may still release the
         collection.
     :raises MilvusInDoubtError: the answer was lost, and the server does not tell a load from a later one of somebody's.
@@ -97,15 +97,21 @@ def release(
             f"Collection {subject.name!r} was not released: {name!r} is an alias of it, and whoever searches through the alias "
             "would fail. Name the collection itself, or set allow_alias=True."
         )
-    releasing = _Release(subject, list(partition_names or ()), force, unless, report, remember)
-    if unless is None:
-        yield from releasing.begin(earlier)
+    releasing = _Release(subject, list(partition_names or ()), force, unless, report, tries, load)
     return (yield from releasing.carry_out(deadline))
 
 
-def release_subject(subject: Subject, deadline: Deadline, *, unless: Unless, report: Report) -> Flow[Released]:
+def release_subject(
+    subject: Subject,
+    deadline: Deadline,
+    *,
+    force: bool = False,
+    unless: Unless,
+    tries: Tries = ONE_TRY,
+    report: Report,
+) -> Flow[Released]:
     """As :func:`release`, of this collection and no other one of its name. One that does not exist any more is left at that."""
-    return (yield from _Release(subject, [], False, unless, report).carry_out(deadline))
+    return (yield from _Release(subject, [], force, unless, report, tries).carry_out(deadline))
 
 
 @dataclass(slots=True)
@@ -117,8 +123,9 @@ class _Release:
     force: bool
     unless: Unless | None
     report: Report
-    remember: Callable[[dict[str, Any]], object] = lambda memo: None
-    _memo: Memo | None = field(init=False, default=None)
+    tries: Tries
+    meant: Sequence[int] = ()
+    _memo: Memo = field(init=False)
     _earlier: Memo | None = field(init=False, default=None)
     _before: InMemory = field(init=False, default=_GONE)
     _seen: InMemory = field(init=False, default=_GONE)
@@ -126,27 +133,23 @@ class _Release:
     """The replicas before the release: they tell the load that is to go from a later one."""
     _sent: bool = field(init=False, default=False)
 
-    def begin(self, earlier: Mapping[str, Any] | None) -> Flow[None]:
-        """Look who needs the collection. Whoever comes from now on keeps it; in a later try, from the first one's look on."""
-        standing = yield from self.subject.standing()
-        if standing is None:
-            return
-        mark = yield from self.subject.mark()
-        self._memo = Memo(self.subject.name, self.partition_names, mark, standing.aliases, standing.windows, [])
-        if earlier and (earlier["name"], earlier["partitions"]) == (self.subject.name, self.partition_names):
-            self._memo = self._earlier = Memo(**earlier)
-            if self._earlier.mark != mark:
-                raise self.subject.replaced(" An earlier try of this task had sent its release.")
+    def _begin(self) -> Flow[None]:
+        """Look who needs the collection. Whoever comes from now on keeps it; in a later try, from the first one's look on.
+
+        :raises MilvusReplacedError: the collection that an earlier try has released does not exist any more.
+        """
+        aliases, windows = [], []
+        if self.unless is None and (first := (yield from self.subject.at_first())) is not None:
+            aliases, windows = first.aliases, first.windows
+        self._memo = memo = Memo(self.subject.name, self.partition_names, self.subject.collection_id, aliases, windows, [])
+        earlier = Memo(**self.tries.earlier) if self.tries.earlier else None
+        if earlier is not None and (earlier.name, earlier.partitions) == (memo.name, memo.partitions):
+            self._memo = self._earlier = earlier
+            if earlier.collection_id != memo.collection_id:
+                raise self.subject.replaced("An earlier try of this task had sent its release.")
 
     def carry_out(self, deadline: Deadline) -> Flow[Released]:
-        try:
-            return (yield from self._carry_out(deadline))
-        except exceptions.MilvusError:
-            if self._sent and self._memo is not None:
-                self.remember(asdict(replace(self._memo, replicas=list(self._load))))
-            raise
-
-    def _carry_out(self, deadline: Deadline) -> Flow[Released]:
+        yield from self._begin()
         name = self.subject.name
         fields: dict[str, Any] = {"collection_name": name}
         if self.partition_names:
@@ -154,7 +157,8 @@ class _Release:
         # At most half of the time: a server that works through a queue has to be watched afterwards.
         within = min(RELEASE_ATTEMPT, deadline.remaining / 2)
         call = Rpc("ReleasePartitions" if self.partition_names else "ReleaseCollection", fields, within, still=self._still)
-        if (yield call) is not None:
+        answer = yield from self.tries.send(call, lambda: asdict(replace(self._memo, replicas=list(self._load))))
+        if answer is not None:
             yield from self._see_it()
         elif not self._sent:
             self.report(f"Collection {name!r} is not in memory: nothing to release. {self._seen.reason}".rstrip())
@@ -169,6 +173,10 @@ class _Release:
         if not self._sent:
             self._before = self._seen
             self._load = (yield from replicas(self.subject.name)) or {} if self._is_in_memory else {}
+            if self.meant and self._load and self._load.keys().isdisjoint(self.meant):
+                raise exceptions.MilvusRefusedError(
+                    f"Collection {self.subject.name!r} was not released: somebody has loaded it since this task looked at it."
+                )
         if not self._is_in_memory:
             return False
         if self._earlier is not None and lost is None and not self._sent:
@@ -191,8 +199,9 @@ class _Release:
         if standing is None:
             self._seen = _GONE
             return False
-        reason = self.unless(standing) if self.unless is not None else None
-        if self._memo is not None:
+        if self.unless is not None:
+            reason = self.unless(standing)
+        else:
             reason = standing.came_after(self._memo.aliases, self._memo.windows)
         if reason is not None:
             raise exceptions.MilvusRefusedError(f"Collection {self.subject.name!r} was not released: {reason}.")

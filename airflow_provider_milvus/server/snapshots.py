@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from airflow_provider_milvus.client.flow import Deadline, Flow, Report, Rpc
+from airflow_provider_milvus.client.flow import PROVES_NOTHING, Deadline, Flow, Report, Rpc
 from airflow_provider_milvus.client.subject import find_subject
+from airflow_provider_milvus.client.tries import ONE_TRY, Tries
 from airflow_provider_milvus.conditions import CollectionExists, SnapshotRestored, Verdict, wait_for
 from airflow_provider_milvus.exceptions import MilvusError, MilvusRefusedError
 from airflow_provider_milvus.server.upkeep import POLL, SUBMIT_TIMEOUT, submit_flush
@@ -21,12 +22,12 @@ def create_snapshot(
     protect_seconds: int = 0,
     flush: bool = True,
     skip_if_exists: bool = False,
-    before_sending: Callable[[], object] = lambda: None,
+    tries: Tries = ONE_TRY,
     report: Report,
 ) -> Flow[tuple[Any, bool]]:
     """Take a snapshot of a collection; return the server's description of it, and whether it was taken just now.
 
-    ``before_sending`` is called just before the request is sent.
+    ``tries`` note that it is sent: what an earlier try may have taken is this task's own.
 
     :raises MilvusRefusedError: the collection has a snapshot of that name, unless ``skip_if_exists``.
     :raises MilvusUnsupportedError: this server, or this pymilvus, has no snapshots. Nothing was changed.
@@ -35,7 +36,7 @@ def create_snapshot(
     collection = subject.name
     named = {"name": snapshot_name, "collection_name": collection}
     if (yield from _has_snapshot(named)):
-        if not skip_if_exists:
+        if not skip_if_exists and tries.earlier is None:
             raise MilvusRefusedError(
                 f"The snapshot was not taken: collection {collection!r} has a snapshot {snapshot_name!r}. Choose another name."
             )
@@ -48,13 +49,10 @@ def create_snapshot(
     def is_due(lost: MilvusError | None) -> Flow[bool]:
         yield from subject.check()
         # With a name that is taken after a lost answer, this task has taken it.
-        if lost is not None and (yield from _has_snapshot(named)):
-            return False
-        before_sending()
-        return True
+        return lost is None or isinstance(lost, PROVES_NOTHING) or not (yield from _has_snapshot(named))
 
     options = {"description": description, "compaction_protection_seconds": protect_seconds}
-    yield Rpc("CreateSnapshot", {**named, **options}, SUBMIT_TIMEOUT, still=is_due)
+    yield from tries.send(Rpc("CreateSnapshot", {**named, **options}, SUBMIT_TIMEOUT, still=is_due), lambda: True)
     return (yield Rpc("DescribeSnapshot", named)), True
 
 
@@ -69,22 +67,20 @@ def submit_restore(
     target: str,
     *,
     database: str,
-    earlier_job: int | None = None,
-    on_submitted: Callable[[int], object] = lambda job_id: None,
+    tries: Tries = ONE_TRY,
     report: Report,
 ) -> Flow[SnapshotRestored]:
     """Request that a snapshot is restored into a new collection of the same database; return the condition to wait for.
 
-    ``earlier_job`` is the job of an earlier try: unless it has failed it is watched, and nothing is sent. ``on_submitted`` is
-    called with the id of a new job.
+    ``tries`` note the job's id: unless the job of an earlier try has failed it is watched, and nothing is sent.
 
     :raises MilvusRefusedError: a collection, or an alias, has the name ``target``. Nothing was changed.
     :raises MilvusUnsupportedError: this server, or this pymilvus, has no snapshots. Nothing was changed.
     """
-    if earlier_job is not None:
-        earlier = SnapshotRestored(earlier_job, target)
+    if tries.earlier is not None:
+        earlier = SnapshotRestored(tries.earlier, target)
         if (yield from earlier.look()).verdict is not Verdict.NEVER:
-            report(f"An earlier try submitted restore {earlier_job}: watching it.")
+            report(f"An earlier try submitted restore {tries.earlier}: watching it.")
             return earlier
     collection = (yield from find_subject(name)).name
     if (yield from CollectionExists(target).look()).verdict is Verdict.MET:
@@ -99,6 +95,6 @@ def submit_restore(
         "target_collection_name": target,
     }
     answer = yield Rpc("RestoreSnapshot", request, SUBMIT_TIMEOUT, repeatable=False)
-    on_submitted(int(answer.job_id))
+    tries.note(int(answer.job_id))
     report(f"Restore {answer.job_id} of {snapshot_name!r} into {target!r} was submitted.")
     return SnapshotRestored(int(answer.job_id), target)

@@ -12,8 +12,9 @@ from functools import partial
 from airflow_provider_milvus import exceptions
 from airflow_provider_milvus.client.counting import row_count_if_loaded
 from airflow_provider_milvus.client.flow import Flow, Pause, Report, Rpc, in_doubt
-from airflow_provider_milvus.client.reads import describe, find, is_lite, real_name
+from airflow_provider_milvus.client.reads import describe, find, is_lite, real_name, version_for
 from airflow_provider_milvus.client.subject import Subject, find_subject, subject_of
+from airflow_provider_milvus.client.tries import ONE_TRY, Tries
 from airflow_provider_milvus.conditions import Compacted, Flushed, count_plans
 from airflow_provider_milvus.schema.pairs import from_pairs, to_pairs
 
@@ -53,7 +54,7 @@ def submit_compaction(name: str, *, report: Report) -> Flow[tuple[str, Compacted
     """
     subject = yield from find_subject(name)
     collection = subject.name
-    if is_lite((yield Rpc("GetVersion"))):
+    if is_lite((yield from version_for(collection))):
         report("Milvus Lite compacts by itself after a flush: nothing was requested.")
         return collection, None
     # By id: 2.3.5 does not read the name in a request without an id, and compacts the whole server.
@@ -68,13 +69,21 @@ def submit_compaction(name: str, *, report: Report) -> Flow[tuple[str, Compacted
     return collection, Compacted(int(submitted.compactionID), plans, collection)
 
 
-def truncate(name: str, *, truncate_aliased: bool, report: Report) -> Flow[tuple[int | None, int | None]]:
+def truncate(
+    name: str,
+    *,
+    truncate_aliased: bool,
+    tries: Tries = ONE_TRY,
+    report: Report,
+) -> Flow[tuple[int | None, int | None]]:
     """Delete every row of a collection and keep all else; return the numbers of rows before and after.
 
-    ``None``: the collection is not in memory, so its rows cannot be counted.
+    ``None``: the collection is not in memory, so its rows cannot be counted. ``tries`` note the collection's id just before it
+    is sent.
 
     :raises MilvusRefusedError: the name is an alias, or the collection has an alias, without ``truncate_aliased``.
     :raises MilvusUnsupportedError: this server cannot do it. Nothing was changed.
+    :raises MilvusInDoubtError: the answer was lost, now or in an earlier try, and it has rows.
     :raises MilvusTimeoutError: the server still counts rows at the end.
     """
     described = yield from find(name)
@@ -83,12 +92,16 @@ def truncate(name: str, *, truncate_aliased: bool, report: Report) -> Flow[tuple
             f"Collection {name!r} was not truncated: it does not exist. Check the name and the database."
         )
     subject = subject_of(described)
-    first = yield from subject.standing()
+    first = yield from subject.at_first()
     before = yield from row_count_if_loaded(name)
+    earlier = "" if tries.earlier is None else f"An earlier try of this task has sent the truncation of collection {name!r}."
+    if tries.earlier not in (None, subject.collection_id):
+        raise subject.replaced(earlier)
 
-    def is_due(lost: exceptions.MilvusError | None) -> Flow[bool]:
-        yield from subject.check(f" {lost}" if lost is not None else "")
-        if lost is not None:
+    def is_due(error: exceptions.MilvusError | None) -> Flow[bool]:
+        lost = error or earlier
+        yield from subject.check(lost)
+        if lost:
             left = yield from row_count_if_loaded(name)
             if left == 0:
                 return False
@@ -107,12 +120,13 @@ def truncate(name: str, *, truncate_aliased: bool, report: Report) -> Flow[tuple
             )
         return True
 
-    yield Rpc("TruncateCollection", {"collection_name": name}, SUBMIT_TIMEOUT, still=is_due)
+    call = Rpc("TruncateCollection", {"collection_name": name}, SUBMIT_TIMEOUT, still=is_due)
+    yield from tries.send(call, lambda: subject.collection_id)
     report(f"Collection {name!r} was truncated" + (f": {before} rows." if before is not None else "."))
     after = before
     try:
         while after := (yield from row_count_if_loaded(name)):
-            yield from subject.check(" It was truncated before.")
+            yield from subject.check("It was truncated before.")
             yield Pause(POLL)
     except exceptions.MilvusTimeoutError as error:
         raise exceptions.MilvusTimeoutError(
@@ -149,10 +163,7 @@ def alter(name: str, properties: Mapping[str, str], drop: Sequence[str], *, allo
         return Altered(collection, before, before)
     waited = 0.0
     while True:
-        described = yield from subject.look()
-        if described is None:
-            raise subject.replaced(" Its properties were changed before.")
-        after = from_pairs(described.properties)
+        after = yield from subject.check("Its properties were changed before.")
         if all(after.get(key) == value for key, value in changed.items()) and not set(removed) & set(after):
             return Altered(collection, before, after)
         if waited >= SEEN_WITHIN:
@@ -168,10 +179,7 @@ def _is_due(
     subject: Subject, before: Mapping[str, str], wanted: Mapping[str, str | None], lost: exceptions.MilvusError | None
 ) -> Flow[bool]:
     """Whether to change properties to ``wanted``; after a lost answer, only those that are as they were ``before``."""
-    described = yield from subject.look()
-    if described is None:
-        raise subject.replaced(f" {lost}" if lost is not None else "")
-    now = from_pairs(described.properties)
+    now = yield from subject.check(lost)
     return lost is None or any(now.get(key) != value and now.get(key) == before.get(key) for key, value in wanted.items())
 
 

@@ -18,11 +18,12 @@ from typing import Any
 from airflow_provider_milvus import exceptions
 from airflow_provider_milvus.client.flow import Deadline, Flow, Report, Rpc
 from airflow_provider_milvus.client.subject import Standing, Subject, find_subject
+from airflow_provider_milvus.client.tries import ONE_TRY, Tries
 from airflow_provider_milvus.conditions import LoadFinished, load_state
 from airflow_provider_milvus.schema.pairs import from_pairs, to_pairs
 from airflow_provider_milvus.schema.window_marks import Mark, Marks, marks_of, open_windows, properties_of, property_of
 from airflow_provider_milvus.server.load import Submitted, placement, submit_load
-from airflow_provider_milvus.server.release import release
+from airflow_provider_milvus.server.release import release_subject
 
 log = logging.getLogger(__name__)
 
@@ -138,57 +139,59 @@ def close_window(
     previous_state: str,
     aliases: Sequence[str] = (),
     force: bool = False,
+    tries: Tries = ONE_TRY,
     report: Report,
 ) -> Flow[Closed]:
     """Remove the mark of ``window``; release the collection if a window loaded it and no other window needs it.
 
-    It can be repeated, since the mark is removed last. Where the server keeps no marks, the collection is released if its
-    ``previous_state``, before the window, was NotLoad, and if it has no alias that is not among ``aliases``, those before. With
-    ``force`` it is released even while it is being loaded.
+    It can be repeated, since the mark is removed last; ``tries`` note a release that was sent. Where the server keeps no marks,
+    the collection is released if its ``previous_state``, before the window, was NotLoad, and if it has no alias that is not
+    among ``aliases``, those before. With ``force`` it is released even while it is being loaded.
     """
     try:
         subject = yield from find_subject(name)
-    except exceptions.MilvusCollectionNotFoundError:
-        return Closed(name, "NotExist", False, "it does not exist any more")
-    if subject.alias:
-        return Closed(name, "NotExist", False, f"it does not exist any more; an alias of {subject.name!r} has its name")
-    can_be_marked = yield from _write(
-        subject,
-        window,
-        lambda marks: {key: replace(mark, closing=mark.closing or key == window) for key, mark in marks.items()},
-    )
-    unmarked = None if can_be_marked else Mark(now, previous_state == "NotLoad", tuple(aliases))
-    try:
-        released = yield from release(
-            name,
-            deadline,
-            skip_if_missing=True,
-            unless=lambda standing: _reason_to_stay(standing, window, now, unmarked),
-            force=force,
-            report=report,
+        if subject.alias:
+            return Closed(name, "NotExist", False, f"it does not exist any more; an alias of {subject.name!r} has its name")
+        can_be_marked = yield from _write(
+            subject,
+            window,
+            lambda marks: {key: replace(mark, closing=mark.closing or key == window) for key, mark in marks.items()},
         )
-    except exceptions.MilvusRefusedError as refused:
-        yield from _remove(subject, window)
-        state = yield from load_state(name)
-        return Closed(name, state, False, str(refused))
-    standing = yield from subject.standing()
-    if released.state == "NotExist" or standing is None:
+        unmarked = None if can_be_marked else Mark(now, previous_state == "NotLoad", tuple(aliases))
+        try:
+            released = yield from release_subject(
+                subject,
+                deadline,
+                force=force,
+                unless=lambda standing: _reason_to_stay(standing, window, now, unmarked),
+                tries=tries,
+                report=report,
+            )
+        except exceptions.MilvusRefusedError as refused:
+            yield from _remove(subject, window)
+            state = yield from load_state(name)
+            return Closed(name, state, False, str(refused))
+        standing = yield from subject.standing()
+        if standing is None:
+            raise subject.replaced()
+        own = marks_of(standing.properties).get(window) or unmarked
+        if own is not None and not released.loaded_since and (reason := _reason_to_stay(standing, window, now, unmarked)):
+            # It came between the last look and the release, and relies on the memory that is gone now.
+            submitted = yield from submit_load(name, options=placement(released.groups), report=report)
+            yield from _remove(subject, window)
+            return Closed(name, submitted.now.state, False, f"it was released, and is loaded again: {reason}")
+        # The collection is not in memory, so the marks of windows that never closed mean nothing any more.
+        if marks_of(standing.properties):
+            yield from _write(
+                subject, window, lambda marks: {key: mark for key, mark in open_windows(marks, now).items() if key != window}
+            )
+        if released.loaded_since:
+            return Closed(name, released.state, True, "no other window needed it; somebody has loaded it since")
+        if not released.sent:
+            return Closed(name, released.state, False, "somebody had released it before")
+        return Closed(name, released.state, True, "no other window needs it")
+    except (exceptions.MilvusCollectionNotFoundError, exceptions.MilvusReplacedError):
         return Closed(name, "NotExist", False, "it does not exist any more")
-    own = marks_of(standing.properties).get(window) or unmarked
-    if own is not None and not released.loaded_since and (reason := _reason_to_stay(standing, window, now, unmarked)):
-        # It came between the last look and the release, and relies on the memory that is gone now.
-        submitted = yield from submit_load(name, options=placement(released.groups), report=report)
-        yield from _remove(subject, window)
-        return Closed(name, submitted.now.state, False, f"it was released, and is loaded again: {reason}")
-    # The collection is not in memory, so the marks of windows that never closed mean nothing any more.
-    yield from _write(
-        subject, window, lambda marks: {key: mark for key, mark in open_windows(marks, now).items() if key != window}
-    )
-    if released.loaded_since:
-        return Closed(name, released.state, True, "no other window needed it; somebody has loaded it since")
-    if not released.sent:
-        return Closed(name, released.state, False, "somebody had released it before")
-    return Closed(name, released.state, True, "no other window needs it")
 
 
 def _reason_to_stay(standing: Standing, window: str, now: float, unmarked: Mark | None) -> str | None:
@@ -224,7 +227,11 @@ def _write(subject: Subject, window: str, change: Callable[[dict[str, Mark]], Ma
     while True:
         before = yield from _marks_on(subject)
         old, new = properties_of(before), properties_of(change(before))
-        changed = {property_of(window)} | {key for key in old.keys() | new.keys() if old.get(key) != new.get(key)}
+        changed = {key for key in old.keys() | new.keys() if old.get(key) != new.get(key)}
+        if old and not changed:
+            return True
+        # Where there is no mark, only an answer tells whether the server keeps properties.
+        changed.add(property_of(window))
         properties = to_pairs({key: new.get(key, "") for key in sorted(changed)})
         still = partial(_are_as_before, subject, old, changed)
         try:
@@ -241,10 +248,7 @@ def _write(subject: Subject, window: str, change: Callable[[dict[str, Mark]], Ma
 def _are_as_before(
     subject: Subject, old: Mapping[str, str], keys: Iterable[str], lost: exceptions.MilvusError | None
 ) -> Flow[bool]:
-    described = yield from subject.look()
-    if described is None:
-        raise subject.replaced(f" {lost}" if lost is not None else "")
-    now = properties_of(marks_of(from_pairs(described.properties)))
+    now = properties_of(marks_of((yield from subject.check(lost))))
     return all(now.get(key) == old.get(key) for key in keys)
 
 

@@ -10,18 +10,15 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow_provider_milvus import exceptions
 from airflow_provider_milvus.client.counting import row_count_if_loaded
-from airflow_provider_milvus.client.flow import Flow, Pause, Rpc
-from airflow_provider_milvus.client.reads import check_partitions, describe, is_before, is_lite
+from airflow_provider_milvus.client.flow import Flow, Pause, Report, Rpc
+from airflow_provider_milvus.client.reads import check_partitions, describe, is_before, is_lite, version_for
 from airflow_provider_milvus.client.subject import Subject, find_subject
+from airflow_provider_milvus.rows.chunk import Batch
 from airflow_provider_milvus.schema.model import Schema
-
-if TYPE_CHECKING:
-    from airflow_provider_milvus.client.flow import Report
-    from airflow_provider_milvus.rows.chunk import Batch
 
 WRITE_ATTEMPT = 60.0
 """Seconds that one attempt to write may take."""
@@ -74,14 +71,14 @@ def find_target(name: str, partition_name: str = "") -> Flow[WriteTarget]:
         )
     return WriteTarget(
         collection,
-        schema.narrowed((yield from _narrow_types(schema))),
+        schema.narrowed((yield from _narrow_types(collection, schema))),
         subject.collection_id,
         subject.alias,
         partition_name,
     )
 
 
-def _narrow_types(schema: Schema) -> Flow[Collection[str]]:
+def _narrow_types(collection_name: str, schema: Schema) -> Flow[Collection[str]]:
     """The types of which this server takes less than others, as far as the schema has them; seen on 2.3.5 and Lite 3.2.
 
     2.3.5 takes only objects in a JSON field. Lite takes a text, and no query returns its row any more; of a sparse vector
@@ -89,7 +86,7 @@ def _narrow_types(schema: Schema) -> Flow[Collection[str]]:
     """
     if not {"JSON", "SPARSE_FLOAT_VECTOR"} & {field.type for field in schema.fields}:
         return ()
-    version = yield Rpc("GetVersion")
+    version = yield from version_for(collection_name)
     if is_lite(version):
         return ("JSON", "SPARSE_FLOAT_VECTOR")
     return ("JSON",) if is_before(version, (2, 4)) else ()
@@ -191,7 +188,7 @@ def _arrived(target: WriteTarget, batch: Batch, before: int | None, error: Excep
         )
     try:
         yield from settle(target)
-        yield from target.subject.check(f" {doubt} {error}")
+        yield from target.subject.check(f"{doubt} {error}")
         now = yield from count(target)
     except (*_UNANSWERED, exceptions.MilvusReplacedError):
         raise

@@ -11,6 +11,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
+from dataclasses import dataclass, fields
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from airflow_provider_milvus.exceptions import (
     MilvusError,
     MilvusMetricsError,
     MilvusTimeoutError,
+    MilvusTlsError,
     MilvusUnavailableError,
     error_of_kind,
 )
@@ -32,10 +34,8 @@ except ImportError:  # Airflow 2 has no AssetWatcher.
     BaseEventTrigger = BaseTrigger  # type: ignore[assignment,misc]
 
 if TYPE_CHECKING:
-    from airflow_provider_milvus.client.client import AsyncBoundedClient
     from airflow_provider_milvus.conditions import Observation
-    from airflow_provider_milvus.metrics import MetricsSource
-    from airflow_provider_milvus.reclaim.demand import Demand, DemandedCollection
+    from airflow_provider_milvus.reclaim.demand import DemandedCollection
 
 BACKSTOP = timedelta(seconds=30)
 """The trigger ends by itself and reports what it saw; Airflow's own timeout comes this much later, where no triggerer runs."""
@@ -50,6 +50,7 @@ LAST_LOOK = 5.0
 """Seconds that a look for demand may take, even when the end has come."""
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class MilvusConditionTrigger(BaseTrigger):
     """Wait until ``condition`` is met, can never be met, or ``end`` has come. It only reads, unless the task is killed.
 
@@ -79,42 +80,20 @@ class MilvusConditionTrigger(BaseTrigger):
     The event holds an error of a kind in ``airflow_provider_milvus.exceptions``; :func:`outcome_of` raises it.
     """
 
-    def __init__(
-        self,
-        *,
-        condition: dict[str, Any],
-        end: float,
-        milvus_conn_id: str = MilvusHook.default_conn_name,
-        database: str | None = None,
-        poll_interval: float = 5.0,
-        stall_timeout: float | None = None,
-        undo_on_kill: bool = False,
-        submitted: dict[str, Any] | None = None,
-    ) -> None:
+    condition: dict[str, Any]
+    end: float
+    milvus_conn_id: str = MilvusHook.default_conn_name
+    database: str | None = None
+    poll_interval: float = 5.0
+    stall_timeout: float | None = None
+    undo_on_kill: bool = False
+    submitted: dict[str, Any] | None = None
+
+    def __post_init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.condition = condition
-        self.end = end
-        self.milvus_conn_id = milvus_conn_id
-        self.database = database
-        self.poll_interval = poll_interval
-        self.stall_timeout = stall_timeout
-        self.undo_on_kill = undo_on_kill
-        self.submitted = submitted
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        return (
-            f"{type(self).__module__}.{type(self).__qualname__}",
-            {
-                "condition": self.condition,
-                "end": self.end,
-                "milvus_conn_id": self.milvus_conn_id,
-                "database": self.database,
-                "poll_interval": self.poll_interval,
-                "stall_timeout": self.stall_timeout,
-                "undo_on_kill": self.undo_on_kill,
-                "submitted": self.submitted,
-            },
-        )
+        return _serialized(self)
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yield one event, for :func:`outcome_of` and :func:`resumed_with`."""
@@ -195,6 +174,7 @@ class MilvusConditionTrigger(BaseTrigger):
         return None if of_task[0] in KILLED else f"the task is {of_task[0]}"
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class MilvusDemandTrigger(BaseEventTrigger):
     """Fire when searches or queries arrive for a collection that is not in memory. It only reads.
 
@@ -219,36 +199,21 @@ class MilvusDemandTrigger(BaseEventTrigger):
     :raises MilvusInvalidArgumentError: an argument can never work.
     """
 
-    def __init__(
-        self,
-        *,
-        collections: str | Sequence[str],
-        milvus_conn_id: str = MilvusHook.default_conn_name,
-        database: str | None = None,
-        poll_interval: float = 15.0,
-        min_attempts: int = 1,
-        end: float | None = None,
-    ) -> None:
+    collections: str | Sequence[str]
+    milvus_conn_id: str = MilvusHook.default_conn_name
+    database: str | None = None
+    poll_interval: float = 15.0
+    min_attempts: int = 1
+    end: float | None = None
+
+    def __post_init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.collections = check_names("collections", collections)
-        self.milvus_conn_id = milvus_conn_id
-        self.database = database
-        self.poll_interval = check_seconds("poll_interval", poll_interval)
-        self.min_attempts = check_whole_number("min_attempts", min_attempts, 1)
-        self.end = end
+        self.collections = check_names("collections", self.collections)
+        self.poll_interval = check_seconds("poll_interval", self.poll_interval)
+        self.min_attempts = check_whole_number("min_attempts", self.min_attempts, 1)
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        return (
-            f"{type(self).__module__}.{type(self).__qualname__}",
-            {
-                "collections": self.collections,
-                "milvus_conn_id": self.milvus_conn_id,
-                "database": self.database,
-                "poll_interval": self.poll_interval,
-                "min_attempts": self.min_attempts,
-                "end": self.end,
-            },
-        )
+        return _serialized(self)
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yield events for :func:`read_demand`."""
@@ -268,6 +233,7 @@ class MilvusDemandTrigger(BaseEventTrigger):
             await asyncio.sleep(self.poll_interval)
 
     async def _watch(self) -> AsyncGenerator[DemandedCollection]:
+        from airflow_provider_milvus.metrics import within
         from airflow_provider_milvus.reclaim.demand import Demand
 
         hook, trouble = MilvusHook(self.milvus_conn_id, self.database), ""
@@ -281,8 +247,12 @@ class MilvusDemandTrigger(BaseEventTrigger):
             )
             while True:
                 try:
-                    demands = await self._look(client, metrics, demand, hook)
+                    deadline = hook.deadline().at_most(max(self._left, LAST_LOOK))
+                    demand.count(await within(deadline.remaining, metrics.attempts()))
+                    demands = await client.run(demand.look(), deadline)
                     trouble = ""
+                except MilvusTlsError:
+                    raise
                 except (MilvusMetricsError, MilvusUnavailableError, MilvusTimeoutError) as error:
                     self.log.warning("A look for demand failed, and the next one tries again: %s", error)
                     demands, trouble = [], f" At the last look: {error}"
@@ -296,18 +266,15 @@ class MilvusDemandTrigger(BaseEventTrigger):
                     )
                 await asyncio.sleep(min(self.poll_interval, self._left))
 
-    async def _look(
-        self, client: AsyncBoundedClient, metrics: MetricsSource, demand: Demand, hook: MilvusHook
-    ) -> list[DemandedCollection]:
-        from airflow_provider_milvus.metrics import within
-
-        deadline = hook.deadline().at_most(max(self._left, LAST_LOOK))
-        demand.count(await within(deadline.remaining, metrics.attempts()))
-        return await client.run(demand.look(), deadline)
-
     @property
     def _left(self) -> float:
         return float("inf") if self.end is None else self.end - time.time()
+
+
+def _serialized(trigger: MilvusConditionTrigger | MilvusDemandTrigger) -> tuple[str, dict[str, Any]]:
+    """The trigger's path and its arguments."""
+    kind = type(trigger)
+    return f"{kind.__module__}.{kind.__qualname__}", {field.name: getattr(trigger, field.name) for field in fields(trigger)}
 
 
 def outcome_of(event: Any) -> Observation:

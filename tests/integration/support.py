@@ -6,8 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import import_module
@@ -19,6 +18,7 @@ from airflow.providers.common.compat.sdk import TaskDeferred
 
 from airflow_provider_milvus.client.lazy_pymilvus import import_pymilvus
 from dev.servers.process import ServerProcess
+from dev.tries.airflow import task_threads as task_threads
 
 Connect = Callable[..., None]
 MakeCollection = Callable[..., str]
@@ -106,18 +106,6 @@ def eventually(holds: Callable[[], bool], patience: float = 10.0, pause: float =
         if time.monotonic() > end:
             raise TooSlowError(f"it did not come to hold within {patience:g} s")
         time.sleep(pause)
-
-
-def task_threads(count: int) -> ThreadPoolExecutor:
-    """Threads in which operators can be executed: Airflow 2.11 keeps a note of who calls them in each thread."""
-
-    def prepare() -> None:
-        with suppress(ImportError, AttributeError):
-            from airflow.models.baseoperator import ExecutorSafeguard
-
-            ExecutorSafeguard._sentinel.callers = {}
-
-    return ThreadPoolExecutor(count, initializer=prepare)
 
 
 def deferral(operator: Any, context: Any = None) -> TaskDeferred:

@@ -39,11 +39,13 @@ def partitions(*names: str) -> SimpleNamespace:
     return SimpleNamespace(partition_names=list(names), partitionIDs=list(range(1, len(names) + 1)))
 
 
-def placed(*groups: str, segments: Sequence[int] = (), serving: Sequence[int] = ()) -> dict[str, Any]:
-    """The answers about a collection in memory: a replica in each of the groups, segments on storage, and those served."""
+def placed(*groups: str, first: int = 1, segments: Sequence[int] = (), serving: Sequence[int] = ()) -> dict[str, Any]:
+    """The answers about a collection in memory: a replica in each of the groups, the ``first`` with that id; segments on
+    storage, and those served.
+    """
     return {
         "GetReplicas": SimpleNamespace(
-            replicas=[SimpleNamespace(replicaID=id, resource_group_name=group) for id, group in enumerate(groups, 1)]
+            replicas=[SimpleNamespace(replicaID=id, resource_group_name=group) for id, group in enumerate(groups, first)]
         ),
         "GetPersistentSegmentInfo": SimpleNamespace(
             infos=[SimpleNamespace(segmentID=id, num_rows=5, state=4, partitionID=1) for id in segments]

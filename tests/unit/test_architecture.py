@@ -40,7 +40,7 @@ def imported_at_once(path: Path) -> set[str]:
 @every_file
 def test_what_a_dag_file_imports_is_light(path):
     heavy = imported_at_once(path) & HEAVY
-    assert not heavy & {"pymilvus", "grpc", "google", "pandas", "numpy", "pyarrow"}
+    assert not heavy & {"pymilvus", "grpc", "google", "pandas", "pyarrow"}
     assert not heavy or folder_of(path) not in PARSED
 
 

@@ -28,6 +28,8 @@ from dev.servers.standalone import standalone_server
 from tests.integration.ingest.ingest_worker import DIM, processes, row, rows, work
 from tests.integration.support import Connect, Milvus
 
+pytestmark = pytest.mark.slow
+
 COUNT = 10_000
 BATCH = 20
 """So small that many kills hit the time between two calls."""
@@ -145,7 +147,7 @@ class Task:
         return result
 
 
-@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("seed", [1, 2])
 @pytest.mark.parametrize(
     ("kind", "write", "source", "generated"),
     [

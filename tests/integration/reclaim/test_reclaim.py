@@ -11,10 +11,16 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError, MilvusReclaimError, MilvusServerError
+from airflow_provider_milvus.exceptions import (
+    MilvusInDoubtError,
+    MilvusInvalidArgumentError,
+    MilvusReclaimError,
+    MilvusServerError,
+)
 from airflow_provider_milvus.operators.milvus import MilvusReclaimMemoryOperator
-from dev.servers.dialects import DIALECTS
+from dev.servers.dialects import DIALECTS, LITE_LIKE, Dialect
 from dev.servers.scripted import LOADED, NOT_LOADED, ScriptedMilvus, change, loading, no_change, refuse, scripted_server
+from tests.integration.ingest.task_state import TaskState, a_try
 from tests.integration.support import SLACK, Connect, Milvus, build_collection, context_of_run, ends_within, load_all
 
 NIGHT = datetime(2026, 3, 10, 2, tzinfo=UTC)
@@ -418,3 +424,29 @@ def test_arguments_are_templated(scripted: ScriptedMilvus) -> None:
     assert {"collections", "exclude", "older_than", "date_format", "dry_run", "max_releases"} <= set(
         MilvusReclaimMemoryOperator.template_fields
     )
+
+
+@pytest.mark.parametrize("dialect", [DIALECTS["2.3.5"], LITE_LIKE], ids=lambda dialect: dialect.version)
+def test_retry_leaves_what_somebody_has_loaded_since_the_release(connect: Connect, dialect: Dialect) -> None:
+    with scripted_server(dialect) as milvus:
+        connect(milvus.uri)
+        first, _ = milvus.add("docs_1", LOADED), milvus.add("docs_2", LOADED)
+        # By name, since both releases are under way at once and either may come first.
+        refused = refuse(65535, "not now")
+        milvus.always("ReleaseCollection", lambda *call: refused(*call) if call[1].collection_name == "docs_2" else None)
+        context = a_try(TaskState()) | {"logical_date": NIGHT}
+        with pytest.raises(MilvusReclaimError, match="1 released, 0 kept, 1 failed"):
+            reclaim(context, collections="docs_*")
+        milvus.always("ReleaseCollection", no_change)
+        first.become([LOADED])
+        milvus.count_load(first)
+
+        if dialect is LITE_LIKE:
+            with pytest.raises(MilvusInDoubtError, match="docs_1: in doubt, not released: an earlier try"):
+                reclaim(context, collections="docs_*")
+        else:
+            result = reclaim(context, collections="docs_*")
+            assert names(result["released"]) == ["docs_2"]
+            assert "somebody has loaded it since" in reasons(result)["docs_1"]
+        assert first.now == LOADED
+        assert [call.request.collection_name for call in milvus.received("ReleaseCollection")].count("docs_1") == 1

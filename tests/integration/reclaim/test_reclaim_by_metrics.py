@@ -261,7 +261,7 @@ def test_third_try_counts_what_the_first_released_once(scripted: ScriptedMilvus,
 
 def test_notes_that_are_not_ours_are_a_warning(scripted: ScriptedMilvus, variables: dict[str, str]) -> None:
     scripted.add("a", LOADED)
-    variables["milvus_run_notes.nightly.reclaim.tonight"] = json.dumps({"plan": ["what?"]})
+    variables["milvus_run_notes.nightly.reclaim.tonight"] = json.dumps({"change": {}, "note": ["what?"]})
 
     result = run(collections="a")
 

@@ -10,9 +10,14 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError, MilvusRestoreError
+from airflow_provider_milvus.exceptions import (
+    MilvusAuthenticationError,
+    MilvusDatabaseNotFoundError,
+    MilvusInvalidArgumentError,
+    MilvusRestoreError,
+)
 from airflow_provider_milvus.operators.milvus import MilvusReclaimMemoryOperator, MilvusRestoreLoadOperator
-from dev.servers.scripted import LOADED, NOT_LOADED, ScriptedMilvus, Step, change, loading, refuse
+from dev.servers.scripted import LOADED, NOT_LOADED, ScriptedMilvus, Step, abort, change, loading, no_change, refuse
 from tests.integration.support import (
     SLACK,
     MakeCollection,
@@ -34,10 +39,10 @@ def restore(*names: str, context: dict[str, Any] | None = None, **arguments: Any
     return result
 
 
-def failing(*names: str, **arguments: Any) -> dict[str, Any]:
+def failing(*names: str, error: type[Exception] = MilvusRestoreError, **arguments: Any) -> dict[str, Any]:
     """The result of a restore that must fail, as it was pushed to XCom before."""
     context = context_of_run()
-    with pytest.raises(MilvusRestoreError):
+    with pytest.raises(error):
         restore(*names, context=context, **arguments)
     ((key, pushed),) = context["ti"].pushed
     assert key == "return_value"
@@ -114,7 +119,8 @@ def test_what_does_not_exist_any_more_is_told(milvus: Milvus, make_collection: M
 
 
 def test_missing_database_fails_also_where_the_missing_is_skipped(milvus: Milvus) -> None:
-    result = failing(restore_set={"restore": {"no_such_database": ["docs"]}}, if_missing="skip")
+    restore_set = {"restore": {"no_such_database": ["docs"]}}
+    result = failing(error=MilvusDatabaseNotFoundError, restore_set=restore_set, if_missing="skip")
 
     assert names(result["failed"]) == ["docs"]
     assert "no_such_database" in result["failed"][0]["reason"]
@@ -363,3 +369,15 @@ def test_what_can_never_work_is_named_and_nothing_is_asked(
         restore("docs", **arguments)
 
     assert scripted.calls == []
+
+
+def test_credentials_that_are_rejected_midway_end_it_without_a_retry(scripted: ScriptedMilvus) -> None:
+    for name in ("a", "b", "c"):
+        scripted.add(name)
+    scripted.next("LoadCollection", no_change, abort("UNAUTHENTICATED", "auth check failure"))
+
+    with pytest.raises(
+        MilvusAuthenticationError, match=r"1 loaded.*2 failed. Not back: b: .*rejected the credentials.*a: not tried"
+    ):
+        restore("a", "b", "c")
+    assert order_of_loads(scripted) == ["c", "b"]

@@ -296,6 +296,7 @@ def test_killed_task_releases_on_the_real_server(standalone: Milvus, make_collec
     eventually(lambda: standalone.state_of(name) == "NotLoad")
 
 
+@pytest.mark.slow
 @pytest.mark.newest
 @pytest.mark.standalone
 def test_load_beyond_the_memory_ends_and_frees_what_it_took(tmp_path: Path, connect: Connect) -> None:

@@ -173,6 +173,7 @@ def test_release_asks_for_the_database_it_was_given(scripted: ScriptedMilvus) ->
     assert (sent.request.db_name, sent.metadata["dbname"]) == ("shop", "shop")
 
 
+@pytest.mark.slow
 @pytest.mark.newest
 @pytest.mark.standalone
 def test_forty_releases_at_once_all_succeed(standalone: Milvus, make_collection: MakeCollection) -> None:

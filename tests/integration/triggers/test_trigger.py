@@ -308,6 +308,7 @@ def test_event_of_another_kind_is_told_as_such() -> None:
 
 @pytest.mark.newest
 @pytest.mark.standalone
+@pytest.mark.slow
 def test_killed_and_restarted_server_ends_with_the_truth(tmp_path: Path, connect: Connect) -> None:
     """SIGKILL in mid-load, 20 s away: Loaded when the server gets there, otherwise a failure that says what was seen."""
     if not PLATFORM_HAS_IT:

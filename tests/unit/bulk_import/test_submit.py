@@ -16,6 +16,7 @@ from airflow_provider_milvus.bulk_import.rest_api import RestImports
 from airflow_provider_milvus.bulk_import.submit import LOOKS, Submission, submit
 from airflow_provider_milvus.client.flow import Deadline, Flow, Still, drive
 from airflow_provider_milvus.client.subject import Subject
+from airflow_provider_milvus.client.tries import Tries
 from airflow_provider_milvus.conditions import Verdict, wait_for
 from airflow_provider_milvus.exceptions import (
     MilvusImportError,
@@ -86,16 +87,19 @@ class Try:
             files,
             subject=Subject("docs", collection_id),
             rows_before=None,
-            notes=self.notes,
-            begin=lambda submission: setattr(self, "notes", submission),
-            keep=lambda submission: setattr(self, "notes", submission),
+            tries=Tries(self.notes, self.keep, self.keep),
             report=self.reports.append,
         )
         return drive(flow, Server(DescribeCollection=lambda call: described(collection_id)), self.slept.append)
 
+    def keep(self, submission: dict[str, Any]) -> None:
+        self.notes = submission
+
 
 def described(collection_id: int) -> SimpleNamespace:
-    return SimpleNamespace(schema=SimpleNamespace(name="docs"), collection_name="docs", collectionID=collection_id)
+    return SimpleNamespace(
+        schema=SimpleNamespace(name="docs"), collection_name="docs", collectionID=collection_id, properties=[]
+    )
 
 
 @pytest.fixture
@@ -257,11 +261,11 @@ class TestApi:
     )
     def test_goes_by_the_servers_version(self, version, kind, clock):
         server = Server(GetVersion=SimpleNamespace(version=version))
-        assert type(play(import_api(), server, clock)) is kind
+        assert type(play(import_api("docs"), server, clock)) is kind
 
     def test_lite_has_none(self, clock):
         with pytest.raises(MilvusUnsupportedError, match="MilvusUpsertOperator"):
-            play(import_api(), Server(GetVersion=SimpleNamespace(version="milvus_lite 3.2.2")), clock)
+            play(import_api("docs"), Server(GetVersion=SimpleNamespace(version="milvus_lite 3.2.2")), clock)
 
 
 def task(number: int, state: int, **infos: Any) -> SimpleNamespace:

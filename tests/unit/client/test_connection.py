@@ -252,6 +252,12 @@ def test_a_certificate_file_that_is_missing_is_named(connection, setting):
     )
 
 
+def test_a_key_in_place_of_its_path_is_not_shown(connection):
+    told = refusal(connection(host="h", client_key_path=f"-----BEGIN PRIVATE KEY-----\n{SECRET}"))
+    assert "client_key_path holds text" in told
+    assert SECRET not in told
+
+
 def test_a_folder_is_no_certificate(connection, tmp_path):
     assert "server_pem_path names a file that does not exist" in refusal(connection(host="h", server_pem_path=str(tmp_path)))
 
@@ -368,7 +374,7 @@ def test_a_refusal_hides_the_secret_in_its_whole_chain(connection):
 )
 def test_metrics_are_of_a_prometheus_or_of_pages(connection, metrics):
     settings = ConnectionSettings.of(connection(host="h", **metrics))
-    assert [settings.metrics_url or "", settings.metrics_matchers or ""] == [
+    assert [settings.metrics_url.get_secret_value() if settings.metrics_url else "", settings.metrics_matchers or ""] == [
         metrics["metrics_url"].strip(),
         metrics.get("metrics_matchers", ""),
     ]
@@ -393,7 +399,7 @@ def test_metrics_that_cannot_be_read_so_are_refused(connection, metrics, named):
 def test_a_password_in_the_metrics_url_is_masked_and_in_no_text(connection):
     address = f"http://user:{SECRET}@prometheus:9090"
     settings = ConnectionSettings.of(connection(host="h", metrics_url=address))
-    assert SECRET in settings.metrics_passwords
+    assert SECRET in settings.secrets
     assert SECRET not in repr(settings) + str(settings) + settings.where
     assert SECRET not in refusal(connection(host="h", metrics_url=f"{address}?x"))
 
@@ -417,7 +423,8 @@ def test_a_password_in_the_metrics_url_is_masked_and_in_no_text(connection):
 )
 def test_imports_go_to_the_server_itself_or_to_another_address(connection, extra, rest_url, cloud):
     settings = ConnectionSettings.of(connection(host="h", **extra))
-    assert (settings.rest_url, settings.cloud) == (rest_url, cloud)
+    assert settings.rest_url.get_secret_value() == rest_url if rest_url else settings.rest_url is None
+    assert settings.cloud == cloud
 
 
 @pytest.mark.parametrize(

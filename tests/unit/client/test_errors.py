@@ -125,6 +125,13 @@ class TestGrpcStatus:
             ("UNAVAILABLE", "Ssl handshake failed", kinds.MilvusUnavailableError, "TLS handshake failed"),
             (
                 "UNAVAILABLE",
+                "Ssl handshake failed: CERTIFICATE_VERIFY_FAILED: certificate has expired",
+                kinds.MilvusTlsError,
+                "certificate is not accepted: Ssl handshake failed: CERTIFICATE_VERIFY_FAILED: certificate has expired",
+            ),
+            ("UNAVAILABLE", "Hostname Verification Check failed.", kinds.MilvusTlsError, "certificate is not accepted"),
+            (
+                "UNAVAILABLE",
                 "failed to connect to all addresses; last error: UNAVAILABLE: ipv4:127.0.0.1:1: Failed parsing HTTP/2 "
                 "(Expected SETTINGS frame as the first frame, got frame type 79)",
                 kinds.MilvusUnavailableError,

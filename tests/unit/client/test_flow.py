@@ -26,13 +26,19 @@ from airflow_provider_milvus.client.flow import (
     steady,
 )
 from airflow_provider_milvus.exceptions import (
+    MilvusAliasMovedError,
     MilvusCollectionNotFoundError,
     MilvusError,
+    MilvusInDoubtError,
+    MilvusNotLoadedError,
     MilvusNotTakenError,
+    MilvusPermissionError,
     MilvusRateLimitError,
     MilvusRefusedError,
+    MilvusServerError,
     MilvusTimeoutError,
     MilvusUnavailableError,
+    MilvusUnsupportedError,
 )
 from tests.unit.play import Clock, stopped_clock
 
@@ -293,6 +299,20 @@ class TestStill:
         looks = self.Looks(True, True, False)
         assert self.send(clock, looks, lost, MilvusRateLimitError("later")) == (None, ["DropCollection"] * 2)
         assert looks.lost == [None, lost, lost]
+
+    @pytest.mark.parametrize("error", [MilvusServerError("no"), MilvusRefusedError("the name is taken")])
+    def test_decides_when_an_error_proves_nothing(self, clock, error):
+        assert self.send(clock, self.Looks(True, False), error) == (None, ["DropCollection"])
+        assert self.send(clock, self.Looks(True, True), error) == (error, ["DropCollection"])
+        assert self.send(clock, self.Looks(True, MilvusInDoubtError("who knows")), error) == (error, ["DropCollection"])
+        moved = MilvusAliasMovedError("by somebody")
+        assert self.send(clock, self.Looks(True, moved), error) == (moved, ["DropCollection"])
+
+    @pytest.mark.parametrize("error", [MilvusPermissionError("no"), MilvusNotLoadedError("no"), MilvusUnsupportedError("no")])
+    def test_is_not_made_for_an_error_that_tells_all(self, clock, error):
+        looks = self.Looks(True)
+        assert self.send(clock, looks, error) == (error, ["DropCollection"])
+        assert looks.lost == [None]
 
     def test_that_refuses_ends_it(self, clock):
         error, sent = self.send(clock, self.Looks(True, MilvusRefusedError("it has an alias")), MilvusRateLimitError("later"))

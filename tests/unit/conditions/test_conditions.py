@@ -469,6 +469,7 @@ def test_a_condition_of_ones_own_takes_ten_lines(clock):
     assert play(flow, Server(DescribeCollection=[empty, full]), clock).state == "3 rows"
 
 
+@pytest.mark.slow
 def test_a_condition_of_ones_own_travels_to_a_process_that_has_not_imported_it(tmp_path):
     (tmp_path / "my_conditions.py").write_text(
         "from dataclasses import dataclass\n"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -89,9 +89,9 @@ class TestGeneratedKeys:
 
 
 def test_progress_is_read_back_from_its_dict_and_from_no_other():
-    assert Progress.of(LAST.as_dict()) == LAST
+    assert Progress.of(asdict(LAST)) == LAST
     assert Progress.of({}) is None
-    assert Progress.of({**LAST.as_dict(), "more": 1}) is None
+    assert Progress.of({**asdict(LAST), "more": 1}) is None
 
 
 class TestFingerprint:

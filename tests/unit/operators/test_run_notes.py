@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
 
 import airflow.providers.common.compat.sdk as sdk
 import pytest
 
+from airflow_provider_milvus.exceptions import MilvusError, MilvusInDoubtError, MilvusServerError
 from airflow_provider_milvus.operators.run_notes import RetryNotes
 
 
@@ -90,3 +92,36 @@ def test_airflows_task_state_is_used_where_there_is_one(variables):
     assert notes(task_state_store=store).read() == {"job": 7}
     notes(task_state_store=store).forget()
     assert state == {}
+
+
+def noting(value: Any = None, error: Exception | None = None, **change: Any) -> Any:
+    """What a try of ``change`` finds; then it notes ``value``, and ends with ``error``."""
+    with suppress(MilvusError), notes().of(**change) as tries:
+        if value is not None:
+            tries.note(value)
+        if error is not None:
+            raise error
+    return tries.earlier
+
+
+def test_a_retry_finds_the_note_of_its_own_change_only(variables):
+    assert noting([7], MilvusServerError("no"), dropping="docs") is None
+    assert noting(None, MilvusServerError("no"), dropping="other") is None
+    assert noting(None, MilvusServerError("no"), dropping="docs") == [7]
+
+
+@pytest.mark.parametrize("error", [None, MilvusInDoubtError("who knows")])
+def test_notes_end_with_the_work_and_with_a_doubt_that_no_retry_solves(variables, error):
+    noting([7], MilvusServerError("no"), dropping="docs")
+    assert noting([8], error, dropping="docs") == [7]
+    assert variables == {}
+
+
+def test_a_second_change_notes_beside_the_first(variables):
+    with suppress(MilvusServerError), notes().of(swapping="live") as tries:
+        tries.note({"old": "docs"})
+        notes().tries(swapping="live").part("retired").leave({"id": 7})
+        raise MilvusServerError("no")
+    again = notes().tries(swapping="live")
+    assert again.earlier == {"old": "docs", "retired": {"id": 7}}
+    assert again.part("retired").earlier == {"id": 7}

@@ -44,6 +44,7 @@ def test_a_generator_of_any_length_takes_the_memory_of_a_chunk():
     assert many < MIB
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["jsonl", "json", "csv"])
 def test_a_text_file_of_any_length_takes_the_memory_of_a_chunk_and_a_buffer(tmp_path, kind):
     peaks = []

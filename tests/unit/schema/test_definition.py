@@ -40,9 +40,6 @@ class TestDefinition:
             None,
         )
 
-    def test_accepts_numbers_that_a_template_rendered_to_text(self):
-        assert Definition.of("docs", SCHEMA, num_shards="2").num_shards == 2
-
     def test_has_properties_as_the_protocol_carries_them(self):
         made = Definition.of(
             "docs", SCHEMA, properties={"collection.ttl.seconds": 3600, "mmap.enabled": True, "owner": "search"}
@@ -52,7 +49,6 @@ class TestDefinition:
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            ({"name": "1docs"}, "collection_name '1docs' is not a Milvus name"),
             ({"schema": {}}, "fields must be a list"),
             ({"indexes": {"field_name": "vector"}}, "indexes must be a list of dicts, not dict"),
             ({"indexes": "vector"}, "indexes must be a list of dicts, not str"),
@@ -70,10 +66,7 @@ class TestDefinition:
                 "indexes: there are two indexes named 'vector'",
             ),
             ({"properties": "ttl"}, "properties must be a dict, or JSON or YAML text of one, not 'ttl'"),
-            ({"num_shards": 0}, "num_shards must be a whole number from 1 on, not 0"),
-            ({"num_shards": True}, "num_shards must be a whole number from 1 on, not True"),
             ({"num_partitions": 16}, "num_partitions is for a schema with a partition key"),
-            ({"consistency_level": "strong"}, "consistency_level must be one of 'Strong'"),
         ],
     )
     def test_refuses_what_no_server_can_create_and_names_the_place(self, arguments, message):

@@ -9,16 +9,20 @@ import pytest
 
 from airflow_provider_milvus.client.flow import Deadline
 from airflow_provider_milvus.client.subject import Subject
+from airflow_provider_milvus.client.tries import Tries
 from airflow_provider_milvus.exceptions import (
     MilvusAliasMovedError,
     MilvusAliasNotFoundError,
     MilvusCollectionNotFoundError,
+    MilvusError,
     MilvusInDoubtError,
+    MilvusPermissionError,
     MilvusRateLimitError,
     MilvusRefusedError,
     MilvusServerError,
     MilvusUnavailableError,
 )
+from airflow_provider_milvus.schema.window_marks import Mark, properties_of
 from airflow_provider_milvus.server.aliases import SEEN_WITHIN, Retired, Swapped, retire, swap
 from tests.unit.play import LOADED, LOADING, NOT_LOAD, Clock, Server, described, percent, play
 
@@ -157,9 +161,30 @@ class TestSwap:
 
     def test_tells_the_old_collection_before_it_changes_anything(self, clock):
         server = Model(clock, "docs_1")
-        before: list[tuple[str | None, int, list[str]]] = []
-        self.swap(server, clock, before_sending=lambda old, old_id: before.append((old, old_id, server.changes)))
-        assert before == [("docs_1", 1, [])]
+        noted: list[Any] = []
+        self.swap(server, clock, tries=Tries(note=lambda note: noted.append([note["old"], note["old_id"], *server.changes])))
+        assert noted == [["docs_1", 1]]
+
+    @pytest.mark.parametrize(
+        ("error", "left"),
+        [(MilvusServerError("no"), [None]), (MilvusPermissionError("no"), [None]), (MilvusUnavailableError("gone"), [])],
+    )
+    def test_takes_its_note_back_when_the_server_has_refused_it(self, clock, error, left):
+        noted: list[Any] = []
+        kept: list[Any] = []
+        with pytest.raises(MilvusError):
+            self.swap(Model(clock, "docs_1", AlterAlias=error), clock, tries=Tries(None, noted.append, kept.append))
+        assert ([note["done"] for note in noted], kept) == ([False], left)
+
+    def test_that_the_server_has_made_and_called_an_error_is_done(self, clock):
+        server = Model(clock, "docs_1")
+
+        def complain(call: Any) -> Any:
+            server.point(call)
+            return MilvusServerError("[Errno 2] No such file or directory: 'aliases.json.tmp'")
+
+        server._answers["AlterAlias"] = complain
+        assert self.swap(server, clock) == Swapped("docs_1", True, 1)
 
     def test_accepts_its_own_change_when_the_answer_was_lost(self, clock):
         server = Model(clock, None)
@@ -180,7 +205,7 @@ class TestSwap:
             return MilvusServerError("alias already exist")
 
         server._answers["CreateAlias"] = be_late
-        with pytest.raises(MilvusServerError, match="already exist"):
+        with pytest.raises(MilvusAliasMovedError, match="it points to 'docs_1'"):
             self.swap(server, clock)
         assert server.points_to == "docs_1"
 
@@ -198,7 +223,13 @@ class TestSwap:
         server.there.add("docs_3")
         before = {"old": "docs_1", "old_id": 1, "done": done}
         with pytest.raises(MilvusAliasMovedError, match="somebody has moved the alias since"):
-            self.swap(server, clock, swapped_before=before)
+            self.swap(server, clock, tries=Tries(before))
+        assert server.changes == []
+
+    def test_of_a_retry_does_not_guess_whether_the_alias_was_moved_back(self, clock):
+        server = Model(clock, "docs_1")
+        with pytest.raises(MilvusInDoubtError, match="An earlier try of this task has sent the move of alias 'live'"):
+            self.swap(server, clock, tries=Tries({"old": "docs_1", "old_id": 1, "done": False}))
         assert server.changes == []
 
     def test_is_not_done_before_the_server_shows_it(self, clock):
@@ -269,10 +300,33 @@ class TestRetire:
         assert "being loaded" in str(kept.reason)
         assert server.changes == []
 
+    @pytest.mark.parametrize("then", ["release", "drop"])
+    def test_keeps_what_a_window_needs(self, clock, then):
+        server = Model(clock, "docs_2")
+        marks = properties_of({"dag/load/1": Mark(4e9, True)})
+        pairs = [SimpleNamespace(key=key, value=value) for key, value in marks.items()]
+        server._answers["DescribeCollection"] = SimpleNamespace(**{**vars(described("docs_1")), "properties": pairs})
+        retired = self.retire(server, clock, then)
+        assert retired.outcome == "kept"
+        assert "a window (milvus_loaded) needs it: dag/load/1" in str(retired.reason)
+        assert server.changes == []
+
+    @pytest.mark.parametrize("then", ["release", "drop"])
+    def test_of_what_has_the_alias_again_says_so(self, clock, then):
+        server = Model(clock, "docs_2")
+
+        def move_back(call: Any) -> SimpleNamespace:
+            server.points_to = "docs_1"
+            return SimpleNamespace(aliases=["live"])
+
+        server._answers["ListAliases"] = move_back
+        with pytest.raises(MilvusAliasMovedError, match="it points to 'docs_1'"):
+            self.retire(server, clock, then)
+
     def test_keeps_what_gets_an_alias_this_moment(self, clock):
         server = Model(clock, "docs_2")
         server._answers["DropCollection"] = [MilvusRateLimitError("later"), None]
-        server._answers["ListAliases"] = [SimpleNamespace(aliases=aliases) for aliases in ([], [], ["yesterday"])]
+        server._answers["ListAliases"] = [SimpleNamespace(aliases=aliases) for aliases in ([], ["yesterday"])]
         assert self.retire(server, clock, "drop").outcome == "kept"
         assert server.changes == ["DropCollection"]
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from airflow_provider_milvus.client.flow import Deadline
+from airflow_provider_milvus.client.tries import Tries
 from airflow_provider_milvus.conditions import GraceOver, IndexBuilt, Observation, Verdict
 from airflow_provider_milvus.exceptions import (
     MilvusAliasNotFoundError,
@@ -16,6 +18,7 @@ from airflow_provider_milvus.exceptions import (
     MilvusDatabaseNotFoundError,
     MilvusIndexFailedError,
     MilvusIndexNotFoundError,
+    MilvusInDoubtError,
     MilvusRefusedError,
     MilvusSchemaDriftError,
     MilvusServerError,
@@ -24,7 +27,8 @@ from airflow_provider_milvus.exceptions import (
     MilvusUnsupportedError,
 )
 from airflow_provider_milvus.schema.definition import Definition, Index
-from airflow_provider_milvus.server.collections import CREATED_BY, TRIAL, Created, Dropped, create, drop
+from airflow_provider_milvus.schema.window_marks import Mark, properties_of
+from airflow_provider_milvus.server.collections import CREATED_BY, TRIAL, Created, create, drop
 from airflow_provider_milvus.server.indexes import drop_index, submit_index
 from tests.unit.play import LOADED, LOADING, NOT_LOAD, Clock, Server, play
 
@@ -303,6 +307,41 @@ class TestReplace:
             make(server, clock, if_exists="replace")
         assert set(server.there) == {"docs", f"{TRIAL}docs"}
 
+    def test_of_what_somebody_else_has_dropped_meanwhile_is_a_creation(self, clock, model):
+        server = model()
+        make(server, clock, created_by="somebody")
+
+        def drop_both(call: Any) -> None:
+            server.drop(call)
+            server.there.pop("docs")
+
+        server._answers["DropCollection"] = drop_both
+        made = make(server, clock, if_exists="replace")
+        assert (made.created, made.replaced) == (True, False)
+        assert [call["collection_name"] for call in server.sent("DropCollection")] == [f"{TRIAL}docs"]
+
+    def test_does_not_drop_what_somebody_has_made_in_between(self, clock, model):
+        server = model()
+        make(server, clock, created_by="somebody")
+
+        def be_overtaken(call: Any) -> Any:
+            if call.fields["collection_name"] == "docs":
+                server.create(SimpleNamespace(fields={**call.fields, "properties": []}))
+            return server.create(call)
+
+        server._answers["CreateCollection"] = be_overtaken
+        with pytest.raises(MilvusRefusedError, match=r"the one before was dropped, and there is another one since\. Clear"):
+            make(server, clock, if_exists="replace")
+        assert server.there["docs"].collectionID == 5
+
+    @pytest.mark.parametrize("made_before", [False, True])
+    def test_tells_what_an_earlier_try_has_dropped(self, clock, model, made_before):
+        server = model()
+        if made_before:
+            make(server, clock)
+        made = make(server, clock, if_exists="replace", tries=Tries({"created_by": "me", "replacing": 1, "dropping": True}))
+        assert (made.created, made.replaced) == (True, True)
+
     def test_makes_what_does_not_exist(self, clock, model):
         server = model()
         assert make(server, clock, if_exists="replace") == Created(
@@ -312,8 +351,8 @@ class TestReplace:
 
 
 class TestDrop:
-    def drop(self, server: Model, clock: Clock, name: str = "docs", **arguments: Any) -> Dropped:
-        result: Dropped = play(drop(name, **{"report": quiet, **arguments}), server, clock)
+    def drop(self, server: Model, clock: Clock, name: str = "docs", **arguments: Any) -> bool:
+        result: bool = play(drop(name, **{"report": quiet, **arguments}), server, clock)
         return result
 
     def test_refuses_an_alias(self, clock, model):
@@ -325,7 +364,7 @@ class TestDrop:
     def test_of_nothing_fails_or_is_skipped(self, clock, model):
         with pytest.raises(MilvusCollectionNotFoundError, match="'docs' was not dropped: it does not exist"):
             self.drop(model(), clock)
-        assert self.drop(model(), clock, skip_if_missing=True) == Dropped("docs", False)
+        assert self.drop(model(), clock, skip_if_missing=True) is False
 
     def test_of_a_missing_database_always_fails(self, clock, model):
         server = model(ShowCollections=MilvusDatabaseNotFoundError("no database"))
@@ -336,7 +375,26 @@ class TestDrop:
         server = model()
         make(server, clock)
         server._answers["DropCollection"] = [MilvusUnavailableError("gone"), server.drop]
-        assert self.drop(server, clock) == Dropped("docs", True)
+        assert self.drop(server, clock) is True
+
+    def test_in_which_somebody_else_was_quicker_is_theirs(self, clock, model):
+        def somebody(call: Any) -> Any:
+            found = server.describe(call)
+            if server.calls.count("DescribeCollection") == looks + 2:
+                server.there.clear()
+            return found
+
+        for skip_if_missing in (False, True):
+            server = model()
+            make(server, clock)
+            looks = server.calls.count("DescribeCollection")
+            server._answers["DescribeCollection"] = somebody
+            if skip_if_missing:
+                assert self.drop(server, clock, skip_if_missing=True) is False
+            else:
+                with pytest.raises(MilvusCollectionNotFoundError, match="Somebody else has dropped it just now"):
+                    self.drop(server, clock)
+            assert "DropCollection" not in server.changes
 
     def test_is_not_sent_again_to_what_has_been_made_since(self, clock, model):
         server = model()
@@ -348,9 +406,37 @@ class TestDrop:
             return MilvusTimeoutError("no answer")
 
         server._answers["DropCollection"] = lose
-        assert self.drop(server, clock) == Dropped("docs", True)
+        assert self.drop(server, clock) is True
         assert server.changes.count("DropCollection") == 1
         assert server.there["docs"].collectionID == 3
+
+    @pytest.mark.parametrize("collection_id", [0, 1])
+    def test_in_a_retry_is_in_doubt_where_nothing_tells_one_collection_from_another(self, clock, model, collection_id):
+        server = model()
+        make(server, clock)
+        server.there["docs"].collectionID = collection_id
+        if collection_id:
+            assert self.drop(server, clock, tries=Tries(collection_id)) is True
+            return
+        with pytest.raises(MilvusInDoubtError, match="may have been dropped: an earlier try of this task has sent its drop"):
+            self.drop(server, clock, tries=Tries(collection_id))
+        assert list(server.there) == ["docs"]
+
+    def test_stops_when_a_window_opens_after_its_first_look(self, clock, model):
+        server = model()
+        make(server, clock)
+
+        def lists_aliases(call: Any) -> Any:
+            docs = deepcopy(server.there["docs"])
+            for key, value in properties_of({"dag/load/1": Mark(4e9, True)}).items():
+                docs.properties.add(key=key, value=value)
+            server.there["docs"] = docs
+            return SimpleNamespace(aliases=[])
+
+        server._answers["ListAliases"] = lists_aliases
+        with pytest.raises(MilvusRefusedError, match=r"a window .* was opened while this task worked"):
+            self.drop(server, clock)
+        assert list(server.there) == ["docs"]
 
     def test_stops_when_it_is_given_an_alias_meanwhile(self, clock, model):
         server = model()
@@ -368,9 +454,9 @@ class TestDrop:
     def test_notes_before_it_sends(self, clock, model):
         server = model()
         make(server, clock)
-        before: list[list[str]] = []
-        self.drop(server, clock, before_sending=lambda mark: before.append([mark, *server.changes]))
-        assert before == [["1", "CreateCollection", "CreateIndex"]]
+        before: list[list[int | str]] = []
+        self.drop(server, clock, tries=Tries(note=lambda id: before.append([id, *server.changes])))
+        assert before == [[1, "CreateCollection", "CreateIndex"]]
 
     def test_that_never_shows_says_so(self, clock, model):
         server = model(DropCollection=None)
@@ -410,9 +496,9 @@ class TestSubmitIndex:
 
     def test_takes_its_own_of_an_earlier_try(self, clock, server):
         self.submit(server, clock)
-        assert self.submit(server, clock, if_exists="fail", own=True)[1] is False
+        assert self.submit(server, clock, if_exists="fail", tries=Tries(True))[1] is False
         with pytest.raises(MilvusRefusedError):
-            self.submit(server, clock, if_exists="fail", own=True, requested={**HNSW, "metric_type": "IP"})
+            self.submit(server, clock, if_exists="fail", tries=Tries(True), requested={**HNSW, "metric_type": "IP"})
 
     def test_names_the_fields_there_are(self, clock, server):
         from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError

@@ -325,6 +325,12 @@ class TestLoad:
         assert submitted.previous_state == name
         assert submitted.condition.started is False
 
+    def test_that_is_refused_is_not_taken_for_what_somebody_has_loaded_otherwise(self, clock):
+        refused = MilvusServerError("can't change the replica number")
+        server = Server(DescribeCollection=described("docs"), GetLoadState=[NOT_LOAD, NOT_LOAD, LOADED], LoadCollection=refused)
+        with pytest.raises(MilvusServerError, match="can't change the replica number"):
+            self.submit(server, clock, options={"replica_number": 2})
+
     def test_through_an_alias_loads_the_collection_behind_it(self, clock):
         server = Server(
             DescribeCollection=described("docs_v2", "live"), GetLoadState=[NOT_LOAD, NOT_LOAD, LOADED], LoadCollection=[None]

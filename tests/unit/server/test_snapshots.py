@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_milvus.client.flow import Deadline, Flow, Rpc
+from airflow_provider_milvus.client.tries import Tries
 from airflow_provider_milvus.conditions import SnapshotRestored
 from airflow_provider_milvus.exceptions import (
     MilvusCollectionNotFoundError,
@@ -46,6 +47,16 @@ class TestSnapshot:
         assert self.taken(clock, server) == (self.TAKEN, True)
         assert len(server.sent("CreateSnapshot")) == 1
 
+    def test_one_that_somebody_else_has_taken_just_now_is_not_this_tasks(self, clock: Clock):
+        server = Server(
+            DescribeCollection=described("docs"),
+            ListSnapshots=[self.NONE, self.LISTED],
+            CreateSnapshot=MilvusRefusedError("snapshot name is taken"),
+            DescribeSnapshot=self.TAKEN,
+        )
+        with pytest.raises(MilvusRefusedError, match="is taken"):
+            self.taken(clock, server)
+
     def test_an_answer_that_was_lost_before_it_was_taken_is_an_error(self, clock: Clock):
         server = Server(
             DescribeCollection=described("docs"), ListSnapshots=self.NONE, CreateSnapshot=MilvusUnavailableError("gone")
@@ -73,7 +84,7 @@ def restored(clock: Clock, job_state: int, earlier_job: int | None) -> tuple[Any
     }
     server = Server(**answers)
     flow = snapshots.submit_restore(
-        "s1", "docs", "new", database="default", earlier_job=earlier_job, on_submitted=job_ids.append, report=lambda words: None
+        "s1", "docs", "new", database="default", tries=Tries(earlier_job, job_ids.append), report=lambda words: None
     )
     return play(flow, server, clock), server, job_ids
 

@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 
 from airflow_provider_milvus.client.flow import Deadline
+from airflow_provider_milvus.client.tries import Tries
 from airflow_provider_milvus.conditions import Compacted, Flushed, wait_for
 from airflow_provider_milvus.exceptions import (
     MilvusInDoubtError,
     MilvusInvalidArgumentError,
     MilvusRefusedError,
+    MilvusReplacedError,
     MilvusServerError,
     MilvusTimeoutError,
     MilvusUnavailableError,
@@ -142,7 +144,9 @@ class TestCompaction:
 class TestTruncate:
     HELD = partitions("_default")
 
-    def emptied(self, clock: Clock, *, truncate_aliased: bool = False, **answers: Any) -> tuple[Any, Server]:
+    def emptied(
+        self, clock: Clock, *, truncate_aliased: bool = False, truncated_before: int | None = None, **answers: Any
+    ) -> tuple[Any, Server]:
         aliases = SimpleNamespace(aliases=answers.pop("aliases", []))
         server = Server(
             **{
@@ -153,10 +157,9 @@ class TestTruncate:
                 **answers,
             }
         )
+        flow = upkeep.truncate("docs", truncate_aliased=truncate_aliased, tries=Tries(truncated_before), report=ignore)
         try:
-            return play(
-                upkeep.truncate("docs", truncate_aliased=truncate_aliased, report=ignore), server, clock, Deadline(5)
-            ), server
+            return play(flow, server, clock, Deadline(5)), server
         except Exception as error:
             return error, server
 
@@ -181,6 +184,35 @@ class TestTruncate:
         error, server = self.emptied(clock, Query=counted(9), TruncateCollection=MilvusUnavailableError("gone"))
         assert isinstance(error, MilvusInDoubtError)
         assert len(server.sent("TruncateCollection")) == 1
+
+    @pytest.mark.parametrize(("id", "rows", "error"), [(42, 9, MilvusInDoubtError), (2, 9, MilvusReplacedError), (42, 0, None)])
+    def test_a_retry_deletes_nothing_that_may_have_been_written_since(self, clock: Clock, id, rows, error):
+        ended, server = self.emptied(clock, truncated_before=id, Query=counted(rows))
+        assert "TruncateCollection" not in server.calls
+        assert ended == (0, 0) if error is None else isinstance(ended, error)
+
+    def test_of_a_retry_after_a_lost_answer_never_takes_what_was_made_anew(self, clock: Clock):
+        """The note stays, although the look after the lost answer ends in an error that is no doubt."""
+        noted: list[Any] = []
+        taken_back: list[Any] = []
+        another = described()
+        another.collectionID = 43
+
+        def lose(call: Any) -> Any:
+            server._answers["DescribeCollection"] = another
+            return MilvusUnavailableError("gone")
+
+        server = Server(
+            DescribeCollection=described(),
+            ListAliases=SimpleNamespace(aliases=[]),
+            ShowPartitions=self.HELD,
+            TruncateCollection=lose,
+            Query=counted(9),
+        )
+        tries = Tries(None, noted.append, taken_back.append)
+        with pytest.raises(MilvusReplacedError):
+            play(upkeep.truncate("docs", truncate_aliased=False, tries=tries, report=ignore), server, clock, Deadline(5))
+        assert (noted, taken_back) == ([42], [])
 
     def test_an_aliased_one_is_left_alone(self, clock: Clock):
         error, server = self.emptied(clock, aliases=["live"], Query=counted(9))

@@ -12,8 +12,10 @@ from hypothesis import given, strategies as st
 
 from airflow_provider_milvus.client import flow
 from airflow_provider_milvus.client.flow import Deadline, Flow, Pause, steady
+from airflow_provider_milvus.client.tries import Tries
 from airflow_provider_milvus.conditions import LOAD_STATES
 from airflow_provider_milvus.exceptions import (
+    MilvusAuthenticationError,
     MilvusCollectionNotFoundError,
     MilvusError,
     MilvusLoadFailedError,
@@ -39,12 +41,21 @@ class Docs:
         self.properties: dict[str, str] = {"collection.ttl.seconds": "3600"}
         self.keeps_properties = keeps_properties
         self.sent: list[str] = []
+        self.fails_at = ("", 0)
+        """A call, and which one of that name."""
+        self.loads = 1
+
+    def load(self) -> None:
+        self.state = "Loaded"
+        self.loads += 1
 
     def __call__(self, call: Any) -> Any:
         if isinstance(call, Pause):
             flow.time.sleep(call.seconds)
             return None
         self.sent.append(call.name)
+        if self.fails_at == (call.name, self.sent.count(call.name)):
+            raise MilvusAuthenticationError("the token has expired")
         if call.name == "ShowCollections":
             return []
         if not self.exists:
@@ -64,7 +75,7 @@ class Docs:
             return SimpleNamespace(state=LOAD_STATES.index(self.state))
         if call.name == "GetLoadingProgress":
             return SimpleNamespace(progress=50)
-        if call.name in (in_memory := placed("rg")):
+        if call.name in (in_memory := placed("rg", first=self.loads)):
             return in_memory[call.name]
         if call.name == "ShowPartitions":
             return partitions("_default")
@@ -73,7 +84,11 @@ class Docs:
                 raise MilvusUnsupportedError("not implemented")
             self.properties |= {pair["key"]: pair["value"] for pair in call.fields["properties"]}
             return ANSWERED
-        self.state = {"LoadCollection": "Loaded", "ReleaseCollection": "NotLoad"}[call.name]
+        if call.name == "LoadCollection":
+            self.load()
+        else:
+            assert call.name == "ReleaseCollection"
+            self.state = "NotLoad"
         return ANSWERED
 
     @property
@@ -148,6 +163,28 @@ class TestOneWindow:
         assert closed(server) == Closed("docs", "NotLoad", True, "no other window needs it")
         assert server.state == "NotLoad"
         assert server.marks == {}
+
+    def test_that_closes_in_a_retry_leaves_what_was_loaded_since_its_release(self):
+        server, memos = Docs(), []
+        opened(server)
+        server.fails_at = ("AlterCollection", 3)
+        with pytest.raises(MilvusAuthenticationError):
+            closed(server, tries=Tries(note=memos.append))
+        assert (server.state, len(server.marks)) == ("NotLoad", 1)
+        server.load()
+
+        assert closed(server, tries=Tries(memos[0])).state == "Loaded"
+        assert (server.state, server.marks) == ("Loaded", {})
+
+    @pytest.mark.parametrize("at", range(1, 14))
+    def test_that_closes_while_the_collection_is_dropped_is_closed(self, at):
+        server = Docs()
+        opened(server)
+        running = closing(server)
+        for _ in range(at):
+            running.step()
+        server.exists = False
+        assert running.finish().state in ("NotExist", "NotLoad")
 
     def test_leaves_what_was_in_memory_before(self):
         server = Docs("Loaded")
