@@ -12,7 +12,7 @@ from dev.meanwhile.judge import Judged, Kind, judge, judge_undisturbed
 from dev.meanwhile.moments import BETWEEN_TASKS, CARRIED_OUT, Moment, moments_of
 from dev.meanwhile.play import Played, play
 from dev.meanwhile.tasks import ON_DIALECTS, SCENARIOS, Scenario
-from dev.tries.airflow import task_threads, without_airflow
+from dev.tries.airflow import task_threads, without_airflow, without_masks
 
 AT_ONCE = 8
 """Cases that are played at the same time: most of a case is waiting."""
@@ -116,7 +116,7 @@ def run(scenario: Scenario, dialect: str, *, every: bool = True) -> list[Ended]:
     A violation is one that comes again when it is played alone: tasks that end late in a play end late by another call when the
     machine is busy.
     """
-    with task_threads(AT_ONCE) as pool:
+    with without_masks(), task_threads(AT_ONCE) as pool:
         all_ended = list(pool.map(ended, cases(scenario, dialect, every=every)))
     with task_threads(1) as pool:
         again = pool.map(ended_alone, (one.case for one in all_ended if one.judged.kind is Kind.VIOLATION))

@@ -17,6 +17,7 @@ from dev.meanwhile.moments import (
     moments_of,
 )
 from dev.meanwhile.run import run
+from dev.meanwhile.table import PAGE
 from dev.meanwhile.tasks import SCENARIOS, Scenario
 from dev.tries.airflow import without_airflow
 
@@ -80,3 +81,10 @@ def test_a_task_that_looks_once_begins_with_that_look() -> None:
 
 def test_what_is_among_the_tests_is_there() -> None:
     assert set(IN_TEST_ALL) <= {f"{scenario.name} on {dialect}" for scenario in SCENARIOS for dialect in scenario.dialects}
+
+
+def test_the_page_has_every_task_and_no_violation() -> None:
+    page = PAGE.read_text()
+
+    assert [scenario.name for scenario in SCENARIOS if f"| `{scenario.name}` |" not in page] == []
+    assert ", 0 VIOLATION." in page
