@@ -100,7 +100,7 @@ def standalone_server(
     *ports, peer_port, metrics_port = free_ports(len(port_keys) + 2)
     chosen = dict(zip(port_keys, ports, strict=True))
     configuration = MilvusServerConfig(data_dir=str(directory), **chosen)
-    # A busy machine holds a query node up for longer than the default of 3 s; Milvus takes it for gone then, and refuses searches.
+    # Milvus takes a query node for gone that a busy machine holds up for longer than the default of 3 s, and refuses searches.
     configuration.set("proxy.healthCheckTimeout", "60000")
     for key, value in (settings or {}).items():
         configuration.set(key, value)

@@ -110,8 +110,8 @@ def without_airflow() -> Iterator[None]:
 
 @contextmanager
 def without_masks() -> Iterator[None]:
-    """Airflow hides nothing in logs. It looks for the extra of every connection that a process has seen by one expression, which
-    it compiles anew for each: with thousands of them that is most of what a process does."""
+    """Airflow hides nothing in logs. It finds the extra of every connection that a process has seen by one expression, which it
+    compiles anew for each: with thousands of them that is most of what a process does."""
     with ExitStack() as patches:
         for name in ("mask_secret", "amask_secret"):
             with suppress(ImportError, AttributeError):
