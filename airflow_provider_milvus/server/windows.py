@@ -91,7 +91,9 @@ def open_window(
     marks = marks_of(standing.properties)
     state = yield from load_state(collection)
     by_window = state == "NotLoad" or _any_loaded(marks, now)
-    mark = Mark(now + at_most, by_window, tuple(standing.aliases))
+    # An earlier try of this task has left a mark: an alias that came since protects, as if the window were open.
+    aliases = marks[window].aliases if window in marks else tuple(standing.aliases)
+    mark = Mark(now + at_most, by_window, aliases)
     # A collection that is not in memory was released, so the marks of windows that have ended mean nothing any more.
     opening = WindowLoad(
         collection,

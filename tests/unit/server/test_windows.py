@@ -256,6 +256,14 @@ class TestOneWindow:
         assert opened(server).previous_state == "Loaded"
         assert closed(server, previous_state="Loaded").released is True
 
+    def test_leaves_what_has_got_an_alias_between_two_tries(self):
+        server = Docs()
+        opened(server)
+        server.aliases = ["live"]
+        opened(server)
+        assert "was given the alias live since" in closed(server, previous_state="Loaded").reason
+        assert server.state == "Loaded"
+
     def test_can_be_closed_again_where_the_first_try_broke_off(self):
         server = Docs()
         opened(server)
