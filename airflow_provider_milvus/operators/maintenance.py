@@ -216,8 +216,11 @@ class MilvusAlterCollectionOperator(MilvusOperator):
         to_set, to_remove = self.properties or {}, self.drop_properties or []
         if both := sorted(to_set.keys() & set(to_remove)):
             raise self.wrong(f"drop_properties and properties both name {', '.join(both)}.")
-        alteration = upkeep.alter(self.collection_name, to_set, to_remove, allow_alias=self.allow_alias, report=self.log.info)
-        altered = self.carry_out(hook, alteration)
-        keys = altered.before.keys() | altered.after.keys()
-        changed = sorted(key for key in keys if altered.before.get(key) != altered.after.get(key))
+        with RetryNotes(context).of(altering=self.collection_name) as tries:
+            alteration = upkeep.alter(
+                self.collection_name, to_set, to_remove, allow_alias=self.allow_alias, tries=tries, report=self.log.info
+            )
+            altered = self.carry_out(hook, alteration)
+        wanted = {*to_set, *to_remove}
+        changed = sorted(key for key in wanted if altered.before.get(key) != altered.after.get(key))
         return result(hook, altered.collection, began, properties=altered.after, changed=changed)

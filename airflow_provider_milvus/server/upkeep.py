@@ -26,7 +26,7 @@ SEEN_WITHIN = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Altered:
-    """All properties of a collection, before and after."""
+    """All properties of a collection, before the first try and after."""
 
     collection: str
     before: dict[str, str]
@@ -136,8 +136,18 @@ def truncate(
     return before, after
 
 
-def alter(name: str, properties: Mapping[str, str], drop: Sequence[str], *, allow_alias: bool, report: Report) -> Flow[Altered]:
+def alter(
+    name: str,
+    properties: Mapping[str, str],
+    drop: Sequence[str],
+    *,
+    allow_alias: bool,
+    tries: Tries = ONE_TRY,
+    report: Report,
+) -> Flow[Altered]:
     """Set and remove (``drop``) properties of a collection; return when the server shows them. Only differences are sent.
+
+    ``tries`` note the collection's id and its properties before they are changed: what an earlier try has changed is reported.
 
     :raises MilvusRefusedError: the name is an alias, without ``allow_alias``. Nothing was changed.
     :raises MilvusUnsupportedError: this server cannot remove properties. Nothing was changed.
@@ -152,6 +162,11 @@ def alter(name: str, properties: Mapping[str, str], drop: Sequence[str], *, allo
         )
     removed = [key for key in drop if key in before]
     changed = {key: value for key, value in properties.items() if before.get(key) != value}
+    collection_id, began = tries.earlier or (subject.collection_id, before)
+    if collection_id != subject.collection_id:
+        began = before
+    if removed or changed:
+        tries.leave([subject.collection_id, began])
     # Removed first, so that a server that cannot remove is left as it was. With values in the same call 2.3.5 removes nothing.
     if removed:
         yield from _remove(subject, removed)
@@ -160,12 +175,12 @@ def alter(name: str, properties: Mapping[str, str], drop: Sequence[str], *, allo
         yield Rpc("AlterCollection", request, still=partial(_is_due, subject, before, changed))
     if not removed and not changed:
         report(f"Collection {collection!r} has these properties already.")
-        return Altered(collection, before, before)
+        return Altered(collection, began, before)
     waited = 0.0
     while True:
         after = yield from subject.check("Its properties were changed before.")
         if all(after.get(key) == value for key, value in changed.items()) and not set(removed) & set(after):
-            return Altered(collection, before, after)
+            return Altered(collection, began, after)
         if waited >= SEEN_WITHIN:
             raise exceptions.MilvusServerError(
                 f"The server took the change of collection {collection!r} and does not show it, or somebody has "

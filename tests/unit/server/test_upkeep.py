@@ -241,6 +241,19 @@ class TestAlter:
         assert server.sent("AlterCollection") == [{"collection_name": "docs", "properties": [{"key": "c.d", "value": "3"}]}]
         assert (result.before["c.d"], result.after["c.d"]) == ("2", "3")
 
+    @pytest.mark.parametrize(("noted_of", "old"), [(42, "1"), (41, "2")])
+    def test_tells_what_an_earlier_try_has_changed_of_this_collection(self, clock: Clock, noted_of: int, old: str):
+        server = Server(DescribeCollection=described(a_b="2"))
+        result = self.altered(clock, server, {"a.b": "2"}, tries=Tries([noted_of, {"a.b": "1"}]))
+        assert (result.before, result.after, server.sent("AlterCollection")) == ({"a.b": old}, {"a.b": "2"}, [])
+
+    def test_notes_what_was_before_it_changes_that(self, clock: Clock):
+        noted: list[Any] = []
+        before, after = described(a_b="1"), described(a_b="2")
+        server = Server(DescribeCollection=[before, before, after], AlterCollection=SimpleNamespace())
+        self.altered(clock, server, {"a.b": "2"}, tries=Tries(leave=noted.append))
+        assert noted == [[42, {"a.b": "1"}]]
+
     def test_sends_nothing_when_all_is_so_already(self, clock: Clock):
         server = Server(DescribeCollection=described(a_b="1"))
         assert self.altered(clock, server, {"a.b": "1"}, drop=("c.d",)).after == {"a.b": "1"}
