@@ -9,8 +9,8 @@ from typing import Any
 from airflow_provider_milvus.client.flow import Flow
 from airflow_provider_milvus.client.reads import describe, real_name
 from airflow_provider_milvus.conditions import load_state
-from airflow_provider_milvus.exceptions import MilvusCollectionNotFoundError
-from airflow_provider_milvus.metrics import Attempts
+from airflow_provider_milvus.exceptions import MilvusCollectionNotFoundError, MilvusMetricsError
+from airflow_provider_milvus.metrics import Attempts, MetricsSource, within
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +49,18 @@ class Demand:
         for name in self.names:
             yield from describe(name)
 
+    async def read(self, metrics: MetricsSource, seconds: float, where: str) -> None:
+        """Take in the counters as they are now, within these seconds.
+
+        :raises MilvusMetricsError: they cannot be read. It names ``where``, the connection and the database.
+        """
+        try:
+            self.count(await within(seconds, metrics.attempts()))
+        except MilvusMetricsError as error:
+            raise type(error)(f"The searches of {', '.join(self.names)} could not be counted: {error} {where}.") from error
+
     def count(self, attempts: Attempts) -> None:
-        """Take in the counters as they are now."""
+        """Take in the counters."""
         if self._last is None:
             self._last = dict(attempts)
         for key, value in attempts.items():

@@ -305,7 +305,6 @@ class MilvusDemandSensor(MilvusConditionSensor):
     def poke(self, context: Context) -> bool | PokeReturnValue:  # type: ignore[override]
         from airflow.providers.common.compat.sdk import PokeReturnValue
 
-        from airflow_provider_milvus.metrics import within
         from airflow_provider_milvus.reclaim.demand import Demand
 
         metrics = self._hook.needed_metrics()
@@ -316,7 +315,7 @@ class MilvusDemandSensor(MilvusConditionSensor):
                 demand = Demand(self.collections, self._hook.settings.database, min_attempts=self.min_attempts)
                 client.run(demand.check(), deadline)
                 self._demand = demand
-            demand.count(asyncio.run(within(deadline.remaining, metrics.attempts())))
+            asyncio.run(demand.read(metrics, deadline.remaining, self._hook.settings.where))
             return client.run(demand.look(), deadline)
 
         for demanded in self._look(context, look) or ():

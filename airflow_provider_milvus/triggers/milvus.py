@@ -46,7 +46,7 @@ ASK_TIMEOUT = 10.0
 KILLED = (None, "failed", "removed", "skipped", "upstream_failed")
 """The states of a task that was killed; one that was cleared has none. Any other one goes on, or has succeeded."""
 _TAKING_BACK: set[asyncio.Task[None]] = set()
-LAST_LOOK = 5.0
+LAST_LOOK = 1.0
 """Seconds that a look for demand may take, even when the end has come."""
 
 
@@ -233,7 +233,6 @@ class MilvusDemandTrigger(BaseEventTrigger):
             await asyncio.sleep(self.poll_interval)
 
     async def _watch(self) -> AsyncGenerator[DemandedCollection]:
-        from airflow_provider_milvus.metrics import within
         from airflow_provider_milvus.reclaim.demand import Demand
 
         hook, trouble = MilvusHook(self.milvus_conn_id, self.database), ""
@@ -248,7 +247,7 @@ class MilvusDemandTrigger(BaseEventTrigger):
             while True:
                 try:
                     deadline = hook.deadline().at_most(max(self._left, LAST_LOOK))
-                    demand.count(await within(deadline.remaining, metrics.attempts()))
+                    await demand.read(metrics, deadline.remaining, hook.settings.where)
                     demands = await client.run(demand.look(), deadline)
                     trouble = ""
                 except MilvusTlsError:
@@ -261,8 +260,8 @@ class MilvusDemandTrigger(BaseEventTrigger):
                     yield demanded
                 if self._left <= 0:
                     raise MilvusTimeoutError(
-                        f"No search came for {', '.join(self.collections)} in database {hook.settings.database!r} while "
-                        f"it was not in memory.{trouble}"
+                        f"No search came for {', '.join(self.collections)} while it was not in memory."
+                        f"{trouble or f' {hook.settings.where}.'}"
                     )
                 await asyncio.sleep(min(self.poll_interval, self._left))
 

@@ -82,8 +82,12 @@ _CLAIMS: list[tuple[str, Judge]] = [
     (r"The (?:flush|compaction) of collection '\w+' was not begun", lambda told, match: True),
     (r"The restore of snapshot .* was not begun", lambda told, match: True),
     (r"Nothing was (?:changed|sent)", lambda told, match: told.before == told.after),
-    (r"\b(?:no rows?|0 rows?|0) (?:was |were )?(?:written|deleted)", lambda told, match: told.has_same_rows),
+    (
+        r"\b(?:no rows?|0 rows?|0) (?:was |were )?(?:written|deleted)(?!\. \d+ more rows? (?:was|were) sent, and may be)",
+        lambda told, match: told.has_same_rows,
+    ),
     # What is so now.
+    (rf"Collection {_OF} was not found", lambda told, match: told.now(match["of"], "id") is GONE),
     (rf"Collection {_OF} is still (?P<state>\w+)", lambda told, match: told.now(match["of"], "state") == match["state"]),
     (
         rf"[Cc]ollection {_OF} is (?P<state>Loaded|NotLoad)",
