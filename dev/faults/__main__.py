@@ -14,7 +14,7 @@ import pytest
 from dev.faults import page
 from dev.faults.cases import CALLS_FILE
 
-FOLDER = "tests/faults"
+TESTS = "tests/faults/test_wire.py"
 
 
 class Results:
@@ -38,7 +38,7 @@ def main(arguments: list[str]) -> int:
     results = Results()
     everything = ["-q", "-n", "4", "--dist", "worksteal", "-m", "slow or long", "--reruns", "1", "--only-rerun", "TooSlowError"]
     only = ["-k", "nothing_happens_to"] if calls else []
-    code = pytest.main([FOLDER, *everything, *only, *chosen], plugins=[results])
+    code = pytest.main([TESTS, *everything, *only, *chosen], plugins=[results])
     if calls:
         found = [properties for properties in results.by_id.values() if "calls" in properties]
         page.write_calls({properties["of"]: properties["calls"] for properties in found}, CALLS_FILE)

@@ -339,6 +339,10 @@ def test_a_token_that_expires_in_the_middle_ends_the_task(
             case = f"{task.name}, {_where(deferrable)}, expires after {calls_left} of {calls} calls"
             if changes() != whole[: len(changes())]:
                 wrong.append(f"{case}: changed {changes()}, and not {whole}")
+            # What was released, and seen so, is done: the report tells that the look after it was turned away.
+            told_by_report = task.kind is operators.MilvusReclaimMemoryOperator and re.search(_REJECTED, str(played.result))
+            if played.outcome == "success" and told_by_report:
+                continue
             if played.outcome != "MilvusAuthenticationError":
                 wrong.append(f"{case}: {played.outcome}: {played.error}")
             elif played.error is not None and not re.search(_REJECTED, str(played.error)):
