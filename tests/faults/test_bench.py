@@ -14,8 +14,10 @@ from dev.faults.claims import Told, unnamed, untrue
 from dev.faults.inventory import GONE, SOMETHING, beyond, missing_from
 from dev.faults.leftovers import Leftovers
 from dev.faults.tasks import TASKS
+from dev.rounds.pairs import PAIRS
 from dev.servers.scripted import ScriptedMilvus
 from dev.servers.wire import Fault, Harm, Wire, wire_to
+from dev.tries import page as races
 from tests.integration.support import eventually
 from tests.public import through
 
@@ -180,3 +182,11 @@ def test_the_page_has_a_row_for_every_call_and_a_result_for_every_case() -> None
         for row, cases in page.rows_of(server).items():
             (cells,) = page.cells_of(text, server, row)
             assert [fault for fault, cell in zip(FAULTS, cells, strict=True) if cell] == [f for f in FAULTS if f in cases], row
+
+
+def test_the_page_of_races_has_every_pair_and_no_violation() -> None:
+    lines = [line.strip("| ").split(" | ") for line in races.PAGE.read_text().splitlines() if line.startswith("| ")]
+    rows = {(name, server): counts for name, server, *counts in lines if server in races.TITLES.values()}
+
+    assert {(pair.name, server) for pair in PAIRS for server in races.TITLES.values()} <= rows.keys()
+    assert [row for row, counts in rows.items() if counts[-1] != "0"] == []
