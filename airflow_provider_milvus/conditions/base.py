@@ -172,6 +172,8 @@ def wait_for(
             now = yield from condition.look()
         except (exceptions.MilvusTimeoutError, exceptions.MilvusUnavailableError) as error:
             raise _at_the_end(error, condition, seen, moved) from None
+        except exceptions.MilvusError as error:
+            raise _named(error, condition) from error.__cause__
         if deadline.interruptions != interruptions:
             interruptions, interrupted = deadline.interruptions, True
             moved = time.monotonic()
@@ -224,12 +226,18 @@ def _at_the_end(
     error: exceptions.MilvusError, condition: Condition, seen: Observation | None, moved: float
 ) -> exceptions.MilvusError:
     if seen is None:
-        return error
+        return _named(error, condition)
     since = time.monotonic() - moved
     return type(error)(
         f"{condition} did not reach the awaited state in time: {error} Last seen {seen.in_words}, unchanged for {since:.0f} s. "
         "The server may still get there."
     )
+
+
+def _named(error: exceptions.MilvusError, condition: Condition) -> exceptions.MilvusError:
+    """The error, which names the condition's collection: a look at a job sends the job's number only."""
+    name = getattr(condition, "collection_name", "")
+    return type(error)(f"{condition}: {error}") if name and repr(name) not in str(error) else error
 
 
 def _cannot_import(path: str, reason: object) -> exceptions.MilvusInvalidArgumentError:

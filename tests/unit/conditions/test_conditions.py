@@ -36,8 +36,10 @@ from airflow_provider_milvus.conditions import (
 from airflow_provider_milvus.conditions.base import REVIVE_AFTER
 from airflow_provider_milvus.conditions.load import InMemory
 from airflow_provider_milvus.exceptions import (
+    MilvusAuthenticationError,
     MilvusCollectionNotFoundError,
     MilvusDatabaseNotFoundError,
+    MilvusError,
     MilvusInvalidArgumentError,
     MilvusLoadFailedError,
     MilvusLoadStalledError,
@@ -50,7 +52,7 @@ from airflow_provider_milvus.exceptions import (
 )
 from airflow_provider_milvus.schema.window_marks import Mark, properties_of
 from airflow_provider_milvus.server.windows import WindowLoad
-from tests.unit.play import LOADED, LOADING, NOT_EXIST, NOT_LOAD, Server, described, partitions, percent, play
+from tests.unit.play import LOADED, LOADING, NOT_EXIST, NOT_LOAD, Clock, Server, described, partitions, percent, play
 
 MISSING = MilvusCollectionNotFoundError("no such collection")
 
@@ -533,3 +535,10 @@ def test_an_observation_is_plain_data_for_the_triggers_event():
         "progress": None,
         "reason": "nobody is loading it",
     }
+
+
+@pytest.mark.parametrize("kind", [MilvusTimeoutError, MilvusAuthenticationError])
+def test_an_error_of_a_job_names_the_collection(clock: Clock, kind: type[MilvusError]) -> None:
+    server = Server(GetCompactionState=kind("The state of compaction 7 could not be read."))
+    with pytest.raises(kind, match=r"^Compaction 7 of 'docs'.*: The state of compaction 7 could not be read\."):
+        play(wait_for(Compacted(7, 1, "docs"), Deadline(5), poll_interval=1), server, clock)
