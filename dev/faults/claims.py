@@ -105,7 +105,7 @@ _SUSPECT = re.compile(r"[^.:;]*\b(?:was|were|is|are) (?:not|still)\b[^.:;]*")
 _NO_CLAIM = re.compile(
     r"could not be|did not answer|is not Milvus|was not (?:seen|answered|there|met|reached|Loaded within|loaded within)"
     r"|It was not sent again|was not moved, or somebody has moved it back|were not deleted, or written since"
-    r"|is not supported|not seen|not a Milvus|while it was not in memory|was not built|is not in memory: nothing"
+    r"|is not supported|is not known|not seen|not a Milvus|while it was not in memory|was not built|is not in memory: nothing"
 )
 """What was not seen or answered is no claim of what the server has."""
 
