@@ -64,7 +64,11 @@ def swap(
         or moved back.
     """
     swapping = _Swap(alias, collection_name, require_loaded)
-    earlier, old = tries.earlier, (yield from target_of(alias))
+    earlier = tries.earlier
+    try:
+        old = yield from target_of(alias)
+    except exceptions.MilvusError as error:
+        raise type(error)(f"Alias {alias!r} was not pointed to {collection_name!r} by this try. {error}") from error.__cause__
     if old == collection_name:
         report(f"Alias {alias!r} points to collection {collection_name!r} already.")
         return Swapped(None, False)

@@ -271,3 +271,9 @@ def test_takes_over_an_alias_that_a_dropped_collection_has_left(standalone: Milv
         assert str(client.describe_alias(ALIAS)["collection_name"]) == next_one
         client.drop_alias(ALIAS)
     assert (first["changed"], second["old"]) == (True, new)
+
+
+def test_an_error_of_a_look_at_the_alias_names_the_collection(docs: ScriptedMilvus) -> None:
+    docs.always("DescribeAlias", abort("UNAUTHENTICATED"))
+    with pytest.raises(MilvusError, match=f"^Alias '{ALIAS}' was not pointed to 'docs_2' by this try. Alias"):
+        swap("docs_2")
