@@ -182,6 +182,7 @@ def test_the_page_has_a_row_for_every_call_and_a_result_for_every_case() -> None
         for row, cases in page.rows_of(server).items():
             (cells,) = page.cells_of(text, server, row)
             assert [fault for fault, cell in zip(FAULTS, cells, strict=True) if cell] == [f for f in FAULTS if f in cases], row
+            assert not {page.NOT_RUN, page.WORDS["violation"]} & set(cells), row
 
 
 def test_the_page_of_races_has_every_pair_and_no_violation() -> None:
