@@ -2,7 +2,7 @@
 public names.
 
 Run with ``python -m benchmarks.parse_cost``. CPU is the median of nine fresh, warm processes; providers take turns. Where
-``perf`` is there, millions of instructions are counted too: they tell two providers apart on a machine that is busy.
+``perf`` can count them, there are millions of instructions too: they tell two providers apart on a machine that is busy.
 Other vector databases' providers are measured in the same run where they are installed::
 
     pip install apache-airflow-providers-weaviate apache-airflow-providers-qdrant apache-airflow-providers-pinecone
@@ -58,15 +58,19 @@ def measured(modules: list[str], counter: tuple[str, ...] = ()) -> dict[str, obj
     return answer
 
 
-def instructions(modules: list[str]) -> float:
-    """Millions of the whole process, without the kernel's: the least of three."""
+def instructions(modules: list[str]) -> float | None:
+    """Millions of the whole process, without the kernel's: the least of three. ``None`` where they cannot be counted."""
+    if not shutil.which("perf"):
+        return None
     counts = []
     with tempfile.NamedTemporaryFile("r") as counted:
         for _ in range(3):
             measured(modules, ("perf", "stat", "-x,", "-e", "instructions:u", "-o", counted.name))
             with open(counted.name) as lines:
-                counts += [int(line.split(",")[0]) for line in lines if "instructions" in line]
-    return min(counts) / 1e6
+                told = [line.split(",")[0] for line in lines if "instructions" in line]
+            # A virtual machine may not let them be counted.
+            counts += [int(count) for count in told if count.isdigit()]
+    return min(counts) / 1e6 if counts else None
 
 
 def main() -> None:
@@ -76,14 +80,15 @@ def main() -> None:
     there = [provider for provider in PROVIDERS if "missing" not in first[provider]]
     # In turn, so that a machine that is busy for a while is so for all.
     runs = [{provider: float(str(measured(PROVIDERS[provider])["ms"])) for provider in there} for _ in range(RUNS)]
-    without = instructions([]) if shutil.which("perf") else None
+    without = instructions([])
     for provider in PROVIDERS:
         if provider not in there:
             print(f"{provider:24}{'not installed':>10}  {first[provider]['missing']}")
             continue
         figures = [run[provider] for run in runs]
         heavy = [library for library in HEAVY if library in list(map(str, first[provider]["new"]))]  # type: ignore[call-overload]
-        counted = "" if without is None else f"{instructions(PROVIDERS[provider]) - without:.1f}"
+        with_it = instructions(PROVIDERS[provider]) if without is not None else None
+        counted = "" if without is None or with_it is None else f"{with_it - without:.1f}"
         print(
             f"{provider:24}{statistics.median(figures):10.1f}{min(figures):8.1f}{max(figures):8.1f}{counted:>8}  "
             f"{', '.join(heavy) or 'none of ' + ', '.join(HEAVY)}"
