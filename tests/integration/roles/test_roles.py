@@ -119,7 +119,7 @@ class Real:
                 # The server takes in one change in a second.
                 eventually(lambda: allowed() == privileges, patience=TAKEN_IN, pause=0.5)
             except TooSlowError:
-                # Now and then 2.3.5 keeps a change, and does not act by it until there is another one.
+                # 2.3.5 was seen not to act by one of several changes for a minute: the other way and back makes it two more.
                 wrong = allowed() ^ privileges
                 for privilege in sorted(wrong):
                     self._change(privilege, privilege not in privileges)
