@@ -50,8 +50,11 @@ def csv_rows(lines: Iterator[bytes], name: str, schema: Schema) -> Pieces:
             header = _check_header(cells, name, schema)
             types = {field.name: field.type for field in schema.fields}
             readers = [_READERS.get(types.get(column, "")) for column in header]
-        elif problem := _problem(cells, header):
+        elif len(cells) != len(header):
+            problem = f"has {len(cells)} values; the header has {len(header)} names"
             yield UnreadableRow(f"{texts.where(name)} {problem}", texts.row)
+        elif texts.is_undecoded:
+            yield UnreadableRow(f"{texts.where(name)} is not UTF-8", texts.row)
         else:
             yield _row(cells, header, readers, texts, name)
 
@@ -63,16 +66,21 @@ class _Lines:
         self._lines = lines
         self._first = 1
         self._of_row: list[str] = []
+        self.is_undecoded = False
+        """Whether the current row has bytes that are not UTF-8."""
 
     def __iter__(self) -> Iterator[str]:
         for line in self._lines:
-            text = line.decode("utf-8", "surrogateescape")
+            try:
+                text = line.decode()
+            except UnicodeDecodeError:
+                text, self.is_undecoded = line.decode("utf-8", "surrogateescape"), True
             self._of_row.append(text)
             yield text
 
     def begin_row(self) -> None:
         self._first += len(self._of_row)
-        self._of_row = []
+        self._of_row, self.is_undecoded = [], False
 
     @property
     def row(self) -> str:
@@ -94,16 +102,6 @@ def _check_header(cells: list[str], name: str, schema: Schema) -> list[str]:
     if repeated := sorted({cell for cell in cells if cells.count(cell) > 1}):
         raise MilvusInvalidArgumentError(f"rows: the header of {name} has {', '.join(map(repr, repeated))} twice.")
     return cells
-
-
-def _problem(cells: list[str], header: list[str]) -> str | None:
-    if len(cells) != len(header):
-        return f"has {len(cells)} values; the header has {len(header)} names"
-    try:
-        "".join(cells).encode()
-    except UnicodeEncodeError:
-        return "is not UTF-8"
-    return None
 
 
 def _row(

@@ -95,7 +95,7 @@ def _json(stream: Any, file: File, schema: Schema) -> Pieces:
     beginning = stream.peek(1)[:_BEGINNING]
     if is_document(beginning, schema):
         for number, text in enumerate(document_rows(stream, LONGEST_LINE), 1):
-            yield _json_row(text, f"row {number} of {file.name}")
+            yield _json_row(text, "row", number, file)
     elif is_lone_object(beginning):
         raise MilvusInvalidArgumentError(
             f"rows: {file.url} is one JSON object over several lines. Rows are JSON Lines, one object in each line, or one "
@@ -104,10 +104,10 @@ def _json(stream: Any, file: File, schema: Schema) -> Pieces:
     else:
         for number, line in enumerate(_lines(stream), 1):
             if text := line.strip():
-                yield _json_row(text, f"line {number} of {file.name}")
+                yield _json_row(text, "line", number, file)
 
 
-def _json_row(text: bytes, where: str) -> Any:
+def _json_row(text: bytes, what: str, number: int, file: File) -> Any:
     try:
         row = read_json(text)
     except UnicodeDecodeError as error:
@@ -118,4 +118,4 @@ def _json_row(text: bytes, where: str) -> Any:
         if isinstance(row, dict):
             return row
         reason = "is not a JSON object"
-    return UnreadableRow(f"{where} {reason}", text.decode("utf-8", "backslashreplace"))
+    return UnreadableRow(f"{what} {number} of {file.name} {reason}", text.decode("utf-8", "backslashreplace"))
