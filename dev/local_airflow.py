@@ -11,6 +11,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -68,6 +69,10 @@ class LocalAirflow:
         return self.home / "airflow.log"
 
     @property
+    def _database(self) -> Path:
+        return self.home / "airflow.db"
+
+    @property
     def environment(self) -> dict[str, str]:
         users_own = {key: value for key, value in os.environ.items() if not key.startswith("AIRFLOW_")}
         milvus = urlsplit(self.milvus_uri)
@@ -80,6 +85,8 @@ class LocalAirflow:
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": str(self.paused),
             "AIRFLOW__CORE__PARALLELISM": "2",
+            # SQLite has one writer at a time, and answers the others with an error after five seconds.
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self._database}?timeout=60",
             # A task that waits five seconds for a busy API would fail, and wait minutes for its retry.
             "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
@@ -150,7 +157,7 @@ class LocalAirflow:
     def ask(self, method: str, path: str, body: Any = None) -> Any:
         """Ask the API, inside of :meth:`served`.
 
-        :raises urllib.error.HTTPError: the answer is a refusal.
+        :raises urllib.error.HTTPError: the answer is a refusal; with what Airflow wrote last as a note.
         """
         authorization = {}
         if path.startswith("/api/"):
@@ -161,8 +168,12 @@ class LocalAirflow:
             data=None if body is None else json.dumps(body).encode(),
             headers={"Content-Type": "application/json", **authorization},
         )
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            return json.loads(answer.read() or b"null")
+        try:
+            with urllib.request.urlopen(request, timeout=120) as answer:
+                return json.loads(answer.read() or b"null")
+        except urllib.error.HTTPError as refusal:
+            refusal.add_note(self._last_lines())
+            raise
 
     def trigger(self, dag_id: str, conf: dict[str, Any] | None = None) -> str:
         """Trigger a DAG as the form does, and return the run's id.
@@ -209,7 +220,7 @@ class LocalAirflow:
 
     def _rows(self, query: str, **values: str) -> list[Any]:
         # From the database rather than through Airflow's own classes: importing those takes longer than the question.
-        with contextlib.closing(sqlite3.connect(self.home / "airflow.db")) as database:
+        with contextlib.closing(sqlite3.connect(self._database, timeout=60)) as database:
             return database.execute(query, values).fetchall()
 
     def started(self, *arguments: str) -> AbstractContextManager[subprocess.Popen[bytes]]:
@@ -249,8 +260,11 @@ class LocalAirflow:
             raise self._failed(f"exited with {code}" if code is not None else "was ended: a task failed, or it took too long")
 
     def _failed(self, outcome: str) -> RuntimeError:
+        return RuntimeError(f"Airflow {outcome}. {self._last_lines()}")
+
+    def _last_lines(self) -> str:
         last = self.log.read_text(errors="replace").splitlines()[-LINES_SHOWN:]
-        return RuntimeError("\n".join([f"Airflow {outcome}. Its last lines:", *last]))
+        return "\n".join(["Its last lines:", *last])
 
 
 def _dags_test(dag_id: str, now: datetime | None, conf: dict[str, Any] | None) -> list[str]:
