@@ -68,7 +68,7 @@ contract: $(main)/.test
 test-all: $(chosen)/.test
 	@$(chosen)/bin/python $(pytest) -n 2 -m 'not long' $(ARGS)
 
-# Ten minutes: Milvus takes in one change of a role in a second.
+# Ten minutes: each task has a Milvus 2.3.5 of its own.
 roles: $(chosen)/.test
 	@$(chosen)/bin/python $(pytest) tests/integration/roles -m long $(ARGS)
 
