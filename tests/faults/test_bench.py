@@ -42,7 +42,8 @@ def call(port: int, timeout: float = 0.6) -> str:
     import grpc
     from pymilvus.grpc_gen import milvus_pb2, milvus_pb2_grpc
 
-    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+    # Otherwise gRPC hands on the connection of the channel before, which may be the one that was cut a moment ago.
+    with grpc.insecure_channel(f"127.0.0.1:{port}", options=[("grpc.use_local_subchannel_pool", 1)]) as channel:
         request = milvus_pb2.ReleaseCollectionRequest(collection_name="docs")
         try:
             milvus_pb2_grpc.MilvusServiceStub(channel).ReleaseCollection(request, timeout=timeout)
