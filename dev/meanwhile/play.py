@@ -44,6 +44,9 @@ TIMEOUT = 20.0
 SHORT_TIMEOUT = 0.6
 """Seconds for a try that has to time out."""
 KILLED = "killed"
+_ENVIRONMENT = os.environ._data  # type: ignore[attr-defined]
+"""What Python knows of the environment. ``os.environ[…] = …`` would change the process's own as well, which gRPC's threads read
+meanwhile: a process of plays crashed in ``getenv``."""
 _numbers = count(1)
 
 
@@ -164,16 +167,15 @@ class Stage:
         self._tasks = 0
         self._fails = False
         self._connection = f"AIRFLOW_CONN_{self._id.upper()}"
-        os.environ[self._connection] = json.dumps(
-            {"conn_type": "milvus", "login": "u", "password": SECRET, "extra": {"uri": server.uri, "timeout": TIMEOUT}}
-        )
+        connection = {"conn_type": "milvus", "login": "u", "password": SECRET, "extra": {"uri": server.uri, "timeout": TIMEOUT}}
+        _ENVIRONMENT[os.environ.encodekey(self._connection)] = os.environ.encodevalue(json.dumps(connection))
         if moment is None and not act:
             server.on_call = self._note_effects
         if moment is not None and moment.rpc:
             server.next(moment.rpc, *[_as_ever] * moment.number, self._step(moment))
 
     def close(self) -> None:
-        os.environ.pop(self._connection, None)
+        del _ENVIRONMENT[os.environ.encodekey(self._connection)]
 
     def run(self, kind: type, *, killed: str = "", **arguments: Any) -> Any:
         """Run a task to its end, with a second try where the moment is between two; return its result.
