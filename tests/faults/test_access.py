@@ -33,7 +33,7 @@ from dev.servers.tls import tls_end
 from dev.tries.airflow import without_airflow
 from tests.certificates import Authority
 from tests.faults.playing import Played, play
-from tests.integration.support import SLACK, Connect
+from tests.integration.support import SLACK, Connect, TooSlowError
 
 LOGIN, PASSWORD = "root", "Milvus"
 TIMEOUT = 5.0
@@ -319,7 +319,8 @@ def test_a_token_that_expires_in_the_middle_ends_the_task(
     name: str, every: bool, place: Place, connect: Connect, tmp_path: Path
 ) -> None:
     """What was changed before is a beginning of what the task changes, and is there."""
-    wrong, folders = [], (tmp_path / str(number) for number in itertools.count())
+    wrong, late = list[str](), list[str]()
+    folders = (tmp_path / str(number) for number in itertools.count())
 
     def one(task: Task, deferrable: bool, calls_left: int | None) -> Played:
         folder = next(folders)
@@ -343,6 +344,9 @@ def test_a_token_that_expires_in_the_middle_ends_the_task(
             told_by_report = task.kind is operators.MilvusReclaimMemoryOperator and re.search(_REJECTED, str(played.result))
             if played.outcome == "success" and told_by_report:
                 continue
+            if played.outcome == "AirflowSensorTimeout" and not place.server.turned_away:
+                late.append(f"{case}: on a busy machine its time was up before")
+                continue
             if played.outcome != "MilvusAuthenticationError":
                 wrong.append(f"{case}: {played.outcome}: {played.error}")
             elif played.error is not None and not re.search(_REJECTED, str(played.error)):
@@ -351,3 +355,5 @@ def test_a_token_that_expires_in_the_middle_ends_the_task(
             most = 2 if task.kind is operators.MilvusWindowLoadOperator else 1
             wrong += [f"{case}: {why}" for why in sent_again(place, most)]
     assert not wrong, "\n".join(wrong)
+    if late:
+        raise TooSlowError("\n".join(late))
