@@ -32,7 +32,7 @@ def read_json(text: str | bytes) -> Any:
 
 
 def _may_have_large_integer(text: bytes) -> bool:
-    """Whether it has so many digits in a row that they may be a larger integer than 64 bits hold; those of a fraction are none.
+    """Whether it has 19 digits in a row, which may be a larger integer than 64 bits hold; those of a fraction do not count.
 
     With all digits made zeros a search finds them, in a tenth of the time that a regular expression takes.
     """
