@@ -41,7 +41,7 @@ help:
 	@echo "make test MILVUS_URI=http://localhost:19530      those that ask for a Milvus, on a server of yours"
 	@echo "make contract                what the provider relies on, asked of all servers that can be started here"
 	@echo "make contract MILVUS_URI=…   the same of a server of yours, in a database that is made for it and dropped"
-	@echo "make roles                   each task with the privileges that it needs, and without one, on Milvus 2.3.5; ten minutes"
+	@echo "make roles                   each task with the privileges that it needs, and without one, on Milvus 2.3.5; five minutes"
 	@echo "make meanwhile               somebody else acts at every moment of every task, on every stand-in; an hour"
 	@echo "make faults                  each task with a fault on the way to the server, call by call, on both servers; half an hour"
 	@echo "make faults ARGS=--write     the same, and write what became of each into docs/faults.md"
@@ -68,7 +68,7 @@ contract: $(main)/.test
 test-all: $(chosen)/.test
 	@$(chosen)/bin/python $(pytest) -n 2 -m 'not long' $(ARGS)
 
-# Ten minutes: each task has a Milvus 2.3.5 of its own.
+# Five minutes: each task has a Milvus 2.3.5 of its own.
 roles: $(chosen)/.test
 	@$(chosen)/bin/python $(pytest) tests/integration/roles -m long $(ARGS)
 
