@@ -21,7 +21,7 @@ LONGEST_LINE = 64 << 20
 """Bytes of a line, or of a row of a JSON document. Milvus takes no larger call, and a file without line ends must not fill the
 memory."""
 
-_BUFFER = 4 << 20
+_BUFFER = 1 << 18
 """Bytes of each column that are read ahead. By itself pyarrow loads whole row groups."""
 _BEGINNING = 1 << 12
 """Bytes that show which form of JSON a file has."""
@@ -61,7 +61,7 @@ def _as_source_error(file: File) -> Iterator[None]:
 def _parquet(file: File, schema: Schema, batch_rows: int) -> Pieces:
     parquet = pyarrow(f"{file.url}: reading Parquet").parquet
     with _seekable(file) as source, parquet.ParquetFile(source, buffer_size=_BUFFER, pre_buffer=False) as opened:
-        for batch in opened.iter_batches(batch_size=batch_rows):
+        for batch in opened.iter_batches(batch_size=batch_rows, use_threads=False):
             yield from batch_columns(batch, schema, batch_rows)
 
 

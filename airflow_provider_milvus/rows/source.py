@@ -20,6 +20,8 @@ from airflow_provider_milvus.rows.storage import files, is_path, kind_of, withou
 from airflow_provider_milvus.rows.tables import is_table, table_columns
 from airflow_provider_milvus.schema.model import Schema
 
+NUMBERS = 1 << 18
+"""Numbers of vectors in a chunk: 1 MiB on the wire. As Python's numbers, of a list or of JSON, they take eight times as much."""
 _LONGEST_SHOWN = 200
 _IN_MEMORY = frozenset({"pandas", "polars", "pyarrow"})
 _PREPARED = {"files", "path", "rows", "refused"}
@@ -27,7 +29,7 @@ _PREPARED = {"files", "path", "rows", "refused"}
 
 
 def read_rows(source: Any, schema: Schema, *, batch_rows: int) -> Iterator[Chunk]:
-    """Read all rows of ``source`` in order, numbered from 1, at most ``batch_rows`` in a chunk.
+    """Read all rows of ``source`` in order, numbered from 1, at most ``batch_rows`` in a chunk, and fewer of large vectors.
 
     About one chunk is in memory at a time, besides what the source itself holds. Nothing is opened before the first chunk is
     requested. The caller's data is never changed.
@@ -44,6 +46,8 @@ def read_rows(source: Any, schema: Schema, *, batch_rows: int) -> Iterator[Chunk
     :raises MilvusSourceError: a file does not exist or cannot be read.
     :raises Exception: any error of a function or an iterable, with a note of the last row number.
     """
+    numbers = sum(field.dim or 0 for field in schema.fields)
+    batch_rows = min(batch_rows, max(1, NUMBERS // max(1, numbers)))
     return chunks(_pieces(source, schema, batch_rows), batch_rows)
 
 
