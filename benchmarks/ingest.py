@@ -73,8 +73,8 @@ def measure(directory: Path, count: int) -> None:
 
 
 def speed(what: str, uri: str, given: list[dict[str, Any]]) -> None:
-    from airflow_provider_milvus.client.lazy_pymilvus import import_pymilvus
     from airflow_provider_milvus.operators.milvus import MilvusUpsertOperator
+    from airflow_provider_milvus.protocol.lazy_pymilvus import import_pymilvus
 
     client = import_pymilvus().MilvusClient(uri, timeout=120, dedicated=True)
     connect(uri)

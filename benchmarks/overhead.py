@@ -40,8 +40,8 @@ def main() -> None:
 
 
 def measure(directory: Path) -> None:
-    from airflow_provider_milvus.client.lazy_pymilvus import import_pymilvus
     from airflow_provider_milvus.operators.milvus import MilvusLoadCollectionOperator, MilvusReleaseCollectionOperator
+    from airflow_provider_milvus.protocol.lazy_pymilvus import import_pymilvus
     from benchmarks.machine import machine
     from dev.servers.standalone import standalone_server
 

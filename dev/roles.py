@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from airflow_provider_milvus.client.lazy_pymilvus import import_pymilvus
 from airflow_provider_milvus.operators import milvus as operators
+from airflow_provider_milvus.protocol.lazy_pymilvus import import_pymilvus
 from airflow_provider_milvus.sensors import milvus as sensors
 from dev.servers.dialects import DIALECTS
 from dev.servers.scripted import scripted_server

@@ -100,7 +100,7 @@ def _written_fields(schema: Schema) -> list[Field]:
 
 
 def _make_writer(schema: Schema, file_type: str) -> Any:
-    from airflow_provider_milvus.client.lazy_pymilvus import import_pymilvus
+    from airflow_provider_milvus.protocol.lazy_pymilvus import import_pymilvus
 
     import_pymilvus()
     if structs := [field.name for field in _written_fields(schema) if field.struct_fields]:

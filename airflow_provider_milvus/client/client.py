@@ -1,51 +1,37 @@
-"""Clients over pymilvus whose every call ends in time.
+"""Clients whose every call ends in time, with an error of the provider's kinds.
 
-A client owns one gRPC channel: pymilvus's shared channels cannot be closed, and they ignore TLS settings that differ. Every
-call on the channel has a deadline. pymilvus's own retries, which can last minutes, are switched off: :mod:`flow` decides when
-to make a call again. A lost connection is dropped, and the next attempt makes a new one.
+A client owns its connections: a gRPC channel for the provider's own calls, and a client of pymilvus's for a user's, made on the
+first call of each kind. Neither makes a call again by itself: :mod:`flow` decides that. A lost connection is dropped, and the
+next attempt makes a new one.
 """
 
 from __future__ import annotations
 
 import asyncio
-import inspect
-import json
-import math
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_milvus import exceptions
-from airflow_provider_milvus.client.codes import check_status
+from airflow_provider_milvus.client.channel import AsyncChannel, Channel
 from airflow_provider_milvus.client.errors import build_error, cause_to_show, explain
-from airflow_provider_milvus.client.flow import Call, Deadline, Flow, Method, Rest, Rpc, Step, drive, drive_async, steady
-from airflow_provider_milvus.client.lazy_pymilvus import import_pymilvus
-from airflow_provider_milvus.client.obstacle import find_obstacle, is_explained
+from airflow_provider_milvus.client.flow import Call, Deadline, Flow, Rest, Rpc, drive, drive_async, steady
+from airflow_provider_milvus.client.glances import Glances
+from airflow_provider_milvus.client.obstacle import Obstacle, find_obstacle, is_explained
+from airflow_provider_milvus.client.pymilvus_client import AsyncPymilvusClient, PymilvusClient, plain_attribute, single_call
 from airflow_provider_milvus.client.rest import RestApi
 from airflow_provider_milvus.client.silence import told_by_loop, told_by_thread
 from airflow_provider_milvus.kinds import check_seconds
+from airflow_provider_milvus.protocol.lazy_pymilvus import import_pymilvus
 
 if TYPE_CHECKING:
-    from pymilvus import AsyncMilvusClient, MilvusClient
-
     from airflow_provider_milvus.client.connection import ConnectionSettings
 
 T = TypeVar("T")
 
-CHANNEL_MARGIN = 2.0
-
 _UNREACHED = (exceptions.MilvusTimeoutError, exceptions.MilvusUnavailableError)
-_READS = ("describe_", "get_", "has_", "list_", "query", "search", "hybrid_search")
-_SAFE_TWICE = frozenset({"load_collection", "load_partitions", "flush"})
-_NOT_AVAILABLE = {
-    "use_database": "give the hook its database, MilvusHook(database=…).",
-    "using_database": "give the hook its database, MilvusHook(database=…).",
-    "session": "its calls would have no deadline; use this client's own methods.",
-    "get_server_type": "it calls no server; get_server_version() does.",
-}
 
 
 class _Client:
@@ -56,37 +42,10 @@ class _Client:
         self.timeout = timeout
         self._rest = RestApi(settings)
 
-    def _pymilvus_arguments(self, connect_within: float) -> dict[str, Any]:
-        # pymilvus makes calls without a timeout inside its methods, so the channel has one for every call. A call's own
-        # timeout comes first: the margin is for gRPC 1.85, which was seen to end a call 1.3 s early.
-        service = {"methodConfig": [{"name": [{}], "timeout": f"{self.timeout + CHANNEL_MARGIN:.3f}s"}]}
-        return {
-            "uri": self.settings.uri,
-            "token": self.settings.token.get_secret_value(),
-            "db_name": self.settings.database,
-            "timeout": connect_within,
-            "secure": self.settings.secure,
-            "dedicated": True,
-            "grpc_options": {
-                "grpc.service_config": json.dumps(service),
-                # pymilvus pings an idle server every 10 s, which Milvus Lite answers by closing the channel.
-                "grpc.keepalive_permit_without_calls": False,
-                # Of a handshake. By default it is 20 s, for which the socket stays open, also when its channel is closed.
-                "grpc.min_reconnect_backoff_ms": math.ceil(connect_within * 1000),
-            },
-            **self.settings.tls,
-        }
-
-    @contextmanager
-    def _named(self, database: str | None) -> Iterator[None]:
-        """Name the connection and the database in an error of a flow that names neither."""
-        try:
-            yield
-        except exceptions.MilvusError as error:
-            where = self._settings_for(database).where
-            if where.partition(" (")[0] in str(error):
-                raise
-            raise type(error)(f"{error} {where}.") from error.__cause__
+    def _named(self, error: exceptions.MilvusError, database: str | None) -> exceptions.MilvusError:
+        """The error of a flow, which names the connection and the database."""
+        where = self._settings_for(database).where
+        return error if where.partition(" (")[0] in str(error) else type(error)(f"{error} {where}.")
 
     def _deadline(self, method: str, timeout: float | None) -> Deadline:
         limit = self.timeout if timeout is None else check_seconds("timeout", timeout)
@@ -109,24 +68,9 @@ class _Client:
         waited, hide = time.monotonic() - started, settings.without_secrets
         return explain(error, call, where=settings.where, waited=waited, sent=sent, hide=hide)
 
-    def _no_connection(self, known: exceptions.MilvusError, call: Call) -> exceptions.MilvusError:
-        """The error of a connection that did not come about, with the reason where it can be seen."""
-        if is_explained(known) or (obstacle := find_obstacle(self.settings.uri, self.settings.tls)) is None:
-            return known
-        return build_error(*obstacle, call, where=self.settings.where, sent=False)
-
-
-def _build_request(rpc: Rpc, database: str) -> Any:
-    from pymilvus.grpc_gen import milvus_pb2
-
-    kind = getattr(milvus_pb2, f"{rpc.name}Request", None)
-    if kind is None:
-        raise exceptions.MilvusUnsupportedError(
-            f"{rpc.failure()}: the installed pymilvus does not know {rpc.name}, and a newer one may. Nothing was changed."
-        )
-    known = kind.DESCRIPTOR.fields_by_name
-    fields: dict[str, Any] = {"db_name": database} if "db_name" in known else {}
-    return kind(**fields, **rpc.fields)
+    def _obstructed(self, known: exceptions.MilvusError, call: Call, obstacle: Obstacle | None) -> exceptions.MilvusError:
+        """The error of a connection that did not come about, with the reason where it was seen."""
+        return known if obstacle is None else build_error(*obstacle, call, where=self.settings.where, sent=False)
 
 
 class BoundedClient(_Client):
@@ -140,7 +84,8 @@ class BoundedClient(_Client):
 
     def __init__(self, settings: ConnectionSettings, timeout: float) -> None:
         super().__init__(settings, timeout)
-        self._client: MilvusClient | None = None
+        self._open: dict[type, Any] = {}
+        """What is connected, by the kind of the calls that it makes."""
 
     def __enter__(self) -> BoundedClient:
         return self
@@ -162,8 +107,10 @@ class BoundedClient(_Client):
             with told_by_thread(call, deadline):
                 return self.perform(call, database)
 
-        with self._named(database):
+        try:
             return drive(steady(flow, deadline), perform, sleep)
+        except exceptions.MilvusError as error:
+            raise self._named(error, database) from error.__cause__
 
     def perform(self, call: Call, database: str | None = None) -> Any:
         """One attempt at ``call``, within its own timeout. ``database`` is for an ``Rpc`` and a ``Rest`` only.
@@ -174,47 +121,41 @@ class BoundedClient(_Client):
         allowed = call.timeout or self.timeout
         if isinstance(call, Rest):
             return asyncio.run(self._rest.post(call, settings.database, allowed))
+        connection = None
         try:
-            client = self._connected(self._connect_timeout(allowed))
-            remaining = max(allowed - (time.monotonic() - started), 0.001)
-            if isinstance(call, Rpc):
-                request = _build_request(call, settings.database)
-                send = getattr(client._handler._stub, call.name)
-                return check_status(send(request, timeout=remaining, metadata=[("dbname", settings.database)]))
-            method = getattr(client, call.name)
-            return method(*call.arguments, timeout=remaining, **_keywords_for(method, call))
+            connection = self._connected(type(call), self._connect_timeout(allowed))
+            return connection.send(call, settings.database, max(allowed - (time.monotonic() - started), 0.001))
         except Exception as error:
-            sent = self._client is not None
+            sent = connection is not None
             known = self._explained(error, call, settings, started, sent=sent)
             if known is None:
                 raise
-            if isinstance(known, _UNREACHED) and not sent:
-                known = self._no_connection(known, call)
-            if isinstance(known, exceptions.MilvusUnavailableError):
-                self.close()
+            if isinstance(known, _UNREACHED) and not sent and not is_explained(known):
+                known = self._obstructed(known, call, find_obstacle(settings.uri, settings.tls))
+            if connection is not None and isinstance(known, exceptions.MilvusUnavailableError):
+                del self._open[type(call)]
+                connection.close()
             raise known from cause_to_show(error, known, settings.without_secrets)
 
     def close(self) -> None:
-        """Close the channel. A later call opens a new one."""
-        if self._client is not None:
-            client, self._client = self._client, None
-            client.close()
+        """Close what is connected. A later call connects anew."""
+        while self._open:
+            self._open.popitem()[1].close()
 
-    def _connected(self, within: float) -> MilvusClient:
-        if self._client is None:
-            pymilvus = import_pymilvus()
-            self._client = pymilvus.MilvusClient(**self._pymilvus_arguments(within))
-            self._client._handler._on_rpc_error = _raise_again
-        return self._client
+    def _connected(self, kind: type, within: float) -> Any:
+        if kind not in self._open:
+            opened = Channel if kind is Rpc else PymilvusClient
+            self._open[kind] = opened.open(self.settings, within, self.timeout)
+        return self._open[kind]
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)
-        plain = _plain_attribute(import_pymilvus().MilvusClient, name)
+        plain = plain_attribute(import_pymilvus().MilvusClient, name)
         return plain if plain is not None else partial(self._bounded, name)
 
     def _bounded(self, method: str, /, *arguments: Any, timeout: float | None = None, **keywords: Any) -> Any:
-        return self.run(_single_call(_method(method, arguments, keywords)), self._deadline(method, timeout))
+        return self.run(single_call(method, arguments, keywords), self._deadline(method, timeout))
 
 
 class AsyncBoundedClient(_Client):
@@ -225,9 +166,12 @@ class AsyncBoundedClient(_Client):
 
     def __init__(self, settings: ConnectionSettings, timeout: float) -> None:
         super().__init__(settings, timeout)
-        self._client: AsyncMilvusClient | None = None
-        self._users: Counter[AsyncMilvusClient] = Counter()
-        self._connecting = asyncio.Lock()
+        self._open: dict[type, Any] = {}
+        self._opening: dict[type, asyncio.Task[Any]] = {}
+        self._users: Counter[Any] = Counter()
+        self._glances: dict[str, Glances] = {}
+        self._search: asyncio.Task[Obstacle | None] | None = None
+        """The search for what is in the way, for all calls that found no connection."""
 
     async def __aenter__(self) -> AsyncBoundedClient:
         return self
@@ -242,8 +186,10 @@ class AsyncBoundedClient(_Client):
             with told_by_loop(call, deadline):
                 return await self.perform(call, database)
 
-        with self._named(database):
-            return await drive_async(steady(flow, deadline), perform)
+        try:
+            return await drive_async(steady(flow, deadline), perform, self._glances_at(database).pause)
+        except exceptions.MilvusError as error:
+            raise self._named(error, database) from error.__cause__
 
     async def perform(self, call: Call, database: str | None = None) -> Any:
         """One attempt at ``call``, within its own timeout. ``database`` is for an ``Rpc`` and a ``Rest`` only.
@@ -254,134 +200,80 @@ class AsyncBoundedClient(_Client):
         allowed = call.timeout or self.timeout
         if isinstance(call, Rest):
             return await self._rest.post(call, settings.database, allowed)
-        client = None
+        connection = None
         try:
-            client = await self._connected(self._connect_timeout(allowed))
-            self._users[client] += 1
-            remaining = max(allowed - (time.monotonic() - started), 0.001)
-            if isinstance(call, Rpc):
-                request = _build_request(call, settings.database)
-                send = getattr(client._handler._async_stub, call.name)
-                return check_status(await send(request, timeout=remaining, metadata=[("dbname", settings.database)]))
-            method = getattr(client, call.name)
-            answer = method(*call.arguments, timeout=remaining, **_keywords_for(method, call))
-            return await asyncio.wait_for(answer, timeout=remaining + 0.5)
+            connection = await self._connected(type(call), self._connect_timeout(allowed))
+            self._users[connection] += 1
+            return await connection.send(call, settings.database, max(allowed - (time.monotonic() - started), 0.001))
         except Exception as error:
-            sent = client is not None
+            sent = connection is not None
             known = self._explained(error, call, settings, started, sent=sent)
             if known is None:
                 raise
-            if isinstance(known, _UNREACHED) and not sent:
-                known = await asyncio.to_thread(self._no_connection, known, call)
-            if isinstance(known, exceptions.MilvusUnavailableError) and client is self._client:
-                self._client = None
+            if isinstance(known, _UNREACHED) and not sent and not is_explained(known):
+                known = self._obstructed(known, call, await self._obstacle())
+            if isinstance(known, exceptions.MilvusUnavailableError) and connection is self._open.get(type(call)):
+                self._open.pop(type(call), None)
             raise known from cause_to_show(error, known, settings.without_secrets)
         finally:
-            if client is not None:
-                await self._leave(client)
+            if connection is not None:
+                await self._leave(connection)
 
-    async def _leave(self, client: AsyncMilvusClient) -> None:
-        """Close a dropped channel after its last call: closing cancels the calls on it."""
-        self._users[client] -= 1
-        if not self._users[client]:
-            del self._users[client]
-            if client is not self._client:
-                await client.close()
+    async def _leave(self, connection: Any) -> None:
+        """Close a dropped connection after its last call: closing cancels the calls on it."""
+        self._users[connection] -= 1
+        if not self._users[connection]:
+            del self._users[connection]
+            if connection not in self._open.values():
+                await connection.close()
 
     async def close(self) -> None:
-        """Close the channel. A later call opens a new one."""
-        if self._client is not None:
-            client, self._client = self._client, None
-            await client.close()
+        """Close what is connected. A later call connects anew."""
+        opening = [task for task in (*self._opening.values(), self._search) if task is not None]
+        for task in opening:
+            task.cancel()
+        await asyncio.gather(*opening, return_exceptions=True)
+        while self._open:
+            await self._open.popitem()[1].close()
 
-    async def _connected(self, within: float) -> AsyncMilvusClient:
-        if self._client is not None:
-            return self._client
-        # Flows that run at once share the channel that the first of them opens. Within the margin pymilvus gives its reason.
-        async with asyncio.timeout(within + 0.25), self._connecting:
-            return await self._open(within)
+    async def _connected(self, kind: type, within: float) -> Any:
+        """What makes calls of this kind. Flows that run at once share what the first of them opens, each within its time."""
+        if kind not in self._open:
+            if kind not in self._opening:
+                self._opening[kind] = asyncio.create_task(self._connect(kind))
+                # Also where nobody waits for it any more.
+                self._opening[kind].add_done_callback(lambda task: task.cancelled() or task.exception())
+            opening = self._opening[kind]
+            await asyncio.wait([opening], timeout=within)
+            if not opening.done():
+                raise TimeoutError
+            return opening.result()
+        return self._open[kind]
 
-    async def _open(self, within: float) -> AsyncMilvusClient:
-        if self._client is None:
-            pymilvus = await asyncio.to_thread(import_pymilvus)
-            from pymilvus.client.connection_manager import AsyncConnectionManager
+    async def _connect(self, kind: type) -> Any:
+        opened = AsyncChannel if kind is Rpc else AsyncPymilvusClient
+        try:
+            self._open[kind] = await opened.open(self.settings, self.settings.connect_timeout, self.timeout)
+            return self._open[kind]
+        finally:
+            del self._opening[kind]
 
-            client = pymilvus.AsyncMilvusClient(**self._pymilvus_arguments(within))
-            # pymilvus's manager for the whole loop connects one client at a time: a host that hangs would hold up the triggers
-            # of all other hosts. So each client has a manager of its own.
-            client._manager, opened = AsyncConnectionManager(), []
+    async def _obstacle(self) -> Obstacle | None:
+        if self._search is None or self._search.done():
+            self._search = asyncio.create_task(asyncio.to_thread(find_obstacle, self.settings.uri, self.settings.tls))
+        return await asyncio.shield(self._search)
 
-            def take(handler: Any) -> None:
-                handler._on_rpc_error = _raise_again_async
-                opened.append(handler)
-
-            client._manager._register_error_callback = take
-            try:
-                client._handler = await client._manager.get_or_create(
-                    client._config, dedicated=True, client=client, timeout=within
-                )
-            except BaseException:
-                # pymilvus leaves the channel open when it cannot connect, and when the task is cancelled meanwhile.
-                for handler in opened:
-                    await handler.close()
-                raise
-            self._client = client
-        return self._client
+    def _glances_at(self, database: str | None) -> Glances:
+        name = self._settings_for(database).database
+        if name not in self._glances:
+            self._glances[name] = Glances(partial(self.perform, database=name))
+        return self._glances[name]
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)
-        plain = _plain_attribute(import_pymilvus().AsyncMilvusClient, name)
+        plain = plain_attribute(import_pymilvus().AsyncMilvusClient, name)
         return plain if plain is not None else partial(self._bounded, name)
 
     async def _bounded(self, method: str, /, *arguments: Any, timeout: float | None = None, **keywords: Any) -> Any:
-        return await self.run(_single_call(_method(method, arguments, keywords)), self._deadline(method, timeout))
-
-
-def _plain_attribute(client_class: type, name: str) -> Any:
-    """A class-level builder such as ``create_schema``, which calls no server; ``None`` for an ordinary method."""
-    try:
-        attribute = inspect.getattr_static(client_class, name)
-    except AttributeError:
-        raise AttributeError(f"{client_class.__name__} has no attribute {name!r}") from None
-    if name in _NOT_AVAILABLE:
-        raise exceptions.MilvusRefusedError(f"{name}() is not available: {_NOT_AVAILABLE[name]}")
-    return getattr(client_class, name) if isinstance(attribute, (classmethod, staticmethod)) else None
-
-
-def _keywords_for(method: Callable[..., Any], call: Method) -> dict[str, Any]:
-    """The call's keywords. pymilvus must not wait for a rate limit: it sleeps past the timeout and loses the cause."""
-    parameters = inspect.signature(method).parameters.values()
-    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
-    return {"retry_on_rate_limit": False, **call.keywords} if takes_any else dict(call.keywords)
-
-
-def _method(name: str, arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> Method:
-    repeatable = name.startswith(_READS) or name in _SAFE_TWICE
-    return Method(name, arguments, keywords, repeatable=repeatable)
-
-
-def _single_call(call: Step) -> Flow[Any]:
-    return (yield call)
-
-
-def _raise_again(error: Exception) -> NoReturn:
-    """In place of pymilvus's own recovery, whose reconnects and retries outlast the caller's timeout."""
-    raise error
-
-
-async def _raise_again_async(error: Exception) -> NoReturn:
-    raise error
-
-
-def check_lite_is_installed(uri: str) -> None:
-    """Check that the package which opens a Milvus Lite file is installed.
-
-    :raises MilvusConfigurationError: it is not, and ``uri`` is the path of such a file.
-    """
-    from importlib.util import find_spec
-
-    if uri.endswith(".db") and find_spec("milvus_lite") is None:
-        raise exceptions.MilvusConfigurationError(
-            "A Milvus Lite file needs the package milvus-lite: pip install 'airflow-provider-milvus[lite]'."
-        )
+        return await self.run(single_call(method, arguments, keywords), self._deadline(method, timeout))

@@ -287,6 +287,10 @@ def _read_uri(setting: str, uri: str) -> tuple[str, str | None]:
         raise _WrongSettingError(f"{setting} {without_secrets(uri)!r} has no usable {'host' if not host else 'port'}.")
     if _is_ipv6(host):
         raise _ipv6_address(setting, host)
+    if "global-cluster" in host:
+        raise _WrongSettingError(
+            f"{setting} {without_secrets(uri)!r} is a global cluster, and its primary cluster changes; give that one's address."
+        )
     path = parts.path.strip("/")
     # A slash in a password would make it a database.
     if parts.query or parts.fragment or "/" in path or "@" in path:

@@ -61,7 +61,6 @@ def explain(
     :param hide: takes the secrets out of a text that a server has sent.
     """
     import grpc
-    from pymilvus.exceptions import MilvusException
 
     if isinstance(error, MilvusError):
         return error
@@ -73,7 +72,7 @@ def explain(
         kind, cause = exceptions.MilvusTimeoutError, silence(waited)
     elif isinstance(error, StatusError):
         kind, cause = error.kind, f"{error.text} (code {error.code})"
-    elif isinstance(error, MilvusException):
+    elif _is_of_pymilvus(error, "MilvusException"):
         kind, cause = _read_milvus_error(error, waited)
     else:
         return None
@@ -132,14 +131,17 @@ def _read_grpc_status(status: Any, waited: float, sent: bool) -> tuple[type[Milv
     return kind, f"gRPC status {name}: {details}"
 
 
-def _read_milvus_error(error: Any, waited: float) -> tuple[type[MilvusError], str]:
-    from pymilvus.exceptions import ConnectionConfigException, ParamError
+def _is_of_pymilvus(error: BaseException, kind: str) -> bool:
+    """Whether it is one of pymilvus's errors. pymilvus is not imported to learn it."""
+    return any(each.__name__ == kind and each.__module__ == "pymilvus.exceptions" for each in type(error).__mro__)
 
+
+def _read_milvus_error(error: Any, waited: float) -> tuple[type[MilvusError], str]:
     code = error.code if isinstance(error.code, int) else 0
     text = str(error.message or "").strip()
-    if isinstance(error, ConnectionConfigException):
+    if _is_of_pymilvus(error, "ConnectionConfigException"):
         return exceptions.MilvusConfigurationError, text
-    if isinstance(error, ParamError):
+    if _is_of_pymilvus(error, "ParamError"):
         return exceptions.MilvusInvalidArgumentError, text
     if code == NOT_READY and "timeout" in text.lower():
         return exceptions.MilvusTimeoutError, silence(waited)

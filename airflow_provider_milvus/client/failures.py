@@ -21,6 +21,7 @@ FAILURES = {
     "AlterCollection": "Collection {collection_name!r} {was_not} altered",
     "BatchDescribeCollection": "The collections could not be described",
     "CheckHealth": "The server's health could not be read",
+    "Connect": "The connection was not made",
     "CreateAlias": "Alias {alias!r} {was_not} created for collection {collection_name!r}",
     "CreateCollection": "Collection {collection_name!r} {was_not} created",
     "CreateIndex": "The index of field {field_name!r} of collection {collection_name!r} {was_not} created",

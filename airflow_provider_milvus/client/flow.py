@@ -121,7 +121,12 @@ class Rest:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
+    """Some seconds until the next look. Its answer is how much of ``collection_name`` is in memory, in per cent, where one is
+    named and the driver has a list that tells it (``glances.py``), and else ``None``.
+    """
+
     seconds: float
+    collection_name: str = ""
 
 
 Call = Rpc | Method | Rest
@@ -267,7 +272,8 @@ def steady(flow: Flow[T], deadline: Deadline) -> Flow[T]:
             return result
         try:
             if isinstance(step, Pause):
-                value = yield Pause(min(step.seconds, deadline.remaining))
+                # The last pause ends on time, and is not for a list.
+                value = yield step if step.seconds < deadline.remaining else Pause(deadline.remaining)
                 if deadline.remaining <= 0:
                     call = f" The last call was {last}." if last is not None else ""
                     raise MilvusTimeoutError(f"Not done within {deadline.seconds:g} s.{call}")
@@ -306,7 +312,12 @@ def drive(flow: Flow[T], perform: Callable[[Call], Any], sleep: Callable[[float]
         while True:
             step = resume(value)
             try:
-                value = sleep(step.seconds) if isinstance(step, Pause) else perform(step)
+                if isinstance(step, Pause):
+                    value = None
+                    if step.seconds:
+                        sleep(step.seconds)
+                else:
+                    value = perform(step)
                 resume = flow.send
             except MilvusError as error:
                 value, resume = error, flow.throw
@@ -317,7 +328,14 @@ def drive(flow: Flow[T], perform: Callable[[Call], Any], sleep: Callable[[float]
         flow.close()
 
 
-async def drive_async(flow: Flow[T], perform: Callable[[Call], Awaitable[Any]]) -> T:
+async def _sleep(pause: Pause) -> None:
+    if pause.seconds:
+        await asyncio.sleep(pause.seconds)
+
+
+async def drive_async(
+    flow: Flow[T], perform: Callable[[Call], Awaitable[Any]], pause: Callable[[Pause], Awaitable[int | None]] = _sleep
+) -> T:
     """Run a flow in the triggerer, without ever blocking its event loop."""
     resume: Callable[[Any], Step] = flow.send
     value: Any = None
@@ -325,7 +343,7 @@ async def drive_async(flow: Flow[T], perform: Callable[[Call], Awaitable[Any]]) 
         while True:
             step = resume(value)
             try:
-                value = await (asyncio.sleep(step.seconds) if isinstance(step, Pause) else perform(step))
+                value = await (pause(step) if isinstance(step, Pause) else perform(step))
                 resume = flow.send
             except MilvusError as error:
                 value, resume = error, flow.throw

@@ -33,7 +33,7 @@ def find_obstacle(uri: str, tls: Mapping[str, str], *, grpc: bool = True) -> Obs
     address = urlsplit(uri)
     if address.hostname is None:
         return None
-    place = (address.hostname, address.port or DEFAULT_PORT)
+    place = (address.hostname, address.port or default_port(address.scheme))
     try:
         if address.scheme != "https":
             with socket.create_connection(place, OBSTACLE_TIMEOUT) as connection:
@@ -62,6 +62,11 @@ def find_obstacle(uri: str, tls: Mapping[str, str], *, grpc: bool = True) -> Obs
         return unavailable(str(error.strerror), 0)
     except OSError:
         return None
+
+
+def default_port(scheme: str) -> int:
+    """The port of an address that names none, as pymilvus takes it."""
+    return 443 if scheme == "https" else DEFAULT_PORT
 
 
 _CLOSED: Obstacle = (exceptions.MilvusUnavailableError, "the server closed the connection")

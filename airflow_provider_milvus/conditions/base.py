@@ -98,6 +98,18 @@ class Condition:
         raise AssertionError("a condition defines look()")
         yield
 
+    @property
+    def glanced_at(self) -> str:
+        """The collection for which :meth:`glance` may save a look; empty: for none."""
+        return ""
+
+    def glance(self, percent: int | None) -> Observation | None:
+        """What it means that so much of the collection is in memory, in per cent, by a list; ``None``: it has to be looked at.
+
+        A list may say "not yet" only. ``percent`` is ``None`` where there is no list, or it does not name the collection.
+        """
+        return None
+
     def revive(self) -> Flow[None]:
         """Begin the work once more when nothing has moved since the server came back. By default it does nothing."""
         return
@@ -167,9 +179,12 @@ def wait_for(
     began = moved = time.monotonic()
     interruptions = deadline.interruptions
     interrupted = revived = False
+    percent: int | None = None
     while True:
         try:
-            now = yield from condition.look()
+            if seen is None and condition.glanced_at:
+                percent = yield Pause(0, condition.glanced_at)
+            now = condition.glance(percent) or (yield from condition.look())
         except (exceptions.MilvusTimeoutError, exceptions.MilvusUnavailableError) as error:
             raise _at_the_end(error, condition, seen, moved) from None
         except exceptions.MilvusError as error:
@@ -202,7 +217,8 @@ def wait_for(
             )
         try:
             waited = time.monotonic() - began
-            yield Pause(min(poll_interval, max(EAGER_PAUSE, waited / 40)) if eager else poll_interval)
+            pause = min(poll_interval, max(EAGER_PAUSE, waited / 40)) if eager else poll_interval
+            percent = yield Pause(pause, condition.glanced_at)
         except exceptions.MilvusTimeoutError as error:
             raise _at_the_end(error, condition, seen, moved) from None
 

@@ -55,6 +55,16 @@ class LoadState(Condition):
     fail_if_not_loading: bool = False
     stall_advice: ClassVar[str] = _STUCK
 
+    @property
+    def glanced_at(self) -> str:
+        # Of partitions a list tells nothing.
+        return "" if self.partition_names else self.collection_name
+
+    def glance(self, percent: int | None) -> Observation | None:
+        if percent is None or (percent == 100 and self.target_state == "Loaded"):
+            return None
+        return Observation(Verdict.NOT_YET, *(("Loaded",) if percent == 100 else ("Loading", percent)))
+
     def look(self) -> Flow[Observation]:
         states = yield from load_states(self.collection_name, self.partition_names)
         # All partitions must be in the state: the least loaded one decides for Loaded, the most loaded one for NotLoad.

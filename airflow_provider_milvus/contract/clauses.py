@@ -84,7 +84,7 @@ def _tells(name: str) -> Callable[[Any], Shown]:
 
 
 def _enumeration(name: str, number: int) -> str:
-    from pymilvus.grpc_gen import common_pb2
+    from airflow_provider_milvus.protocol import common_pb2
 
     return str(getattr(common_pb2, name).Name(number))
 

@@ -6,19 +6,23 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from airflow.providers.common.compat.sdk import BaseHook
 
-from airflow_provider_milvus.client.lazy_pymilvus import import_pymilvus
 from airflow_provider_milvus.exceptions import MilvusConfigurationError, MilvusError, MilvusMetricsError
 from airflow_provider_milvus.kinds import check_name, check_seconds
+from airflow_provider_milvus.protocol.lazy_pymilvus import import_pymilvus
 
 if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop, Semaphore
+
     from airflow.providers.common.compat.sdk import Connection
 
     from airflow_provider_milvus.client.client import AsyncBoundedClient, BoundedClient
     from airflow_provider_milvus.client.connection import ConnectionSettings
     from airflow_provider_milvus.client.flow import Deadline
+    from airflow_provider_milvus.client.shared import SharedClient
     from airflow_provider_milvus.metrics import MetricsSource
 
 TEST_TIMEOUT = 4.0
@@ -37,7 +41,8 @@ class MilvusHook(BaseHook):
         with MilvusHook("milvus_default", timeout=30).client() as client:
             print(client.list_collections(), client.get_load_state("docs"))
 
-    A new hook sends nothing: it fetches the connection and imports pymilvus when its first client is made.
+    A new hook sends nothing: it fetches the connection when its first client is made, and imports pymilvus when a method of it
+    is called first.
 
     :param milvus_conn_id: the connection, of type ``milvus``.
     :param database: the database; None: the connection's, which is Milvus's ``default`` unless it names another.
@@ -92,11 +97,11 @@ class MilvusHook(BaseHook):
 
         :raises MilvusConfigurationError: the connection cannot be used.
         """
-        from airflow_provider_milvus.client.client import BoundedClient, check_lite_is_installed
+        from airflow_provider_milvus.client.channel import check_lite_is_installed
+        from airflow_provider_milvus.client.client import BoundedClient
 
         check_lite_is_installed(self.settings.uri)
-        # Before any clock runs: it takes seconds of CPU the first time.
-        import_pymilvus()
+        _import_protocol()
         return BoundedClient(self.settings, self.operation_timeout)
 
     def metrics(self) -> MetricsSource | None:
@@ -164,16 +169,40 @@ class MilvusHook(BaseHook):
         """
         import asyncio
 
-        from airflow_provider_milvus.client.client import AsyncBoundedClient, check_lite_is_installed
+        from airflow_provider_milvus.client.client import AsyncBoundedClient
 
-        if self._settings is None:
-            connection = await self._fetch_connection()
-            # It reads certificates.
-            self._use(await asyncio.to_thread(self._read, connection))
-        check_lite_is_installed(self.settings.uri)
+        await self._prepare()
         await asyncio.to_thread(import_pymilvus)
         async with AsyncBoundedClient(self.settings, self.operation_timeout) as client:
             yield client
+
+    async def shared_client(self) -> SharedClient:
+        """A client for flows, which all who use the same connection in this event loop share: for triggers.
+
+        pymilvus is not imported for it. The connection is read anew, and another hook's client is used only where nothing in it
+        has changed since. It is open in the block of ``async with await hook.shared_client() as client``.
+        """
+        from airflow_provider_milvus.client.shared import shared_client
+
+        await self._prepare()
+        return shared_client(self.settings, self.operation_timeout)
+
+    async def _prepare(self) -> None:
+        """Read the connection, and import what a client needs, without holding up the event loop."""
+        import asyncio
+        import sys
+
+        if "airflow_provider_milvus.protocol.milvus_pb2" not in sys.modules:
+            await asyncio.to_thread(_import_protocol)
+        if self._settings is None:
+            async with _reads_at_once():
+                connection = await self._fetch_connection()
+            # A thread for each of a thousand waits takes longer than what most of them have to do there.
+            reads_files = "_pem_path" in (connection.extra or "")
+            self._use(await asyncio.to_thread(self._read, connection) if reads_files else self._read(connection))
+        from airflow_provider_milvus.client.channel import check_lite_is_installed
+
+        check_lite_is_installed(self.settings.uri)
 
     def test_connection(self) -> tuple[bool, str]:
         """Whether the server accepts the credentials and the database, and whether its metrics can be read, in words.
@@ -190,7 +219,7 @@ class MilvusHook(BaseHook):
 
         try:
             settings = self.settings
-            import_pymilvus()
+            _import_protocol()
             end = time.monotonic() + TEST_TIMEOUT
             with BoundedClient(settings, TEST_TIMEOUT) as client:
                 # One attempt for each call: a test does not wait for a server that may come back.
@@ -265,6 +294,25 @@ class MilvusHook(BaseHook):
         from airflow_provider_milvus.get_provider_info import field_behaviour
 
         return {key.replace("-", "_"): value for key, value in field_behaviour().items()}
+
+
+_READS: WeakKeyDictionary[AbstractEventLoop, Semaphore] = WeakKeyDictionary()
+READS_AT_ONCE = 16
+"""Connections that an event loop reads at once: a triggerer that starts has thousands to read."""
+
+
+def _reads_at_once() -> Semaphore:
+    import asyncio
+
+    return _READS.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(READS_AT_ONCE))
+
+
+def _import_protocol() -> None:
+    """Import what the first call needs, before any clock runs: it takes some tenths of a second of CPU."""
+    import grpc.aio  # noqa: F401
+
+    from airflow_provider_milvus.client import connection, shared  # noqa: F401
+    from airflow_provider_milvus.protocol import milvus_pb2  # noqa: F401
 
 
 @contextmanager

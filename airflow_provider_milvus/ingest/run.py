@@ -65,7 +65,7 @@ class IngestRun:
         :raises MilvusBadRowsError: with ``on_bad_row="fail"``. The chunks before the one with the bad row are written.
         """
         request, counts = self._request, Counts()
-        async with self._hook.async_client() as client:
+        async with await self._hook.shared_client() as client:
             deadline = self._hook.deadline()
             target = await self._ask(client, writes.find_target(request.collection_name, request.partition_name), deadline)
             if request.upsert and target.generates_keys:

@@ -61,7 +61,7 @@ class MilvusMemoryReportOperator(MilvusOperator):
         from airflow_provider_milvus.reclaim.memory_report import MemoryReport
         from airflow_provider_milvus.reclaim.survey import Surveyor
 
-        async with hook.async_client() as client:
+        async with await hook.shared_client() as client:
             surveyor = Surveyor(client, hook.deadline(), thorough=True)
             survey = await surveyor.look(databases or await surveyor.databases(), hook.metrics())
         return MemoryReport(survey.collections, survey.nodes.memory, survey.warnings)

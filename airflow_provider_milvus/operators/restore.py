@@ -116,7 +116,7 @@ class MilvusRestoreLoadOperator(MilvusOperator):
     async def _reload(self, hook: MilvusHook, entries: list[ReloadEntry], report: ReloadReport) -> None:
         from airflow_provider_milvus.reclaim.restore_run import Reloads
 
-        async with hook.async_client() as client:
+        async with await hook.shared_client() as client:
             reloads = Reloads(
                 client,
                 hook.deadline(),

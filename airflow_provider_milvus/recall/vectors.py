@@ -70,7 +70,7 @@ def encode_queries(queries: Sequence[Sequence[float]], kind: str, dim: int) -> l
 
 def placeholder(vector: bytes, kind: str) -> bytes:
     """One vector in a search request. Placeholder types have the same numbers as data types."""
-    from pymilvus.grpc_gen import common_pb2
+    from airflow_provider_milvus.protocol import common_pb2
 
     value = common_pb2.PlaceholderValue(tag="$0", type=DATA_TYPES[kind].number, values=[vector])
     encoded: bytes = common_pb2.PlaceholderGroup(placeholders=[value]).SerializeToString()

@@ -66,12 +66,15 @@ class ReclaimRun:
 
     def __enter__(self) -> ReclaimRun:
         self._metrics = self._hook.metrics()
-        self._client: AsyncBoundedClient = self._runner.run(self._opened.enter_async_context(self._hook.async_client()))
+        self._client: AsyncBoundedClient = self._runner.run(self._open())
         self._deadline = self._hook.deadline()
         return self
 
     def __exit__(self, *exc_info: object) -> None:
         self._runner.run(self._opened.aclose())
+
+    async def _open(self) -> AsyncBoundedClient:
+        return await self._opened.enter_async_context(await self._hook.shared_client())
 
     def look(
         self, databases: Sequence[str] | None, policy: Policy, spans: Sequence[timedelta], last_notes: Mapping[str, Any]

@@ -41,9 +41,11 @@ def _batch(checked: Checked, schema: Schema, first: int, end: int, size: int) ->
 
 
 def _message(field: Field, column: Column) -> Any:
-    from pymilvus.grpc_gen.schema_pb2 import FieldData
+    from airflow_provider_milvus.protocol import schema_pb2
 
-    message = FieldData(type=DATA_TYPES[field.type].number, field_name=field.name, is_dynamic=field.name == DYNAMIC_FIELD)
+    message = schema_pb2.FieldData(
+        type=DATA_TYPES[field.type].number, field_name=field.name, is_dynamic=field.name == DYNAMIC_FIELD
+    )
     if field.struct_fields:
         message.type = ARRAY_OF_STRUCTS
         _put_structs(message.struct_arrays, field, column)

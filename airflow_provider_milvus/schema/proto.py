@@ -11,7 +11,7 @@ from airflow_provider_milvus.schema.types import ARRAY_OF_VECTORS, DATA_TYPES
 
 def schema_bytes(name: str, schema: Schema) -> bytes:
     """The encoded schema of a collection with this name."""
-    from pymilvus.grpc_gen import schema_pb2
+    from airflow_provider_milvus.protocol import schema_pb2
 
     message = schema_pb2.CollectionSchema(
         name=name,
@@ -39,7 +39,7 @@ def schema_bytes(name: str, schema: Schema) -> bytes:
 
 
 def _field_message(field: Field, computed: bool) -> Any:
-    from pymilvus.grpc_gen import schema_pb2
+    from airflow_provider_milvus.protocol import schema_pb2
 
     sizes = {size: value for size in SIZES if (value := getattr(field, size)) is not None}
     message = schema_pb2.FieldSchema(

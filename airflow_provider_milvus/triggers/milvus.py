@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_milvus.exceptions import (
+    MilvusAuthenticationError,
     MilvusError,
     MilvusMetricsError,
     MilvusTimeoutError,
@@ -34,6 +35,7 @@ except ImportError:  # Airflow 2 has no AssetWatcher.
     BaseEventTrigger = BaseTrigger  # type: ignore[assignment,misc]
 
 if TYPE_CHECKING:
+    from airflow_provider_milvus.client.connection import ConnectionSettings
     from airflow_provider_milvus.conditions import Observation
     from airflow_provider_milvus.reclaim.demand import DemandedCollection
 
@@ -97,26 +99,34 @@ class MilvusConditionTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yield one event, for :func:`outcome_of` and :func:`resumed_with`."""
+        try:
+            event: dict[str, Any] = {"seen": (await self._wait()).as_dict()}
+        except MilvusError as error:
+            event = error_event(error)
+        yield TriggerEvent({**event, "submitted": self.submitted})  # type: ignore[no-untyped-call]
+
+    async def _wait(self) -> Observation:
         from airflow_provider_milvus.client.flow import Deadline
         from airflow_provider_milvus.conditions import Condition, wait_for
 
         deadline = Deadline(max(self.end - time.time(), 0.001))
-        try:
-            async with MilvusHook(self.milvus_conn_id, self.database).async_client() as client:
-                seen = await client.run(
-                    wait_for(
-                        Condition.deserialize(self.condition),
-                        deadline,
-                        poll_interval=self.poll_interval,
-                        stall_timeout=self.stall_timeout,
-                        report=self.log.info,
-                    ),
+        refused: tuple[ConnectionSettings, MilvusAuthenticationError] | None = None
+        while True:
+            async with await MilvusHook(self.milvus_conn_id, self.database).shared_client() as client:
+                if refused is not None and refused[0] == client.settings:
+                    raise refused[1]
+                wait = wait_for(
+                    Condition.deserialize(self.condition),
                     deadline,
+                    poll_interval=self.poll_interval,
+                    stall_timeout=self.stall_timeout,
+                    report=self.log.info,
                 )
-            event: dict[str, Any] = {"seen": seen.as_dict()}
-        except MilvusError as error:
-            event = error_event(error)
-        yield TriggerEvent({**event, "submitted": self.submitted})  # type: ignore[no-untyped-call]
+                try:
+                    return await client.run(wait, deadline)
+                except MilvusAuthenticationError as error:
+                    # The password may have been changed, here and on the server, while this waited.
+                    refused = client.settings, error
 
     async def on_kill(self) -> None:
         """Airflow calls it from 3.3 on when a user kills, clears or marks the deferred task; and also when another triggerer
@@ -140,7 +150,7 @@ class MilvusConditionTrigger(BaseTrigger):
             self.log.info("%s was left as it is: %s.", condition, reason)
             return
         try:
-            async with MilvusHook(self.milvus_conn_id, self.database).async_client() as client:
+            async with await MilvusHook(self.milvus_conn_id, self.database).shared_client() as client:
                 outcome = await client.run(condition.undo(), Deadline(KILL_TIMEOUT))
         except MilvusError as error:
             self.log.error("The task was killed, and what it began could not be taken back: %s", error)
@@ -236,7 +246,7 @@ class MilvusDemandTrigger(BaseEventTrigger):
         from airflow_provider_milvus.reclaim.demand import Demand
 
         hook, trouble = MilvusHook(self.milvus_conn_id, self.database), ""
-        async with hook.async_client() as client:
+        async with await hook.shared_client() as client:
             metrics = hook.needed_metrics()
             demand = Demand(
                 self.collections,

@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from airflow_provider_milvus.client.lazy_pymilvus import import_pymilvus
+from airflow_provider_milvus.protocol.lazy_pymilvus import import_pymilvus
 from dev.faults import inventory
 from dev.faults.world import World
 from dev.servers.lite import lite_server

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from airflow_provider_milvus.client.lazy_pymilvus import import_pymilvus
 from airflow_provider_milvus.operators import milvus as operators
+from airflow_provider_milvus.protocol.lazy_pymilvus import import_pymilvus
 from dev.meanwhile.play import Played, Stage
 from dev.meanwhile.world import DIM, DOCS, INDEX, OTHER, THIRD, fill, schema
 from dev.servers.dialects import DIALECTS, LITE_LIKE, Dialect

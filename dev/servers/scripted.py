@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from airflow_provider_milvus.client.lazy_pymilvus import import_pymilvus
+from airflow_provider_milvus.protocol.lazy_pymilvus import import_pymilvus
 from airflow_provider_milvus.schema.model import Schema
 from airflow_provider_milvus.schema.proto import schema_bytes
 from dev.servers.dialects import DIALECTS, Dialect, Refusal
@@ -336,7 +336,9 @@ class ScriptedMilvus:
         for name in request.collection_names:
             if self._real(name) not in self.collections:
                 return Refusal(100, f"collection not found[collection={name}]", 4)
-        loaded = {name: collection.now[1] for name, collection in self.collections.items() if collection.now[0] != "NotLoad"}
+        look = (lambda each: each.look()) if request.type == 1 else (lambda each: each.now)
+        seen = {name: look(collection) for name, collection in self.collections.items()}
+        loaded = {name: percent for name, (state, percent) in seen.items() if state != "NotLoad"}
         # Lite lists what is not in memory too, with 0.
         in_memory = loaded if self.dialect.tells_ids else {**dict.fromkeys(self.collections, 0), **loaded}
         listed = in_memory if request.type == 1 else dict.fromkeys(self.collections, 0)

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
-from airflow_provider_milvus.client.lazy_pymilvus import import_pymilvus
+from airflow_provider_milvus.protocol.lazy_pymilvus import import_pymilvus
 from dev.servers.dialects import Dialect, Refusal
 from dev.servers.process import free_ports
 from dev.servers.rpc import LARGE_MESSAGES, MilvusHandler, keys_of

@@ -18,7 +18,7 @@ from pkgutil import iter_modules
 from typing import Any
 
 from airflow_provider_milvus import bulk_import, client, ingest, reclaim, server
-from airflow_provider_milvus.client.lazy_pymilvus import import_pymilvus
+from airflow_provider_milvus.protocol.lazy_pymilvus import import_pymilvus
 from dev.faults.tasks import Task
 from dev.tries.airflow import Ended, JsonFile, TaskState, Variables, context_of, ended, without_airflow
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_milvus.client import client, flow
+from airflow_provider_milvus.client import channel, client, flow
 from airflow_provider_milvus.client.connection import ConnectionSettings
 from airflow_provider_milvus.exceptions import MilvusError
 from airflow_provider_milvus.operators.milvus import MilvusDropCollectionOperator
@@ -70,8 +70,7 @@ def rewritten(patch: pytest.MonkeyPatch, owner: Any, name: str, before: str, aft
 
 
 def unbounded_call(patch: pytest.MonkeyPatch) -> None:
-    rewritten(patch, client.BoundedClient, "perform", "timeout=remaining, metadata", "metadata")
-    rewritten(patch, client._Client, "_pymilvus_arguments", '"timeout": f"{self.timeout + CHANNEL_MARGIN:.3f}s"', "")
+    rewritten(patch, channel._Wire, "_send", "timeout=timeout, ", "")
 
 
 def swallowed_error(patch: pytest.MonkeyPatch) -> None:
@@ -98,8 +97,8 @@ def leaked_channel(patch: pytest.MonkeyPatch) -> None:
     kept: list[Any] = []
 
     def forget(self: Any) -> None:
-        kept.append(self._client)
-        self._client = None
+        kept.append(self._open)
+        self._open = {}
 
     patch.setattr(client.BoundedClient, "close", forget)
 

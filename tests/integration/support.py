@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred
 
-from airflow_provider_milvus.client.lazy_pymilvus import import_pymilvus
+from airflow_provider_milvus.protocol.lazy_pymilvus import import_pymilvus
 from dev.servers.process import ServerProcess
 from dev.tries.airflow import task_threads as task_threads
 

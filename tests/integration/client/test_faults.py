@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowSensorTimeout
 
-from airflow_provider_milvus.client.lazy_pymilvus import import_pymilvus
 from airflow_provider_milvus.conditions import LoadState
 from airflow_provider_milvus.exceptions import MilvusError, MilvusTimeoutError, MilvusUnavailableError
 from airflow_provider_milvus.hooks.milvus import MilvusHook
@@ -26,6 +25,7 @@ from airflow_provider_milvus.operators.milvus import (
     MilvusReleaseCollectionOperator,
     MilvusReleasePartitionsOperator,
 )
+from airflow_provider_milvus.protocol.lazy_pymilvus import import_pymilvus
 from airflow_provider_milvus.sensors.milvus import MilvusLoadStateSensor
 from airflow_provider_milvus.triggers.milvus import MilvusConditionTrigger, outcome_of
 from dev.servers.process import ServerProcess

@@ -29,7 +29,7 @@ def test_it_closes_no_log_handler_and_reads_no_dotenv(tmp_path: Path) -> None:
     program = """
 import logging, logging.config, os
 import dotenv
-from airflow_provider_milvus.client.lazy_pymilvus import import_pymilvus  # and Airflow, which sets up logging itself
+from airflow_provider_milvus.protocol.lazy_pymilvus import import_pymilvus  # and Airflow, which sets up logging itself
 
 log = open("task.log", "w")
 handler = logging.StreamHandler(log)

@@ -11,7 +11,7 @@ import psutil
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from airflow_provider_milvus.client.lazy_pymilvus import import_pymilvus
+from airflow_provider_milvus.client.flow import Method
 from airflow_provider_milvus.exceptions import (
     MilvusAuthenticationError,
     MilvusCollectionNotFoundError,
@@ -28,6 +28,7 @@ from airflow_provider_milvus.exceptions import (
 )
 from airflow_provider_milvus.hooks.milvus import MilvusHook
 from airflow_provider_milvus.operators.milvus import MilvusLoadCollectionOperator, MilvusReleaseCollectionOperator
+from airflow_provider_milvus.protocol.lazy_pymilvus import import_pymilvus
 from dev.servers.pages import Answer, pages_server
 from dev.servers.scripted import LOADED, ScriptedMilvus, abort, never_answer, refuse
 from tests.integration.support import SLACK, MakeCollection, Milvus, ends_within, eventually
@@ -232,11 +233,11 @@ def test_call_without_a_deadline_of_its_own_ends_all_the_same(scripted: Scripted
 
     async def call_async() -> None:
         async with MilvusHook(timeout=1).async_client() as client:
-            await (await client._connected(1))._handler._async_stub.HasCollection(request)
+            await (await client._connected(Method, 1))._client._handler._async_stub.HasCollection(request)
 
     def call() -> None:
         with MilvusHook(timeout=1).client() as client:
-            client._connected(1)._handler._stub.HasCollection(request)
+            client._connected(Method, 1)._client._handler._stub.HasCollection(request)
 
     with ends_within(1 + 2 + SLACK), pytest.raises(grpc.RpcError) as ended:
         asyncio.run(call_async()) if asynchronous else call()
@@ -391,7 +392,7 @@ def test_hook_costs_nothing_until_it_is_used() -> None:
 def test_pymilvus_keeps_its_own_class(lite: Milvus) -> None:
     with MilvusHook().client() as client:
         client.list_collections()
-        assert isinstance(client._client, import_pymilvus().MilvusClient)
+        assert isinstance(client._open[Method]._client, import_pymilvus().MilvusClient)
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])

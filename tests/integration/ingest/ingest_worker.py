@@ -20,9 +20,9 @@ from typing import Any
 
 import airflow.providers.common.compat.sdk as sdk
 
-from airflow_provider_milvus.client.lazy_pymilvus import import_pymilvus
 from airflow_provider_milvus.ingest import run, sending
 from airflow_provider_milvus.operators.milvus import MilvusInsertOperator, MilvusUpsertOperator
+from airflow_provider_milvus.protocol.lazy_pymilvus import import_pymilvus
 from airflow_provider_milvus.server import writes
 
 DIM = 8

@@ -9,10 +9,10 @@ from typing import Any, Protocol
 import pytest
 
 from airflow_provider_milvus.client.flow import Rpc
-from airflow_provider_milvus.client.lazy_pymilvus import import_pymilvus
 from airflow_provider_milvus.exceptions import MilvusError, MilvusPermissionError
 from airflow_provider_milvus.hooks.milvus import MilvusHook
 from airflow_provider_milvus.operators.milvus import MilvusTruncateCollectionOperator
+from airflow_provider_milvus.protocol.lazy_pymilvus import import_pymilvus
 from dev.roles import PAGE, SCENARIOS, Scenario, calls_of, privileges_of, with_table
 from dev.servers.dialects import DIALECTS
 from dev.servers.scripted import ScriptedMilvus, scripted_server

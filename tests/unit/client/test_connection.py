@@ -143,6 +143,10 @@ def test_the_address_comes_from_host_and_port_or_from_the_uri(connection, fields
         ({"uri": "http://[::1]:19530"}, "uri '::1' is an IPv6 address, which pymilvus cannot connect to"),
         ({"host": "::1"}, "host '::1' is an IPv6 address, which pymilvus cannot connect to"),
         ({"host": "[fe80::1]", "port": 7}, "is an IPv6 address"),
+        (
+            {"uri": "https://g-1.global-cluster.vectordb.zilliz.example:443"},
+            "is a global cluster, and its primary cluster changes",
+        ),
         ({"uri": "/no/such/folder/demo.db"}, "folder that does not exist: /no/such/folder"),
         ({"uri": 19530}, "extra 'uri'"),
     ],

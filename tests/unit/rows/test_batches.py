@@ -9,7 +9,7 @@ import numpy
 import pytest
 from hypothesis import given, strategies as st
 
-from airflow_provider_milvus.client.lazy_pymilvus import import_pymilvus
+from airflow_provider_milvus.protocol.lazy_pymilvus import import_pymilvus
 from airflow_provider_milvus.rows.batches import batches
 from airflow_provider_milvus.rows.check import check
 from airflow_provider_milvus.rows.chunk import Batch, Chunk

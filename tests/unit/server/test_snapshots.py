@@ -104,9 +104,9 @@ def test_a_retry_after_a_restore_that_failed_asks_anew_and_notes_it(clock: Clock
 
 def test_a_call_that_the_installed_pymilvus_does_not_know_is_not_supported():
     """As snapshots are to pymilvus 2."""
-    from airflow_provider_milvus.client.client import _build_request
+    from airflow_provider_milvus.client.channel import build_request
 
     with pytest.raises(
         MilvusUnsupportedError, match=r"^The call NoSuchCall\(docs\) failed: the installed pymilvus does not know NoSuchCall"
     ):
-        _build_request(Rpc("NoSuchCall", {"collection_name": "docs"}), "default")
+        build_request(Rpc("NoSuchCall", {"collection_name": "docs"}), "default")
