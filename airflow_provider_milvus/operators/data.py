@@ -120,7 +120,7 @@ class MilvusUpsertOperator(_WriteRowsOperator):
         a pandas, Arrow or other table; a function without arguments that returns one of these; or another task's output, such
         as that of ``MilvusPrepareImportOperator``.
     :param partition_name: the partition; by default Milvus's own choice.
-    :param batch_rows: rows of a chunk, at most; 5,000 by default.
+    :param batch_rows: rows of a chunk, at most; 5,000 by default. Large vectors make it smaller, for the memory.
     :param batch_bytes: bytes of one call, at most; 16 MiB by default, 60 MiB at most. A larger row is a bad row.
     :param max_parallel: calls under way at once; 2 by default, 16 at most.
     :param on_bad_row: ``"fail"``, the default: a chunk with a bad row is not sent, and no row after it. ``"skip"``: the other

@@ -32,6 +32,7 @@ _MODULES = {
     "reclaim": ("MilvusReclaimMemoryOperator",),
     "restore": ("MilvusRestoreLoadOperator",),
     "snapshots": ("MilvusCreateSnapshotOperator", "MilvusRestoreSnapshotOperator"),
+    "split_files": ("split_files",),
     "swap_alias": ("MilvusSwapAliasOperator",),
     "window": ("MilvusWindowLoadOperator", "MilvusWindowReleaseOperator", "milvus_loaded"),
 }

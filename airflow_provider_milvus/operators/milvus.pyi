@@ -49,6 +49,9 @@ from airflow_provider_milvus.operators.snapshots import (
     MilvusCreateSnapshotOperator as MilvusCreateSnapshotOperator,
     MilvusRestoreSnapshotOperator as MilvusRestoreSnapshotOperator,
 )
+from airflow_provider_milvus.operators.split_files import (
+    split_files as split_files,
+)
 from airflow_provider_milvus.operators.swap_alias import (
     MilvusSwapAliasOperator as MilvusSwapAliasOperator,
 )
