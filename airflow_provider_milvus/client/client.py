@@ -41,6 +41,7 @@ class _Client:
         self.settings = settings
         self.timeout = timeout
         self._rest = RestApi(settings)
+        self._by_database: dict[str, ConnectionSettings] = {}
 
     def _named(self, error: exceptions.MilvusError, database: str | None) -> exceptions.MilvusError:
         """The error of a flow, which names the connection and the database."""
@@ -60,7 +61,11 @@ class _Client:
 
     def _settings_for(self, database: str | None) -> ConnectionSettings:
         """The settings, for another database of the same server where one is given."""
-        return self.settings if database is None else self.settings.model_copy(update={"database": database})
+        if database is None:
+            return self.settings
+        if database not in self._by_database:
+            self._by_database[database] = self.settings.model_copy(update={"database": database})
+        return self._by_database[database]
 
     def _explained(
         self, error: Exception, call: Call, settings: ConnectionSettings, started: float, *, sent: bool

@@ -129,8 +129,15 @@ class Pause:
     collection_name: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A question that whoever runs the flow on an event loop answers, in time: many flows may share what it takes."""
+
+    question: Callable[[], Awaitable[Any]]
+
+
 Call = Rpc | Method | Rest
-Step = Call | Pause
+Step = Call | Pause | Ask
 Report = Callable[[str], object]
 """Where a flow reports its progress: a logger's ``info``."""
 T = TypeVar("T")
@@ -277,6 +284,8 @@ def steady(flow: Flow[T], deadline: Deadline) -> Flow[T]:
                 if deadline.remaining <= 0:
                     call = f" The last call was {last}." if last is not None else ""
                     raise MilvusTimeoutError(f"Not done within {deadline.seconds:g} s.{call}")
+            elif isinstance(step, Ask):
+                value = yield step
             else:
                 last = step
                 value = yield from _insist(step, deadline)
@@ -317,6 +326,7 @@ def drive(flow: Flow[T], perform: Callable[[Call], Any], sleep: Callable[[float]
                     if step.seconds:
                         sleep(step.seconds)
                 else:
+                    assert not isinstance(step, Ask), "a worker without an event loop shares nothing"
                     value = perform(step)
                 resume = flow.send
             except MilvusError as error:
@@ -343,7 +353,13 @@ async def drive_async(
         while True:
             step = resume(value)
             try:
-                value = await (pause(step) if isinstance(step, Pause) else perform(step))
+                match step:
+                    case Pause():
+                        value = await pause(step)
+                    case Ask():
+                        value = await step.question()
+                    case _:
+                        value = await perform(step)
                 resume = flow.send
             except MilvusError as error:
                 value, resume = error, flow.throw

@@ -6,11 +6,12 @@ A listing takes one call, however many collections there are. :func:`details`, :
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import re
 import reprlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -119,26 +120,32 @@ def databases() -> Flow[list[str]]:
     return sorted(answer.db_names)
 
 
-def collections() -> Flow[list[ListedCollection]]:
-    """Every collection of the database."""
+def collections(names: Collection[str] | None = None) -> Flow[list[ListedCollection]]:
+    """Every collection of the database, or those of these names."""
     answer = yield Rpc("ShowCollections", {"type": "All"})
     # Milvus Lite lists names only.
     rows = zip_longest(answer.collection_names, answer.collection_ids, answer.created_utc_timestamps, fillvalue=0)
-    return [ListedCollection(str(name), int(id) or None, _moment(created)) for name, id, created in rows if name]
-
-
-def loaded() -> Flow[dict[str, int]]:
-    """Every collection that is in memory or being loaded, with its load progress in per cent: 0 where that is not known."""
-    answer = yield Rpc("ShowCollections", {"type": "InMemory"})
-    names, told = answer.collection_names, [*answer.inMemory_percentages]
-    missing = [-1] * (len(names) - len(told))
-    percents = [
-        _believed(read_percent(percent), percent, f"the load progress of {name!r}") or 0
-        for name, percent in zip(names, [*told, *missing], strict=False)
+    return [
+        ListedCollection(str(name), int(id) or None, _moment(created))
+        for name, id, created in rows
+        if name and (names is None or name in names)
     ]
+
+
+def loaded(names: Collection[str] | None = None) -> Flow[dict[str, int]]:
+    """The collections that are in memory or being loaded, all or of these names, with their load progress in per cent: 0 where
+    that is not known.
+    """
+    answer = yield Rpc("ShowCollections", {"type": "InMemory"})
+    unknown = itertools.repeat(-1)
+    percents = {
+        str(name): _believed(read_percent(percent), percent, f"the load progress of {name!r}") or 0
+        for name, percent in zip(answer.collection_names, itertools.chain(answer.inMemory_percentages, unknown), strict=False)
+        if names is None or name in names
+    }
     # Milvus Lite lists all collections, with 0 for one that is not loaded. On a server a load that begins has 0 too.
     version = yield Rpc("GetVersion")
-    return {name: percent for name, percent in zip(names, percents, strict=True) if percent or not is_lite(version)}
+    return {name: percent for name, percent in percents.items() if percent or not is_lite(version)}
 
 
 def version_for(collection_name: str) -> Flow[Any]:
@@ -164,20 +171,14 @@ def is_before(version: Any, first: tuple[int, int]) -> bool:
     return numbers is not None and tuple(map(int, numbers.groups())) < first
 
 
-def aliases() -> Flow[dict[str, list[str]]]:
-    """The aliases of every collection that has some: one call, and one more for each alias."""
-    by_collection: dict[str, list[str]] = {}
-    answer = yield Rpc("ListAliases")
-    for alias in answer.aliases:
-        described = yield Rpc("DescribeAlias", {"alias": alias})
-        by_collection.setdefault(described.collection, []).append(alias)
-    return by_collection
+def aliases() -> Flow[list[str]]:
+    """Every alias of the database."""
+    return sorted((yield Rpc("ListAliases")).aliases)
 
 
 def aliases_of(collection_name: str) -> Flow[list[str]]:
     """One collection's aliases, on Milvus Lite too, whose description of a collection leaves them out."""
-    answer = yield Rpc("ListAliases", {"collection_name": collection_name})
-    return sorted(answer.aliases)
+    return sorted((yield Rpc("ListAliases", {"collection_name": collection_name})).aliases)
 
 
 def target_of(alias: str) -> Flow[str | None]:

@@ -30,8 +30,8 @@ class MilvusMemoryReportOperator(MilvusOperator):
         report = MilvusMemoryReportOperator(task_id="report", databases="*")
 
     The query nodes measure the sizes where the connection has a ``metrics_url``; elsewhere they are estimated from the schema,
-    the rows and the replicas. A size that is not known is reported as unknown. A run makes at most a dozen calls for each
-    collection in memory, and none for the others.
+    the rows and the replicas. A size that is not known is reported as unknown. A run makes four calls for each of the biggest
+    200, three for each whose size is estimated (two where the server describes many at once), and a handful for all others.
 
     Returns ``collections`` (the biggest 200, as dicts), ``totals`` over all, ``warnings``, ``summary`` and ``markdown``.
 
@@ -62,6 +62,9 @@ class MilvusMemoryReportOperator(MilvusOperator):
         from airflow_provider_milvus.reclaim.survey import Surveyor
 
         async with await hook.shared_client() as client:
-            surveyor = Surveyor(client, hook.deadline(), thorough=True)
+            surveyor = Surveyor(client, hook.deadline(), estimate=True, needs_details=lambda name: False)
             survey = await surveyor.look(databases or await surveyor.databases(), hook.metrics())
-        return MemoryReport(survey.collections, survey.nodes.memory, survey.warnings)
+            report = MemoryReport(survey.collections, survey.nodes.memory, survey.warnings)
+            named = {state.key: state for state in await asyncio.gather(*map(surveyor.with_parts, report.biggest))}
+        report.collections = [named.get(state.key, state) for state in report.collections]
+        return report

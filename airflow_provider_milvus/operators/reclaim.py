@@ -85,8 +85,11 @@ class MilvusReclaimMemoryOperator(MilvusOperator):
         ``"70%"``. Where use is known (``metrics_url``), only what was idle for ``min_idle``, or else for an hour, is released.
         Unknown sizes do not count.
     :param min_idle: keep what was not certainly idle for this time. It needs ``metrics_url``.
-    :param plan: the ``plan`` of a dry run: release exactly this, except what has changed since. It replaces the arguments above
-        and ``max_releases``.
+    :param plan: the ``plan`` of a dry run, or the path of its ``plan_path``: release exactly this, except what has changed
+        since. It replaces the arguments above and ``max_releases``.
+    :param plan_path: where a dry run writes its plan, as a path or a URL such as ``"s3://my_conn@bucket/plan.json"``; ``plan``
+        of the result is that path then. By default the plan is in the result, as packed text where it is long: a plan of five
+        thousand collections may take more than the 100 kB of a good XCom.
     :param date_format: how a name has its date, as for ``strptime``; ``"%Y%m%d"`` by default. Without a day it is the first of
         the month.
     :param timezone: the time zone in which a day starts; ``"UTC"`` by default.
@@ -115,6 +118,7 @@ class MilvusReclaimMemoryOperator(MilvusOperator):
     memory_budget = OptionalArgument(kinds.check_size, widens=True, nothing="any")
     min_idle = OptionalArgument(kinds.check_span, widens=True, nothing="any")
     plan = OptionalArgument(kinds.take_any, empty_list="given")
+    plan_path = OptionalArgument(kinds.check_text)
     date_format = Argument(kinds.check_text)
     timezone = Argument(kinds.check_timezone)
     keep_aliased = Argument(kinds.check_flag)
@@ -135,6 +139,7 @@ class MilvusReclaimMemoryOperator(MilvusOperator):
         memory_budget: str | int | None = None,
         min_idle: timedelta | str | None = None,
         plan: Any = None,
+        plan_path: str | None = None,
         date_format: str = "%Y%m%d",
         timezone: str = "UTC",
         keep_aliased: bool = True,
@@ -152,6 +157,7 @@ class MilvusReclaimMemoryOperator(MilvusOperator):
             raise self.wrong(f"plan names everything to release: leave out {superfluous}.")
 
     def execute(self, context: Context) -> dict[str, object]:
+        from airflow_provider_milvus.reclaim.plan_file import write_plan_file
         from airflow_provider_milvus.reclaim.run import ReclaimRun
 
         hook, notes = self.hook(), RunNotes(context)
@@ -182,6 +188,9 @@ class MilvusReclaimMemoryOperator(MilvusOperator):
             report.dry_run = self.dry_run
             if report.dry_run:
                 report.planned = plan
+                if self.plan_path is not None:
+                    write_plan_file(self.plan_path, [entry.as_dict() for entry in plan])
+                    report.plan_path = self.plan_path
             else:
                 earlier = run.count_earlier(tries.earlier, report)
                 released_before = {entry.key for entry in earlier}
@@ -249,13 +258,16 @@ class MilvusReclaimMemoryOperator(MilvusOperator):
         return sorted(needed | set(SPANS_TO_ORDER_BY)) if has_metrics and (needed or policy.budget is not None) else []
 
     def _approved_plan(self) -> list[PlannedRelease] | None:
+        from airflow_provider_milvus.reclaim.packed import is_packed
         from airflow_provider_milvus.reclaim.plan import read_plan
+        from airflow_provider_milvus.reclaim.plan_file import read_plan_file
 
         if self.plan is None:
             return None
         try:
-            return read_plan(self.plan)
-        except ValueError as error:
+            is_path = isinstance(self.plan, str) and not is_packed(self.plan) and not self.plan.lstrip().startswith(("[", "{"))
+            return read_plan(read_plan_file(self.plan) if is_path else self.plan)
+        except (ValueError, FileNotFoundError) as error:
             raise self.wrong(
                 f"plan is not what a dry run returned under 'plan': {error}. "
                 "From a template it needs render_template_as_native_obj=True on the DAG."

@@ -24,7 +24,7 @@ class MemoryReport:
         loaded = self._loaded
         known = total(loaded)
         return {
-            "collections": [_entry(collection) for collection in loaded[:MOST_ROWS]],
+            "collections": [_entry(collection) for collection in self.biggest],
             "totals": {
                 "collections": len(self.collections),
                 "loaded": len(loaded),
@@ -44,6 +44,11 @@ class MemoryReport:
     def as_sentence(self) -> str:
         of = f" of {human(self.capacity)}" if self.capacity else ""
         return f"{len(self._loaded)} of {len(self.collections)} collections are in memory with {total(self._loaded)}{of}."
+
+    @property
+    def biggest(self) -> list[CollectionState]:
+        """The collections that the report names."""
+        return self._loaded[:MOST_ROWS]
 
     @property
     def _loaded(self) -> list[CollectionState]:
@@ -67,7 +72,7 @@ class MemoryReport:
                 collection.replicas if collection.replicas is not None else "",
                 ", ".join(collection.aliases),
             )
-            for collection in loaded[:MOST_ROWS]
+            for collection in self.biggest
         ]
         table = tabulate(rows, headers=headers, tablefmt=style, disable_numparse=True)
         return table + (f"\n… and {len(loaded) - MOST_ROWS} more" if len(loaded) > MOST_ROWS else "")

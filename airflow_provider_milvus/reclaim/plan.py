@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from airflow_provider_milvus.reclaim.inventory import CollectionState, Memory
+from airflow_provider_milvus.reclaim.packed import unpack
 from airflow_provider_milvus.reclaim.policy import RECLAIM_PROPERTY, Decision
 
 
@@ -57,10 +58,11 @@ class PlannedRelease:
 
 
 def read_plan(entries: Any) -> list[PlannedRelease]:
-    """Read a plan that was written as JSON. Of several entries for one collection, as after several tries, the last counts.
+    """Read a plan that was written as JSON, packed or not. Several tries leave entries for one collection: the last counts.
 
     :raises ValueError: it is not a plan.
     """
+    entries = unpack(entries)
     if not isinstance(entries, list) or not all(isinstance(entry, Mapping) for entry in entries):
         raise ValueError("it is not a list of planned releases")
     known = {field.name for field in fields(PlannedRelease)}

@@ -1,25 +1,29 @@
 """Carrying out many releases, at the pace that the server keeps up with.
 
-Each collection is looked at once more just before its release, and seen on the server after it. Who came in between, such as an
-alias, gets the collection back. A failure does not stop the others, but after the server is out of reach no other release is
-tried.
+Each collection is looked at once more just before its release, and seen on the server after it. Those that are due at the same
+moment share these looks: what is in memory, the aliases and the properties are lists. Who came in between, such as an alias,
+gets the collection back. A failure does not stop the others, but after the server is out of reach no other release is tried.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_milvus.client.failures import trouble_with_all
-from airflow_provider_milvus.client.flow import LEAST_ATTEMPT, Deadline
-from airflow_provider_milvus.client.subject import Subject
+from airflow_provider_milvus.client.flow import LEAST_ATTEMPT, Ask, Deadline
+from airflow_provider_milvus.client.reads import replicas
+from airflow_provider_milvus.client.subject import Standing, Subject, find_subject
 from airflow_provider_milvus.client.tries import Tries
 from airflow_provider_milvus.exceptions import (
     MilvusBeingLoadedError,
+    MilvusCollectionNotFoundError,
     MilvusError,
     MilvusRateLimitError,
     MilvusRefusedError,
@@ -27,18 +31,23 @@ from airflow_provider_milvus.exceptions import (
 )
 from airflow_provider_milvus.reclaim.pace import Pace
 from airflow_provider_milvus.reclaim.plan import PlannedRelease, reason_to_keep
-from airflow_provider_milvus.schema.window_marks import marks_of, open_windows
+from airflow_provider_milvus.reclaim.shared_look import SharedLook
+from airflow_provider_milvus.reclaim.survey import Surveyor
 from airflow_provider_milvus.server.load import load, placement
-from airflow_provider_milvus.server.release import release
+from airflow_provider_milvus.server.release import Release, Released
 
 if TYPE_CHECKING:
     from airflow_provider_milvus.client.client import AsyncBoundedClient
-    from airflow_provider_milvus.client.subject import Standing
-    from airflow_provider_milvus.server.release import Released
+    from airflow_provider_milvus.reclaim.inventory import CollectionState
 
 
+BEFORE, AFTER = 0.05, 0.25
+"""Seconds for which a look before releases, and one after them, waits for others to share it."""
 RELOAD_POLL = 2.0
 """Seconds between two looks at a load that brings a collection back."""
+
+
+DROPPED = "dropped since it was planned, and perhaps created again"
 
 
 class Outcome(StrEnum):
@@ -83,38 +92,53 @@ class Releases:
     report: Callable[[str], object]
     in_use: InUse | None = None
     _pace: Pace = field(init=False, default_factory=lambda: Pace(time.monotonic()))
+    _sending: int = field(init=False, default=0)
+    _turn: asyncio.Lock = field(init=False, default_factory=asyncio.Lock)
+    _left: asyncio.Event = field(init=False, default_factory=asyncio.Event)
+    _looks: dict[tuple[str, float], SharedLook[CollectionState]] = field(init=False, default_factory=dict)
     _stopped: MilvusError | None = field(init=False, default=None)
     """Why no other release is tried."""
 
     async def carry_out(self, entries: Sequence[PlannedRelease]) -> None:
         """Begin the releases in this order, some at a time. Returns when all have ended."""
-        under_way: set[asyncio.Task[EndedRelease]] = set()
-        for entry in entries:
-            while len(under_way) >= self._pace.width:
-                under_way = await self._next_of(under_way)
-            under_way.add(asyncio.create_task(self._one(entry)))
-        while under_way:
-            under_way = await self._next_of(under_way)
+        await asyncio.gather(*map(self._one, entries))
 
-    async def _next_of(self, under_way: set[asyncio.Task[EndedRelease]]) -> set[asyncio.Task[EndedRelease]]:
-        ended, left = await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
-        for task in ended:
-            self.on_end(task.result())
-        return left
+    async def _one(self, entry: PlannedRelease) -> None:
+        self.on_end(await self._ended(entry))
 
-    async def _one(self, entry: PlannedRelease) -> EndedRelease:
-        if self._stopped is None and self.deadline.remaining < LEAST_ATTEMPT:
-            self._stopped = MilvusTimeoutError("not tried: the run's timeout is used up")
-        if self._stopped is not None:
-            return EndedRelease(entry, Outcome.FAILED, "Loaded", str(self._stopped), error=self._stopped)
-        memos: list[Any] = []
+    @asynccontextmanager
+    async def _place(self) -> AsyncIterator[None]:
+        """One of the places for releases that are under way. Who asked first gets the next."""
+        async with self._turn:
+            while self._sending >= self._pace.width:
+                self._left.clear()
+                await self._left.wait()
+            self._sending += 1
         try:
-            in_use = await self.in_use(entry) if self.in_use is not None else None
-            if in_use is not None:
-                return EndedRelease(entry, Outcome.KEPT, "Loaded", in_use)
-            # Airflow keeps the whole plan as a note; here it only counts whether the release was sent.
-            ended = await self._release(entry, Tries(note=memos.append, leave=lambda note: memos.clear()))
+            yield
+        finally:
+            self._sending -= 1
+            self._left.set()
+
+    async def _ended(self, entry: PlannedRelease) -> EndedRelease:
+        memos: list[Any] = []
+        # Airflow keeps the whole plan as a note; here it only counts whether the release was sent.
+        tries = Tries(note=memos.append, leave=lambda note: memos.clear())
+        try:
+            async with self._place():
+                if self._stopped is None and self.deadline.remaining < LEAST_ATTEMPT:
+                    self._stopped = MilvusTimeoutError("not tried: the run's timeout is used up")
+                if self._stopped is not None:
+                    return EndedRelease(entry, Outcome.FAILED, "Loaded", str(self._stopped), error=self._stopped)
+                in_use = await self.in_use(entry) if self.in_use is not None else None
+                if in_use is not None:
+                    return EndedRelease(entry, Outcome.KEPT, "Loaded", in_use)
+                deadline = self.deadline.at_most(self.release_timeout)
+                releasing, answered = await self._send(entry, deadline, tries)
+            ended = await self._see(entry, deadline, releasing, answered)
             return replace(ended, sent=ended.outcome is not Outcome.KEPT)
+        except MilvusCollectionNotFoundError:
+            return EndedRelease(entry, Outcome.KEPT, "NotExist", DROPPED)
         except MilvusRefusedError as changed:
             state = "Loading" if isinstance(changed, MilvusBeingLoadedError) else "Loaded"
             return EndedRelease(entry, Outcome.KEPT, state, f"changed since it was planned: {changed}")
@@ -125,36 +149,69 @@ class Releases:
                 self._pace.late(time.monotonic())
             return EndedRelease(entry, Outcome.FAILED, "unknown", str(error), sent=bool(memos), error=error)
 
-    async def _release(self, entry: PlannedRelease, tries: Tries) -> EndedRelease:
-        deadline = self.deadline.at_most(self.release_timeout)
-        released = await self.client.run(
-            release(
-                entry.collection,
-                deadline,
-                skip_if_missing=True,
-                unless=lambda standing: self._reason_to_keep(entry, standing),
-                load=entry.load,
-                tries=tries,
-                report=self.report,
-            ),
-            deadline,
-            database=entry.database,
+    async def _send(self, entry: PlannedRelease, deadline: Deadline, tries: Tries) -> tuple[Release, bool]:
+        run = partial(self.client.run, deadline=deadline, database=entry.database)
+        # Without an id only another schema tells another collection of that name.
+        has_id = entry.collection_id is not None
+        releasing = Release(
+            Subject(entry.collection, entry.collection_id or 0) if has_id else await run(find_subject(entry.collection)),
+            [],
+            False,
+            lambda standing: self._reason_to_keep(entry, standing),
+            self.report,
+            tries,
+            entry.load,
+            Ask(lambda: self._look_before(entry, deadline)) if has_id else None,
         )
+        answered = await run(releasing.send(deadline))
+        if releasing.outcome().sent:
+            self._pace.done(time.monotonic())
+        return releasing, answered
+
+    async def _look_before(self, entry: PlannedRelease, deadline: Deadline) -> tuple[Standing, dict[int, str]] | None:
+        asking = self.client.run(replicas(entry.collection), deadline, database=entry.database)
+        now, load = await asyncio.gather(self._shared_look(entry, BEFORE), asking)
+        return (standing_of(now), load) if now is not None and now.state == "Loaded" and load else None
+
+    async def _see(self, entry: PlannedRelease, deadline: Deadline, releasing: Release, answered: bool) -> EndedRelease:
+        if answered:
+            now = await self._shared_look(entry, AFTER)
+            if now is not None and now.state == "NotLoad":
+                return await self._look_back(entry, releasing.outcome(now.state), now)
+            await self.client.run(releasing.see(), deadline, database=entry.database)
+        released = releasing.outcome()
         if released.state == "NotExist":
-            return EndedRelease(entry, Outcome.KEPT, "NotExist", "dropped since it was planned")
+            return EndedRelease(entry, Outcome.KEPT, "NotExist", DROPPED)
         if not released.sent:
             return EndedRelease(entry, Outcome.KEPT, "NotLoad", "released by somebody else since it was planned")
-        self._pace.done(time.monotonic())
         if released.loaded_since:
             return EndedRelease(entry, Outcome.RELOADED, released.state, "released, and loaded again by somebody else")
         return await self._look_back(entry, released)
 
-    async def _look_back(self, entry: PlannedRelease, released: Released) -> EndedRelease:
-        """What came between the last look and the release, and would have kept the collection, gets it back."""
+    async def _shared_look(self, entry: PlannedRelease, after: float) -> CollectionState | None:
+        """The collection as a look sees it that all share who ask within these seconds; ``None`` where it is not seen."""
+        if (entry.database, after) not in self._looks:
+            self._looks[entry.database, after] = SharedLook(partial(self._look_at, entry.database), after)
+        try:
+            now = await self._looks[entry.database, after].at(entry.collection)
+        except MilvusError:
+            # Its own looks say what is the matter.
+            return None
+        return now if now is not None and entry.collection_id in (None, now.collection_id) else None
+
+    async def _look_at(self, database: str, names: Collection[str]) -> dict[str, CollectionState]:
+        surveyor = Surveyor(self.client, self.deadline.at_most(self.release_timeout))
+        return {state.collection: state for state in await surveyor.look_at(database, names)}
+
+    async def _look_back(self, entry: PlannedRelease, released: Released, now: CollectionState | None = None) -> EndedRelease:
+        """What came between the last look and the release, and would have kept the collection, gets it back.
+
+        ``now``: what a look since has seen of it.
+        """
         deadline = self.deadline.at_most(self.release_timeout)
         looking = Subject(entry.collection, entry.collection_id or 0).standing()
         try:
-            standing = await self.client.run(looking, deadline, database=entry.database)
+            standing = await self.client.run(looking, deadline, database=entry.database) if now is None else standing_of(now)
         except MilvusError as error:
             self._stopped = self._stopped or trouble_with_all(error)
             unknown = f"{entry.reason}; whether somebody needs it since is not known: {error}"
@@ -187,6 +244,10 @@ class Releases:
             collection_id=standing.collection_id or None,
             aliases=standing.aliases,
             properties=standing.properties,
-            windows=len(open_windows(marks_of(standing.properties), time.time())),
+            windows=len(standing.windows),
             keep_aliased=self.keep_aliased,
         )
+
+
+def standing_of(state: CollectionState) -> Standing:
+    return Standing(state.collection_id or 0, list(state.aliases), dict(state.properties))

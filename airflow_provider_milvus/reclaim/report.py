@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -9,18 +11,22 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_provider_milvus.reclaim.inventory import CollectionState, Total, total
+from airflow_provider_milvus.reclaim.packed import pack
 from airflow_provider_milvus.reclaim.plan import PlannedRelease
 from airflow_provider_milvus.wording import human
 
 Entry = dict[str, Any]
 
-MOST_ENTRIES = 200
-"""In each list of a result, and rows in a table: five thousand collections must fit into an XCom."""
+MOST_ROWS = 200
+"""In the table of the log."""
+MOST_IN_RESULT = 12_000
+"""Characters of each list and of the table in a result: five thousand collections must fit into an XCom of 100 kB."""
 
 
 @dataclass(slots=True)
 class ReclaimReport:
-    """The outcome for every collection. Only a dry run has ``planned`` releases, and it releases nothing.
+    """The outcome for every collection. Only a dry run has ``planned`` releases, and it releases nothing. ``plan_path`` is the
+    file where they are, if there is one.
 
     ``reloaded`` were released, and are in memory again: something came meanwhile that keeps them, or somebody has loaded them.
 
@@ -30,6 +36,7 @@ class ReclaimReport:
 
     dry_run: bool = False
     planned: list[PlannedRelease] = field(default_factory=list)
+    plan_path: str | None = None
     released: list[Entry] = field(default_factory=list)
     reloaded: list[Entry] = field(default_factory=list)
     kept: list[Entry] = field(default_factory=list)
@@ -42,20 +49,21 @@ class ReclaimReport:
     def as_result(self) -> dict[str, object]:
         """JSON-safe and bounded, for XCom.
 
-        Each list has its first 200 entries; ``omitted`` counts the rest. ``restore`` names everything that was released,
+        Each list has its first entries, and ``omitted`` counts the rest. ``restore`` names everything that was released,
         ``replicas`` has the resource groups of what a reload must not put elsewhere, and a dry run's ``plan`` names everything
-        that would be released, in order.
+        that would be released, in order; where they are long, they are packed.
         """
         lists = {"released": self.released, "kept": self.kept, "failed": self.failed}
         if self.reloaded:
             lists["reloaded"] = self.reloaded
         if self.dry_run:
             lists["planned"] = self._planned_entries
-        result: dict[str, object] = {key: entries[:MOST_ENTRIES] for key, entries in lists.items()}
-        omitted = {key: len(entries) - MOST_ENTRIES for key, entries in lists.items() if len(entries) > MOST_ENTRIES}
-        result |= {
-            "restore": _names(self.released),
-            "replicas": _replicas(self.released),
+        first = {key: _first(entries) for key, entries in lists.items()}
+        omitted = {key: len(entries) - len(first[key]) for key, entries in lists.items() if len(entries) > len(first[key])}
+        result: dict[str, object] = {
+            **first,
+            "restore": pack(_names(self.released)),
+            "replicas": pack(_replicas(self.released)),
             "totals": self.totals(),
             "warnings": self.warnings,
             "summary": self.as_sentence(),
@@ -64,7 +72,7 @@ class ReclaimReport:
         if omitted:
             result["omitted"] = omitted
         if self.dry_run:
-            result |= {"dry_run": True, "plan": [planned.as_dict() for planned in self.planned]}
+            result |= {"dry_run": True, "plan": self.plan_path or pack([planned.as_dict() for planned in self.planned])}
         return result
 
     def totals(self) -> dict[str, object]:
@@ -91,7 +99,11 @@ class ReclaimReport:
     def as_markdown(self) -> str:
         """The sentence, the warnings and the table, for a page or a message."""
         warnings = "".join(f"- {_escape(warning)}\n" for warning in self.warnings)
-        return "\n".join(filter(None, [f"{self.as_sentence()}\n", warnings, _table(self._rows, "github", _escape)]))
+        rows = self._rows
+        # A table is as wide as its longest cells.
+        width = max((len(entry["collection"]) + len(entry["reason"]) for _, entry in rows[:MOST_ROWS]), default=0) + 60
+        table = _table(rows, "github", min(MOST_ROWS, MOST_IN_RESULT // width), _escape)
+        return "\n".join(filter(None, [f"{self.as_sentence()}\n", warnings, table]))
 
     def as_sentence(self) -> str:
         """One sentence, for a notification."""
@@ -146,6 +158,11 @@ def _count(collections: Sequence[object], size: Total) -> str:
     return f"{len(collections)} ({size})" if collections and size.source != "unknown" else str(len(collections))
 
 
+def _first(entries: list[Entry]) -> list[Entry]:
+    room = itertools.accumulate(len(json.dumps(entry)) for entry in entries)
+    return [entry for entry, characters in zip(entries, room, strict=True) if characters <= MOST_IN_RESULT]
+
+
 def _names(entries: Iterable[Entry]) -> dict[str, list[str]]:
     names: dict[str, list[str]] = {}
     for entry in entries:
@@ -166,18 +183,18 @@ def _escape(text: str) -> str:
     return re.sub(r"[\\`*\[\]<>|]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])", r"\\\g<0>", " ".join(text.split()))
 
 
-def _table(rows: list[tuple[str, Entry]], style: str, escape: Callable[[str], str] = str) -> str:
+def _table(rows: list[tuple[str, Entry]], style: str, most: int = MOST_ROWS, escape: Callable[[str], str] = str) -> str:
     from tabulate import tabulate
 
     several = len({entry["database"] for _, entry in rows}) > 1
     cells = [
         (kind, *([entry["database"]] if several else []), entry["collection"], entry["state"], _size(entry), entry["reason"])
-        for kind, entry in rows[:MOST_ENTRIES]
+        for kind, entry in rows[:most]
     ]
     escaped = [[escape(cell) for cell in row] for row in cells]
     headers = ("", *(["database"] if several else []), "collection", "state now", "memory", "why")
     table = tabulate(escaped, headers=headers, tablefmt=style, disable_numparse=True)
-    rest = Counter(kind for kind, _ in rows[MOST_ENTRIES:])
+    rest = Counter(kind for kind, _ in rows[most:])
     return table + "".join(f"\n… and {count} more {kind}" for kind, count in rest.items())
 
 

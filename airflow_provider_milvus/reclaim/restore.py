@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
+from airflow_provider_milvus.reclaim.packed import unpack
+
 Entry = dict[str, str]
 
 MOST_ROWS = 200
@@ -38,7 +40,7 @@ def read_restore_set(result: Any) -> list[ReloadEntry]:
         raise ValueError(f"it is {type(result).__name__} and not the dict that a reclaim run returns")  # noqa: TRY004
     if result.get("dry_run"):
         raise ValueError("it comes from a dry run, which released nothing")
-    names_by_database = result.get("restore")
+    names_by_database = unpack(result.get("restore"))
     if not isinstance(names_by_database, Mapping) or not all(map(_is_names, names_by_database.values())):
         raise ValueError('it lacks "restore", the names of what was released by database')
     released = result.get("released")
@@ -49,7 +51,7 @@ def read_restore_set(result: Any) -> list[ReloadEntry]:
     keys = [(str(database), name) for database, names in names_by_database.items() for name in dict.fromkeys(names)]
     if keys and rank.keys() >= set(keys):
         keys.sort(key=rank.__getitem__)
-    places = result.get("replicas") or {}
+    places = unpack(result.get("replicas")) or {}
     return [
         ReloadEntry(database, name, sizes.get((database, name)), tuple(places.get(database, {}).get(name, ())))
         for database, name in reversed(keys)

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from airflow_provider_milvus.client import reads
 from airflow_provider_milvus.client.flow import Deadline, Flow
 from airflow_provider_milvus.client.reads import Details, ListedCollection, Nodes
-from airflow_provider_milvus.exceptions import MilvusMetricsError, MilvusUnsupportedError
+from airflow_provider_milvus.exceptions import MilvusCollectionNotFoundError, MilvusMetricsError, MilvusUnsupportedError
 from airflow_provider_milvus.metrics import Held, MetricsSource, within
 from airflow_provider_milvus.reclaim.inventory import MEASURED, CollectionState, Memory, estimate_memory, state_from_percent
 from airflow_provider_milvus.reclaim.plan import PlannedRelease
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-AT_ONCE = 16
+AT_ONCE = 64
 """Calls under way at the same time."""
 BATCH = 200
 """Collections that one call describes. The server describes them one after the other."""
@@ -48,15 +49,13 @@ class Survey:
 class Surveyor:
     """Surveys one server, within ``deadline``.
 
-    :param thorough: ask for the rows, replicas and partitions of every loaded collection too, with four calls each.
-    :param estimate: do so where the metrics do not have a collection's size.
+    :param estimate: estimate a size that the metrics do not have, with three calls for each such collection.
     :param needs_details: whether a loaded collection of this name is worth a call of its own; the others are listed without
         their properties.
     """
 
     client: AsyncBoundedClient
     deadline: Deadline
-    thorough: bool = False
     estimate: bool = False
     needs_details: Callable[[str], bool] = lambda name: True
     _measured: Mapping[int, Held] = field(init=False, default_factory=dict)
@@ -76,7 +75,7 @@ class Surveyor:
         """:raises MilvusError: a database cannot be listed. A survey is complete, or fails."""
         nodes, (held, problem) = await asyncio.gather(self._ask(reads.nodes()), self._held(metrics))
         self._measured = {id: size for id, size in (held or {}).items() if size is not None}
-        by_database = await asyncio.gather(*(self._look_at(database) for database in databases))
+        by_database = await asyncio.gather(*(self._look_at_all(database) for database in databases))
         collections = [collection for in_database in by_database for collection in in_database]
         if held is not None and problem is None:
             problem = _check_same_server(collections, held)
@@ -90,13 +89,17 @@ class Surveyor:
             warnings.append(f"The memory of the query nodes is not known: {nodes.problem}.")
         return Survey(collections, nodes, problem, warnings)
 
-    async def _look_at(self, database: str) -> list[CollectionState]:
-        listing, loaded, aliases = await asyncio.gather(
-            self._ask(reads.collections(), database),
-            self._ask(reads.loaded(), database),
-            self._ask(reads.aliases(), database),
-        )
-        states = [_state_of(database, listed, loaded, aliases.get(listed.name, [])) for listed in listing]
+    async def look_at(self, database: str, names: Collection[str]) -> list[CollectionState]:
+        """The collections of these names that exist, each with its aliases and properties.
+
+        Those whose aliases are not certain are left out: an alias that only a description names is new, or was dropped.
+        """
+        states, details = await asyncio.gather(self._states(database, names), self._details(database, list(names)))
+        seen = await asyncio.gather(*(self._with_details(state, details[state.collection]) for state in states))
+        return [now for now, listed in zip(seen, states, strict=True) if now.aliases == listed.aliases]
+
+    async def _look_at_all(self, database: str) -> list[CollectionState]:
+        states = await self._states(database)
         asked = [
             state for state in states if state.in_memory and (self.needs_details(state.collection) or self._estimates(state))
         ]
@@ -105,9 +108,30 @@ class Surveyor:
         by_name = {state.collection: state for state in described}
         return [by_name.get(state.collection, state) for state in states]
 
+    async def _states(self, database: str, names: Collection[str] | None = None) -> list[CollectionState]:
+        listing, loaded, aliases = await asyncio.gather(
+            self._ask(reads.collections(names), database),
+            self._ask(reads.loaded(names), database),
+            self._aliases(database, names),
+        )
+        return [_state_of(database, listed, loaded, aliases.get(listed.name, [])) for listed in listing]
+
+    async def _aliases(self, database: str, names: Collection[str] | None) -> dict[str, list[str]]:
+        """The aliases by collection: asked of the aliases, or of these collections where they are fewer."""
+        aliases = await self._ask(reads.aliases(), database)
+        if names is not None and len(names) < len(aliases):
+            listed = await asyncio.gather(*(self._ask(reads.aliases_of(name), database) for name in names))
+            return dict(zip(names, listed, strict=True))
+        targets = await asyncio.gather(*(self._ask(reads.target_of(alias), database) for alias in aliases))
+        by_collection: defaultdict[str, list[str]] = defaultdict(list)
+        for alias, target in zip(aliases, targets, strict=True):
+            if target is not None:
+                by_collection[target].append(alias)
+        return by_collection
+
     async def _details(self, database: str, names: Sequence[str]) -> dict[str, Details | None]:
-        """The details of each collection: some hundred in one call, or one by one where the server cannot or they are few."""
-        batches = [names[first : first + BATCH] for first in range(0, len(names), BATCH)] if len(names) > AT_ONCE else []
+        """The details of each collection: some hundred in one call, or one by one where the server cannot."""
+        batches = [names[first : first + BATCH] for first in range(0, len(names), BATCH)] if len(names) > 1 else []
         try:
             found = await asyncio.gather(*(self._ask(reads.many_details(batch), database) for batch in batches))
         except MilvusUnsupportedError:
@@ -131,7 +155,20 @@ class Surveyor:
             properties=dict(details.properties),
             windows=len(open_windows(marks_of(details.properties), time.time())),
         )
-        return await self._with_rows(state, details) if self.thorough or self._estimates(state) else state
+        if not self._estimates(state):
+            return state
+        state = await self._with_replicas(state)
+        return replace(state, memory=estimate_memory(details.row_bytes, state.rows, state.replicas))
+
+    async def with_parts(self, state: CollectionState) -> CollectionState:
+        """A collection of the last :meth:`look` with its rows, replicas and partitions, asked with four calls."""
+        name, database = state.collection, state.database
+        try:
+            state, parts = await asyncio.gather(self._with_replicas(state), self._ask(reads.partitions(name), database))
+        except MilvusCollectionNotFoundError:
+            # Dropped since it was listed.
+            return replace(state, state="NotLoad")
+        return _with_measured_size(replace(state, partitions=parts), self._measured)
 
     async def replicas(self, entry: PlannedRelease) -> PlannedRelease:
         """The planned release with the ids and the resource groups of the collection's replicas."""
@@ -139,23 +176,11 @@ class Surveyor:
         groups = sorted(held.values())
         return replace(entry, replicas=tuple(groups) if groups != DEFAULT_PLACE else (), load=tuple(sorted(held)))
 
-    async def _with_rows(self, state: CollectionState, details: Details) -> CollectionState:
+    async def _with_replicas(self, state: CollectionState) -> CollectionState:
         name, database = state.collection, state.database
-        rows, held, partitions = await asyncio.gather(
-            self._ask(reads.rows(name), database),
-            self._ask(reads.replicas(name), database),
-            self._ask(reads.partitions(name), database),
-        )
+        rows, held = await asyncio.gather(self._ask(reads.rows(name), database), self._ask(reads.replicas(name), database))
         groups = (held or {}).values()
-        replicas = len(groups) or None
-        return replace(
-            state,
-            rows=rows,
-            replicas=replicas,
-            resource_groups=tuple(sorted(set(groups))),
-            partitions=partitions,
-            memory=estimate_memory(details.row_bytes, rows, replicas),
-        )
+        return replace(state, rows=rows, replicas=len(groups) or None, resource_groups=tuple(sorted(set(groups))))
 
     async def _held(self, metrics: MetricsSource | None) -> tuple[dict[int, Held | None] | None, str | None]:
         """What the query nodes hold, by collection id, or why the metrics do not have it; both ``None`` without metrics."""

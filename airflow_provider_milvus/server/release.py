@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from airflow_provider_milvus import exceptions
-from airflow_provider_milvus.client.flow import Deadline, Flow, Pause, Report, Rpc, in_doubt
+from airflow_provider_milvus.client.flow import Ask, Deadline, Flow, Pause, Report, Rpc, in_doubt
 from airflow_provider_milvus.client.reads import replicas
 from airflow_provider_milvus.client.subject import Subject, Unless, find_subject
 from airflow_provider_milvus.client.tries import ONE_TRY, Tries
@@ -97,7 +97,7 @@ def release(
             f"Collection {subject.name!r} was not released: {name!r} is an alias of it, and whoever searches through the alias "
             "would fail. Name the collection itself, or set allow_alias=True."
         )
-    releasing = _Release(subject, list(partition_names or ()), force, unless, report, tries, load)
+    releasing = Release(subject, list(partition_names or ()), force, unless, report, tries, load)
     return (yield from releasing.carry_out(deadline))
 
 
@@ -111,12 +111,15 @@ def release_subject(
     report: Report,
 ) -> Flow[Released]:
     """As :func:`release`, of this collection and no other one of its name. One that does not exist any more is left at that."""
-    return (yield from _Release(subject, [], force, unless, report, tries).carry_out(deadline))
+    return (yield from Release(subject, [], force, unless, report, tries).carry_out(deadline))
 
 
 @dataclass(slots=True)
-class _Release:
-    """One release, and what its looks have seen."""
+class Release:
+    """One release of this collection and no other one of its name, and what its looks have seen.
+
+    :meth:`carry_out` is all of it. Who releases many sends each, and looks at all that were answered at once.
+    """
 
     subject: Subject
     partition_names: list[str]
@@ -125,6 +128,9 @@ class _Release:
     report: Report
     tries: Tries
     meant: Sequence[int] = ()
+    shared: Ask | None = None
+    """A look that others share. Its answer is the :class:`Standing` and the replicas of a collection that is Loaded; ``None``:
+    it is not, or that is not known."""
     _memo: Memo = field(init=False)
     _earlier: Memo | None = field(init=False, default=None)
     _before: InMemory = field(init=False, default=_GONE)
@@ -149,26 +155,41 @@ class _Release:
                 raise self.subject.replaced("An earlier try of this task had sent its release.")
 
     def carry_out(self, deadline: Deadline) -> Flow[Released]:
+        """Send it, and see it on the server."""
+        if (yield from self.send(deadline)):
+            yield from self.see()
+        released = self.outcome()
+        if released.loaded_since:
+            self.report(
+                f"Collection {self.subject.name!r} was released, and somebody has loaded it since: it is {released.state}."
+            )
+        return released
+
+    def send(self, deadline: Deadline) -> Flow[bool]:
+        """Look, and send it. Returns whether the server has answered it; where not, there is nothing (more) to release."""
         yield from self._begin()
-        name = self.subject.name
-        fields: dict[str, Any] = {"collection_name": name}
+        fields: dict[str, Any] = {"collection_name": self.subject.name}
         if self.partition_names:
             fields["partition_names"] = self.partition_names
         # At most half of the time: a server that works through a queue has to be watched afterwards.
         within = min(RELEASE_ATTEMPT, deadline.remaining / 2)
         call = Rpc("ReleasePartitions" if self.partition_names else "ReleaseCollection", fields, within, still=self._still)
         answer = yield from self.tries.send(call, lambda: asdict(replace(self._memo, replicas=list(self._load))))
-        if answer is not None:
-            yield from self._see_it()
-        elif not self._sent:
-            self.report(f"Collection {name!r} is not in memory: nothing to release. {self._seen.reason}".rstrip())
+        if answer is None and not self._sent:
+            name, reason = self.subject.name, self._seen.reason
+            self.report(f"Collection {name!r} is not in memory: nothing to release. {reason}".rstrip())
+        return answer is not None
+
+    def outcome(self, state: str | None = None) -> Released:
+        """The release as it was seen last, or with the load ``state`` that somebody else has seen since."""
         groups = tuple(sorted(self._load.values()))
-        released = Released(name, self._before.state, self._seen.state, self.subject.alias, self._sent, groups)
-        if released.loaded_since:
-            self.report(f"Collection {name!r} was released, and somebody has loaded it since: it is {released.state}.")
-        return released
+        return Released(
+            self.subject.name, self._before.state, state or self._seen.state, self.subject.alias, self._sent, groups
+        )
 
     def _still(self, lost: exceptions.MilvusError | None) -> Flow[bool]:
+        if self.shared is not None and not self._sent and (yield from self._may_go(self.shared)):
+            return True
         seen = yield from self._look()
         if not self._sent:
             self._before = self._seen
@@ -208,6 +229,19 @@ class _Release:
         if anew is None and lost is not None and self._before.state != "Loading":
             raise in_doubt(lost, f"It is {seen}, and the server does not tell whether somebody has loaded it since.")
         self._sent = True
+        return True
+
+    def _may_go(self, shared: Ask) -> Flow[bool]:
+        """Whether nothing speaks against it, by a shared look. Where something does, looks of its own say what."""
+        looked = yield shared
+        if looked is None:
+            return False
+        standing, load = looked
+        is_meant = not self.meant or not load.keys().isdisjoint(self.meant)
+        if not is_meant or (self.unless is not None and self.unless(standing) is not None):
+            return False
+        self._before = self._seen = InMemory("Loaded", 100)
+        self._load, self._sent = load, True
         return True
 
     @property
@@ -252,7 +286,7 @@ class _Release:
         # Replicas outlive the release of some partitions.
         return None if self.partition_names else False
 
-    def _see_it(self) -> Flow[None]:
+    def see(self) -> Flow[None]:
         """Wait until the server shows a release that it has answered; what is in memory after that was loaded since."""
         waited = 0.0
         try:

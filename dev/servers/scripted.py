@@ -185,6 +185,8 @@ class ScriptedMilvus:
         self.loads = 0
         self.imports: list[dict[str, Any]] = []
         """Fields of ``GetImportStateResponse``, with the name of the collection."""
+        self.latency = 0.0
+        """Seconds that each call takes at least."""
         self.version = dialect.build
         self.grants: set[str] | None = None
         """The privileges of whoever calls; ``None``: all."""
@@ -202,7 +204,8 @@ class ScriptedMilvus:
         import grpc
 
         self._stopping = threading.Event()
-        self._workers = ThreadPoolExecutor(max_workers=16)
+        # A call that is slow holds one.
+        self._workers = ThreadPoolExecutor(max_workers=128)
         self._server = grpc.server(self._workers, options=[("grpc.so_reuseport", 0), *LARGE_MESSAGES])
         self._server.add_generic_rpc_handlers([MilvusHandler(self.answer)])
         self._server.add_insecure_port(f"127.0.0.1:{self.port}")
@@ -250,6 +253,8 @@ class ScriptedMilvus:
             pass
 
     def answer(self, rpc: str, request: Any, context: Any) -> Any:
+        if self.latency:
+            self.pause(self.latency, context)
         left = context.time_remaining()
         metadata = {key: value for key, value in context.invocation_metadata() if isinstance(value, str)}
         with self.lock:
@@ -302,6 +307,8 @@ class ScriptedMilvus:
         return collection
 
     def _real(self, name: str) -> str:
+        if name in self.collections:
+            return name
         return next((real for real, collection in self.collections.items() if name in collection.aliases), name)
 
     def _on_connect(self, request: Any) -> dict[str, Any]:

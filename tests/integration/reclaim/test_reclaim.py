@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,6 +20,7 @@ from airflow_provider_milvus.exceptions import (
     MilvusServerError,
 )
 from airflow_provider_milvus.operators.milvus import MilvusReclaimMemoryOperator
+from airflow_provider_milvus.reclaim.plan import read_plan
 from dev.servers.dialects import DIALECTS, LITE_LIKE, Dialect
 from dev.servers.scripted import LOADED, NOT_LOADED, ScriptedMilvus, change, loading, no_change, refuse, scripted_server
 from tests.integration.ingest.task_state import TaskState, a_try
@@ -251,7 +254,7 @@ def test_where_the_server_describes_many_at_once_it_is_asked_so(connect: Connect
 
         assert len(server.received("BatchDescribeCollection")) == 2
         assert server.received("DescribeCollection") == []
-    assert len(result["plan"]) == 288
+    assert len(read_plan(result["plan"])) == 288
 
 
 def test_many_that_cannot_be_described_fail_the_survey(connect: Connect) -> None:
@@ -319,7 +322,6 @@ def test_server_that_goes_away_ends_the_run_and_says_what_was_not_tried(scripted
     scripted.start()
 
     pushed = context["ti"].pushed[0][1]
-    assert {"events_a", "events_b"} <= set(names(pushed["released"]))
     assert set(names(pushed["released"])) | set(names(pushed["failed"])) == set(scripted.collections)
     not_tried = {entry["collection"] for entry in pushed["failed"] if "not tried" in entry["reason"]}
     assert {"events_g", "events_h"} <= not_tried
@@ -340,7 +342,7 @@ def test_collection_that_gets_an_alias_after_the_plan_is_kept(scripted: Scripted
 
 def test_collection_that_begins_to_load_after_the_plan_is_kept(scripted: ScriptedMilvus) -> None:
     docs = scripted.add("docs", LOADED)
-    scripted.next("DescribeCollection", no_change, change(lambda: docs.become([loading(10)])))
+    scripted.next("GetReplicas", change(lambda: docs.become([loading(10)])))
 
     result = reclaim(collections="docs")
 
@@ -356,7 +358,76 @@ def test_collection_that_is_dropped_after_the_plan_is_no_failure(scripted: Scrip
     result = reclaim(collections="docs")
 
     assert result["failed"] == []
-    assert reasons(result) == {"docs": "dropped since it was planned"}
+    assert reasons(result) == {"docs": "dropped since it was planned, and perhaps created again"}
+
+
+def test_who_comes_while_the_release_is_sent_gets_the_collection_back(scripted: ScriptedMilvus) -> None:
+    docs, tmp = scripted.add("docs", LOADED), scripted.add("tmp", LOADED)
+    scripted.next("ReleaseCollection", change(lambda: docs.aliases.append("live")))
+
+    result = reclaim(collections=["docs", "tmp"])
+
+    assert names(result["released"]) == ["tmp"]
+    assert [entry["collection"] for entry in result["reloaded"]] == ["docs"]
+    assert "live" in result["reloaded"][0]["reason"]
+    assert (docs.now, tmp.now) == (LOADED, NOT_LOADED)
+
+
+@pytest.mark.parametrize("rpc", ["ShowCollections", "BatchDescribeCollection"])
+def test_where_no_look_for_all_is_answered_each_is_looked_at(connect: Connect, rpc: str) -> None:
+    with scripted_server(DIALECTS["2.6.16"]) as server:
+        connect(server.uri)
+        for name in "abc":
+            server.add(f"events_{name}", LOADED)
+        denied = refuse(65535, "denied")
+        server.always("ReleaseCollection", change(lambda: server.always(rpc, denied)))
+
+        result = reclaim(collections="events_*", release_timeout=20)
+
+    assert names(result["released"]) == ["events_a", "events_b", "events_c"]
+
+
+def test_looks_before_and_after_releases_are_shared(connect: Connect) -> None:
+    with scripted_server(DIALECTS["2.6.16"]) as server:
+        connect(server.uri)
+        for number in range(200):
+            server.add(f"events_{number}", LOADED)
+
+        result = reclaim(collections="events_*")
+
+        made = Counter(call.name for call in server.calls)
+    assert result["totals"]["released"] == 200
+    assert (made["ReleaseCollection"], made["GetReplicas"]) == (200, 400)
+    assert made.total() < 200 * 4
+
+
+def test_plan_in_a_file_is_carried_out(scripted: ScriptedMilvus, tmp_path: Path) -> None:
+    for name in ("events_a", "events_b", "other"):
+        scripted.add(name, LOADED)
+    path = str(tmp_path / "plans" / "tonight.json")
+
+    planned = reclaim(collections="events_*", dry_run=True, plan_path=path)
+
+    assert planned["plan"] == path
+    assert names(reclaim(plan=planned["plan"])["released"]) == ["events_a", "events_b"]
+    assert scripted.collections["other"].now == LOADED
+
+
+def test_plan_that_is_packed_is_carried_out(scripted: ScriptedMilvus) -> None:
+    for number in range(400):
+        scripted.add(f"events_{number}", LOADED)
+
+    planned = reclaim(collections="events_*", dry_run=True)
+
+    assert isinstance(planned["plan"], str)
+    assert reclaim(plan=planned["plan"])["totals"]["released"] == 400
+
+
+@pytest.mark.parametrize("plan", ["/nowhere/plan.json", "xz:", "[{'database': 'default'}]", "plan"])
+def test_plan_that_cannot_be_read_is_an_error_before_anything_is_asked(scripted: ScriptedMilvus, plan: str) -> None:
+    with pytest.raises(MilvusInvalidArgumentError, match="plan is not what a dry run returned"):
+        reclaim(plan=plan)
+    assert scripted.calls == []
 
 
 def test_collection_that_is_loading_is_kept(scripted: ScriptedMilvus) -> None:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
+from random import Random
 from typing import Any
 
 import pytest
 
 from airflow_provider_milvus.reclaim.inventory import CollectionState, Memory
-from airflow_provider_milvus.reclaim.plan import PlannedRelease
-from airflow_provider_milvus.reclaim.report import MOST_ENTRIES, ReclaimReport, make_entry
+from airflow_provider_milvus.reclaim.packed import unpack
+from airflow_provider_milvus.reclaim.plan import PlannedRelease, read_plan
+from airflow_provider_milvus.reclaim.report import MOST_IN_RESULT, MOST_ROWS, ReclaimReport, make_entry
+from airflow_provider_milvus.reclaim.restore import read_restore_set
 
 GIB = 2**30
 
@@ -85,7 +89,7 @@ class TestTable:
     def test_ends_somewhere_and_says_what_it_left_out(self):
         outcome = ReclaimReport(released=made(*map(str, range(150))), kept=made(*map(str, range(150))))
         *_, last = outcome.as_table().splitlines()
-        assert len(outcome.as_table().splitlines()) == 2 + MOST_ENTRIES + 1
+        assert len(outcome.as_table().splitlines()) == 2 + MOST_ROWS + 1
         assert last == "… and 100 more kept"
 
     def test_is_there_as_markdown_below_the_one_line(self):
@@ -190,42 +194,61 @@ class TestResult:
         assert ReclaimReport(released=released).as_result()["restore"] == {"default": ["b", "a", "d"], "books": ["c"]}
 
 
-class TestFiveThousandCollections:
-    """Far less than what a database takes for an XCom, and complete where the next task needs it."""
+def varied(count: int) -> list[CollectionState]:
+    """Names and sizes that have little in common, so that they are hard to pack."""
+    random = Random(1)
+    return [
+        loaded(f"events_{random.choice(REGIONS)}_{random.randrange(16**6):06x}", random.uniform(0, 9)) for _ in range(count)
+    ]
 
-    def test_that_were_released(self):
-        collections = many(5000)
+
+REGIONS = ("eu", "us", "ap")
+LARGEST = 100_000
+
+
+class TestFiveThousandCollections:
+    """At most 100 kB, and complete where the next task needs it."""
+
+    @pytest.mark.parametrize("collections", [many(5000), varied(5000)], ids=["alike", "varied"])
+    def test_that_were_released(self, collections):
         result = ReclaimReport(
             released=[make_entry(collection, "matches 'events_*'", "NotLoad") for collection in collections], loaded=collections
-        )
-        result = result.as_result()
-        assert len(json.dumps(result)) < 1_000_000
-        assert result["restore"] == {"default": [collection.collection for collection in collections]}
-        assert (len(result["released"]), result["omitted"]) == (MOST_ENTRIES, {"released": 5000 - MOST_ENTRIES})
+        ).as_result()
+        assert len(json.dumps(result)) < LARGEST
+        assert unpack(result["restore"]) == {"default": [collection.collection for collection in collections]}
+        assert len(result["released"]) + result["omitted"]["released"] == 5000
         assert result["totals"]["released"] == 5000
+        assert [entry.collection for entry in read_restore_set(result)] == [each.collection for each in reversed(collections)]
 
-    def test_that_were_kept(self):
-        collections = many(5000)
+    @pytest.mark.parametrize("longest", [0, 200])
+    def test_that_were_kept(self, longest):
+        collections = [replace(state, collection=state.collection + "x" * longest) for state in many(5000)]
         result = ReclaimReport(
             kept=[make_entry(collection, "behind the alias live") for collection in collections], loaded=collections
         ).as_result()
-        assert len(json.dumps(result)) < 300_000
-        assert (len(result["kept"]), result["omitted"]) == (MOST_ENTRIES, {"kept": 5000 - MOST_ENTRIES})
+        assert len(json.dumps(result)) < LARGEST
+        assert len(result["kept"]) + result["omitted"]["kept"] == 5000
         assert result["totals"]["kept"] == 5000
 
     def test_that_would_be_released_are_all_in_the_plan(self):
         planned = [
-            PlannedRelease(*collection.key, 450_000_000_000_000_000, "matches 'events_*'", collection.memory.bytes)
-            for collection in many(5000)
+            PlannedRelease(*collection.key, 450_000_000_000_000_000 + number, "matches 'events_*'", collection.memory.bytes)
+            for number, collection in enumerate(many(5000))
         ]
         result = ReclaimReport(dry_run=True, planned=planned).as_result()
-        assert (len(result["plan"]), result["omitted"]) == (5000, {"planned": 5000 - MOST_ENTRIES})
+        assert len(json.dumps(result)) < LARGEST
+        assert read_plan(result["plan"]) == planned
+        assert len(result["planned"]) + result["omitted"]["planned"] == 5000
+
+    def test_that_would_be_released_are_in_a_file_where_there_is_one(self):
+        result = ReclaimReport(dry_run=True, planned=meant("a"), plan_path="s3://plans/tonight.json").as_result()
+        assert result["plan"] == "s3://plans/tonight.json"
 
     def test_that_is_one_more_than_fits_is_told(self):
-        fits = ReclaimReport(failed=made(*map(str, range(MOST_ENTRIES)))).as_result()
-        more = ReclaimReport(failed=made(*map(str, range(MOST_ENTRIES + 1)))).as_result()
-        assert "omitted" not in fits
-        assert more["omitted"] == {"failed": 1}
+        entries = made(*(f"{number:04}" for number in range(1000)))
+        fit = MOST_IN_RESULT // len(json.dumps(entries[0]))
+        assert "omitted" not in ReclaimReport(failed=entries[:fit]).as_result()
+        assert ReclaimReport(failed=entries[: fit + 1]).as_result()["omitted"] == {"failed": 1}
 
 
 def test_an_entry_has_the_state_that_was_seen_last():
