@@ -291,7 +291,7 @@ def check_files(argument: str, value: Any) -> Any:
 def read_files(argument: str, value: Any, *, as_urls: bool = False) -> list[list[str]]:
     """A list of lists of paths: each inner one is a file, or the NumPy files of the same rows.
 
-    :param as_urls: of the result of ``MilvusPrepareImportOperator`` take the files' URLs.
+    :param as_urls: of the results of ``MilvusPrepareImportOperator`` take the files' URLs.
     """
     if isinstance(value, Mapping):
         value = value.get("urls" if as_urls else "files")
@@ -299,7 +299,12 @@ def read_files(argument: str, value: Any, *, as_urls: bool = False) -> list[list
         value = [value]
     if not isinstance(value, Sequence):
         raise MilvusInvalidArgumentError(f"{argument} must name files, not {value!r}.")
-    groups = [[group] if isinstance(group, str) else group for group in value]
+    groups: list[Any] = []
+    for group in value:
+        if isinstance(group, Mapping):
+            groups += read_files(argument, group, as_urls=as_urls)
+        else:
+            groups.append([group] if isinstance(group, str) else group)
     for position, group in enumerate(groups):
         if not isinstance(group, Sequence) or not group or not all(isinstance(path, str) and path.strip() for path in group):
             raise MilvusInvalidArgumentError(f"{argument}[{position}] must be a path, or a list of paths, not {group!r}.")

@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from airflow.providers.common.compat.sdk import AirflowFailException, AssetAlias, BaseOperator, XComArg, conf
+from airflow.providers.common.compat.sdk import AirflowFailException, AssetAlias, BaseOperator, conf
 
-from airflow_provider_milvus.arguments import Argument, HasArguments, OptionalArgument, holds_template, refers
+from airflow_provider_milvus.arguments import Argument, HasArguments, OptionalArgument
 from airflow_provider_milvus.hooks.milvus import MilvusHook
-from airflow_provider_milvus.kinds import check_flag, check_name, check_seconds, check_text, is_nothing
+from airflow_provider_milvus.kinds import check_flag, check_name, check_seconds, check_text
 from airflow_provider_milvus.triggers.milvus import BACKSTOP, MilvusConditionTrigger, outcome_of, resumed_with
-
-try:
-    from airflow.sdk.definitions._internal.mixins import ResolveMixin
-except ImportError:  # Airflow 2
-    from airflow.utils.mixins import ResolveMixin  # type: ignore[no-redef]
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -230,11 +224,15 @@ class MilvusWriteOperator(MilvusOperator):
 
     :param outlets: in place of that alias, another alias, through which the event goes; or the asset itself, whose event gets
         the counts.
+    :param asset_event: whether there is an event. False for mapped tasks after which a check emits one for all of them.
     """
 
-    def __init__(self, **kwargs: Any) -> None:
+    asset_event = Argument(check_flag, templated=False)
+
+    def __init__(self, *, asset_event: bool = True, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if not self.outlets:
+        self.take(locals())
+        if not self.outlets and self.asset_event:
             dag = (self.dag.dag_id,) if self.has_dag() else ()  # type: ignore[no-untyped-call]
             self.outlets = [AssetAlias(".".join(("milvus", *dag, self.task_id)))]
 
@@ -274,7 +272,7 @@ class MilvusWriteOperator(MilvusOperator):
 
     def _emit(self, context: Context, uri: str, extra: dict[str, Any]) -> None:
         events = context.get("outlet_events")
-        if events is None:
+        if events is None or not self.asset_event:
             return
         for outlet in self.outlets:
             if isinstance(outlet, AssetAlias):
@@ -330,68 +328,3 @@ def _file_uri(path: str) -> str:
 
     # A query, which is written as "?…", is no part of the file's name.
     return without_secrets(path).replace("?…", "") if "://" in path else Path(path).absolute().as_uri()
-
-
-class AsGiven:
-    """Rows that Airflow does not render: text in them is data, and rendering would copy all of it."""
-
-    def __init__(self, rows: Any) -> None:
-        self.rows = rows
-
-    def __repr__(self) -> str:
-        """The text in the web UI: the same at every parse, without a row."""
-        return f"{getattr(self.rows, '__qualname__', type(self.rows).__name__)}, as given in the DAG"
-
-
-class ToResolve(AsGiven, ResolveMixin):
-    """Rows of which some parts are resolved when the task runs.
-
-    These parts are other tasks' outputs, anywhere in a list or a dict; paths in a list that also holds other things; and the
-    arguments of a ``functools.partial``.
-    """
-
-    def iter_references(self) -> Iterator[tuple[Any, str]]:
-        """Other tasks' outputs in the rows. Airflow makes those tasks upstream of this one."""
-        is_partial = isinstance(self.rows, partial)
-        yield from XComArg.iter_xcom_references([self.rows.args, self.rows.keywords] if is_partial else self.rows)
-
-    def resolve(self, context: Context, include_xcom: bool = True) -> AsGiven:
-        """The same rows, with these parts resolved."""
-        render = context["task"].render_template
-        if isinstance(self.rows, partial):
-            return AsGiven(partial(self.rows.func, *render(self.rows.args, context), **render(self.rows.keywords, context)))
-        rows = self.rows
-        if isinstance(rows, (list, tuple)):
-            rows = [render(row, context) if isinstance(row, str) else row for row in rows]
-        return AsGiven(_resolved(rows, context))
-
-
-def _resolved(value: Any, context: Context) -> Any:
-    if isinstance(value, ResolveMixin):
-        return value.resolve(context)
-    if isinstance(value, (list, tuple)):
-        return [_resolved(item, context) for item in value]
-    return {key: _resolved(item, context) for key, item in value.items()} if isinstance(value, dict) else value
-
-
-def kept(rows: Any) -> Any:
-    """``rows`` as an operator keeps them: paths and another task's output are templates, other rows are not."""
-    if isinstance(rows, (str, AsGiven)) or is_nothing(rows) or hasattr(rows, "iter_references"):
-        return rows
-    if _are_paths(rows):
-        return rows
-    is_partial = isinstance(rows, partial)
-    parts = [rows.args, rows.keywords] if is_partial else rows
-    # Of a list only paths are templates: text within a row is data.
-    texts = parts if is_partial else [row for row in rows if isinstance(row, str)] if isinstance(rows, (list, tuple)) else []
-    return ToResolve(rows) if refers(parts) or holds_template(texts) else AsGiven(rows)
-
-
-def _are_paths(rows: Any) -> bool:
-    """Whether it is text, or lists of nothing else."""
-    return isinstance(rows, str) or (isinstance(rows, (list, tuple)) and all(map(_are_paths, rows)))
-
-
-def given(rows: Any) -> Any:
-    """The rows behind what :func:`kept` returned, in a task that runs."""
-    return rows.rows if isinstance(rows, AsGiven) else rows

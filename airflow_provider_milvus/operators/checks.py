@@ -11,10 +11,13 @@ from dataclasses import asdict
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from airflow.providers.common.compat.sdk import XComArg
+
 from airflow_provider_milvus import kinds
 from airflow_provider_milvus.arguments import Argument, OptionalArgument
 from airflow_provider_milvus.exceptions import MilvusCheckError, MilvusInvalidArgumentError
-from airflow_provider_milvus.operators.base import HOUR, MilvusOperator, known, result
+from airflow_provider_milvus.operators.base import HOUR, MilvusOperator, MilvusWriteOperator, known, result
+from airflow_provider_milvus.operators.part_results import PartResults, check_expected
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -51,7 +54,7 @@ def read_tolerance(argument: str, value: Any) -> Tolerance:
     return Tolerance(kinds.check_whole_number(argument, value))
 
 
-class MilvusRowCountCheckOperator(MilvusOperator):
+class MilvusRowCountCheckOperator(MilvusWriteOperator):
     """Compare a collection's number of rows with a number, or with that of another collection; fail if it differs.
 
     .. code-block:: python
@@ -66,28 +69,35 @@ class MilvusRowCountCheckOperator(MilvusOperator):
     The server counts, with strong consistency: rows need not be flushed, and deleted rows do not count. Milvus counts only what
     is in memory, so the collection has to be loaded.
 
-    Returns ``collection``, ``database``, ``rows``, ``expected``, ``difference`` and ``seconds``; ``same_as`` if it was given.
+    ``equal_to`` and ``at_least`` also take the output of the tasks that wrote the rows, mapped ones too, and sum what they
+    wrote. Then each of them has to have succeeded, with its rows in this collection.
+
+    Returns ``collection``, ``database``, ``rows``, ``expected``, ``difference`` and ``seconds``; ``same_as`` if it was given;
+    of tasks' outputs also ``parts``, their number, and the sums of their counts, such as ``written`` and ``refused``.
 
     :param collection_name: the collection, or an alias of it.
-    :param equal_to: the expected number of rows.
-    :param at_least: the smallest number of rows.
+    :param equal_to: the expected number of rows, or tasks' outputs.
+    :param at_least: the smallest number of rows, or tasks' outputs.
     :param same_as: another collection, or an alias, of the same database: its number of rows is the expected one.
     :param tolerance: how far the number may be from ``equal_to`` or ``same_as``, up or down: rows, or a share of the expected
         number, such as ``"1%"``; 0 by default.
     :param filter: count only the rows that match this expression, in both collections; by default all rows.
     :param filter_params: the values for ``{name}`` in the filter: numbers, text, bools, dates, or lists of them.
     :param partition_names: count in these partitions only, in both collections; by default, or with ``"*"``, in all.
+    :param asset_event: emit an event of the collection's asset when the check has passed, with the counts of the result, in
+        place of those that the tasks before do not emit; False by default.
     :param timeout: seconds for the whole operation; by default the connection's ``timeout``, which is 60 unless it says
         otherwise.
-    :raises MilvusCheckError: the number is not the expected one; the message has both. A retry counts again.
+    :raises MilvusCheckError: the number is not the expected one; the message has both. A retry counts again. Or one of the
+        tasks whose outputs are given has not succeeded, or wrote elsewhere; the message names it.
     :raises MilvusNotLoadedError: a collection, or a part of it, is not in memory.
     :raises MilvusInvalidArgumentError: ``same_as`` is the collection itself, or an argument can never work.
     :raises MilvusCollectionNotFoundError, MilvusPartitionNotFoundError, MilvusDatabaseNotFoundError: it does not exist.
     """
 
     collection_name = Argument(kinds.check_name)
-    equal_to = OptionalArgument(kinds.whole_number())
-    at_least = OptionalArgument(kinds.whole_number())
+    equal_to: OptionalArgument[int | PartResults] = OptionalArgument(check_expected)
+    at_least: OptionalArgument[int | PartResults] = OptionalArgument(check_expected)
     same_as = OptionalArgument(kinds.check_name)
     tolerance = Argument(read_tolerance)
     filter = OptionalArgument(kinds.check_filter, widens=True, templated=False)
@@ -98,17 +108,19 @@ class MilvusRowCountCheckOperator(MilvusOperator):
         self,
         *,
         collection_name: str,
-        equal_to: int | str | None = None,
-        at_least: int | str | None = None,
+        equal_to: Any = None,
+        at_least: Any = None,
         same_as: str | None = None,
         tolerance: int | str = 0,
         filter: str | None = None,
         filter_params: Mapping[str, Any] | None = None,
         partition_names: str | Sequence[str] | None = None,
+        asset_event: bool = False,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(asset_event=asset_event, **kwargs)
         self.take(locals())
+        self._tasks = {task.task_id for task, _ in XComArg.iter_xcom_references([equal_to, at_least])}
         expectations = ("equal_to", "at_least", "same_as")
         if sum(map(self.is_given, expectations)) != 1:
             raise self.wrong(f"Give exactly one of {', '.join(expectations)}.")
@@ -120,18 +132,26 @@ class MilvusRowCountCheckOperator(MilvusOperator):
 
         began, hook = time.time(), self.hook()
         tolerance = self.tolerance
-        number = self.equal_to if self.at_least is None else self.at_least
+        wanted = self.equal_to if self.at_least is None else self.at_least
+        parts = wanted if isinstance(wanted, PartResults) else None
+        if parts is not None:
+            parts.check_all_are_there(context, self._tasks)
         counting = self._count(
             self.collection_name, self.same_as, render(self.filter or "", self.filter_params), self.partition_names or []
         )
         collection, rows, rows_of_other = self.carry_out(hook, counting)
-        expected = rows_of_other if number is None else number
+        if parts is not None:
+            parts.check_collection(hook.settings.database, collection)
+        expected = rows_of_other if wanted is None else wanted.rows if isinstance(wanted, PartResults) else wanted
         passed = rows >= expected if self.at_least is not None else abs(rows - expected) <= tolerance.of(expected)
-        comparison = self._in_words(collection, rows, expected, tolerance)
+        comparison = self._in_words(collection, rows, expected, tolerance, parts)
         if not passed:
             raise MilvusCheckError(f"{comparison} {hook.settings.where}. Nothing was changed.")
         self.log.info("The row count check passed. %s", comparison)
-        counts = {"rows": rows, "expected": expected, "difference": rows - expected}
+        totals = {} if parts is None else parts.totals()
+        counts: dict[str, Any] = {"rows": rows, "expected": expected, "difference": rows - expected, **totals}
+        if self.asset_event:
+            self.wrote(context, hook, collection, alias=self.collection_name, **counts)
         return result(hook, collection, began, **counts, **known(same_as=self.same_as))
 
     def _count(self, collection: str, same_as: str | None, filter: str, partitions: list[str]) -> Flow[tuple[str, int, int]]:
@@ -150,10 +170,10 @@ class MilvusRowCountCheckOperator(MilvusOperator):
         rows = yield from row_count(real, filter, partitions)
         return real, rows, (yield from row_count(other, filter, partitions))
 
-    def _in_words(self, collection: str, rows: int, expected: int, tolerance: Tolerance) -> str:
+    def _in_words(self, collection: str, rows: int, expected: int, tolerance: Tolerance, parts: PartResults | None) -> str:
         matching = f" that match {self.filter!r}" if self.filter else ""
         bounds = f"at least {expected}" if self.at_least is not None else f"{expected}{tolerance}"
-        source = f", as many as {self.same_as!r}" if self.same_as is not None else ""
+        source = f", as many as {self.same_as!r}" if self.same_as is not None else f", {parts}" if parts is not None else ""
         return f"Collection {collection!r} has {rows} rows{matching}; expected {bounds}{source}."
 
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_milvus import kinds
 from airflow_provider_milvus.arguments import Argument, OptionalArgument
-from airflow_provider_milvus.operators.base import HOUR, MilvusWriteOperator, given, kept, known, result
+from airflow_provider_milvus.operators.base import HOUR, MilvusWriteOperator, known, result
+from airflow_provider_milvus.operators.given_rows import given, kept
 from airflow_provider_milvus.operators.run_notes import RetryNotes
 
 if TYPE_CHECKING:

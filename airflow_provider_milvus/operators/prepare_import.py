@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_milvus.arguments import Argument, OptionalArgument
 from airflow_provider_milvus.kinds import check_name, check_on_bad_row, check_text, one_of, take_any, whole_number
-from airflow_provider_milvus.operators.base import MilvusOperator, given, kept
+from airflow_provider_milvus.operators.base import MilvusOperator
+from airflow_provider_milvus.operators.given_rows import given, kept
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context

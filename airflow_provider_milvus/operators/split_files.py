@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_milvus.kinds import check_whole_number
@@ -48,13 +49,13 @@ def split_files(rows: Any, parts: int) -> list[list[str]]:
     if not paths or not all(map(is_path, paths)):
         raise MilvusInvalidArgumentError("rows: only files can be split: paths or URLs, or a list of these.")
     sizes = {_address(str(path), file): file.fs.size(file.path) or 0 for path in paths for file in files(path)}
-    filled = [(0, part) for part in range(min(parts, len(sizes)))]
-    lists: list[list[str]] = [[] for _ in filled]
-    # The largest first, each into the part that has the least so far.
+    lists: list[list[str]] = [[] for _ in range(min(parts, len(sizes)))]
+    # The largest first, each into the part that has the fewest bytes so far, and of these the fewest files.
+    least = [(0, 0, part) for part in range(len(lists))]
     for address in sorted(sizes, key=lambda address: (-sizes[address], address)):
-        size, part = min(filled)
+        size, count, part = heappop(least)
         lists[part].append(address)
-        filled[part] = (size + sizes[address], part)
+        heappush(least, (size + sizes[address], count + 1, part))
     return sorted(map(sorted, lists))
 
 
@@ -64,6 +65,8 @@ def _address(path: str, file: File) -> str:
 
     if is_local(file.fs):
         return file.path
-    connection = re.match(r"[^:/]+://([^/@]*@)", path)
+    found = re.match(r"[^:/]+://([^/@]*@)", path)
+    connection = found[1] if found else ""
     scheme, separator, rest = str(file.fs.unstrip_protocol(file.path)).partition("://")
-    return f"{scheme}{separator}{connection[1] if connection else ''}{rest}"
+    # A storage without buckets, such as HTTP, has the whole URL for a path.
+    return f"{scheme}{separator}{connection}{rest.removeprefix(connection)}"

@@ -9,7 +9,7 @@ import functools
 import hashlib
 import inspect
 import reprlib
-from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError
@@ -93,16 +93,17 @@ def paths_of(source: Any) -> list[Any] | None:
         return [source]
     if isinstance(source, Mapping):
         return paths_of(source.get("urls", source["files"])) or [] if source.keys() >= _PREPARED else None
-    if not isinstance(source, list | tuple):
+    # Airflow has a sequence of its own for what mapped tasks return.
+    if not isinstance(source, Sequence):
         return None
     found: list[Any] = []
     for entry in source:
-        # A tuple is a row of a database, whose first value may be a text.
-        paths = None if isinstance(entry, tuple) else paths_of(entry)
+        # Another sequence is a row of a database, whose first value may be a text.
+        paths = paths_of(entry) if is_path(entry) or isinstance(entry, list | Mapping) else None
         if paths is None and not found:
             return None
         found += [entry] if paths is None else paths
-    return found or None
+    return found if source else None
 
 
 def _pieces(source: Any, schema: Schema, batch_rows: int) -> Pieces:

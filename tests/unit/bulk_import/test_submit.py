@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -347,6 +348,8 @@ class TestFiles:
             ([], []),
             ("[]", []),
             ({"files": []}, []),
+            ([{"files": [["a"], ["b"]]}, {"files": []}, {"files": [["c"]]}], [["a"], ["b"], ["c"]]),
+            (deque([{"files": [["a"]]}, {"files": [["b"]]}]), [["a"], ["b"]]),
         ],
     )
     def test_may_be_named_in_many_ways(self, value, groups):
@@ -354,8 +357,11 @@ class TestFiles:
 
     def test_are_urls_where_the_server_does_not_own_them(self):
         assert read({"files": [["k"]], "urls": [["s3://b/k"]]}, as_urls=True) == [["s3://b/k"]]
+        assert read([{"files": [["k"]], "urls": [["s3://b/k"]]}], as_urls=True) == [["s3://b/k"]]
 
-    @pytest.mark.parametrize("value", [None, 7, {}, "", " ", {"files": None}, [[]], [["a", 7]], [[" "]], [None]])
+    @pytest.mark.parametrize(
+        "value", [None, 7, {}, "", " ", {"files": None}, [[]], [["a", 7]], [[" "]], [None], [{"files": None}]]
+    )
     def test_that_name_no_file_are_refused(self, value):
         with pytest.raises(MilvusInvalidArgumentError, match=r"^files"):
             read(value)

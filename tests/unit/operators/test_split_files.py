@@ -30,6 +30,7 @@ def test_each_file_is_in_one_part_and_the_parts_are_about_as_large(sizes: list[i
         assert split == split_files(paths[::-1], parts)
         bytes_of = [sum(Path(path).stat().st_size for path in part) for part in split]
         assert max(bytes_of) - min(bytes_of) <= max(sizes)
+        assert all(split)
 
 
 def test_a_file_that_is_named_twice_is_in_one_part(tmp_path: Path) -> None:
@@ -43,6 +44,19 @@ def test_a_connection_stays_in_the_address() -> None:
 
     assert _address("s3://aws@bucket/docs/", file) == "s3://aws@bucket/docs/a.parquet"
     assert _address("s3://bucket/docs/*.parquet", file) == "s3://bucket/docs/a.parquet"
+    web = File(fsspec.filesystem("http"), "http://me@host/a.csv")
+    assert _address("http://me@host/a.csv", web) == "http://me@host/a.csv"
+
+
+def test_a_data_set_with_folders_is_named_by_a_pattern_as_for_the_operator(tmp_path: Path) -> None:
+    paths = [tmp_path / f"day={day}" / "part-0.parquet" for day in (1, 2)]
+    for path in paths:
+        path.parent.mkdir()
+        path.touch()
+
+    assert split_files(f"file://{tmp_path}/**/*.parquet", 2) == [[str(path)] for path in paths]
+    with pytest.raises(MilvusInvalidArgumentError, match="Name the files by a pattern"):
+        split_files(tmp_path, 2)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
@@ -188,6 +189,11 @@ PREPARED = {"files": [["/x/1.parquet"], ["/x/2.parquet"]], "path": "/x", "rows":
         ([PREPARED, PREPARED["files"]], [*PREPARED["files"], *PREPARED["files"]]),
         ({**PREPARED, "urls": [["s3://b/1.json"]]}, [["s3://b/1.json"]]),
         ({**PREPARED, "files": []}, []),
+        ([{**PREPARED, "files": []}, PREPARED], PREPARED["files"]),
+        ([{**PREPARED, "files": []}], []),
+        (deque([PREPARED, PREPARED]), [*PREPARED["files"], *PREPARED["files"]]),
+        (deque([[["/x/1.parquet"]], ["/x/2.parquet"]]), PREPARED["files"]),
+        (deque([[{"id": 1}], []]), None),
         ([{"id": 1, "files": ["/x/1.parquet"]}], None),
         ([[{"id": 1}]], None),
         ([("/x/1.parquet", {"id": 1})], None),
