@@ -47,7 +47,7 @@ class MilvusBulkImportOperator(WatchedOperator, MilvusWriteOperator):
 
     :param collection_name: the collection, or an alias of it. (templated)
     :param files: a path; a list of paths; a list of lists, each one file or the NumPy files of the same rows; or what
-        ``MilvusPrepareImportOperator`` returned. Milvus 2.3 takes absolute paths of its local storage, or keys in its bucket;
+        ``MilvusPrepareImportOperator`` returned, also from several tasks. Milvus 2.3 takes absolute paths of its local storage, or keys in its bucket;
         later versions take keys in its bucket; Zilliz Cloud URLs. An empty list is nothing to do, and nothing is sent.
         (templated)
     :param partition_name: import into this partition. (templated)

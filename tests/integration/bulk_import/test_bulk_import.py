@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,11 @@ from airflow_provider_milvus.exceptions import (
     MilvusPartitionNotFoundError,
     MilvusUnsupportedError,
 )
-from airflow_provider_milvus.operators.milvus import MilvusBulkImportOperator, MilvusPrepareImportOperator
+from airflow_provider_milvus.operators.milvus import (
+    MilvusBulkImportOperator,
+    MilvusPrepareImportOperator,
+    MilvusRowCountCheckOperator,
+)
 from airflow_provider_milvus.sensors.milvus import MilvusBulkImportSensor
 from tests.integration.ingest.task_state import TaskState, WorkerLostError, a_try
 from tests.integration.support import MakeCollection, Milvus, finish, load_all
@@ -102,6 +107,23 @@ def test_prepared_rows_are_imported_indexed_refreshed_and_found(
         index = client.describe_index(name, "vector")
     assert hits[0]["id"] == 12_345
     assert (index["state"], index["pending_index_rows"]) == ("Finished", 0)
+
+
+@pytest.mark.standalone
+@pytest.mark.newest
+def test_what_mapped_tasks_prepared_is_one_import_and_one_sum(
+    standalone: Milvus, make_collection: MakeCollection, tmp_path: Path
+) -> None:
+    name = make_collection(load=True, rows=0)
+    # What Airflow gives of mapped tasks is a sequence, and no list.
+    parts = deque(prepare(rows(first, count), tmp_path, collection_name=name) for first, count in ((0, 100), (0, 0), (100, 50)))
+
+    result = import_files(name, parts)
+    check = MilvusRowCountCheckOperator(task_id="check", collection_name=name, equal_to=parts)
+
+    assert (result["files"], result["rows"], result["rows_after"]) == (2, 150, 150)
+    assert keys(standalone, name) == list(range(150))
+    assert {"rows": 150, "expected": 150, "parts": 3}.items() <= check.execute({}).items()
 
 
 @pytest.mark.standalone
