@@ -227,7 +227,7 @@ class MilvusWriteOperator(MilvusOperator):
     :param asset_event: whether there is an event. False for mapped tasks after which a check emits one for all of them.
     """
 
-    asset_event = Argument(check_flag, templated=False)
+    asset_event = Argument(check_flag)
 
     def __init__(self, *, asset_event: bool = True, **kwargs: Any) -> None:
         super().__init__(**kwargs)

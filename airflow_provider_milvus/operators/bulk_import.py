@@ -47,9 +47,9 @@ class MilvusBulkImportOperator(WatchedOperator, MilvusWriteOperator):
 
     :param collection_name: the collection, or an alias of it. (templated)
     :param files: a path; a list of paths; a list of lists, each one file or the NumPy files of the same rows; or what
-        ``MilvusPrepareImportOperator`` returned, also from several tasks. Milvus 2.3 takes absolute paths of its local storage, or keys in its bucket;
-        later versions take keys in its bucket; Zilliz Cloud URLs. An empty list is nothing to do, and nothing is sent.
-        (templated)
+        ``MilvusPrepareImportOperator`` returned, in one task or in several. Milvus 2.3 takes absolute paths of its local
+        storage, or keys in its bucket; later versions take keys in its bucket; Zilliz Cloud URLs. An empty list is nothing to
+        do, and nothing is sent. (templated)
     :param partition_name: import into this partition. (templated)
     :param options: options of the server, such as ``{"timeout": "300s"}``. (templated)
     :param storage_conn_id: an Airflow connection with the keys of the object storage, for Zilliz Cloud: as login and password,

@@ -64,10 +64,13 @@ class _WriteRowsOperator(MilvusWriteOperator):
         from airflow_provider_milvus.rows.source import paths_of
 
         began, hook, notes = time.time(), self.hook(), RetryNotes(context)
+        # Airflow 2.11 fetches the outputs of mapped tasks in this thread only, and rows are read in another.
+        rows = given(self.rows)
+        paths = paths_of(rows)
         request = IngestRequest(
             self.collection_name,
             self.partition_name or "",
-            given(self.rows),
+            rows if paths is None else paths,
             self._upsert,
             self.batch_rows,
             self.batch_bytes,
@@ -89,7 +92,7 @@ class _WriteRowsOperator(MilvusWriteOperator):
             "batches": counts.batches,
             "bytes": counts.bytes,
         }
-        files = [str(path) for path in paths_of(request.rows) or ()]
+        files = list(map(str, paths or ()))
         self.wrote(context, hook, target.collection, alias=target.alias, from_files=files, **totals)
         notes.forget()
         return result(hook, target.collection, began, **known(alias=target.alias), **totals)

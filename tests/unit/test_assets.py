@@ -165,6 +165,15 @@ class TestEvents:
         assert task.outlets == [AssetAlias("milvus.pipeline.load")]
         assert through(events, "milvus.pipeline.load") == [(DOCS, {"written": 3, "partition": "p"})]
 
+    def test_are_left_to_a_check_that_emits_one_for_all_parts(self, events):
+        task = write({"written": 3}, asset_event=False)
+        task.execute({"outlet_events": events})
+        assert task.outlets == []
+        docs = Asset("milvus://vectors.example.com/docs")
+        own = write({"written": 3}, asset_event=False, outlets=[AssetAlias("mine"), docs])
+        own.execute({"outlet_events": events})
+        assert (through(events, "mine"), events[docs].extra) == ([], {})
+
     def test_hold_plain_values_only(self, events):
         """2.11 cannot store an event whose extra holds a list."""
         write({"written": 3, "keys": [1, 2], "by": {"a": 1}, "nothing": None}).execute({"outlet_events": events})
