@@ -82,7 +82,9 @@ def ingest(airflow: LocalAirflow, milvus: Milvus, tmp_path: Path) -> Iterator[Lo
     broken.write_bytes(broken.read_bytes()[:-100])
     with milvus.plain_client() as client:
         build_collection(client, NAME, rows=0, dim=4)
-        yield replace(airflow, dags=tmp_path)
+    yield replace(airflow, dags=tmp_path)
+    # Lite closes the channel of a client that has been idle for so long.
+    with milvus.plain_client() as client:
         client.drop_collection(NAME)
 
 
