@@ -144,8 +144,9 @@ def loaded(names: Collection[str] | None = None) -> Flow[dict[str, int]]:
         if names is None or name in names
     }
     # Milvus Lite lists all collections, with 0 for one that is not loaded. On a server a load that begins has 0 too.
-    version = yield Rpc("GetVersion")
-    return {name: percent for name, percent in percents.items() if percent or not is_lite(version)}
+    if all(percents.values()) or not is_lite((yield Rpc("GetVersion"))):
+        return percents
+    return {name: percent for name, percent in percents.items() if percent}
 
 
 def version_for(collection_name: str) -> Flow[Any]:

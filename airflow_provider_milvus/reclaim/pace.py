@@ -41,7 +41,7 @@ class Pace:
             self._count_from(now, STEADY)
         else:
             self.width = min(2 * best, self._most)
-            self._count_from(now, max(TRY, 2 * self.width))
+            self._count_from(now, max(TRY, self.width))
 
     def late(self, now: float) -> None:
         """One release was late or refused. Those that were under way with it are late for the same reason and count once."""

@@ -94,7 +94,9 @@ class Surveyor:
 
         Those whose aliases are not certain are left out: an alias that only a description names is new, or was dropped.
         """
-        states, details = await asyncio.gather(self._states(database, names), self._details(database, list(names)))
+        states = await self._states(database, names)
+        # Last of all, so that what has come meanwhile is seen.
+        details = await self._details(database, list(names))
         seen = await asyncio.gather(*(self._with_details(state, details[state.collection]) for state in states))
         return [now for now, listed in zip(seen, states, strict=True) if now.aliases == listed.aliases]
 

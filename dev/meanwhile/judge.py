@@ -35,6 +35,7 @@ class Judged:
     why: str = ""
 
 
+_LISTS = ("ShowCollections", "ListAliases")
 _TAKES = ("Drop", "Release", "Truncate")
 """How the calls begin that take a collection away, or its memory or rows."""
 MOVES = frozenset({"alias added", "alias moved elsewhere", "alias moved back"})
@@ -57,8 +58,9 @@ def judge(
     if moment.kind == ON_ITS_WAY:
         return Judged(Kind.GAP, "; ".join([*lost, *wrong]))
     # The last look is two calls, and what comes between them may be seen by neither. Of collections at once, one may be at its
-    # last look while somebody acts at a call of another one.
-    is_beside = played.struck not in ("", scenario.subject) and played.changed_next
+    # last look while somebody acts at a call of another one, or at a list that others share.
+    is_of_others = played.struck != scenario.subject if moment.rpc in _LISTS else played.struck not in ("", scenario.subject)
+    is_beside = is_of_others and played.changed_next
     is_not_to_be_seen = moment.kind == BEFORE_LOOK or is_another_in_secret or is_beside
     if is_not_to_be_seen and not wrong and played.error is None and lost:
         return Judged(Kind.GAP, "; ".join(lost))

@@ -44,6 +44,9 @@ TIMEOUT = 20.0
 SHORT_TIMEOUT = 0.6
 """Seconds for a try that has to time out."""
 KILLED = "killed"
+DESCRIBES = ("DescribeCollection", "BatchDescribeCollection")
+_EVERYTHING = 0
+"""The type of a ShowCollections that lists all, and not what is in memory."""
 _ENVIRONMENT = os.environ._data  # type: ignore[attr-defined]
 """What Python knows of the environment. ``os.environ[…] = …`` would change the process's own as well, which gRPC's threads read
 meanwhile: a process of plays crashed in ``getenv``."""
@@ -97,7 +100,7 @@ class Observed(ScriptedMilvus):
         return answer
 
     def carry_out(self, request: Any) -> Any:
-        names = getattr(request, "collection_names", None) or [getattr(request, "collection_name", "")]
+        names = _names(request)
         found = self.collections.get(names[0])
         try:
             answer = super().carry_out(request)
@@ -271,7 +274,8 @@ class Stage:
         def step(server: ScriptedMilvus, request: Any, context: Any) -> Any:
             kind = moment.kind
             answer = None
-            self.played.struck = getattr(request, "collection_name", "")
+            names = _names(request)
+            self.played.struck = self._place.collection if self._place.collection in names else names[0]
             if kind in (LOST, ANSWERED, TRIES_LOST, TRIES_LATE):
                 answer = server.carry_out(request)
             if kind in TRIES:
@@ -305,11 +309,22 @@ def _rebuilt(trigger: Any, context: dict[str, Any]) -> Any:
     return rebuilt
 
 
+def _names(request: Any) -> list[str]:
+    """The collections that a call names."""
+    named = getattr(request, "collection_names", None) or getattr(request, "collection_name", "")
+    return [named] if isinstance(named, str) else list(named)
+
+
 def _tells_id(call: Any, subject: str) -> bool:
     if call.name == "ShowCollections":
-        everything = 0
-        return bool(call.request.type == everything)
-    return call.name == "DescribeCollection" and call.request.collection_name == subject
+        return bool(call.request.type == _EVERYTHING)
+    return call.name in DESCRIBES and subject in _names(call.request)
+
+
+def _tells_state(call: Any, subject: str) -> bool:
+    if call.name == "ShowCollections":
+        return bool(call.request.type != _EVERYTHING)
+    return call.name == "GetLoadState" and subject in _names(call.request)
 
 
 def _open_channels(port: int) -> int:
@@ -364,10 +379,10 @@ def play(
         if played.acted_at is not None:
             # The last one before is that at which somebody acts: its answer comes afterwards.
             before, since = server.calls[: played.acted_at[0] - 1], server.calls[played.acted_at[0] :]
-        next_calls = [call.name for call in since if getattr(call.request, "collection_name", "") == subject]
-        played.changed_next = next((name for name in next_calls if name in (*CHANGES, "DescribeCollection")), "") in CHANGES
+        next_calls = [call.name for call in since if subject in _names(call.request)]
+        played.changed_next = next((name for name in next_calls if name in (*CHANGES, *DESCRIBES)), "") in CHANGES
         played.told_id = any(_tells_id(call, subject) for call in before)
-        played.looked_since = any(call.name == "GetLoadState" and call.request.collection_name == subject for call in since)
+        played.looked_since = any(_tells_state(call, subject) for call in since)
         played.unbounded = {call.name for call in server.calls if call.time_left is None}
         # Only where nobody acts: then this is the only event loop, and gRPC's loops in several threads close at leisure.
         played.channels = 0 if act else _open_channels(server.port)
