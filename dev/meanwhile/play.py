@@ -381,6 +381,13 @@ def play(
             before, since = server.calls[: played.acted_at[0] - 1], server.calls[played.acted_at[0] :]
         next_calls = [call.name for call in since if subject in _names(call.request)]
         played.changed_next = next((name for name in next_calls if name in (*CHANGES, *DESCRIBES)), "") in CHANGES
+        if played.acted_at is not None:
+            # Of two calls at once, the server may have received a change before somebody acts at the other, and make it after.
+            received = sum(
+                call.name in CHANGES and subject in _names(call.request) for call in server.calls[: played.acted_at[0]]
+            )
+            made = sum(change.collection == subject for change in server.carried_out[: played.acted_at[1]])
+            played.changed_next = played.changed_next or received > made
         played.told_id = any(_tells_id(call, subject) for call in before)
         played.looked_since = any(_tells_state(call, subject) for call in since)
         played.unbounded = {call.name for call in server.calls if call.time_left is None}
