@@ -177,10 +177,15 @@ class HasArguments:
             raise self.wrong(f"{name} is given as {given!r}, which renders to nothing. {self._arguments[name]._way_out()}")
 
 
+_PLAIN = frozenset({bool, int, float, str, bytes, type(None)})
+"""Types of values that are no output of a task, and hold none."""
+
+
 def refers(value: Any) -> bool:
     """Whether a value is, or holds, another task's output."""
     if isinstance(value, (list, tuple, set)):
-        return any(map(refers, value))
+        # Rows have vectors of many numbers.
+        return not _PLAIN.issuperset(map(type, value)) and any(map(refers, value))
     return any(map(refers, value.values())) if isinstance(value, dict) else hasattr(value, "iter_references")
 
 
