@@ -11,11 +11,12 @@ from typing import IO, Any
 from airflow_provider_milvus.exceptions import MilvusError, MilvusInvalidArgumentError, MilvusSourceError
 from airflow_provider_milvus.rows.csv_text import csv_rows
 from airflow_provider_milvus.rows.json_document import document_rows, is_document, is_lone_object
-from airflow_provider_milvus.rows.json_text import read_json
+from airflow_provider_milvus.rows.json_text import read_row
 from airflow_provider_milvus.rows.pieces import Pieces, UnreadableRow
 from airflow_provider_milvus.rows.storage import File, is_local, kind_of, without_secrets
 from airflow_provider_milvus.rows.tables import batch_columns, pyarrow
 from airflow_provider_milvus.schema.model import Schema
+from airflow_provider_milvus.schema.types import FLOAT_VECTORS
 
 LONGEST_LINE = 64 << 20
 """Bytes of a line, or of a row of a JSON document. Milvus takes no larger call, and a file without line ends must not fill the
@@ -93,9 +94,10 @@ def _lines(stream: IO[bytes]) -> Iterator[bytes]:
 
 def _json(stream: Any, file: File, schema: Schema) -> Pieces:
     beginning = stream.peek(1)[:_BEGINNING]
+    vectors = [field.name for field in schema.fields if field.type in FLOAT_VECTORS]
     if is_document(beginning, schema):
         for number, text in enumerate(document_rows(stream, LONGEST_LINE), 1):
-            yield _json_row(text, "row", number, file)
+            yield _json_row(text, "row", number, file, vectors)
     elif is_lone_object(beginning):
         raise MilvusInvalidArgumentError(
             f"rows: {file.url} is one JSON object over several lines. Rows are JSON Lines, one object in each line, or one "
@@ -104,12 +106,12 @@ def _json(stream: Any, file: File, schema: Schema) -> Pieces:
     else:
         for number, line in enumerate(_lines(stream), 1):
             if text := line.strip():
-                yield _json_row(text, "line", number, file)
+                yield _json_row(text, "line", number, file, vectors)
 
 
-def _json_row(text: bytes, what: str, number: int, file: File) -> Any:
+def _json_row(text: bytes, what: str, number: int, file: File, vectors: list[str]) -> Any:
     try:
-        row = read_json(text)
+        row = read_row(text, vectors)
     except UnicodeDecodeError as error:
         reason = f"is not UTF-8 (at byte {error.start})"
     except ValueError as error:

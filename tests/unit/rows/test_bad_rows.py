@@ -167,4 +167,4 @@ def test_corrected_rows_can_be_read_again(tmp_path):
         bad_rows.add([bad(1, {"id": 1, "vector": np.array([0.5, 0.25])})])
     corrected.write_text("\n".join(json.dumps(line["data"]) for line in lines(path.read_bytes())))
     (chunk,) = read_rows(corrected, schema, batch_rows=10)
-    assert chunk.row(0) == {"id": 1, "vector": [0.5, 0.25]}
+    assert {name: np.asarray(value).tolist() for name, value in chunk.row(0).items()} == {"id": 1, "vector": [0.5, 0.25]}

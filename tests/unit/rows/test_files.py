@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import fsspec
+import numpy as np
 import pyarrow as pa
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
@@ -55,7 +56,12 @@ def read(source: Any, batch_rows: int = 100) -> list[Chunk]:
 
 
 def rows(source: Any, batch_rows: int = 100) -> list[dict[str, Any]]:
-    return [chunk.row(at) for chunk in read(source, batch_rows) for at in range(len(chunk))]
+    """The rows, with each vector as a list."""
+    return [
+        {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in chunk.row(at).items()}
+        for chunk in read(source, batch_rows)
+        for at in range(len(chunk))
+    ]
 
 
 def bad(source: Any) -> list[tuple[int, str | None, str]]:
