@@ -29,7 +29,7 @@ HERE = Path(__file__).parents[1]
 ROUNDS = 3
 FEW = 100
 """Rows that warm a process up."""
-CPU_ROWS, CPU_DIM = 20_000, 128
+CPU_ROWS, CPU_DIM = 10_000, 128
 MEMORY_DIM = 768
 MEMORY_GOAL = 64
 """MiB."""

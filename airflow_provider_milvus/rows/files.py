@@ -60,10 +60,21 @@ def _as_source_error(file: File) -> Iterator[None]:
 
 
 def _parquet(file: File, schema: Schema, batch_rows: int) -> Pieces:
-    parquet = pyarrow(f"{file.url}: reading Parquet").parquet
-    with _seekable(file) as source, parquet.ParquetFile(source, buffer_size=_BUFFER, pre_buffer=False) as opened:
+    pa = pyarrow(f"{file.url}: reading Parquet")
+    with _lean(pa), _seekable(file) as source, pa.parquet.ParquetFile(source, buffer_size=_BUFFER, pre_buffer=False) as opened:
         for batch in opened.iter_batches(batch_size=batch_rows, use_threads=False):
             yield from batch_columns(batch, schema, batch_rows)
+
+
+@contextmanager
+def _lean(pa: Any) -> Iterator[None]:
+    """Give memory back to the system, of which pyarrow's own pool keeps some 20 MiB. All of the process shares the pool."""
+    before = pa.default_memory_pool()
+    pa.set_memory_pool(pa.system_memory_pool())
+    try:
+        yield
+    finally:
+        pa.set_memory_pool(before)
 
 
 @contextmanager

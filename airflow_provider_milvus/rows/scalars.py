@@ -61,7 +61,7 @@ def dynamic_column(values: Sequence[Mapping[Any, Any]]) -> tuple[Column, Reasons
 def _booleans(values: Any, field: Field) -> tuple[Column, Reasons]:
     if isinstance(values, numpy.ndarray) and values.dtype.kind == "b":
         return Column(values, 1), {}
-    converted, reasons = convert_each(values, _boolean, False)
+    converted, reasons = convert_each(listed(values), _boolean, False)
     return Column(numpy.array(converted, dtype=bool), 1), reasons
 
 
@@ -77,7 +77,7 @@ def _integers(values: Any, field: Field) -> tuple[Column, Reasons]:
     is_array = isinstance(values, numpy.ndarray) and values.dtype.kind in "iu"
     numbers = values if is_array else _array_of(values, {int}, "int64")
     if numbers is None or (numbers.size and not (int(numbers.min()) in allowed and int(numbers.max()) in allowed)):
-        converted, reasons = convert_each(values, partial(_integer, kind=field.type), 0)
+        converted, reasons = convert_each(listed(values), partial(_integer, kind=field.type), 0)
         numbers = numpy.array(converted, dtype="int64")
     numbers = numbers.astype("int64", copy=False)
     return Column(numbers, _varint_sizes(numbers)), reasons
@@ -121,7 +121,7 @@ def _floats(values: Any, field: Field) -> tuple[Column, Reasons]:
         with numpy.errstate(over="ignore"):
             numbers = numbers.astype(dtype, copy=False)
     if numbers is None or not numpy.isfinite(numbers).all():
-        converted, reasons = convert_each(values, partial(_float, kind=field.type), 0.0)
+        converted, reasons = convert_each(listed(values), partial(_float, kind=field.type), 0.0)
         numbers = numpy.array(converted, dtype=dtype)
     return Column(numbers, dtype.itemsize), reasons
 
