@@ -30,7 +30,7 @@ wrong_python = $(PYTHON) is Python %d.%d; Airflow $* needs 3.11 to 3.$(newest-$*
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PRECIOUS: .venv/airflow-%/.made .venv/airflow-%/.servers
-.PHONY: help demo test contract roles meanwhile faults access kills rounds test-all lowest wheel lint clean
+.PHONY: help demo test contract roles meanwhile faults access kills rounds test-all bench bench-check lowest wheel lint clean
 
 help:
 	@echo "make demo                    tonight's memory reclaim, through Airflow, on Milvus Lite"
@@ -49,6 +49,8 @@ help:
 	@echo "make kills                   each task is killed at every call that changes something, and tried again; half an hour"
 	@echo "make rounds                  200 rounds of each pair of tasks that begin at the same moment; half an hour"
 	@echo "make test-all                all tests"
+	@echo "make bench                   what it costs, beside what one would use instead, into docs/costs.md; a quarter of an hour"
+	@echo "make bench-check             what costs a fifth more CPU, memory or calls than docs/costs.md says"
 	@echo "make wheel                   build the wheel, install it with the lowest versions of what it needs, and run README's DAG"
 	@echo "make lowest                  some tests, with these lowest versions"
 	@echo "make lint                    ruff, mypy and import-linter"
@@ -89,6 +91,12 @@ kills: $(main)/.test
 
 rounds: $(main)/.test
 	@$(main)/bin/python -m dev.rounds $(ARGS)
+
+bench: $(main)/.test
+	@$(main)/bin/python -m benchmarks $(ARGS)
+
+bench-check: $(main)/.test
+	@$(main)/bin/python -m benchmarks --check $(ARGS)
 
 # What a too low floor breaks first: imports, the connection's form, reading and encoding rows, reports, and one collection that is
 # released on a real server.

@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 
+from benchmarks.figures import Figure
 from benchmarks.machine import machine
 
 RUNS = 9
@@ -71,6 +72,16 @@ def instructions(modules: list[str]) -> float | None:
             # A virtual machine may not let them be counted.
             counts += [int(count) for count in told if count.isdigit()]
     return min(counts) / 1e6 if counts else None
+
+
+def figures() -> list[Figure]:
+    """Of our names beside Pinecone's, which come nearest, where they are installed."""
+    kinds = {"ours": PROVIDERS["milvus (all names)"], "theirs": PROVIDERS["pinecone (all)"]}
+    there = [kind for kind, modules in kinds.items() if "missing" not in measured(modules)]
+    runs = [{kind: float(str(measured(kinds[kind])["ms"])) for kind in there} for _ in range(RUNS)]
+    medians = {kind: statistics.median(run[kind] for run in runs) for kind in there}
+    beside = "Pinecone's provider" if "theirs" in medians else ""
+    return [Figure("parsing, all names", "CPU", "ms", medians["ours"], beside, medians.get("theirs"), 1.0 if beside else None)]
 
 
 def main() -> None:

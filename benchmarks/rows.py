@@ -20,10 +20,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import chdir
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy
+
+if TYPE_CHECKING:
+    from benchmarks.figures import Figure
 
 HERE = Path(__file__).parents[1]
 ROUNDS = 3
@@ -179,13 +183,17 @@ def main() -> None:
     if given.one:
         one(given.one[0], int(given.one[1]), int(given.one[2]))
         return
+    from benchmarks.figures import table
     from benchmarks.machine import machine
+
+    print(machine(), table(figures(given.beside)), sep="\n")
+
+
+def figures(beside: Path | None = None) -> list[Figure]:
     from benchmarks.stand_in import stand_in
 
-    print(machine(), flush=True)
-    checkouts = [HERE, given.beside.resolve()] if given.beside else [HERE]
-    with stand_in() as server, tempfile.TemporaryDirectory() as directory:
-        os.chdir(directory)
+    checkouts = [HERE, beside.resolve()] if beside else [HERE]
+    with stand_in() as server, tempfile.TemporaryDirectory() as directory, chdir(directory):
         os.environ.update(
             AIRFLOW_HOME=directory,
             AIRFLOW__CORE__LOAD_EXAMPLES="False",
@@ -197,12 +205,10 @@ def main() -> None:
             server.ask(f"server.add('{NAME}_{dim}', LOADED, schema={made}) and None")
         # It keeps no row.
         server.ask("server.always('Upsert', lambda _, rows, __: server.calls.clear() or {'upsert_cnt': rows.num_rows})")
-        show_cpu(checkouts)
-        show_memory(checkouts)
+        return [*cpu_figures(checkouts), *memory_figures(checkouts)]
 
 
-def show_cpu(checkouts: list[Path]) -> None:
-    print(f"CPU a row, {CPU_DIM} dimensions and 4 scalars, in µs (median of {ROUNDS} runs of {CPU_ROWS:,} rows)")
+def cpu_figures(checkouts: list[Path]) -> Iterator[Figure]:
     for kind in CPU_OF:
         make(kind, CPU_ROWS, CPU_DIM)
     taken: dict[tuple[str, Path], list[float]] = {(kind, checkout): [] for kind in CPU_OF for checkout in checkouts}
@@ -210,20 +216,21 @@ def show_cpu(checkouts: list[Path]) -> None:
         for kind, checkout in taken:
             taken[kind, checkout].append(measured(checkout, kind, CPU_ROWS, CPU_DIM)["CPU"])
     for kind in CPU_OF:
-        show(kind, [statistics.median(taken[kind, checkout]) for checkout in checkouts])
+        a_row = [statistics.median(taken[kind, checkout]) for checkout in checkouts]
+        yield compared(f"upsert of {kind}, a row", "CPU", "µs", a_row, 0.5 if kind in ("JSON Lines", "CSV") else None)
 
 
-def show_memory(checkouts: list[Path]) -> None:
-    print(f"Peak memory over the start, {MEMORY_DIM} dimensions, in MiB (goal {MEMORY_GOAL})")
+def memory_figures(checkouts: list[Path]) -> Iterator[Figure]:
     for kind, count in MEMORY_OF.items():
         make(kind, count, MEMORY_DIM)
         peaks = [measured(checkout, kind, count, MEMORY_DIM)["memory"] for checkout in checkouts]
-        show(f"{kind}, {count:,} rows", peaks, "" if peaks[0] <= MEMORY_GOAL else "BEYOND the goal")
+        yield compared(f"upsert of {kind}, {count:,} rows", "memory", "MiB", peaks, None if len(checkouts) > 1 else MEMORY_GOAL)
 
 
-def show(kind: str, figures: list[float], remark: str = "") -> None:
-    beside = f"   beside {figures[1]:6.1f}   ratio {figures[0] / figures[1]:.2f}" if len(figures) > 1 else ""
-    print(f"{kind:36} {figures[0]:6.1f}{beside}   {remark}".rstrip(), flush=True)
+def compared(what: str, measure: str, unit: str, values: list[float], goal: float | None) -> Figure:
+    if len(values) > 1:
+        return Figure(what, measure, unit, values[0], "the other checkout", values[1], goal)
+    return Figure(what, measure, unit, values[0], goal=goal if measure == "memory" else None)
 
 
 if __name__ == "__main__":

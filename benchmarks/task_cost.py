@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 
+from benchmarks.figures import Figure, table
 from benchmarks.machine import machine
 from benchmarks.stand_in import stand_in
 
@@ -57,8 +58,7 @@ def measured(program: str, environment: dict[str, str]) -> dict[str, float]:
     return figures
 
 
-def main() -> None:
-    print(machine())
+def figures() -> list[Figure]:
     with stand_in() as server, tempfile.TemporaryDirectory() as home:
         environment = {
             **{key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"},
@@ -71,24 +71,20 @@ def main() -> None:
             for name, program in PROGRAMS.items():
                 server.ask("server.add('docs', LOADED) and None")
                 before = server.calls()
-                figures = measured(program, environment)
+                told = measured(program, environment)
                 if turn:
                     # The first one writes the bytecode.
-                    runs[name].append(figures)
-                elif name != "base":
-                    made = server.calls() - before
-                    print(f"{name}: {made.total()} calls: {dict(made)}")
-    over: dict[str, dict[str, float]] = {}
-    for figure in GOALS:
-        medians = {name: statistics.median(run[figure] for run in runs[name]) for name in PROGRAMS}
-        over[figure] = {name: medians[name] - medians["base"] for name in PROGRAMS}
-        unit = "s" if figure == "CPU" else "MiB"
-        ratio = over[figure]["operator"] / over[figure]["pymilvus"]
-        print(
-            f"{figure}: Airflow alone {medians['base']:.2f} {unit}; pymilvus +{over[figure]['pymilvus']:.2f}, "
-            f"operator +{over[figure]['operator']:.2f} {unit}: {ratio:.2f} of it (goal {GOALS[figure]})"
-        )
+                    runs[name].append({**told, "calls": (server.calls() - before).total()})
+    told_of = {}
+    for measure in ("CPU", "memory", "calls"):
+        medians = {name: statistics.median(run[measure] for run in runs[name]) for name in PROGRAMS}
+        told_of[measure] = [medians[name] - medians["base"] for name in ("operator", "pymilvus")]
+    units = {"CPU": "s", "memory": "MiB", "calls": ""}
+    return [
+        Figure("a release", measure, units[measure], ours, "pymilvus", theirs, GOALS.get(measure))
+        for measure, (ours, theirs) in told_of.items()
+    ]
 
 
 if __name__ == "__main__":
-    main()
+    print(machine(), table(figures()), sep="\n")

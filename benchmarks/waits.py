@@ -24,6 +24,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+from benchmarks.figures import Figure
 from benchmarks.machine import machine
 from benchmarks.stand_in import StandIn, stand_in
 
@@ -110,6 +111,20 @@ def measured(kind: str, waits: int, poll: float) -> dict[str, Any]:
         return {"error": done.stderr.splitlines()[-1] if done.stderr else f"exit {done.returncode}"}
     figures: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return figures
+
+
+def figures(waits: int = 1000, poll: float = 5.0) -> list[Figure]:
+    ours, naive = (measured(kind, waits, poll) for kind in KINDS)
+    what = f"{waits:,} waits, a poll every {poll:g} s"
+    a_poll = [sum(told["calls"].values()) for told in (ours, naive)]
+    return [
+        Figure(f"{what}, start", "CPU", "s", ours["start"], "naive trigger", naive["start"]),
+        Figure(f"{what}, steady", "CPU", "% of a core", 100 * ours["steady"], "naive trigger", 100 * naive["steady"]),
+        Figure(f"{what}, of each", "memory", "KiB", ours["memory"], "naive trigger", naive["memory"]),
+        Figure(f"{what}, a poll", "calls", "", a_poll[0], "naive trigger", a_poll[1]),
+        Figure(f"{what}, Connect", "calls", "", ours["connects"], "naive trigger", naive["connects"]),
+        Figure(f"{what}, ended after Loaded (p99)", "wall", "s", ours["p99"], "naive trigger", naive["p99"]),
+    ]
 
 
 def main() -> None:
