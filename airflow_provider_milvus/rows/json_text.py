@@ -13,7 +13,7 @@ import numpy
 _TO_ZERO = bytes.maketrans(b"123456789", b"000000000")
 _LONG = b"0" * 19
 _LARGE = 2.0**63
-_NUMBERS = frozenset({float, int})
+_ZERO_AND_ONE = (struct.pack("<d", 0), struct.pack("<d", 1))
 
 
 def read_json(text: str | bytes) -> Any:
@@ -86,12 +86,15 @@ def compacted(numbers: Any) -> Any:
 
     It is made while the vector is at hand: a processor's cache holds a vector, and not a chunk of them.
     """
-    if type(numbers) is not list or not _NUMBERS.issuperset(map(type, numbers)):
+    if not isinstance(numbers, list):
         return numbers
     try:
-        return numpy.frombuffer(struct.pack(f"<{len(numbers)}d", *numbers), "<f8")
+        packed = struct.pack(f"<{len(numbers)}d", *numbers)
     except (struct.error, OverflowError):
         return numbers
+    # A 0 or 1 may have been a boolean, which is no number.
+    is_doubtful = any(number in packed for number in _ZERO_AND_ONE)
+    return numbers if is_doubtful and bool in set(map(type, numbers)) else numpy.frombuffer(packed, "<f8")
 
 
 def _may_be_rounded(value: Any) -> bool:
