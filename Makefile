@@ -30,7 +30,7 @@ wrong_python = $(PYTHON) is Python %d.%d; Airflow $* needs 3.11 to 3.$(newest-$*
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PRECIOUS: .venv/airflow-%/.made .venv/airflow-%/.servers
-.PHONY: help demo test contract roles meanwhile faults access kills rounds test-all bench bench-check lowest wheel lint clean
+.PHONY: help demo test contract roles meanwhile faults access kills rounds test-all test-cluster bench bench-check lowest wheel lint clean
 
 help:
 	@echo "make demo                    tonight's memory reclaim, through Airflow, on Milvus Lite"
@@ -48,6 +48,9 @@ help:
 	@echo "make access                  each task over every way to be let in or turned away, and with secrets everywhere; ten minutes"
 	@echo "make kills                   each task is killed at every call that changes something, and tried again; half an hour"
 	@echo "make rounds                  200 rounds of each pair of tasks that begin at the same moment; half an hour"
+	@echo "make test-cluster            Airflow as a cluster with Celery, of which parts are killed; a quarter of an hour. It needs"
+	@echo "                             Debian's packages postgresql and redis-server"
+	@echo "make test-cluster ARGS=--short   smaller, in six minutes"
 	@echo "make test-all                all tests"
 	@echo "make bench                   what it costs, beside what one would use instead, into docs/costs.md; a quarter of an hour"
 	@echo "make bench-check             what costs a fifth more CPU, memory or calls than docs/costs.md says"
@@ -97,6 +100,8 @@ bench: $(main)/.test
 
 bench-check: $(main)/.test
 	@$(main)/bin/python -m benchmarks --check $(ARGS)
+test-cluster: $(main)/.cluster
+	@$(main)/bin/python -m dev.cluster $(ARGS)
 
 # What a too low floor breaks first: imports, the connection's form, reading and encoding rows, reports, and one collection that is
 # released on a real server.
@@ -142,4 +147,9 @@ $(lowest)/.servers: $(lowest)/.made $(main)/.test $(shell find airflow_provider_
 	@echo "Installing what the tests need into $(@D)"
 	@$(@D)/bin/python -m pip install -q --group test $(if $(filter $(main),$(@D)),--group lint) -c constraints/airflow-$*.txt
 	@$(if $(filter $(main),$(@D)),$(@D)/bin/python -m pip install -q --no-deps --group embedding -c constraints/airflow-$*.txt)
+	@touch $@
+
+$(main)/.cluster: $(main)/.test
+	@echo "Installing what the cluster needs into $(@D)"
+	@$(@D)/bin/python -m pip install -q --group cluster -c constraints/airflow-3.3.txt
 	@touch $@

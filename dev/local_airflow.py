@@ -7,7 +7,6 @@ import json
 import os
 import select
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
@@ -20,6 +19,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+
+import sqlalchemy
+
+from dev.servers.process import end_tree
 
 EXAMPLE_DAGS = Path(__file__).resolve().parent.parent / "example_dags"
 PATIENCE = 600.0
@@ -52,7 +55,7 @@ for line in sys.stdin:
 
 @dataclass(frozen=True, slots=True)
 class LocalAirflow:
-    """Airflow with SQLite in ``home``, which knows the DAGs in ``dags`` and nothing else. What it writes goes to ``log``."""
+    """An Airflow in ``home``, which knows the DAGs in ``dags`` and nothing else. What it writes goes to ``log``."""
 
     home: Path
     milvus_uri: str = ""
@@ -63,14 +66,21 @@ class LocalAirflow:
     """More connections, by id, each with its extra; or another ``milvus_default``."""
     paused: bool = False
     """Whether a DAG is paused until somebody unpauses it, as in an Airflow that nobody has configured."""
+    database: str = ""
+    """SQLAlchemy's URL of the database; by default SQLite in ``home``."""
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """More of the environment, such as ``AIRFLOW__CORE__EXECUTOR``."""
+    part: str = "airflow"
+    """The name of the log."""
 
     @property
     def log(self) -> Path:
-        return self.home / "airflow.log"
+        return self.home / f"{self.part}.log"
 
     @property
-    def _database(self) -> Path:
-        return self.home / "airflow.db"
+    def _database(self) -> str:
+        # SQLite has one writer at a time, and answers the others with an error after five seconds.
+        return self.database or f"sqlite:///{self.home / 'airflow.db'}?timeout=60"
 
     @property
     def environment(self) -> dict[str, str]:
@@ -85,8 +95,7 @@ class LocalAirflow:
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": str(self.paused),
             "AIRFLOW__CORE__PARALLELISM": "2",
-            # SQLite has one writer at a time, and answers the others with an error after five seconds.
-            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self._database}?timeout=60",
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": self._database,
             # A task that waits five seconds for a busy API would fail, and wait minutes for its retry.
             "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
@@ -98,6 +107,7 @@ class LocalAirflow:
                 f"AIRFLOW_CONN_{conn_id.upper()}": json.dumps({"conn_type": "milvus", "extra": dict(extra)})
                 for conn_id, extra in self.connections.items()
             },
+            **self.settings,
         }
 
     def migrate(self) -> None:
@@ -127,9 +137,9 @@ class LocalAirflow:
                 give_up = time.monotonic() + PATIENCE
                 while not select.select([answers], [], [], 0.5)[0]:
                     if time.monotonic() > give_up or self._awaits_retry(dag_id):
-                        raise self._failed("does not come to an end: a task awaits its retry, or it takes too long")
+                        raise self.failed("does not come to an end: a task awaits its retry, or it takes too long")
                 if (code := answers.readline().decode().strip()) != "0":
-                    raise self._failed(f"ended the run with {code or 'its process'}")
+                    raise self.failed(f"ended the run with {code or 'its process'}")
 
             yield run_dag
 
@@ -139,14 +149,22 @@ class LocalAirflow:
 
         :raises RuntimeError: it has not, although a lot of time has passed; the message ends with what Airflow wrote last.
         """
-        dag_ids = {path.stem for path in self.dags.glob("*.py")}
         with self.started("standalone"):
-            give_up = time.monotonic() + PATIENCE
-            while not dag_ids <= self._served_dags():
-                if time.monotonic() > give_up:
-                    raise self._failed(f"does not serve {', '.join(sorted(dag_ids - self._served_dags()))}")
-                time.sleep(1)
+            self.wait_until_served()
             yield
+
+    def wait_until_served(self, check: Callable[[], None] = lambda: None) -> None:
+        """Wait until the API serves and all files in ``dags`` were read. ``check`` is called meanwhile.
+
+        :raises RuntimeError: they were not, although a lot of time has passed; the message ends with the last lines of the log.
+        """
+        dag_ids = {path.stem for path in self.dags.glob("*.py")}
+        give_up = time.monotonic() + PATIENCE
+        while not dag_ids <= self._served_dags():
+            check()
+            if time.monotonic() > give_up:
+                raise self.failed(f"does not serve {', '.join(sorted(dag_ids - self._served_dags()))}")
+            time.sleep(1)
 
     def _served_dags(self) -> set[str]:
         try:
@@ -185,43 +203,45 @@ class LocalAirflow:
 
     def results(self, dag_id: str) -> dict[str, Any]:
         """What the tasks of the DAG's last run returned."""
-        rows = self._of_last_run(dag_id, "task_id, value FROM xcom WHERE key = 'return_value'")
+        rows = self.of_last_run(dag_id, "task_id, CAST(value AS TEXT) FROM xcom WHERE key = 'return_value'")
         return {task: json.loads(value) for task, value in rows}
 
     def state_of(self, dag_id: str) -> str | None:
         """The state of the DAG's last run."""
-        rows = self._of_last_run(dag_id, "state FROM dag_run WHERE state IS NOT NULL")
+        rows = self.of_last_run(dag_id, "state FROM dag_run WHERE state IS NOT NULL")
         return rows[0][0] if rows else None
 
     def runs(self) -> list[tuple[str, str, str]]:
         """DAG, type and state of every run."""
-        return self._rows("SELECT dag_id, run_type, state FROM dag_run ORDER BY dag_id, run_type")
+        return self.rows("SELECT dag_id, run_type, state FROM dag_run ORDER BY dag_id, run_type")
 
     def tasks_in(self, state: str, dag_id: str) -> list[str]:
         """The tasks of the DAG's last run that ended in this state."""
-        return [task for (task,) in self._of_last_run(dag_id, f"task_id FROM task_instance WHERE state = '{state}'")]
+        return [task for (task,) in self.of_last_run(dag_id, f"task_id FROM task_instance WHERE state = '{state}'")]
 
     def asset_events(self, dag_id: str) -> list[tuple[str, str, dict[str, Any]]]:
         """Task, URI and extra of each asset event of the DAG's last run, in the order they came. Airflow 3 only."""
         columns = "source_task_id, asset.uri, event.extra"
         last_run = f"{LAST_RUN} = event.source_run_id AND source_dag_id = :dag"
         query = f"SELECT {columns} FROM asset_event event JOIN asset ON asset.id = asset_id WHERE {last_run} ORDER BY event.id"
-        return [(task, uri, json.loads(extra)) for task, uri, extra in self._rows(query, dag=dag_id)]
+        return [(task, uri, json.loads(extra)) for task, uri, extra in self.rows(query, dag=dag_id)]
 
     def is_queued_by_an_asset(self, dag_id: str) -> bool:
         """Whether the scheduler, were it running, would start the DAG now."""
-        return bool(self._rows("SELECT 1 FROM asset_dag_run_queue WHERE target_dag_id = :dag", dag=dag_id))
+        return bool(self.rows("SELECT 1 FROM asset_dag_run_queue WHERE target_dag_id = :dag", dag=dag_id))
 
     def _awaits_retry(self, dag_id: str) -> bool:
-        return bool(self._of_last_run(dag_id, "task_id FROM task_instance WHERE state = 'up_for_retry'"))
+        return bool(self.of_last_run(dag_id, "task_id FROM task_instance WHERE state = 'up_for_retry'"))
 
-    def _of_last_run(self, dag_id: str, what: str) -> list[Any]:
-        return self._rows(f"SELECT {what} AND dag_id = :dag AND run_id = {LAST_RUN}", dag=dag_id)
+    def of_last_run(self, dag_id: str, what: str) -> list[tuple[Any, ...]]:
+        """Ask the database for ``what`` (columns, a table and WHERE) of the DAG's last run."""
+        return self.rows(f"SELECT {what} AND dag_id = :dag AND run_id = {LAST_RUN}", dag=dag_id)
 
-    def _rows(self, query: str, **values: str) -> list[Any]:
-        # From the database rather than through Airflow's own classes: importing those takes longer than the question.
-        with contextlib.closing(sqlite3.connect(self._database, timeout=60)) as database:
-            return database.execute(query, values).fetchall()
+    def rows(self, query: str, **values: object) -> list[tuple[Any, ...]]:
+        """Ask the database. Airflow's own classes take longer to import than the question takes."""
+        engine = sqlalchemy.create_engine(self._database, poolclass=sqlalchemy.NullPool)
+        with engine.connect() as connection:
+            return [tuple(row) for row in connection.execute(sqlalchemy.text(query), values)]
 
     def started(self, *arguments: str) -> AbstractContextManager[subprocess.Popen[bytes]]:
         """A command of Airflow in the background; nothing of it is left when the block ends."""
@@ -244,6 +264,9 @@ class LocalAirflow:
         try:
             yield process
         finally:
+            # Airflow gives each task a group of its own.
+            if process.poll() is None:
+                end_tree(process.pid)
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
@@ -257,9 +280,10 @@ class LocalAirflow:
         while (code := process.poll()) is None and time.monotonic() < give_up and not failed():
             time.sleep(0.5)
         if code != 0:
-            raise self._failed(f"exited with {code}" if code is not None else "was ended: a task failed, or it took too long")
+            raise self.failed(f"exited with {code}" if code is not None else "was ended: a task failed, or it took too long")
 
-    def _failed(self, outcome: str) -> RuntimeError:
+    def failed(self, outcome: str) -> RuntimeError:
+        """An error that ends with the last lines of the log."""
         return RuntimeError(f"Airflow {outcome}. {self._last_lines()}")
 
     def _last_lines(self) -> str:

@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import psutil
+
 
 def free_ports(count: int) -> list[int]:
     """Ports nobody listens on now. They are held together while they are chosen, so no two are the same."""
@@ -33,6 +35,26 @@ def sockets_to(port: int) -> int:
     tables = [table for table in (Path("/proc/self/net/tcp"), Path("/proc/self/net/tcp6")) if table.exists()]
     lines = [line.split() for table in tables for line in table.read_text().splitlines()[1:]]
     return sum(line[2].endswith(f":{port:04X}") and line[9] in inodes for line in lines)
+
+
+def freeze_tree(pid: int) -> list[psutil.Process]:
+    """Stop a process and all that it has started, whatever groups these are in, and return them. None starts another then."""
+    frozen: list[psutil.Process] = []
+    with contextlib.suppress(psutil.NoSuchProcess):
+        frozen.append(psutil.Process(pid))
+    # It grows meanwhile: what a process has started is known once it is stopped.
+    for process in frozen:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.suspend()
+            frozen.extend(process.children())
+    return frozen
+
+
+def end_tree(pid: int) -> None:
+    """End a process and all that it has started, at once."""
+    for process in freeze_tree(pid):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
 class ServerProcess:
@@ -96,6 +118,14 @@ class ServerProcess:
 
     def thaw(self) -> None:
         self.send(signal.SIGCONT)
+
+    def stop(self, number: signal.Signals, patience: float = 20) -> None:
+        """Ask it to end with a signal, and end it if it does not."""
+        with contextlib.suppress(subprocess.TimeoutExpired, ProcessLookupError):
+            os.kill(self.pid, number)
+            assert self._process is not None
+            self._process.wait(timeout=patience)
+        self.kill()
 
     def kill(self) -> None:
         """End it at once. Safe to call twice, and on a frozen server."""
