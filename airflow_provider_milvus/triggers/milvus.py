@@ -43,7 +43,7 @@ BACKSTOP = timedelta(seconds=30)
 """The trigger ends by itself and reports what it saw; Airflow's own timeout comes this much later, where no triggerer runs."""
 KILL_TIMEOUT = 20.0
 """Seconds to take back the work of a killed task."""
-ASK_TIMEOUT = 60.0
+ASK_TIMEOUT = 120.0
 """Seconds to ask Airflow for the state of a task. A triggerer's first question takes long: it imports Airflow's API for it."""
 KILLED = (None, "failed", "removed", "skipped", "upstream_failed")
 """The states of a task that was killed; one that was cleared has none. Any other one goes on, or has succeeded."""

@@ -7,7 +7,7 @@ import os
 import secrets
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,7 +21,7 @@ from dev.servers.process import free_ports, freeze_tree
 DAGS = Path(__file__).with_name("dags")
 PART = "CLUSTER_PART"
 HEARTBEAT_TIMEOUT = 30
-"""Seconds after which a task without a heartbeat is taken for dead: longer than the API server takes to restart."""
+"""Seconds after which a task without a heartbeat is taken for dead."""
 TAKEN_OVER_AFTER = 10
 """Seconds after which the triggers of a triggerer without a heartbeat are another one's."""
 PATIENCE = 900.0
@@ -78,7 +78,8 @@ class ClusterAirflow:
             home,
             dags=DAGS,
             port=port,
-            connections={"milvus_default": {"uri": milvus_uri}},
+            # Milvus answers late while it releases on a machine that does everything else as well.
+            connections={"milvus_default": {"uri": milvus_uri, "timeout": "180"}},
             database=database,
             settings={
                 **_settings(redis_url, database, port),
@@ -127,19 +128,15 @@ class ClusterAirflow:
             )
         return ("triggerer", "--skip-serve-logs") if kind == "triggerer" else (name,)
 
-    def start(self, name: str) -> None:
-        """Start a part; it is not ready yet."""
-        airflow = replace(self.airflow, part=name, settings={**self.airflow.settings, PART: name})
+    def start(self, name: str, settings: Mapping[str, str] | None = None) -> None:
+        """Start a part, with more settings of its own; it is not ready yet."""
+        airflow = replace(self.airflow, part=name, settings={**self.airflow.settings, PART: name, **(settings or {})})
         running = ExitStack()
         self.parts[name] = Part(airflow, running.enter_context(airflow.started(*self._command(name))), running)
 
     def kill(self, name: str) -> None:
         """End a part at once, with all that it runs, as when its machine is lost."""
         self.parts.pop(name).running.close()
-
-    def restart(self, name: str) -> None:
-        self.kill(name)
-        self.start(name)
 
     @contextmanager
     def frozen(self, name: str) -> Iterator[None]:

@@ -52,5 +52,6 @@ def mark_failed(stage: Stage, cases: Sequence[Case]) -> None:
 
 def restart_api_server(stage: Stage, cases: Sequence[Case]) -> None:
     """The API server is lost, and a new one comes."""
-    stage.cluster.restart("api-server")
+    stage.cluster.kill("api-server")
+    stage.cluster.start("api-server")
     stage.cluster.airflow.wait_until_served()

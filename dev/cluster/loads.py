@@ -8,6 +8,9 @@ from collections.abc import Sequence
 from dev.cluster.airflow import eventually
 from dev.cluster.case import ENDED, Case, Stage, tries
 
+LEFT, KILLED = "was left as it is: the task is", "The task was killed"
+"""What a trigger logs in ``on_kill``."""
+
 
 def _left(stage: Stage, name: str) -> list[str]:
     """Wrong after a window: it is still in memory, or has a mark."""
@@ -65,20 +68,19 @@ class TakenOver(_DeferredLoad):
     dag_id = "taken_over"
 
     def judge(self, stage: Stage) -> tuple[str, Sequence[str]]:
-        eventually(lambda: self._was_killed(stage), "the triggerer that was cut off has called on_kill", 120)
+        eventually(lambda: any(word in self._log(stage) for word in (LEFT, KILLED)), "on_kill was called and has ended", 180)
         (report,) = stage.cluster.mapped_results(self.dag_id, "load")
         state = stage.truth.state(self.dag_id)
         wrong = [
             *([f"the task says {report['state']}, and Milvus {state}"] if (report["state"], state) != ("Loaded",) * 2 else []),
+            *(["the trigger took its task for killed"] if KILLED in self._log(stage) else []),
             *([] if stage.truth.count(self.dag_id) == self.size else ["not all rows are served"]),
         ]
         return f"the task says {report['state']}, and Milvus {state} with {self.size:,} rows", wrong
 
-    def _was_killed(self, stage: Stage) -> bool:
-        """Whether Airflow called ``on_kill`` and it has ended, by its own word, or by what it has done."""
+    def _log(self, stage: Stage) -> str:
         logs = (stage.cluster.airflow.home / "logs" / f"dag_id={self.dag_id}").rglob("*.log")
-        words = ("was left as it is: the task is", "The task was killed")
-        return any(word in log.read_text() for log in logs for word in words) or stage.truth.state(self.dag_id) == "NotLoad"
+        return "".join(log.read_text() for log in logs)
 
 
 class AbandonedWindow(_DeferredLoad):

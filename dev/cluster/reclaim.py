@@ -24,7 +24,9 @@ class Reclaim(Case):
         return [name for name in self._due if stage.truth.state(name) == "NotLoad"]
 
     def is_under_way(self, stage: Stage) -> bool:
-        return len(self._gone(stage)) >= self.size / 4
+        # Some of them: Milvus is busy with its releases.
+        some = self._due[:: max(1, self.size // 16)]
+        return sum(stage.truth.state(name) == "NotLoad" for name in some) >= len(some) / 4
 
     def judge(self, stage: Stage) -> tuple[str, Sequence[str]]:
         gone = self._gone(stage)

@@ -56,6 +56,12 @@ class Ingest(Case):
         stage.truth.make("ingest", loaded=True)
         stage.truth.wait_for("Loaded", "ingest")
 
+    def begin(self, stage: Stage) -> None:
+        # The API server is away for longer than the other cases wait for a killed worker's tasks.
+        stage.cluster.kill("scheduler")
+        stage.cluster.start("scheduler", {"AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "300"})
+        super().begin(stage)
+
     def is_under_way(self, stage: Stage) -> bool:
         return stage.truth.count("ingest") >= self.size / 10
 
