@@ -72,7 +72,7 @@ def play(stage: Stage, acts: list[Act]) -> list[str]:
             case.after_disturbance(stage)
         for case in cases:
             seen, wrong = case.judged(stage)
-            say(f"{case.dag_id}, {disturb.__name__}: {'WRONG: ' + '; '.join(wrong) if wrong else 'ok'} ({seen})")
+            say(f"{case.dag_id}, {disturb.__name__}: {'WRONG: ' + '; '.join(wrong) if wrong else f'ok, {seen}'}")
             failures += wrong
     return failures
 
