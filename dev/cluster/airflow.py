@@ -56,6 +56,9 @@ def _settings(redis_url: str, database: str, port: int) -> dict[str, str]:
         "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": str(HEARTBEAT_TIMEOUT),
         "SCHEDULER__TASK_INSTANCE_HEARTBEAT_SEC": "5",
         "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "3",
+        # The five of the default last some fifteen seconds together, and the API server is away for longer.
+        "WORKERS__EXECUTION_API_RETRIES": "15",
+        "WORKERS__EXECUTION_API_RETRY_WAIT_MAX": "10",
         "TRIGGERER__JOB_HEARTBEAT_SEC": "2",
         "TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": str(TAKEN_OVER_AFTER),
     }
