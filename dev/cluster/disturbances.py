@@ -38,7 +38,6 @@ def cut_off_triggerer(stage: Stage, cases: Sequence[Case]) -> None:
     (case,) = cases
     (name,) = stage.cluster.triggerers_of(case.dag_id)
     with stage.cluster.frozen(name):
-        stage.milvus.process.thaw()
         eventually(lambda: name not in stage.cluster.triggerers_of(case.dag_id), f"the trigger of {name} is another one's", 120)
 
 

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dev.cluster.airflow import eventually
 from dev.cluster.case import ENDED, Case, Stage, tries
 
-LEFT, KILLED = "was left as it is: the task is", "The task was killed"
-"""What a trigger logs in ``on_kill``."""
+CALLED, LEFT, KILLED = "invoking on_kill", "was left as it is: the task is", "The task was killed"
+"""What is logged when Airflow calls a trigger's ``on_kill``, and then by the trigger."""
 
 
 def _left(stage: Stage, name: str) -> list[str]:
@@ -67,8 +67,13 @@ class TakenOver(_DeferredLoad):
 
     dag_id = "taken_over"
 
+    def after_disturbance(self, stage: Stage) -> None:
+        # Before that the triggerer must not see that the load has ended, or it would end the wait itself.
+        eventually(lambda: CALLED in self._log(stage), "the triggerer that was cut off has called on_kill", 60)
+        super().after_disturbance(stage)
+
     def judge(self, stage: Stage) -> tuple[str, Sequence[str]]:
-        eventually(lambda: any(word in self._log(stage) for word in (LEFT, KILLED)), "on_kill was called and has ended", 180)
+        eventually(lambda: any(word in self._log(stage) for word in (LEFT, KILLED)), "on_kill has ended", 180)
         (report,) = stage.cluster.mapped_results(self.dag_id, "load")
         state = stage.truth.state(self.dag_id)
         wrong = [

@@ -10,5 +10,5 @@ from airflow_provider_milvus.operators.milvus import MilvusLoadCollectionOperato
 
 with DAG("taken_over", schedule=None, start_date=datetime(2026, 1, 1)):
     MilvusLoadCollectionOperator(
-        task_id="load", collection_name="taken_over", release_on_kill=True, deferrable=True, poll_interval=600
+        task_id="load", collection_name="taken_over", release_on_kill=True, deferrable=True, poll_interval=2
     )
