@@ -100,6 +100,7 @@ bench: $(main)/.test
 
 bench-check: $(main)/.test
 	@$(main)/bin/python -m benchmarks --check $(ARGS)
+
 test-cluster: $(main)/.cluster
 	@$(main)/bin/python -m dev.cluster $(ARGS)
 
