@@ -90,7 +90,7 @@ def success_before_not_load(patch: pytest.MonkeyPatch) -> None:
         yield from ()
         return True
 
-    patch.setattr(release._Release, "_is_loaded_anew", always)
+    patch.setattr(release.Release, "_is_loaded_anew", always)
 
 
 def leaked_channel(patch: pytest.MonkeyPatch) -> None:
