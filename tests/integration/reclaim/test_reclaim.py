@@ -13,14 +13,17 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_milvus.client.flow import Deadline
 from airflow_provider_milvus.exceptions import (
     MilvusInDoubtError,
     MilvusInvalidArgumentError,
     MilvusReclaimError,
     MilvusServerError,
 )
+from airflow_provider_milvus.hooks.milvus import MilvusHook
 from airflow_provider_milvus.operators.milvus import MilvusReclaimMemoryOperator
 from airflow_provider_milvus.reclaim.plan import read_plan
+from airflow_provider_milvus.reclaim.survey import Surveyor
 from dev.servers.dialects import DIALECTS, LITE_LIKE, Dialect
 from dev.servers.scripted import LOADED, NOT_LOADED, ScriptedMilvus, change, loading, no_change, refuse, scripted_server
 from tests.integration.ingest.task_state import TaskState, a_try
@@ -399,6 +402,23 @@ def test_looks_before_and_after_releases_are_shared(connect: Connect) -> None:
     assert result["totals"]["released"] == 200
     assert (made["ReleaseCollection"], made["GetReplicas"]) == (200, 400)
     assert made.total() < 200 * 4
+
+
+@pytest.mark.parametrize("others", [0, 100])
+async def test_aliases_are_asked_of_themselves_or_of_the_collections_where_these_are_fewer(
+    scripted: ScriptedMilvus, others: int
+) -> None:
+    scripted.add("docs", LOADED, aliases=["live", "old"])
+    scripted.add("books", LOADED, aliases=["other"])
+    for number in range(others):
+        scripted.add(f"rest_{number}", LOADED, aliases=[f"alias_{number}"])
+
+    async with await MilvusHook().shared_client() as client:
+        seen = await Surveyor(client, Deadline(10)).look_at("default", ["docs", "books", "gone"])
+
+    assert {state.collection: state.aliases for state in seen} == {"docs": ("live", "old"), "books": ("other",)}
+    assert len(scripted.received("DescribeAlias")) == (0 if others else 3)
+    assert len(scripted.received("ListAliases")) == (4 if others else 1)
 
 
 def test_plan_in_a_file_is_carried_out(scripted: ScriptedMilvus, tmp_path: Path) -> None:

@@ -65,13 +65,16 @@ def test_databases_are_told_in_order(clock):
     assert play(reads.databases(), server, clock) == ["books", "default"]
 
 
-def test_aliases_are_grouped_by_their_collection(clock):
-    behind = {"live": "docs", "old": "docs", "other": "books"}
-    server = Server(
-        ListAliases=SimpleNamespace(aliases=list(behind)),
-        DescribeAlias=lambda call: SimpleNamespace(collection=behind[call.fields["alias"]]),
-    )
-    assert play(reads.aliases(), server, clock) == {"docs": ["live", "old"], "books": ["other"]}
+def test_aliases_are_those_of_the_database_or_of_a_collection(clock):
+    behind = {"live": "docs", "other": "books", "old": "docs"}
+
+    def listed(call: Any) -> SimpleNamespace:
+        of = call.fields.get("collection_name")
+        return SimpleNamespace(aliases=[alias for alias, name in behind.items() if of in (None, name)])
+
+    server = Server(ListAliases=listed)
+    assert play(reads.aliases(), server, clock) == ["live", "old", "other"]
+    assert play(reads.aliases_of("docs"), server, clock) == ["live", "old"]
 
 
 class TestDetails:
