@@ -131,7 +131,8 @@ class Nights:
         documents.write_parquet(self.folder / f"{day}.parquet", damage(rows))
 
     def run(self, day: str) -> None:
-        form = {"source": str(self.folder), "questions": str(self.questions), "fewest_rows": 60, "floor": 0.8, "grace": 1}
+        # One second of grace was not enough for the searches that are under way on a machine with much else to do.
+        form = {"source": str(self.folder), "questions": str(self.questions), "fewest_rows": 60, "floor": 0.8, "grace": 5}
         self.run_dag(REINDEX, now=datetime.strptime(day, "%Y%m%d").replace(hour=4, tzinfo=UTC), conf=form)
 
     def served(self) -> str:
