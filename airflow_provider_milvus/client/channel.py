@@ -51,7 +51,8 @@ class _Wire:
     def _send(self, rpc: Rpc, database: str, timeout: float) -> Any:
         """Send a call; the answer, or on an event loop what is awaited for it."""
         named = [("dbname", database)] if database else []
-        return self._sender(rpc.name)(build_request(rpc, database), timeout=timeout, metadata=[*named, *self._headers])
+        request = build_request(rpc, database)
+        return self._sender(rpc.name)(request, timeout=timeout, metadata=[*named, *self._headers])
 
     def _sender(self, name: str) -> Any:
         if name not in self._sends:
