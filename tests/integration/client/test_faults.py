@@ -108,6 +108,8 @@ def fault(request: pytest.FixtureRequest, connect: Connect) -> Iterator[str]:
 @pytest.mark.parametrize("action", ACTIONS)
 def test_it_ends_in_time_and_says_why(fault: str, action: str, monkeypatch: pytest.MonkeyPatch) -> None:
     context = context_of_reschedule(monkeypatch) if action == "sensor rescheduled" else {}
+    if fault == "refused" and context and not hasattr(context["ti"], "get_first_reschedule_date"):
+        pytest.skip("a sensor of Airflow 2.11 is rescheduled where its first look is refused before its time is up")
 
     with ends_within(TIMEOUT + SLACK), pytest.raises((MilvusError, AirflowSensorTimeout), match=fault) as failed:
         ACTIONS[action](context)
