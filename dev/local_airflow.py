@@ -21,6 +21,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import sqlalchemy
+from sqlalchemy.pool import NullPool
 
 from dev.servers.process import end_tree
 
@@ -239,7 +240,7 @@ class LocalAirflow:
 
     def rows(self, query: str, **values: object) -> list[tuple[Any, ...]]:
         """Ask the database. Airflow's own classes take longer to import than the question takes."""
-        engine = sqlalchemy.create_engine(self._database, poolclass=sqlalchemy.NullPool)
+        engine = sqlalchemy.create_engine(self._database, poolclass=NullPool)
         with engine.connect() as connection:
             return [tuple(row) for row in connection.execute(sqlalchemy.text(query), values)]
 

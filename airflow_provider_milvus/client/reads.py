@@ -51,11 +51,15 @@ class ListedCollection:
 
 @dataclass(frozen=True, slots=True)
 class Details:
-    """A collection's aliases, its properties, and ``row_bytes``: the bytes of one row, estimated from the schema, or 0."""
+    """A collection's aliases, its properties, and ``row_bytes``: the bytes of one row, estimated from the schema, or 0.
+
+    ``collection_id`` is 0 where the server tells none.
+    """
 
     aliases: tuple[str, ...] = ()
     properties: dict[str, str] = field(default_factory=dict)
     row_bytes: int = 0
+    collection_id: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +226,7 @@ def _details_if_there(described: Any) -> Details | None:
 def _details_of(described: Any) -> Details:
     sizes = [_field_bytes(field) for field in described.schema.fields]
     row_bytes = 0 if None in sizes else sum(filter(None, sizes))
-    return Details(tuple(described.aliases), from_pairs(described.properties), row_bytes)
+    return Details(tuple(described.aliases), from_pairs(described.properties), row_bytes, int(described.collectionID))
 
 
 def rows(collection_name: str) -> Flow[int | None]:

@@ -92,13 +92,18 @@ class Surveyor:
     async def look_at(self, database: str, names: Collection[str]) -> list[CollectionState]:
         """The collections of these names that exist, each with its aliases and properties.
 
-        Those whose aliases are not certain are left out: an alias that only a description names is new, or was dropped.
+        Those of which the lists and the description tell different things are left out: an alias that only the description
+        names is new, or was dropped, and another id is that of a collection that was made anew.
         """
         states = await self._states(database, names)
         # Last of all, so that what has come meanwhile is seen.
         details = await self._details(database, list(names))
         seen = await asyncio.gather(*(self._with_details(state, details[state.collection]) for state in states))
-        return [now for now, listed in zip(seen, states, strict=True) if now.aliases == listed.aliases]
+        return [
+            now
+            for now, listed in zip(seen, states, strict=True)
+            if (now.aliases, now.collection_id) == (listed.aliases, listed.collection_id)
+        ]
 
     async def _look_at_all(self, database: str) -> list[CollectionState]:
         states = await self._states(database)
@@ -154,6 +159,7 @@ class Surveyor:
         state = replace(
             state,
             aliases=tuple(sorted({*state.aliases, *details.aliases})),
+            collection_id=details.collection_id or state.collection_id,
             properties=dict(details.properties),
             windows=len(open_windows(marks_of(details.properties), time.time())),
         )

@@ -376,6 +376,18 @@ def test_who_comes_while_the_release_is_sent_gets_the_collection_back(scripted: 
     assert (docs.now, tmp.now) == (LOADED, NOT_LOADED)
 
 
+@pytest.mark.parametrize("rpc", ["ShowCollections", "ListAliases", "DescribeCollection"])
+def test_what_is_made_anew_while_a_look_is_under_way_stays(scripted: ScriptedMilvus, rpc: str) -> None:
+    scripted.add("docs", LOADED)
+    survey = 2 if rpc == "ShowCollections" else 1
+    scripted.next(rpc, *[no_change] * survey, change(lambda: scripted.add("docs", LOADED)))
+
+    result = reclaim(collections="docs")
+
+    assert result["released"] == []
+    assert scripted.collections["docs"].now == LOADED
+
+
 @pytest.mark.parametrize("rpc", ["ShowCollections", "BatchDescribeCollection"])
 def test_where_no_look_for_all_is_answered_each_is_looked_at(connect: Connect, rpc: str) -> None:
     with scripted_server(DIALECTS["2.6.16"]) as server:

@@ -80,7 +80,9 @@ def test_aliases_are_those_of_the_database_or_of_a_collection(clock):
 class TestDetails:
     def of(self, clock: Any, *fields: SimpleNamespace, **properties: str) -> Details:
         schema = SimpleNamespace(name="docs", fields=list(fields))
-        answer = SimpleNamespace(schema=schema, collection_name="docs", aliases=["live"], properties=pairs(**properties))
+        answer = SimpleNamespace(
+            schema=schema, collection_name="docs", collectionID=7, aliases=["live"], properties=pairs(**properties)
+        )
         return play(reads.details("docs"), Server(DescribeCollection=answer), clock)
 
     def field(self, kind: DataType, **parameters: Any) -> SimpleNamespace:
@@ -88,7 +90,7 @@ class TestDetails:
 
     def test_are_aliases_and_properties(self, clock):
         found = self.of(clock, ttl="5")
-        assert (found.aliases, found.properties, found.row_bytes) == (("live",), {"ttl": "5"}, 0)
+        assert (found.collection_id, found.aliases, found.properties, found.row_bytes) == (7, ("live",), {"ttl": "5"}, 0)
 
     @pytest.mark.parametrize(
         ("kind", "parameters", "size"),
