@@ -104,7 +104,7 @@ class Condition:
         return ""
 
     def glance(self, percent: int | None) -> Observation | None:
-        """What it means that so much of the collection is in memory, in per cent, by a list; ``None``: it has to be looked at.
+        """What it means that a list has the collection with ``percent`` in memory; ``None``: it has to be looked at.
 
         A list may say "not yet" only. ``percent`` is ``None`` where there is no list, or it does not name the collection.
         """

@@ -67,7 +67,6 @@ def release(
     allow_alias: bool = False,
     force: bool = False,
     unless: Unless | None = None,
-    load: Sequence[int] = (),
     tries: Tries = ONE_TRY,
     report: Report,
 ) -> Flow[Released]:
@@ -75,7 +74,6 @@ def release(
 
     A collection that is not loaded is left alone and counts as done. What somebody loads after the server has answered the
     release is left alone, too. Without ``unless`` an alias or a window that comes while this works keeps the collection.
-    ``load`` has the ids of the replicas that are meant: what was loaded since these were seen stays.
     ``tries`` note a :class:`Memo` just before it is sent.
 
     :raises MilvusCollectionNotFoundError: it does not exist, unless ``skip_if_missing``.
@@ -97,7 +95,7 @@ def release(
             f"Collection {subject.name!r} was not released: {name!r} is an alias of it, and whoever searches through the alias "
             "would fail. Name the collection itself, or set allow_alias=True."
         )
-    releasing = Release(subject, list(partition_names or ()), force, unless, report, tries, load)
+    releasing = Release(subject, list(partition_names or ()), force, unless, report, tries)
     return (yield from releasing.carry_out(deadline))
 
 
@@ -128,6 +126,7 @@ class Release:
     report: Report
     tries: Tries
     meant: Sequence[int] = ()
+    """The ids of the replicas that are meant: what was loaded since these were seen stays."""
     shared: Ask | None = None
     """A look that others share. Its answer is the :class:`Standing` and the replicas of a collection that is Loaded; ``None``:
     it is not, or that is not known."""
