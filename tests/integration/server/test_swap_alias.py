@@ -21,7 +21,16 @@ from airflow_provider_milvus.exceptions import (
 from airflow_provider_milvus.operators.milvus import MilvusDropCollectionOperator, MilvusSwapAliasOperator
 from dev.servers.scripted import LOADED, ScriptedMilvus, abort, unanswered
 from tests.integration.ingest.task_state import TaskState, a_try
-from tests.integration.support import MakeCollection, Milvus, deferral, eventually, finish, load_all, resume
+from tests.integration.support import (
+    MakeCollection,
+    Milvus,
+    deferral,
+    eventually,
+    finish,
+    load_all,
+    resume,
+    search_as_alias_moves,
+)
 
 ALIAS = "live_docs"
 
@@ -153,7 +162,9 @@ def searched(client: Any, name: str) -> Any:
 @pytest.mark.standalone
 @pytest.mark.newest
 class TestWithSearches:
-    def test_no_search_fails_and_the_old_one_leaves_memory(self, standalone: Milvus, make_collection: MakeCollection) -> None:
+    def test_no_search_fails_twice_and_the_old_one_leaves_memory(
+        self, standalone: Milvus, make_collection: MakeCollection
+    ) -> None:
         old, new = make_collection("old"), make_collection("new")
         with standalone.plain_client() as client:
             load_all(client, [old, new])
@@ -169,7 +180,7 @@ class TestWithSearches:
             with standalone.plain_client() as client:
                 while not done.is_set():
                     try:
-                        hits.append(len(client.search(ALIAS, [[0.5] * 8], limit=5)[0]))
+                        hits.append(len(search_as_alias_moves(client, ALIAS, data=[[0.5] * 8], limit=5)))
                     except Exception as error:  # Whatever it is, it is what a user would have seen.
                         failures.append(f"after {len(hits)}: {error}")
 
@@ -180,7 +191,7 @@ class TestWithSearches:
             for name in (new, old) * 5:
                 assert swap(name)["changed"]
             # For what was under way when the alias moved.
-            result = swap(new, grace_period=5, then="release")
+            result = swap(new, grace_period=1, then="release")
             seen = len(hits)
             eventually(lambda: len(hits) > seen + 20, patience=60)
         finally:
