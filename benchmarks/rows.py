@@ -234,6 +234,8 @@ def memory_figures(checkouts: list[Path]) -> Iterator[Figure]:
 
 
 def compared(what: str, measure: str, unit: str, values: list[float], goal: float | None) -> Figure:
+    from benchmarks.figures import Figure
+
     if len(values) > 1:
         return Figure(what, measure, unit, values[0], "the other checkout", values[1], goal)
     return Figure(what, measure, unit, values[0], goal=goal if measure == "memory" else None)

@@ -140,6 +140,8 @@ def _row(
 
 def _read_integer(text: str) -> int | float:
     """A number with a fraction stays a float: the check of the rows names it with its reason."""
+    if text.isdigit() and text.isascii():
+        return int(text)
     if match := _WHOLE_NUMBER.fullmatch(text):
         return int(match[1])
     return _read_number(text, "an integer")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 import struct
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
+from functools import lru_cache
 from typing import Any
 
 import numpy
@@ -13,7 +14,10 @@ import numpy
 _TO_ZERO = bytes.maketrans(b"123456789", b"000000000")
 _LONG = b"0" * 19
 _LARGE = 2.0**63
-_ZERO_AND_ONE = (struct.pack("<d", 0), struct.pack("<d", 1))
+_FLOATS = numpy.dtype("<f8")
+_ZEROS = b"\0" * 6
+"""How both 0 and 1 begin as 64-bit floats."""
+_HOLDS_FLOATS = frozenset((float, list, dict))
 
 
 def read_json(text: str | bytes) -> Any:
@@ -61,13 +65,16 @@ def read_row(text: bytes, vectors: Collection[str]) -> Any:
         row = read_json(text)
     if not isinstance(row, dict):
         return row
-    others = [value for name, value in row.items() if name not in vectors]
-    # In a vector a large integer becomes a float all the same.
-    if any(map(_may_be_rounded, others)) and _may_have_large_integer(text):
-        row = read_json(text)
-    for name in vectors:
-        if name in row:
-            row[name] = compacted(row[name])
+    is_doubtful = False
+    for name, value in row.items():
+        if name in vectors:
+            # In a vector a large integer becomes a float all the same.
+            row[name] = compacted(value)
+        elif value.__class__ in _HOLDS_FLOATS:
+            is_doubtful = is_doubtful or _may_be_rounded(value)
+    if is_doubtful and _may_have_large_integer(text):
+        exact = read_json(text)
+        return {name: row[name] if name in vectors else value for name, value in exact.items()}
     return row
 
 
@@ -89,12 +96,18 @@ def compacted(numbers: Any) -> Any:
     if not isinstance(numbers, list):
         return numbers
     try:
-        packed = struct.pack(f"<{len(numbers)}d", *numbers)
+        packed = _packer(len(numbers))(*numbers)
     except (struct.error, OverflowError):
         return numbers
-    # A 0 or 1 may have been a boolean, which is no number.
-    is_doubtful = any(number in packed for number in _ZERO_AND_ONE)
-    return numbers if is_doubtful and bool in set(map(type, numbers)) else numpy.frombuffer(packed, "<f8")
+    # A 0 or 1 may have been a boolean, which is no number. Few other numbers have that many zeros.
+    if _ZEROS in packed and bool in set(map(type, numbers)):
+        return numbers
+    return numpy.frombuffer(packed, _FLOATS)
+
+
+@lru_cache(maxsize=16)
+def _packer(count: int) -> Callable[..., bytes]:
+    return struct.Struct(f"<{count}d").pack
 
 
 def _may_be_rounded(value: Any) -> bool:
