@@ -18,7 +18,7 @@ class Pace:
     is taken over all releases at a width: a few that happen to be quick must not make the queue grow for good.
     """
 
-    def __init__(self, now: float, most: int = 64) -> None:
+    def __init__(self, now: float, most: int = 256) -> None:
         self.width = 2
         self._most = most
         self._excused = 0
