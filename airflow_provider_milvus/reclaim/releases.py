@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_milvus.client.failures import trouble_with_all
 from airflow_provider_milvus.client.flow import LEAST_ATTEMPT, Ask, Deadline
 from airflow_provider_milvus.client.reads import replicas
+from airflow_provider_milvus.client.shared_look import SharedLook
 from airflow_provider_milvus.client.subject import Standing, Subject, find_subject
 from airflow_provider_milvus.client.tries import Tries
 from airflow_provider_milvus.exceptions import (
@@ -31,7 +32,6 @@ from airflow_provider_milvus.exceptions import (
 )
 from airflow_provider_milvus.reclaim.pace import Pace
 from airflow_provider_milvus.reclaim.plan import PlannedRelease, reason_to_keep
-from airflow_provider_milvus.reclaim.shared_look import SharedLook
 from airflow_provider_milvus.reclaim.survey import Surveyor
 from airflow_provider_milvus.server.load import load, placement
 from airflow_provider_milvus.server.release import Release, Released

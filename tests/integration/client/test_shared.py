@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ import pytest
 
 from airflow_provider_milvus.client.shared import _OF_LOOP
 from airflow_provider_milvus.conditions import Condition, LoadFinished, LoadState
-from airflow_provider_milvus.hooks.milvus import MilvusHook
+from airflow_provider_milvus.hooks.milvus import MilvusHook, _fetch_connection
 from airflow_provider_milvus.triggers.milvus import MilvusConditionTrigger, outcome_of
 from dev.servers.scripted import LOADED, NOT_LOADED, ScriptedMilvus, abort, loading, refuse, scripted_server
 from tests.integration.support import Connect, MakeCollection, Milvus, event_of
@@ -254,3 +255,32 @@ def test_hooks_of_one_connection_have_one_client(scripted: ScriptedMilvus) -> No
 
     first, second = asyncio.run(clients())
     assert first is second
+
+
+def test_waits_that_begin_together_share_one_read_of_their_connection(
+    scripted: ScriptedMilvus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each read takes an airflow triggerer once through its database. Who comes later has what is in the connection then."""
+    reads = 0
+    kept = _fetch_connection
+
+    async def counted(conn_id: str) -> Any:
+        nonlocal reads
+        reads += 1
+        return await kept(conn_id)
+
+    monkeypatch.setattr("airflow_provider_milvus.hooks.milvus._fetch_connection", counted)
+
+    async def addresses(count: int) -> set[str]:
+        hooks = [MilvusHook() for _ in range(count)]
+        await asyncio.gather(*(hook.shared_client() for hook in hooks))
+        return {hook.settings.uri for hook in hooks}
+
+    async def before_and_after() -> tuple[set[str], set[str]]:
+        before = await addresses(200)
+        moved = json.dumps({"conn_type": "milvus", "extra": {"uri": "http://elsewhere:1"}})
+        monkeypatch.setenv("AIRFLOW_CONN_MILVUS_DEFAULT", moved)
+        return before, await addresses(3)
+
+    assert asyncio.run(before_and_after()) == ({scripted.uri}, {"http://elsewhere:1"})
+    assert reads == 2

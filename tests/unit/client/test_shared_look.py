@@ -7,8 +7,8 @@ from collections.abc import Collection
 
 import pytest
 
+from airflow_provider_milvus.client.shared_look import SharedLook
 from airflow_provider_milvus.exceptions import MilvusServerError
-from airflow_provider_milvus.reclaim.shared_look import SharedLook
 
 
 class Looks:
