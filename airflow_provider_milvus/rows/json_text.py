@@ -69,12 +69,11 @@ def read_row(text: bytes, vectors: Collection[str]) -> Any:
     for name, value in row.items():
         if name in vectors:
             # In a vector a large integer becomes a float all the same.
-            row[name] = compacted(value)
-        elif value.__class__ in _HOLDS_FLOATS:
+            value = row[name] = compacted(value)
+        if value.__class__ in _HOLDS_FLOATS:
             is_doubtful = is_doubtful or _may_be_rounded(value)
     if is_doubtful and _may_have_large_integer(text):
-        exact = read_json(text)
-        return {name: row[name] if name in vectors else value for name, value in exact.items()}
+        row |= {name: value for name, value in read_json(text).items() if row[name].__class__ is not numpy.ndarray}
     return row
 
 

@@ -20,8 +20,8 @@ from airflow_provider_milvus.rows.storage import files, is_path, kind_of, withou
 from airflow_provider_milvus.rows.tables import is_table, table_columns
 from airflow_provider_milvus.schema.model import Schema
 
-NUMBERS = 3 << 16
-"""Numbers of vectors in a chunk: 768 KiB on the wire. As Python's own, of a list or JSON, they take eight times as much."""
+NUMBERS = 1 << 18
+"""Numbers of vectors in a chunk: 1 MiB on the wire. As Python's own, of a list or JSON, they take eight times as much."""
 _LONGEST_SHOWN = 200
 _IN_MEMORY = frozenset({"pandas", "polars", "pyarrow"})
 _PREPARED = {"files", "path", "rows", "refused"}
