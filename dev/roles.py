@@ -120,6 +120,13 @@ SCENARIOS = (
         in_memory=True,
         calls=("DescribeCollection", "ShowPartitions", "DescribeIndex", "Query", "Search"),
     ),
+    Scenario(operators.MilvusQueryOperator, in_memory=True, calls=("DescribeCollection", "ShowPartitions", "Query")),
+    Scenario(
+        operators.MilvusSearchOperator,
+        {**_DOCS, "data": [[0.5] * 4]},
+        in_memory=True,
+        calls=("DescribeCollection", "ShowPartitions", "Search"),
+    ),
     Scenario(sensors.MilvusLoadStateSensor, in_memory=True),
     Scenario(sensors.MilvusCollectionSensor),
     Scenario(sensors.MilvusIndexSensor),

@@ -60,6 +60,7 @@ MINIMAL: dict[str, dict[str, Any]] = {
     "MilvusLoadStateSensor": {"collection_name": "docs"},
     "MilvusMemoryReportOperator": {},
     "MilvusPrepareImportOperator": {"collection_name": "docs", "rows": "docs.parquet", "path": "/tmp/docs"},
+    "MilvusQueryOperator": {"collection_name": "docs"},
     "MilvusRecallCheckOperator": {"collection_name": "docs"},
     "MilvusReclaimMemoryOperator": {"collections": ["events_*"]},
     "MilvusRefreshLoadOperator": {"collection_name": "docs"},
@@ -73,6 +74,7 @@ MINIMAL: dict[str, dict[str, Any]] = {
     },
     "MilvusRowCountCheckOperator": {"collection_name": "docs", "equal_to": 1},
     "MilvusRowCountSensor": {"collection_name": "docs", "at_least": 1},
+    "MilvusSearchOperator": {"collection_name": "docs", "data": [[0.5] * 8]},
     "MilvusSwapAliasOperator": {"collection_name": "docs_2", "alias": "docs"},
     "MilvusTruncateCollectionOperator": {"collection_name": "docs", "confirm": "docs"},
     "MilvusUpsertOperator": {"collection_name": "docs", "rows": "docs.parquet"},
@@ -83,6 +85,7 @@ MINIMAL: dict[str, dict[str, Any]] = {
 
 EXCLUSIVE = [
     ("ids", "filter"),
+    ("data", "ids", "requests"),
     ("collection_name", "schema"),
     ("equal_to", "at_least", "same_as"),
     ("restore_set", "reclaim_dag_id", "reclaim_task_id"),
@@ -91,6 +94,7 @@ EXCLUSIVE = [
 NEEDS = {
     "filter_params": {"filter": "id in {keys}"},
     "max_deleted": {"filter": "id in {keys}", "filter_params": {"keys": [1]}},
+    "ranker": {"requests": [{"anns_field": name, "data": [[0.5] * 8]} for name in ("vector", "words")]},
     "reclaim_dag_id": {"reclaim_task_id": "night"},
     "reclaim_task_id": {"reclaim_dag_id": "nightly"},
 }
@@ -121,6 +125,8 @@ def minimal(kind: type, **given: Any) -> dict[str, Any]:
         least = {**least, **(NEEDS.get(name, {}) if name != "filter_params" or "filter" in arguments_of(kind) else {})}
         if name in ("filter_params", "max_deleted") and kind.__name__ == "MilvusDeleteOperator":
             least.pop("ids", None)
+    if "ranker" in given:
+        least.pop("data", None)
     if "plan" in given:
         least.pop("collections", None)
     return {**least, **given}

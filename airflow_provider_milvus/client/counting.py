@@ -26,14 +26,14 @@ def row_count(collection_name: str, filter: str = "", partition_names: Sequence[
     """
     described = yield from describe(collection_name)
     collection = real_name(described)
-    yield from _check_in_memory(collection, partition_names)
+    yield from check_in_memory(collection, partition_names, _not_counted(collection))
     # Milvus Lite ignores partition_names without a filter; this filter matches every row.
     primary = next((field.name for field in described.schema.fields if field.is_primary_key), "")
     match_all = f"{primary} not in []" if partition_names and primary else ""
     try:
         answer = yield Rpc("Query", _count_request(collection, filter or match_all, partition_names), COUNT_TIMEOUT)
     except exceptions.MilvusNotLoadedError as error:
-        raise exceptions.MilvusNotLoadedError(f"{_not_loaded(collection)} {error}") from None
+        raise exceptions.MilvusNotLoadedError(f"{_not_counted(collection)} {_LOAD_FIRST} {error}") from None
     counts = [count for field in answer.fields_data for count in field.scalars.long_data.data]
     count = read_whole_number(counts[0]) if counts else None
     if count is None:
@@ -62,18 +62,24 @@ def _count_request(collection: str, filter: str, partition_names: Sequence[str])
     }
 
 
-def _check_in_memory(collection: str, partition_names: Sequence[str]) -> Flow[None]:
+def check_in_memory(collection: str, partition_names: Sequence[str], failure: str) -> Flow[None]:
+    """:raises MilvusNotLoadedError: not all of these partitions, or of all, are in memory. It begins with ``failure``.
+    :raises MilvusPartitionNotFoundError: there is no such partition.
+    """
     existing = yield from check_partitions(collection, partition_names)
     try:
         loaded = (yield Rpc("ShowPartitions", {"collection_name": collection, "type": "InMemory"})).partition_names
     except (exceptions.MilvusServerError, exceptions.MilvusCollectionNotFoundError) as error:
         # 2.3.5 answers with either error for a collection that is not loaded, or is being loaded.
-        raise exceptions.MilvusNotLoadedError(f"{_not_loaded(collection)} {error}") from None
+        raise exceptions.MilvusNotLoadedError(f"{failure} {_LOAD_FIRST} {error}") from None
     if absent := [name for name in partition_names or existing if name not in loaded]:
         raise exceptions.MilvusNotLoadedError(
-            f"{_not_loaded(collection)} Not in memory: partition {', '.join(map(repr, absent))}."
+            f"{failure} {_LOAD_FIRST} Not in memory: partition {', '.join(map(repr, absent))}."
         )
 
 
-def _not_loaded(collection: str) -> str:
-    return f"The rows of collection {collection!r} cannot be counted: Milvus counts only what is in memory. Load it first."
+_LOAD_FIRST = "Milvus reads only what is in memory. Load it first."
+
+
+def _not_counted(collection: str) -> str:
+    return f"The rows of collection {collection!r} cannot be counted."

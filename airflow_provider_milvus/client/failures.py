@@ -45,6 +45,7 @@ FAILURES = {
     "GetReplicas": "The replicas of collection {collection_name!r} could not be listed",
     "GetRestoreSnapshotState": "The state of snapshot restore {job_id} could not be read",
     "GetVersion": "The server's version could not be read",
+    "HybridSearch": "Collection {collection_name!r} could not be searched",
     "Import": "The import into collection {collection_name!r} {was_not} begun",
     "Insert": "A batch of rows {was_not} inserted into collection {collection_name!r}",
     "ListAliases": "The aliases{of_collection} could not be listed",

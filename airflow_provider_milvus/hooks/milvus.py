@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Collection, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -176,6 +176,50 @@ class MilvusHook(BaseHook):
         await asyncio.to_thread(import_pymilvus)
         async with AsyncBoundedClient(self.settings, self.operation_timeout) as client:
             yield client
+
+    def query(self, collection_name: str, **asked: Any) -> list[dict[str, Any]]:
+        """The rows that match ``filter`` or that have some ``ids``, in the order of their keys, within the hook's ``timeout``.
+
+        .. code-block:: python
+
+            from airflow_provider_milvus.hooks.milvus import MilvusHook
+
+            print(MilvusHook().query("docs", filter="id > 7", output_fields=["id"], limit=10))
+
+        :param asked: ``filter``, ``ids``, ``output_fields``, ``partition_names``, ``limit`` and ``consistency_level``, of which
+            ``search/query.py`` tells the defaults and the errors.
+        """
+        from airflow_provider_milvus.search.query import query
+
+        rows: list[dict[str, Any]] = []
+        with self.client() as client:
+            client.run(query(collection_name, **asked, take=rows.extend), self.deadline())
+        return rows
+
+    def search(
+        self, collection_name: str, data: Sequence[Any] = (), *, limit: int = 10, **asked: Any
+    ) -> list[list[dict[str, Any]]]:
+        """The rows nearest to each vector or text of ``data``, as ``{"id": …, "distance": …, "entity": {…}}``.
+
+        .. code-block:: python
+
+            from airflow_provider_milvus.hooks.milvus import MilvusHook
+
+            (hits,) = MilvusHook().search("docs", ids=[1], limit=3)
+            print([hit["id"] for hit in hits])
+
+        :param data: vectors, or texts where the collection makes vectors of them.
+        :param limit: the number of hits of each at most.
+        :param asked: ``ids`` in place of ``data``, ``anns_field``, ``filter`` and ``search_params`` of the search;
+            ``output_fields``, ``partition_names``, ``group_by_field`` and ``consistency_level`` of its answer.
+            ``search/search.py`` tells the defaults and the errors.
+        """
+        from airflow_provider_milvus.search.search import Request, search
+
+        of_request = {name: asked.pop(name) for name in ("anns_field", "filter", "ids", "search_params") if name in asked}
+        request = Request(data=data, limit=limit, **of_request)
+        with self.client() as client:
+            return client.run(search(collection_name, [request], limit=limit, **asked), self.deadline()).hits
 
     async def shared_client(self) -> SharedClient:
         """A client for flows, which all who use the same connection in this event loop share: for triggers.

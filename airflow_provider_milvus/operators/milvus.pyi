@@ -39,11 +39,17 @@ from airflow_provider_milvus.operators.memory_report import (
 from airflow_provider_milvus.operators.prepare_import import (
     MilvusPrepareImportOperator as MilvusPrepareImportOperator,
 )
+from airflow_provider_milvus.operators.query import (
+    MilvusQueryOperator as MilvusQueryOperator,
+)
 from airflow_provider_milvus.operators.reclaim import (
     MilvusReclaimMemoryOperator as MilvusReclaimMemoryOperator,
 )
 from airflow_provider_milvus.operators.restore import (
     MilvusRestoreLoadOperator as MilvusRestoreLoadOperator,
+)
+from airflow_provider_milvus.operators.search import (
+    MilvusSearchOperator as MilvusSearchOperator,
 )
 from airflow_provider_milvus.operators.snapshots import (
     MilvusCreateSnapshotOperator as MilvusCreateSnapshotOperator,

@@ -4,9 +4,8 @@
 2. Search for the queries, one by one, and take the time.
 3. Walk over every vector, and compute the true nearest neighbours.
 
-A walk reads pages in the order of the primary key, with the filter ``key > last`` and a limit: servers answer with the smallest
-keys. One page of a few megabytes is in memory at a time. Rows that are written or deleted between 1 and 3 make the result wrong
-by their share of the neighbours.
+The rows are read in the order of their keys (``search/walk.py``). One page of a few megabytes is in memory at a time. Rows that
+are written or deleted between 1 and 3 make the result wrong by their share of the neighbours.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from __future__ import annotations
 import json
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,21 +22,16 @@ from airflow_provider_milvus.client.counting import row_count
 from airflow_provider_milvus.client.flow import Flow, Report, Rpc
 from airflow_provider_milvus.client.reads import describe, real_name
 from airflow_provider_milvus.conditions import describe_indexes
-from airflow_provider_milvus.recall import vectors
 from airflow_provider_milvus.recall.truth import METRICS, Truth, percentiles
 from airflow_provider_milvus.schema.model import Field, Schema
 from airflow_provider_milvus.schema.pairs import from_pairs, to_pairs
-from airflow_provider_milvus.schema.types import DENSE_VECTORS
+from airflow_provider_milvus.schema.types import DATA_TYPES, DENSE_VECTORS
+from airflow_provider_milvus.search import vectors
+from airflow_provider_milvus.search.walk import PAGE_BYTES, PAGE_ROWS, Key, Page, Walk
 from airflow_provider_milvus.server.filters import to_literal
 
-PAGE_BYTES = 8 * 2**20
-PAGE_ROWS = 10_000
-"""A server answers with at most 16,384 rows."""
-PAGE_TIMEOUT = 60.0
 WORST = 5
 """How many of the queries with the lowest recall are named."""
-
-Key = int | str
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,68 +158,37 @@ def _sample_rows(subject: _Subject, total: int, sample: int, chance: random.Rand
     keys: list[Any] = []
     passed = 0
 
-    def pick(page: Sequence[Key], _: Any) -> None:
+    def pick(page: Page) -> None:
         nonlocal passed
-        while len(keys) < len(places) and places[len(keys)] < passed + len(page):
-            keys.append(page[places[len(keys)] - passed])
-        passed += len(page)
+        while len(keys) < len(places) and places[len(keys)] < passed + len(page.keys):
+            keys.append(page.keys[places[len(keys)] - passed])
+        passed += len(page.keys)
 
     if places:
-        yield from _walk(subject, pick, with_vectors=False)
+        yield from _rows_of(subject, with_vectors=False).rows(pick)
     rows: list[_Query] = []
     for first in range(0, len(keys), subject.page_rows):
         unread = keys[first : first + subject.page_rows]
         while unread:
             filter = f"{subject.key.name} in {to_literal(unread)}"
-            page, page_vectors = yield from _read_page(subject, filter, len(unread), with_vectors=True)
-            rows += [_Query(key, vector.tobytes(), key) for key, vector in zip(page, page_vectors, strict=True)]
-            unread = [key for key in unread if page and key > page[-1]]
+            page = yield from _rows_of(subject, filter, with_vectors=True).page(len(unread))
+            if not page.keys:
+                break
+            rows += [
+                _Query(key, vector.tobytes(), key) for key, vector in zip(page.keys, _vectors_of(subject, page), strict=True)
+            ]
+            unread = [key for key in unread if key > page.keys[-1]]
     return rows
 
 
-def _walk(subject: _Subject, take: Callable[[Sequence[Key], Any], None], *, with_vectors: bool) -> Flow[None]:
-    """Call ``take`` with the keys of every row and the bytes of their vectors, page by page."""
-    limit = subject.page_rows if with_vectors else PAGE_ROWS
-    filter, last = "", None
-    while True:
-        keys, page_vectors = yield from _read_page(subject, filter, limit, with_vectors=with_vectors)
-        if not keys:
-            return
-        # If a server does not answer with the smallest keys, the walk leaves out rows, or never ends.
-        if keys != sorted(set(keys)) or (last is not None and keys[0] <= last):
-            raise exceptions.MilvusServerError(
-                f"Collection {subject.collection!r} cannot be read by its keys: the server answers out of order, after "
-                f"{last!r}."
-            )
-        take(keys, page_vectors)
-        last = keys[-1]
-        filter = f"{subject.key.name} > {to_literal(last)}"
+def _rows_of(subject: _Subject, filter: str = "", *, with_vectors: bool) -> Walk:
+    # The count was strong, so its rows are there. On 2.3.5 a strong query waits 0.3 s, for every page.
+    return Walk(subject.collection, subject.key, [subject.vector.name] if with_vectors else [], filter)
 
 
-def _read_page(subject: _Subject, filter: str, limit: int, *, with_vectors: bool) -> Flow[tuple[list[Any], Any]]:
-    fields = [subject.key.name, *([subject.vector.name] if with_vectors else [])]
-    settings = {"limit": limit, "iterator": "True", "reduce_stop_for_best": "True"}
-    answer = yield Rpc(
-        "Query",
-        {
-            "collection_name": subject.collection,
-            "expr": filter,
-            "output_fields": fields,
-            "query_params": to_pairs(settings),
-            # The count was strong, so its rows are there. On 2.3.5 a strong query waits 0.3 s, for every page.
-            "consistency_level": "Bounded",
-            "use_default_consistency": False,
-        },
-        PAGE_TIMEOUT,
-    )
-    by_name = {field.field_name: field for field in answer.fields_data}
-    if subject.key.name not in by_name:
-        return [], []
-    scalars = by_name[subject.key.name].scalars
-    keys = list(scalars.string_data.data if subject.key.type == "VARCHAR" else scalars.long_data.data)
-    if not with_vectors or not keys:
-        return keys, []
-    return keys, vectors.as_bytes(by_name[subject.vector.name], subject.vector.type, subject.dim)
+def _vectors_of(subject: _Subject, page: Page) -> Any:
+    """The bytes of a page's vectors, one row for each."""
+    return vectors.as_bytes(page.fields[subject.vector.name], subject.vector.type, subject.dim)
 
 
 def _search_all(
@@ -258,7 +221,7 @@ def _search(subject: _Subject, vector: bytes, limit: int, search_params: dict[st
         {
             "collection_name": subject.collection,
             "dsl_type": "BoolExprV1",
-            "placeholder_group": vectors.placeholder(vector, subject.vector.type),
+            "placeholder_group": vectors.placeholder([vector], DATA_TYPES[subject.vector.type].number),
             "nq": 1,
             "search_params": to_pairs(settings),
             # As a search without a consistency level does.
@@ -275,12 +238,12 @@ def _compute_truth(
     truth = Truth(searched, [query.key for query in queries], answers, metric=subject.metric, k=k)
     reported = time.monotonic()
 
-    def take(keys: Sequence[Key], page_vectors: Any) -> None:
+    def take(page: Page) -> None:
         nonlocal reported
-        truth.add(keys, vectors.as_numbers(page_vectors, kind))
+        truth.add(page.keys, vectors.as_numbers(_vectors_of(subject, page), kind))
         if time.monotonic() - reported >= 10:
             reported = time.monotonic()
             report(f"Compared with {truth.rows} of {total} vectors.")
 
-    yield from _walk(subject, take, with_vectors=True)
+    yield from _rows_of(subject, with_vectors=True).rows(take, page_rows=subject.page_rows)
     return truth

@@ -38,7 +38,7 @@ def by_ids(
     """
     target = yield from _find_target(collection_name, partition_name, tries)
     primary = target.schema.primary
-    keys = list(dict.fromkeys(_read_key(primary, value) for value in ids))
+    keys = list(dict.fromkeys(read_key(primary, value, "Nothing was deleted") for value in ids))
     deleted: int | None = 0
     for first in range(0, len(keys), IDS_AT_ONCE):
         expression = f"{primary.name} in {to_literal(keys[first : first + IDS_AT_ONCE])}"
@@ -118,7 +118,11 @@ def _check_gone(target: WriteTarget, expression: str) -> Flow[None]:
         )
 
 
-def _read_key(primary: Field, value: Any) -> int | str:
+def read_key(primary: Field, value: Any, failure: str) -> int | str:
+    """A key as the field holds it; a number may be text, as a template renders it.
+
+    :raises MilvusInvalidArgumentError: it cannot be a key of this collection. It begins with ``failure``.
+    """
     if hasattr(value, "item") and hasattr(value, "dtype"):
         value = value.item()  # A scalar of NumPy.
     if primary.type == "VARCHAR" and isinstance(value, str):
@@ -136,6 +140,5 @@ def _read_key(primary: Field, value: Any) -> int | str:
             "or as another task's output."
         )
     raise exceptions.MilvusInvalidArgumentError(
-        f"Nothing was deleted: ids holds {str(value)[:80]!r}, which cannot be a key: "
-        f"{primary.name!r} is of type {primary.type}.{hint}"
+        f"{failure}: ids holds {str(value)[:80]!r}, which cannot be a key: {primary.name!r} is of type {primary.type}.{hint}"
     )

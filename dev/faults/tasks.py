@@ -156,6 +156,8 @@ _PLAYED: dict[str, Mapping[str, Any]] = {
     "MilvusDeleteOperator": {"effects": {("docs", "rows"): rows_of(*ROWS[1:])}},
     "MilvusRowCountCheckOperator": {},
     "MilvusRecallCheckOperator": {},
+    "MilvusQueryOperator": {},
+    "MilvusSearchOperator": {},
     "MilvusLoadStateSensor": {},
     "MilvusCollectionSensor": {},
     "MilvusIndexSensor": {},

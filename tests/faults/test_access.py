@@ -38,7 +38,11 @@ from tests.integration.support import SLACK, Connect, TooSlowError
 LOGIN, PASSWORD = "root", "Milvus"
 TIMEOUT = 5.0
 MILVUS_PAGE = 'milvus_num_node{node_id="1",role_name="proxy"} 1\nprocess_start_time_seconds 1\n'
-UNPLAYED = {"MilvusDeleteOperator, by filter": "MilvusServerError", "MilvusRecallCheckOperator": "MilvusInvalidArgumentError"}
+UNPLAYED = {
+    "MilvusDeleteOperator, by filter": "MilvusServerError",
+    "MilvusRecallCheckOperator": "MilvusInvalidArgumentError",
+    "MilvusSearchOperator": "MilvusUnsupportedError",
+}
 """What the stand-in cannot play to its end, and how it ends there."""
 AS_LOGIN = {"login": LOGIN, "password": PASSWORD}
 AS_TOKEN = {"token": f"{LOGIN}:{PASSWORD}"}

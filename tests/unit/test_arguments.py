@@ -67,7 +67,14 @@ WIDENING = {
 """Without them a task does more, so that a None that is written is an error as well."""
 WIDENING_IN_SOME = {
     "partition_name": {"MilvusDeleteOperator"},
-    "partition_names": {"MilvusRowCountCheckOperator", "MilvusRowCountSensor", "MilvusLoadStateSensor"},
+    "partition_names": {
+        "MilvusLoadStateSensor",
+        "MilvusQueryOperator",
+        "MilvusRowCountCheckOperator",
+        "MilvusRowCountSensor",
+        "MilvusSearchOperator",
+    },
+    "ids": {"MilvusQueryOperator"},
 }
 EVERY = [pytest.param(kind, argument, id=f"{kind.__name__}-{argument}") for kind in TASKS for argument in arguments_of(kind)]
 TEMPLATED = [parameter for parameter in EVERY if parameter.values[1] != "filter"]

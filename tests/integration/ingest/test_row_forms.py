@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy
@@ -12,7 +15,7 @@ import pytest
 
 from airflow_provider_milvus.client.flow import Deadline, Rpc
 from airflow_provider_milvus.hooks.milvus import MilvusHook
-from airflow_provider_milvus.operators.milvus import MilvusUpsertOperator
+from airflow_provider_milvus.operators.milvus import MilvusQueryOperator, MilvusUpsertOperator
 from airflow_provider_milvus.rows.batches import batches
 from airflow_provider_milvus.rows.check import check
 from airflow_provider_milvus.rows.chunk import Chunk
@@ -75,11 +78,45 @@ class Collection:
         """The rows on the server, in the order of their keys."""
         with self._server.plain_client() as client:
             rows = client.query(self.name, filter="id >= -100", output_fields=["*"], consistency_level="Strong")
-            return sorted((dict(row) for row in rows), key=lambda row: int(row["id"]))
+            theirs = sorted((dict(row) for row in rows), key=lambda row: int(row["id"]))
+        ours = self._read()
+        assert self._encoded(ours) == self._encoded(theirs)
+        return theirs
+
+    def _read(self) -> list[dict[str, Any]]:
+        """The same rows, as the provider reads them."""
+        with tempfile.TemporaryDirectory() as directory:
+            path = Path(directory) / "rows.jsonl"
+            MilvusQueryOperator(
+                task_id="query",
+                collection_name=self.name,
+                output_fields="*",
+                limit="all",
+                consistency_level="Strong",
+                output_path=str(path),
+            ).execute({})
+            return [json.loads(line) for line in path.read_text().splitlines()]
+
+    def _encoded(self, rows: list[dict[str, Any]]) -> list[bytes]:
+        """Rows that were read, as an ingest would send them."""
+        theirs = {*self.schema.computed, *(field.name for field in self.schema.fields if field.auto_id)}
+        written = [{name: _unpacked(value) for name, value in row.items() if name not in theirs} for row in rows]
+        done = check(chunk_of(written), self.schema, upsert=False)
+        assert not done.bad
+        return [
+            message.SerializeToString()
+            for batch in batches(done, self.schema, max_bytes=1 << 26)
+            for message in batch.fields_data
+        ]
 
     def drop(self) -> None:
         with self._server.plain_client() as client:
             client.drop_collection(self.name)
+
+
+def _unpacked(value: Any) -> Any:
+    """pymilvus has a vector of bytes as a list with these bytes."""
+    return value[0] if isinstance(value, list) and [type(item) for item in value] == [bytes] else value
 
 
 _INDEXES = {"BINARY_VECTOR": ("BIN_FLAT", "HAMMING"), "SPARSE_FLOAT_VECTOR": ("SPARSE_INVERTED_INDEX", "IP")}

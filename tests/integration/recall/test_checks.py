@@ -24,6 +24,7 @@ from airflow_provider_milvus.exceptions import (
 )
 from airflow_provider_milvus.operators.milvus import MilvusRecallCheckOperator, MilvusRowCountCheckOperator
 from airflow_provider_milvus.recall import measure
+from airflow_provider_milvus.search import walk
 from airflow_provider_milvus.sensors.milvus import MilvusRowCountSensor
 from tests.integration.support import MakeCollection, Milvus, deferral, event_of, eventually, load_all
 
@@ -387,9 +388,9 @@ class TestRecall:
     def test_a_server_that_answers_out_of_order_is_not_believed(self, lite: Milvus, make: Making, monkeypatch: Any):
         """Milvus Lite without the setting that makes it sort, as another server may be."""
         name = make(lite, clustered(200), keys=list(range(200, 0, -1)))
-        pairs = measure.to_pairs
+        pairs = walk.to_pairs
         monkeypatch.setattr(
-            measure,
+            walk,
             "to_pairs",
             lambda settings: pairs({key: value for key, value in settings.items() if key != "iterator"}),
         )

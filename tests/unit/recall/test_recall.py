@@ -13,9 +13,10 @@ from hypothesis import given, strategies as st
 
 from airflow_provider_milvus.client.flow import Rpc
 from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError, MilvusServerError
-from airflow_provider_milvus.recall import measure, vectors
+from airflow_provider_milvus.recall import measure
 from airflow_provider_milvus.recall.truth import METRICS, Truth, percentiles
 from airflow_provider_milvus.schema.model import Field
+from airflow_provider_milvus.search import vectors
 from tests.unit.play import Clock, Server, play
 
 KINDS = ("FLOAT_VECTOR", "FLOAT16_VECTOR", "BFLOAT16_VECTOR", "INT8_VECTOR", "BINARY_VECTOR")
@@ -184,8 +185,8 @@ def test_a_search_carries_the_vector_as_pymilvus_does():
     from pymilvus.client.prepare import Prepare
 
     theirs = Prepare._prepare_placeholder_str([[1.0, 2.0]])
-    assert vectors.placeholder(vectors.encode_queries([[1.0, 2.0]], "FLOAT_VECTOR", 2)[0], "FLOAT_VECTOR") == theirs
-    assert vectors.placeholder(b"\x05", "BINARY_VECTOR") == Prepare._prepare_placeholder_str([b"\x05"])
+    assert vectors.placeholder(vectors.encode_queries([[1.0, 2.0]], "FLOAT_VECTOR", 2), 101) == theirs
+    assert vectors.placeholder([b"\x05"], 100) == Prepare._prepare_placeholder_str([b"\x05"])
 
 
 class Rows:
@@ -206,7 +207,7 @@ class Rows:
         if "vector" in call.fields["output_fields"]:
             held = SimpleNamespace(int8_vector=bytes(key % 100 for key in keys for _ in range(2)))
             fields.append(SimpleNamespace(field_name="vector", vectors=held))
-        return SimpleNamespace(fields_data=fields)
+        return SimpleNamespace(fields_data=fields, ByteSize=lambda: 100 * len(keys))
 
 
 SUBJECT = measure._Subject("docs", Field("id", "INT64", is_primary=True), Field("vector", "INT8_VECTOR", dim=2), metric="L2")

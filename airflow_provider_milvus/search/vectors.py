@@ -68,10 +68,10 @@ def encode_queries(queries: Sequence[Sequence[float]], kind: str, dim: int) -> l
     return encoded
 
 
-def placeholder(vector: bytes, kind: str) -> bytes:
-    """One vector in a search request. Placeholder types have the same numbers as data types."""
+def placeholder(queries: Sequence[bytes], kind: int) -> bytes:
+    """The queries of a search request. Placeholder types have the same numbers as data types."""
     from airflow_provider_milvus.protocol import common_pb2
 
-    value = common_pb2.PlaceholderValue(tag="$0", type=DATA_TYPES[kind].number, values=[vector])
+    value = common_pb2.PlaceholderValue(tag="$0", type=kind, values=queries)
     encoded: bytes = common_pb2.PlaceholderGroup(placeholders=[value]).SerializeToString()
     return encoded

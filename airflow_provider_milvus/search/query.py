@@ -1,0 +1,97 @@
+"""A query, as a flow: the rows that match a filter or that have some keys, in the order of their keys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from airflow_provider_milvus.client.counting import check_in_memory
+from airflow_provider_milvus.client.flow import Flow
+from airflow_provider_milvus.client.reads import describe, real_name
+from airflow_provider_milvus.schema.model import Schema
+from airflow_provider_milvus.search import decode
+from airflow_provider_milvus.search.walk import PAGE_BYTES, PAGE_ROWS, Page, Walk
+from airflow_provider_milvus.server.deletes import IDS_AT_ONCE, read_key
+from airflow_provider_milvus.server.filters import to_literal
+
+FIRST_PAGE = 1_000
+"""Rows of the first page: their size says how many the next one may have."""
+
+Rows = list[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A collection to read, by its own name, with all that is to be read in memory."""
+
+    collection: str
+    schema: Schema
+    partition_names: Sequence[str] = ()
+
+    @property
+    def match_all(self) -> str:
+        """A filter that every row matches: Milvus Lite ignores partitions where there is no filter."""
+        return f"{self.schema.primary.name} not in []" if self.partition_names else ""
+
+
+def find_source(collection_name: str, partition_names: Sequence[str], failure: str) -> Flow[Source]:
+    """:raises MilvusNotLoadedError: not all of it is in memory. Some servers would silently leave rows out."""
+    described = yield from describe(collection_name)
+    collection = real_name(described)
+    yield from check_in_memory(collection, partition_names, failure.format(collection))
+    return Source(collection, Schema.of_described(described), partition_names)
+
+
+def query(
+    collection_name: str,
+    *,
+    filter: str = "",
+    ids: Sequence[Any] = (),
+    output_fields: Collection[str] | None = None,
+    partition_names: Sequence[str] = (),
+    limit: int | None = None,
+    consistency_level: str = "",
+    take: Callable[[Rows], object],
+) -> Flow[tuple[str, int]]:
+    """Call ``take`` with the rows, some at a time; return the collection's own name, and their number.
+
+    :param ids: only the rows with these keys. A key that no row has is no error.
+    :param output_fields: by default all fields but vectors.
+    :param limit: the number of rows at most; all by default.
+    :param consistency_level: by default the collection's.
+    :raises MilvusNotLoadedError: not all rows are in memory. Some servers would silently leave them out.
+    :raises MilvusCollectionNotFoundError, MilvusPartitionNotFoundError, MilvusDatabaseNotFoundError: it does not exist.
+    :raises MilvusInvalidArgumentError: an id cannot be a key of this collection, or there is no such field.
+    """
+    source = yield from find_source(collection_name, partition_names, "The rows of collection {!r} were not read.")
+    primary = source.schema.primary
+    wanted = decode.wanted_fields(source.schema, output_fields)
+    keys = sorted({read_key(primary, value, "Nothing was read") for value in ids})
+    filters = [filter or source.match_all]
+    if keys:
+        slices = [keys[first : first + IDS_AT_ONCE] for first in range(0, len(keys), IDS_AT_ONCE)]
+        also = f"({filter}) and " if filter else ""
+        filters = [f"{also}{primary.name} in {to_literal(some)}" for some in slices]
+
+    def hand_over(page: Page) -> None:
+        fields = [page.fields[name] for name in page.fields if name != primary.name or is_key_wanted]
+        take(decode.rows(fields, source.schema, wanted) if fields else [{} for _ in page.keys])
+
+    is_key_wanted = primary.name in wanted or "*" in wanted
+    page_rows = min(PAGE_ROWS, max(1, PAGE_BYTES // (_bytes_of_vectors(source.schema, wanted) or PAGE_BYTES // FIRST_PAGE)))
+    count = 0
+    for one in filters:
+        walk = Walk(source.collection, primary, wanted, one, partition_names, consistency_level)
+        left = None if limit is None else limit - count
+        count += yield from walk.rows(hand_over, page_rows=page_rows, most=left)
+        if limit is not None and count >= limit:
+            break
+    return source.collection, count
+
+
+def _bytes_of_vectors(schema: Schema, wanted: Collection[str]) -> int:
+    from airflow_provider_milvus.search.vectors import bytes_of_one
+
+    asked = [field for field in schema.fields if field.name in wanted or "*" in wanted]
+    return sum(bytes_of_one(field.type, field.dim) for field in asked if field.is_vector and field.dim)

@@ -1,0 +1,205 @@
+"""A search, as a flow: the rows that are nearest to vectors, texts or other rows, by one vector field or by several."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from airflow_provider_milvus import exceptions
+from airflow_provider_milvus.client.flow import Flow, Rpc
+from airflow_provider_milvus.conditions import describe_indexes
+from airflow_provider_milvus.rows.vectors import dense_column, sparse_column
+from airflow_provider_milvus.schema.model import Field, Schema
+from airflow_provider_milvus.schema.pairs import from_pairs, to_pairs
+from airflow_provider_milvus.schema.types import DATA_TYPES
+from airflow_provider_milvus.search import decode, vectors
+from airflow_provider_milvus.search.query import Source, find_source
+from airflow_provider_milvus.search.walk import Walk, consistency
+from airflow_provider_milvus.server.deletes import read_key
+from airflow_provider_milvus.server.filters import to_literal
+
+AT_ONCE = 100
+"""Queries in one call."""
+SEARCH_TIMEOUT = 60.0
+_TEXT = 21
+"""The protocol's number for a text that the server itself makes a vector of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One search by one vector field; several of them are a hybrid search.
+
+    :param data: vectors, or texts where the server makes vectors of them.
+    :param ids: in their place the keys of rows, whose vectors are searched for.
+    """
+
+    anns_field: str | None = None
+    data: Sequence[Any] = ()
+    ids: Sequence[Any] = ()
+    limit: int = 10
+    filter: str = ""
+    search_params: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The hits of each query, the nearest first, as ``{"id": …, "distance": …, "entity": {…}}``.
+
+    ``metric`` is that of the field; empty for several fields, or where it was not asked for.
+    """
+
+    collection: str
+    hits: list[list[dict[str, Any]]]
+    metric: str = ""
+
+
+def search(
+    collection_name: str,
+    requests: Sequence[Request],
+    *,
+    limit: int = 10,
+    ranker: Mapping[str, Any] | None = None,
+    output_fields: Collection[str] | None = None,
+    partition_names: Sequence[str] = (),
+    group_by_field: str | None = None,
+    consistency_level: str = "",
+    with_metric: bool = False,
+) -> Flow[Found]:
+    """Search for all queries of ``requests``, which have as many of them each; return at most ``limit`` hits of each query.
+
+    :param ranker: how the hits of several fields become one list: ``{"strategy": "rrf", "params": {"k": 60}}`` or
+        ``{"strategy": "weighted", "params": {"weights": [0.7, 0.3]}}``.
+    :param with_metric: ask for the metric of the field as well.
+    :raises MilvusNotLoadedError: not all of it is in memory. Some servers would silently leave rows out.
+    :raises MilvusInvalidArgumentError: the queries do not fit the field, or there is no such field or row.
+    :raises MilvusUnsupportedError: the server has no hybrid search, as all before Milvus 2.4.
+    """
+    source = yield from find_source(collection_name, partition_names, "Collection {!r} was not searched.")
+    asked = []
+    for request in requests:
+        vector = _vector_field(source, request.anns_field)
+        asked.append((request, vector, (yield from _encoded(source, vector, request, consistency_level))))
+    counts = {len(queries) for _, _, (_, queries) in asked}
+    if len(counts) != 1:
+        raise exceptions.MilvusInvalidArgumentError(
+            f"Collection {source.collection!r} was not searched: its requests have {', '.join(map(str, sorted(counts)))} "
+            "queries, and a hybrid search needs as many in each."
+        )
+    metric = ""
+    if with_metric and len(requests) == 1:
+        indexes = yield from describe_indexes(source.collection, asked[0][1].name)
+        metric = from_pairs(indexes[0].params).get("metric_type", "").upper() if indexes else ""
+    wanted = decode.wanted_fields(source.schema, output_fields)
+    common = {
+        "collection_name": source.collection,
+        "partition_names": list(partition_names),
+        "output_fields": wanted,
+        **consistency(consistency_level),
+    }
+    grouped = {} if group_by_field is None else {"group_by_field": group_by_field}
+    hits: list[list[dict[str, Any]]] = []
+    (count,) = counts
+    # A hybrid search takes one query a call.
+    step = AT_ONCE if len(requests) == 1 else 1
+    for first in range(0, count, step):
+        calls = [
+            _fields_of_search(source, vector, kind, queries[first : first + step], request, grouped)
+            for request, vector, (kind, queries) in asked
+        ]
+        if len(calls) == 1:
+            call = Rpc("Search", {**calls[0], **common}, SEARCH_TIMEOUT)
+        else:
+            ranked = {**(ranker or {"strategy": "rrf", "params": {"k": 60}}), "limit": limit, "round_decimal": -1, **grouped}
+            each = [{**one, **{key: common[key] for key in ("collection_name", "partition_names")}} for one in calls]
+            call = Rpc("HybridSearch", {**common, "requests": each, "rank_params": to_pairs(ranked)}, SEARCH_TIMEOUT)
+        hits += _hits((yield call).results, source.schema, wanted)
+    return Found(source.collection, hits, metric)
+
+
+def _vector_field(source: Source, name: str | None) -> Field:
+    candidates = [field for field in source.schema.fields if field.is_vector]
+    chosen = [field for field in candidates if name in (None, field.name)]
+    if len(chosen) != 1:
+        names = ", ".join(repr(field.name) for field in candidates)
+        raise exceptions.MilvusInvalidArgumentError(
+            f"Collection {source.collection!r} was not searched: anns_field is {name!r}, and it has {names}. Name one."
+        )
+    return chosen[0]
+
+
+def _encoded(source: Source, vector: Field, request: Request, consistency_level: str) -> Flow[tuple[int, list[bytes]]]:
+    """The placeholder type of the queries, and their bytes."""
+    kind = DATA_TYPES[vector.type].number
+    if request.ids:
+        return kind, (yield from _vectors_of_rows(source, vector, request.ids, consistency_level))
+    if any(isinstance(value, str) for value in request.data) and vector.name in source.schema.computed:
+        return _TEXT, [str(text).encode() for text in request.data]
+    column, reasons = (sparse_column if vector.type == "SPARSE_FLOAT_VECTOR" else dense_column)(list(request.data), vector)
+    for position, reason in reasons.items():
+        raise exceptions.MilvusInvalidArgumentError(
+            f"Collection {source.collection!r} was not searched: data[{position}] {reason}."
+        )
+    return kind, [value if isinstance(value, bytes) else value.tobytes() for value in column.values]
+
+
+def _vectors_of_rows(source: Source, vector: Field, ids: Sequence[Any], consistency_level: str) -> Flow[list[bytes]]:
+    primary, failure = source.schema.primary, f"Collection {source.collection!r} was not searched"
+    keys = [read_key(primary, value, failure) for value in ids]
+    if vector.name in source.schema.computed or vector.nullable:
+        raise exceptions.MilvusUnsupportedError(f"{failure}: the vectors of field {vector.name!r} cannot be read. Give data.")
+    filter = f"{primary.name} in {to_literal(sorted(set(keys)))}"
+    found: dict[Any, bytes] = {}
+
+    def take(page: Any) -> None:
+        column = page.fields[vector.name]
+        if vector.type == "SPARSE_FLOAT_VECTOR":
+            encoded = list(column.vectors.sparse_float_vector.contents)
+        else:
+            encoded = [row.tobytes() for row in vectors.as_bytes(column, vector.type, vector.dim or 0)]
+        found.update(zip(page.keys, encoded, strict=True))
+
+    walk = Walk(source.collection, primary, [vector.name], filter, source.partition_names, consistency_level)
+    yield from walk.rows(take, page_rows=1_000)
+    if missing := [key for key in keys if key not in found]:
+        raise exceptions.MilvusInvalidArgumentError(f"{failure}: it has no row with the key {missing[0]!r}.")
+    return [found[key] for key in keys]
+
+
+def _fields_of_search(
+    source: Source, vector: Field, kind: int, queries: Sequence[bytes], request: Request, grouped: Mapping[str, Any]
+) -> dict[str, Any]:
+    params = dict(request.search_params)
+    settings = {
+        "anns_field": vector.name,
+        "topk": request.limit,
+        "round_decimal": -1,
+        **({"metric_type": params.pop("metric_type")} if "metric_type" in params else {}),
+        **grouped,
+    }
+    # Milvus 2.5 reads them at the top as well, those before within `params` only.
+    settings["params"] = json.dumps(params)
+    return {
+        "dsl": request.filter or source.match_all,
+        "dsl_type": "BoolExprV1",
+        "placeholder_group": vectors.placeholder(queries, kind),
+        "nq": len(queries),
+        "search_params": to_pairs(settings),
+    }
+
+
+def _hits(results: Any, schema: Schema, wanted: Collection[str]) -> list[list[dict[str, Any]]]:
+    keys = list(results.ids.str_id.data if schema.primary.type == "VARCHAR" else results.ids.int_id.data)
+    entities: list[dict[str, Any]] = [{} for _ in keys]
+    if keys and results.fields_data:
+        entities = decode.rows(results.fields_data, schema, wanted)
+    found = [
+        {"id": key, "distance": distance, "entity": entity}
+        for key, distance, entity in zip(keys, results.scores, entities, strict=True)
+    ]
+    by_query, first = [], 0
+    for count in results.topks:
+        by_query.append(found[first : first + count])
+        first += count
+    return by_query

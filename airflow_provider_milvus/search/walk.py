@@ -1,0 +1,95 @@
+"""Reading rows in the order of their keys, page by page, so that any number of them takes the memory of a page.
+
+A page is asked for with the filter ``key > last`` and a limit: servers answer with the smallest keys. Rows that are written or
+deleted meanwhile are in a later page or not, and none is there twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from airflow_provider_milvus import exceptions
+from airflow_provider_milvus.client.flow import Flow, Rpc
+from airflow_provider_milvus.schema.model import Field
+from airflow_provider_milvus.schema.pairs import to_pairs
+from airflow_provider_milvus.server.filters import to_literal
+
+PAGE_BYTES = 8 * 2**20
+PAGE_ROWS = 10_000
+"""A server answers with at most 16,384 rows."""
+PAGE_TIMEOUT = 60.0
+_IN_ORDER = {"iterator": "True", "reduce_stop_for_best": "True"}
+
+Key = int | str
+
+
+def consistency(level: str) -> dict[str, Any]:
+    """How much of what was written before a request sees; the collection's own level where ``level`` is empty."""
+    return {"consistency_level": level, "use_default_consistency": False} if level else {"use_default_consistency": True}
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Rows in the order of their keys: ``fields`` are ``FieldData`` messages by name, ``size`` is in bytes on the wire."""
+
+    keys: list[Any]
+    fields: dict[str, Any]
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """What to read of a collection: the rows that match ``filter``, in some partitions or all, and their ``fields``."""
+
+    collection: str
+    key: Field
+    fields: Sequence[str] = ()
+    filter: str = ""
+    partition_names: Sequence[str] = ()
+    consistency_level: str = "Bounded"
+
+    def page(self, limit: int, after: Key | None = None) -> Flow[Page]:
+        """The first ``limit`` rows, or those after a key."""
+        beyond = "" if after is None else f"{self.key.name} > {to_literal(after)}"
+        answer = yield Rpc(
+            "Query",
+            {
+                "collection_name": self.collection,
+                "expr": f"({self.filter}) and {beyond}" if self.filter and beyond else self.filter or beyond,
+                "output_fields": list(dict.fromkeys((self.key.name, *self.fields))),
+                "partition_names": list(self.partition_names),
+                "query_params": to_pairs({"limit": limit, **_IN_ORDER}),
+                **consistency(self.consistency_level),
+            },
+            PAGE_TIMEOUT,
+        )
+        by_name = {column.field_name: column for column in answer.fields_data}
+        if self.key.name not in by_name:
+            return Page([], {}, 0)
+        scalars = by_name[self.key.name].scalars
+        keys = list(scalars.string_data.data if self.key.type == "VARCHAR" else scalars.long_data.data)
+        # If a server does not answer with the smallest keys, the walk leaves out rows, or never ends.
+        if keys != sorted(set(keys)) or (keys and after is not None and keys[0] <= after):
+            raise exceptions.MilvusServerError(
+                f"Collection {self.collection!r} cannot be read by its keys: the server answers out of order, after {after!r}."
+            )
+        return Page(keys, by_name, answer.ByteSize())
+
+    def rows(self, take: Callable[[Page], object], *, page_rows: int = PAGE_ROWS, most: int | None = None) -> Flow[int]:
+        """Call ``take`` with every page, of at most ``page_rows`` and of some ``PAGE_BYTES``; return the number of rows.
+
+        :param most: end after this number of rows.
+        """
+        count, last, limit = 0, None, page_rows
+        while most is None or count < most:
+            wanted = limit if most is None else min(limit, most - count)
+            page = yield from self.page(wanted, last)
+            if not page.keys:
+                break
+            take(page)
+            count += len(page.keys)
+            last = page.keys[-1]
+            limit = max(1, min(page_rows, PAGE_BYTES * len(page.keys) // max(1, page.size)))
+        return count

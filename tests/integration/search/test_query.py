@@ -1,0 +1,118 @@
+"""Queries on real servers: which rows come, in which order, and where they go."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_milvus.exceptions import (
+    MilvusCheckError,
+    MilvusCollectionNotFoundError,
+    MilvusInvalidArgumentError,
+    MilvusNotLoadedError,
+    MilvusPartitionNotFoundError,
+)
+from airflow_provider_milvus.operators import read_rows
+from airflow_provider_milvus.operators.milvus import MilvusQueryOperator
+from airflow_provider_milvus.search import query as query_flow
+from tests.integration.support import MakeCollection, Milvus
+
+
+def query(name: str, **arguments: Any) -> dict[str, Any]:
+    result: dict[str, Any] = MilvusQueryOperator(task_id="query", collection_name=name, **arguments).execute({})
+    assert result.pop("seconds") < 60
+    assert (result.pop("collection"), result.pop("database")) == (name, "default")
+    return result
+
+
+@pytest.fixture
+def docs(make_collection: MakeCollection) -> str:
+    return make_collection("docs", rows=250, load=True)
+
+
+def keys(result: dict[str, Any]) -> list[Any]:
+    return [row["id"] for row in result["rows"]]
+
+
+def test_gives_the_rows_that_match_in_the_order_of_their_keys(milvus: Milvus, docs: str) -> None:
+    found = query(docs, filter="id >= {first} and id < 20", filter_params={"first": 7})
+
+    assert found == {"rows": [{"id": key} for key in range(7, 20)], "count": 13, "complete": True}
+    assert keys(query(docs, filter="id >= 7", limit=3)) == [7, 8, 9]
+    assert query(docs)["count"] == 100
+    assert keys(query(docs, limit="all")) == list(range(250))
+
+
+def test_gives_the_rows_with_some_keys(milvus: Milvus, docs: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(query_flow, "IDS_AT_ONCE", 4)
+    assert keys(query(docs, ids=[30, 2, 1000, 2, 17, "4", 5, 9, 200])) == [2, 4, 5, 9, 17, 30, 200]
+    assert keys(query(docs, ids="[3, 4]", filter="id != 3")) == [4]
+    assert keys(query(docs, ids=[9, 8, 7, 6, 5, 4], limit=5)) == [4, 5, 6, 7, 8]
+    with pytest.raises(MilvusInvalidArgumentError, match=r"Nothing was read: ids holds 'x', which cannot be a key"):
+        query(docs, ids=["x"])
+
+
+def test_gives_vectors_where_they_are_asked_for(milvus: Milvus, docs: str) -> None:
+    with milvus.plain_client() as client:
+        theirs = client.query(docs, filter="id in [3]", output_fields=["vector"], consistency_level="Strong")[0]["vector"]
+
+    assert query(docs, ids=[3], output_fields=["vector"])["rows"] == [{"vector": pytest.approx(theirs)}]
+    assert query(docs, ids=[3], output_fields="*")["rows"] == [{"id": 3, "vector": pytest.approx(theirs)}]
+
+
+def test_any_number_of_rows_goes_to_a_file(milvus: Milvus, docs: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(query_flow, "PAGE_ROWS", 60)
+    path = tmp_path / "new" / "rows.jsonl.gz"
+
+    assert query(docs, limit="all", output_path=str(path)) == {"count": 250, "path": str(path)}
+    with gzip.open(path) as file:
+        assert [json.loads(line)["id"] for line in file] == list(range(250))
+
+
+def test_a_file_is_left_as_it_was_when_the_query_fails(milvus: Milvus, docs: str, tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text("before")
+
+    with pytest.raises(MilvusCheckError, match=f"'{docs}' has 250 rows for this query; expected at least 251"):
+        query(docs, limit="all", at_least=251, output_path=str(path))
+
+    assert [path.read_text(), *tmp_path.iterdir()] == ["before", path]
+
+
+def test_of_rows_that_are_too_large_for_an_xcom_the_first_are_there_and_it_is_said(
+    milvus: Milvus, docs: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert query(docs, limit="all", output_fields="*")["complete"] is True
+    monkeypatch.setattr(read_rows, "XCOM_BYTES", 100)
+
+    cut = query(docs, limit="all")
+
+    assert (cut["count"], cut["complete"]) == (250, False)
+    assert cut["rows"] == [{"id": key} for key in range(len(cut["rows"]))]
+    assert 5 < len(cut["rows"]) < 20
+
+
+def test_what_is_not_there_is_named(milvus: Milvus, docs: str) -> None:
+    with pytest.raises(MilvusCollectionNotFoundError, match="nowhere"):
+        query("nowhere")
+    with pytest.raises(MilvusPartitionNotFoundError, match="nowhere"):
+        query(docs, partition_names=["nowhere"])
+    with milvus.plain_client() as client:
+        client.release_collection(docs)
+    with pytest.raises(MilvusNotLoadedError, match=f"{docs}' (were not read.*Load it first|could not be queried.*call load)"):
+        query(docs)
+
+
+def test_a_partition_alone_is_read(milvus: Milvus, docs: str) -> None:
+    with milvus.plain_client() as client:
+        client.create_partition(docs, "new")
+        if not milvus.is_lite:
+            client.load_partitions(docs, ["new"])
+        client.insert(docs, [{"id": 1_000, "vector": [0.5] * 8}], partition_name="new")
+
+    assert keys(query(docs, partition_names="new", consistency_level="Strong")) == [1_000]
+    assert query(docs, partition_names=["_default"], limit="all")["count"] == 250
