@@ -52,6 +52,7 @@ MINIMAL: dict[str, dict[str, Any]] = {
     "MilvusDemandSensor": {"collections": ["docs"]},
     "MilvusDropCollectionOperator": {"collection_name": "docs"},
     "MilvusDropIndexOperator": {"collection_name": "docs", "field_name": "vector"},
+    "MilvusExportOperator": {"collection_name": "docs", "path": "/tmp/docs"},
     "MilvusFlushOperator": {"collection_name": "docs"},
     "MilvusIndexSensor": {"collection_name": "docs"},
     "MilvusInsertOperator": {"collection_name": "docs", "rows": "docs.parquet"},
@@ -86,6 +87,7 @@ MINIMAL: dict[str, dict[str, Any]] = {
 EXCLUSIVE = [
     ("ids", "filter"),
     ("data", "ids", "requests"),
+    ("schema", "definition"),
     ("collection_name", "schema"),
     ("equal_to", "at_least", "same_as"),
     ("restore_set", "reclaim_dag_id", "reclaim_task_id"),

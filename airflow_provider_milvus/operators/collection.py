@@ -51,6 +51,8 @@ class MilvusCreateCollectionOperator(MilvusWriteOperator):
     :param collection_name: the collection.
     :param schema: its fields, dynamic field and functions: a dict, JSON or YAML text, or the path of a ``.json``, ``.yaml`` or
         ``.yml`` file beside the DAG file. See docs/collections.md.
+    :param definition: in place of ``schema`` the folder of an export: the collection that was exported, with its indexes, its
+        properties and its consistency level, unless they are given here. Its partitions are not made.
     :param indexes: dicts with ``field_name``, ``index_type`` (``"AUTOINDEX"`` by default), ``metric_type``, ``index_params``
         and ``index_name`` (by default the field's name); text or a file as above. By default there are none.
     :param properties: the collection's properties, such as ``{"collection.ttl.seconds": 604800}``; by default none.
@@ -74,7 +76,8 @@ class MilvusCreateCollectionOperator(MilvusWriteOperator):
     """
 
     collection_name = Argument(check_name)
-    schema = Argument(take_any)
+    schema = OptionalArgument(take_any)
+    definition = OptionalArgument(check_text)
     indexes = OptionalArgument(take_any)
     properties = OptionalArgument(take_any)
     num_shards = OptionalArgument(whole_number(1))
@@ -90,7 +93,8 @@ class MilvusCreateCollectionOperator(MilvusWriteOperator):
         self,
         *,
         collection_name: str,
-        schema: Mapping[str, Any] | str,
+        schema: Mapping[str, Any] | str | None = None,
+        definition: str | None = None,
         indexes: Sequence[Mapping[str, Any]] | str | None = None,
         properties: Mapping[str, Any] | str | None = None,
         num_shards: int | str | None = None,
@@ -103,23 +107,22 @@ class MilvusCreateCollectionOperator(MilvusWriteOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.take(locals())
-        if not self.unrendered:
+        if self.is_given("schema") == self.is_given("definition"):
+            raise self.wrong("Give schema or definition, one of the two: it says which fields the collection has.")
+        if not self.unrendered and self.definition is None:
             self._requested()
 
     def _requested(self) -> Definition:
         from airflow_provider_milvus.schema.definition import Definition
 
+        names = ("schema", "description", "indexes", "properties", "num_shards", "num_partitions", "consistency_level")
+        requested = {name: value for name in names if (value := getattr(self, name)) is not None}
         try:
-            return Definition.of(
-                self.collection_name,
-                self.schema,
-                description=self.description,
-                indexes=self.indexes,
-                properties=self.properties,
-                num_shards=self.num_shards,
-                num_partitions=self.num_partitions,
-                consistency_level=self.consistency_level,
-            )
+            if self.definition is not None:
+                from airflow_provider_milvus.search.manifest import needed_manifest
+
+                requested = needed_manifest(self.definition).definition | requested
+            return Definition.of(self.collection_name, **requested)
         except MilvusInvalidArgumentError as error:
             raise self.wrong(error) from None
 

@@ -13,6 +13,7 @@ _MODULES = {
     "checks": ("MilvusRecallCheckOperator", "MilvusRowCountCheckOperator"),
     "collection": ("MilvusCreateCollectionOperator", "MilvusDropCollectionOperator"),
     "data": ("MilvusDeleteOperator", "MilvusInsertOperator", "MilvusUpsertOperator"),
+    "export": ("MilvusExportOperator",),
     "indexes": ("MilvusCreateIndexOperator", "MilvusDropIndexOperator"),
     "maintenance": (
         "MilvusAlterCollectionOperator",

@@ -16,6 +16,9 @@ from airflow_provider_milvus.operators.data import (
     MilvusInsertOperator as MilvusInsertOperator,
     MilvusUpsertOperator as MilvusUpsertOperator,
 )
+from airflow_provider_milvus.operators.export import (
+    MilvusExportOperator as MilvusExportOperator,
+)
 from airflow_provider_milvus.operators.indexes import (
     MilvusCreateIndexOperator as MilvusCreateIndexOperator,
     MilvusDropIndexOperator as MilvusDropIndexOperator,

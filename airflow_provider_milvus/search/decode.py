@@ -31,8 +31,8 @@ def rows(fields: Iterable[Any], schema: Schema, wanted: Collection[str]) -> list
 
     :raises MilvusUnsupportedError: a field holds structs.
     """
-    columns = {field.field_name: _values(field) for field in fields if not field.is_dynamic}
-    dynamic = [_values(field) for field in fields if field.is_dynamic]
+    columns = {field.field_name: values_of(field) for field in fields if not field.is_dynamic}
+    dynamic = [values_of(field) for field in fields if field.is_dynamic]
     known = {field.name for field in schema.fields}
     # A server answers a single key beside the schema with all of them.
     beside = None if {"*", DYNAMIC_FIELD} & set(wanted) else set(wanted) - known
@@ -45,7 +45,7 @@ def rows(fields: Iterable[Any], schema: Schema, wanted: Collection[str]) -> list
     return made
 
 
-def _values(field: Any) -> list[Any]:
+def values_of(field: Any) -> list[Any]:
     """The values of one ``FieldData``, None for a null."""
     kind = field.WhichOneof("field")
     if kind == "struct_arrays":

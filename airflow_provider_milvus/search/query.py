@@ -11,6 +11,7 @@ from airflow_provider_milvus.client.flow import Flow
 from airflow_provider_milvus.client.reads import describe, real_name
 from airflow_provider_milvus.schema.model import Schema
 from airflow_provider_milvus.search import decode
+from airflow_provider_milvus.search.vectors import bytes_of_one
 from airflow_provider_milvus.search.walk import PAGE_BYTES, PAGE_ROWS, Page, Walk
 from airflow_provider_milvus.server.deletes import IDS_AT_ONCE, read_key
 from airflow_provider_milvus.server.filters import to_literal
@@ -75,11 +76,10 @@ def query(
         filters = [f"{also}{primary.name} in {to_literal(some)}" for some in slices]
 
     def hand_over(page: Page) -> None:
-        fields = [page.fields[name] for name in page.fields if name != primary.name or is_key_wanted]
+        fields = page.only(wanted, primary.name)
         take(decode.rows(fields, source.schema, wanted) if fields else [{} for _ in page.keys])
 
-    is_key_wanted = primary.name in wanted or "*" in wanted
-    page_rows = min(PAGE_ROWS, max(1, PAGE_BYTES // (_bytes_of_vectors(source.schema, wanted) or PAGE_BYTES // FIRST_PAGE)))
+    page_rows = page_rows_of(source.schema, wanted)
     count = 0
     for one in filters:
         walk = Walk(source.collection, primary, wanted, one, partition_names, consistency_level)
@@ -90,8 +90,8 @@ def query(
     return source.collection, count
 
 
-def _bytes_of_vectors(schema: Schema, wanted: Collection[str]) -> int:
-    from airflow_provider_milvus.search.vectors import bytes_of_one
-
+def page_rows_of(schema: Schema, wanted: Collection[str]) -> int:
+    """The rows of the first page."""
     asked = [field for field in schema.fields if field.name in wanted or "*" in wanted]
-    return sum(bytes_of_one(field.type, field.dim) for field in asked if field.is_vector and field.dim)
+    of_a_row = sum(bytes_of_one(field.type, field.dim) for field in asked if field.is_vector and field.dim)
+    return min(PAGE_ROWS, max(1, PAGE_BYTES // (of_a_row or PAGE_BYTES // FIRST_PAGE)))

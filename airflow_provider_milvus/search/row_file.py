@@ -1,45 +1,87 @@
-"""Rows of an answer in a file of JSON Lines, on this machine or on any storage, which is there whole or not at all."""
+"""Rows in a file, on this machine or on any storage, which is there whole or not at all."""
 
 from __future__ import annotations
 
 import gzip
+import hashlib
 from collections.abc import Iterable, Mapping
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import Any, Self
 
 from airflow_provider_milvus.rows.json_text import write_json
 from airflow_provider_milvus.rows.storage import is_local, storage
 
 
-class RowFile:
-    """Takes rows until the block ends; then the file replaces one that was there. After an error it is left as it was.
+class NewFile:
+    """The bytes of a file, until the block ends: then it replaces one that was there. After an error that is left as it was.
 
-    :param path: it ends in ``.jsonl``, or in ``.jsonl.gz``.
+    ``bytes`` and ``sha256`` are of what was written.
     """
 
     def __init__(self, path: Any) -> None:
         self._path = path
-        self._raw: Any = None
-        self._file: IO[bytes] | Any = None
+        self._file: Any = None
+        self._hash = hashlib.sha256()
+        self.bytes = 0
+        self.closed = False
 
     def __enter__(self) -> Self:
         fs, inside = storage(self._path)
         if is_local(fs):
             fs.makedirs(fs._parent(inside), exist_ok=True)
-        self._raw = self._file = fs.open(inside, "wb", autocommit=False)
-        if inside.lower().endswith(".gz"):
-            self._file = gzip.GzipFile(fileobj=self._raw, mode="wb")
+        self._file = fs.open(inside, "wb", autocommit=False)
+        return self
+
+    @property
+    def sha256(self) -> str:
+        return self._hash.hexdigest()
+
+    def write(self, content: Any) -> int:
+        """:raises OSError: the storage does not take it."""
+        taken = memoryview(content).cast("B")
+        self._hash.update(taken)
+        self.bytes += len(taken)
+        self._file.write(taken)
+        return len(taken)
+
+    def flush(self) -> None:
+        """The whole is sent when the block ends."""
+
+    def close(self) -> None:
+        """As :meth:`flush`: who writes Parquet closes its file."""
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        self._file.close()
+        if kind is None:
+            self._file.commit()
+        else:
+            self._file.discard()
+
+
+class RowFile:
+    """Takes rows as JSON Lines until the block ends, as a :class:`NewFile`.
+
+    :param path: it ends in ``.jsonl``, or in ``.jsonl.gz``.
+    """
+
+    def __init__(self, path: Any) -> None:
+        self.whole = NewFile(path)
+        self._file: Any = self.whole
+        self._is_packed = str(path).lower().endswith(".gz")
+
+    def __enter__(self) -> Self:
+        self.whole.__enter__()
+        if self._is_packed:
+            self._file = gzip.GzipFile(fileobj=self.whole, mode="wb")
         return self
 
     def add(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """:raises OSError: the storage does not take them."""
-        self._file.writelines(write_json(row) + b"\n" for row in rows)
+        self._file.writelines(write_json(row) + b"\n" for row in rows) if self._is_packed else self.whole.write(
+            b"".join(write_json(row) + b"\n" for row in rows)
+        )
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
-        if self._file is not self._raw:
+        if self._is_packed:
             self._file.close()
-        self._raw.close()
-        if kind is None:
-            self._raw.commit()
-        else:
-            self._raw.discard()
+        self.whole.__exit__(kind, error, traceback)

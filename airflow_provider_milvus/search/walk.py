@@ -6,7 +6,7 @@ deleted meanwhile are in a later page or not, and none is there twice.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,6 +37,10 @@ class Page:
     keys: list[Any]
     fields: dict[str, Any]
     size: int
+
+    def only(self, wanted: Collection[str], key: str) -> list[Any]:
+        """Its messages, without that of the key, which is always read, where it is not among ``wanted``."""
+        return [column for name, column in self.fields.items() if name != key or {key, "*"} & set(wanted)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +81,15 @@ class Walk:
             )
         return Page(keys, by_name, answer.ByteSize())
 
-    def rows(self, take: Callable[[Page], object], *, page_rows: int = PAGE_ROWS, most: int | None = None) -> Flow[int]:
+    def rows(
+        self, take: Callable[[Page], object], *, page_rows: int = PAGE_ROWS, most: int | None = None, after: Key | None = None
+    ) -> Flow[int]:
         """Call ``take`` with every page, of at most ``page_rows`` and of some ``PAGE_BYTES``; return the number of rows.
 
         :param most: end after this number of rows.
+        :param after: begin after this key.
         """
-        count, last, limit = 0, None, page_rows
+        count, last, limit = 0, after, page_rows
         while most is None or count < most:
             wanted = limit if most is None else min(limit, most - count)
             page = yield from self.page(wanted, last)

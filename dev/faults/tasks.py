@@ -210,6 +210,9 @@ TASKS: tuple[Task, ...] = (
         Scenario(operators.MilvusPrepareImportOperator, {**_DOCS, "rows": NEW_ROWS, "path": FILES}),
     ),
     Task(
+        Scenario(operators.MilvusExportOperator, {**_DOCS, "path": FILES, "if_exists": "replace"}, in_memory=True),
+    ),
+    Task(
         Scenario(operators.MilvusBulkImportOperator, {**_DOCS}, in_memory=True),
         _ADDED,
         servers=_STANDALONE,

@@ -68,6 +68,7 @@ WIDENING = {
 WIDENING_IN_SOME = {
     "partition_name": {"MilvusDeleteOperator"},
     "partition_names": {
+        "MilvusExportOperator",
         "MilvusLoadStateSensor",
         "MilvusQueryOperator",
         "MilvusRowCountCheckOperator",
@@ -193,6 +194,7 @@ WAITED_FOR = {
     "Reclaim",
     "Restore",
     "Recall",
+    "Export",
 }
 
 

@@ -15,10 +15,11 @@ import pytest
 
 from airflow_provider_milvus.client.flow import Deadline, Rpc
 from airflow_provider_milvus.hooks.milvus import MilvusHook
-from airflow_provider_milvus.operators.milvus import MilvusQueryOperator, MilvusUpsertOperator
+from airflow_provider_milvus.operators.milvus import MilvusExportOperator, MilvusQueryOperator, MilvusUpsertOperator
 from airflow_provider_milvus.rows.batches import batches
 from airflow_provider_milvus.rows.check import check
 from airflow_provider_milvus.rows.chunk import Chunk
+from airflow_provider_milvus.rows.source import read_rows
 from airflow_provider_milvus.schema.model import Schema
 from airflow_provider_milvus.schema.types import DATA_TYPES
 from tests.bad_rows import GOOD, KEY, VECTOR, chunk_of
@@ -81,6 +82,8 @@ class Collection:
             theirs = sorted((dict(row) for row in rows), key=lambda row: int(row["id"]))
         ours = self._read()
         assert self._encoded(ours) == self._encoded(theirs)
+        for file_type in ("parquet", "jsonl"):
+            assert self._exported(file_type) == self._encoded(theirs)
         return theirs
 
     def _read(self) -> list[dict[str, Any]]:
@@ -97,11 +100,25 @@ class Collection:
             ).execute({})
             return [json.loads(line) for line in path.read_text().splitlines()]
 
+    def _exported(self, file_type: str) -> list[bytes]:
+        """The same rows, exported and read as the source of an ingest."""
+        with tempfile.TemporaryDirectory() as directory:
+            names = [field.name for field in self.schema.fields if not field.auto_id and field.name not in self.schema.computed]
+            names += ["$meta"] if self.schema.enable_dynamic_field else []
+            MilvusExportOperator(
+                task_id="export", collection_name=self.name, path=directory, file_type=file_type, output_fields=names
+            ).execute({})
+            (chunk,) = read_rows(f"{directory}/*.{file_type}", self.schema, batch_rows=10_000)
+            return self._on_the_wire(chunk)
+
     def _encoded(self, rows: list[dict[str, Any]]) -> list[bytes]:
         """Rows that were read, as an ingest would send them."""
         theirs = {*self.schema.computed, *(field.name for field in self.schema.fields if field.auto_id)}
         written = [{name: _unpacked(value) for name, value in row.items() if name not in theirs} for row in rows]
-        done = check(chunk_of(written), self.schema, upsert=False)
+        return self._on_the_wire(chunk_of(written))
+
+    def _on_the_wire(self, chunk: Chunk) -> list[bytes]:
+        done = check(chunk, self.schema, upsert=False)
         assert not done.bad
         return [
             message.SerializeToString()

@@ -236,6 +236,7 @@ class TestDeferrable:
             "MilvusDeleteOperator",
             "MilvusDropCollectionOperator",
             "MilvusDropIndexOperator",
+            "MilvusExportOperator",
             "MilvusInsertOperator",
             "MilvusMemoryReportOperator",
             "MilvusPrepareImportOperator",

@@ -1,0 +1,185 @@
+"""An export, as a flow: the rows of a collection in files, in the order of their keys, so that it goes on where it was."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+from airflow_provider_milvus import exceptions
+from airflow_provider_milvus.client.counting import row_count
+from airflow_provider_milvus.client.flow import Flow, Report
+from airflow_provider_milvus.client.reads import describe
+from airflow_provider_milvus.conditions import describe_indexes
+from airflow_provider_milvus.conditions.base import name_of
+from airflow_provider_milvus.rows.storage import storage
+from airflow_provider_milvus.rows.tables import pyarrow
+from airflow_provider_milvus.schema.definition import CONSISTENCY_LEVELS, Index
+from airflow_provider_milvus.schema.model import Schema
+from airflow_provider_milvus.schema.pairs import from_pairs
+from airflow_provider_milvus.search import decode
+from airflow_provider_milvus.search.columns import arrow_schema, record_batch
+from airflow_provider_milvus.search.manifest import Manifest, WrittenFile, schema_as_dict
+from airflow_provider_milvus.search.query import find_source, page_rows_of
+from airflow_provider_milvus.search.row_file import NewFile, RowFile
+from airflow_provider_milvus.search.walk import Page, Walk
+
+_FILE = re.compile(r"\d{5,}\.(parquet|jsonl)")
+"""The names of the files of an export."""
+
+
+@dataclass(slots=True)
+class Files:
+    """Writes pages into numbered files of ``rows_per_file`` rows, each whole or not at all, and noted when finished."""
+
+    folder: str
+    file_type: str
+    rows_per_file: int
+    schema: Schema
+    wanted: Sequence[str]
+    manifest: Manifest
+    _open: ExitStack | None = field(init=False, default=None)
+    _whole: Any = field(init=False, default=None)
+    _add: Callable[[Page], object] | None = field(init=False, default=None)
+    _rows: int = field(init=False, default=0)
+    _last: Any = field(init=False, default=None)
+
+    def take(self, page: Page) -> None:
+        if self._open is None:
+            self._begin()
+        assert self._add is not None
+        self._add(page)
+        self._rows += len(page.keys)
+        self._last = page.keys[-1]
+        if self._rows >= self.rows_per_file:
+            self.finish()
+
+    def finish(self) -> None:
+        """End the file that is open, if one is."""
+        if self._open is None:
+            return
+        self._open.close()
+        written = WrittenFile(self._name, self._rows, self._last, self._whole.bytes, self._whole.sha256)
+        self.manifest.files.append(written)
+        self.manifest.rows += self._rows
+        self.manifest.write(self.folder)
+        self._open, self._rows = None, 0
+
+    def give_up(self, error: BaseException) -> None:
+        """Leave out the file that is open."""
+        if self._open is not None:
+            self._open.__exit__(type(error), error, error.__traceback__)
+
+    @property
+    def _name(self) -> str:
+        return f"{len(self.manifest.files) + 1:05}.{self.file_type}"
+
+    def _begin(self) -> None:
+        self._open, path = ExitStack(), f"{self.folder}/{self._name}"
+        if self.file_type == "parquet":
+            self._whole = self._open.enter_context(NewFile(path))
+            pa = pyarrow("An export to Parquet")
+            columns = arrow_schema(self.schema, self.wanted)
+            writer = self._open.enter_context(pa.parquet.ParquetWriter(self._whole, columns))
+            self._add = lambda page: writer.write_batch(record_batch(page.fields, len(page.keys), columns))
+        else:
+            rows = self._open.enter_context(RowFile(path))
+            self._whole = rows.whole
+            self._add = lambda page: rows.add(
+                decode.rows(page.only(self.wanted, self.schema.primary.name), self.schema, self.wanted)
+            )
+
+
+def export(
+    collection_name: str,
+    folder: str,
+    *,
+    file_type: str = "parquet",
+    filter: str = "",
+    partition_names: Sequence[str] = (),
+    output_fields: Sequence[str] | None = None,
+    rows_per_file: int = 100_000,
+    consistency_level: str = "Strong",
+    on_change: str = "fail",
+    earlier: Manifest | None = None,
+    run: str = "",
+    report: Report = lambda words: None,
+) -> Flow[tuple[str, Manifest, int]]:
+    """Write the rows into files of ``folder``; return the collection's own name, the manifest, and the rows of an earlier try.
+
+    Rows are counted before and after. Where that, or what was read, differs, rows changed meanwhile.
+
+    :param earlier: what an earlier try has left in the folder: its finished files stay, where they are of the same request.
+    :param on_change: ``"fail"`` or ``"report"``, in the manifest.
+    :raises MilvusNotLoadedError: not all rows are in memory.
+    :raises MilvusRefusedError: rows changed meanwhile. The files are there, and the manifest says so.
+    """
+    source = yield from find_source(collection_name, partition_names, "Collection {!r} was not exported.")
+    described = yield from describe(source.collection)
+    schema, primary = source.schema, source.schema.primary
+    wanted = list(output_fields or _all_fields(schema))
+    request = {
+        "collection": source.collection,
+        "collection_id": int(described.collectionID),
+        "filter": filter,
+        "partition_names": list(partition_names),
+        "fields": wanted,
+        "file_type": file_type,
+    }
+    indexes = yield from describe_indexes(source.collection)
+    definition = {
+        "schema": schema_as_dict(schema),
+        "indexes": [Index.of_described(index).as_dict() for index in indexes],
+        "properties": _properties(described),
+        "consistency_level": name_of(described.consistency_level, CONSISTENCY_LEVELS, "consistency"),
+    }
+    goes_on = earlier is not None and run and earlier.run == run and earlier.request == request and not earlier.complete
+    manifest = earlier if earlier is not None and goes_on else Manifest(request, definition, run)
+    before = manifest.rows
+    if before:
+        report(f"Going on after {before:,} rows, which an earlier try has written into {len(manifest.files)} files.")
+    counted = yield from row_count(source.collection, filter, partition_names)
+    files = Files(folder, file_type, rows_per_file, schema, wanted, manifest)
+    manifest.write(folder)
+    walk = Walk(source.collection, primary, wanted, filter or source.match_all, partition_names, consistency_level)
+    try:
+        yield from walk.rows(files.take, page_rows=min(page_rows_of(schema, wanted), rows_per_file), after=manifest.last)
+    except BaseException as error:
+        files.give_up(error)
+        raise
+    files.finish()
+    again = yield from row_count(source.collection, filter, partition_names)
+    if not manifest.rows == counted == again:
+        manifest.changed = f"{counted:,} rows before, {again:,} after, {manifest.rows:,} written"
+    manifest.complete = True
+    manifest.write(folder)
+    _remove_others(folder, manifest)
+    if manifest.changed and on_change == "fail":
+        raise exceptions.MilvusRefusedError(
+            f"Rows of collection {source.collection!r} changed while it was exported: {manifest.changed}. The files are there. "
+            'Export again when nobody writes, or set on_change="report".'
+        )
+    return source.collection, manifest, before
+
+
+def _all_fields(schema: Schema) -> list[str]:
+    """What an ingest takes back: all but what the server computes."""
+    named = [field.name for field in schema.fields if field.name not in schema.computed]
+    return [*named, *([decode.DYNAMIC_FIELD] if schema.enable_dynamic_field else [])]
+
+
+def _properties(described: Any) -> dict[str, str]:
+    """Those that a user has set."""
+    return {key: value for key, value in from_pairs(described.properties).items() if not key.startswith("airflow.")}
+
+
+def _remove_others(folder: str, manifest: Manifest) -> None:
+    """Files of an earlier export into this folder, which had more of them."""
+    fs, inside = storage(folder)
+    written = {file.name for file in manifest.files}
+    for entry in fs.ls(inside, detail=False):
+        name = str(entry).rstrip("/").rpartition("/")[2]
+        if _FILE.fullmatch(name) and name not in written:
+            fs.rm_file(entry)

@@ -1,0 +1,147 @@
+"""Exports on real servers: whole, resumed after a kill, and brought back equal."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_milvus.exceptions import MilvusRefusedError, MilvusServerError
+from airflow_provider_milvus.operators.milvus import (
+    MilvusCreateCollectionOperator,
+    MilvusExportOperator,
+    MilvusLoadCollectionOperator,
+    MilvusUpsertOperator,
+)
+from airflow_provider_milvus.search import export as flow
+from tests.integration.ingest.task_state import TaskState, a_try
+from tests.integration.support import MakeCollection, Milvus
+
+
+def export(name: str, path: Path, context: Any = None, **arguments: Any) -> dict[str, Any]:
+    task = MilvusExportOperator(
+        task_id="export", collection_name=name, path=str(path), **{"file_type": "jsonl", "rows_per_file": 100, **arguments}
+    )
+    result: dict[str, Any] = task.execute(context or {})
+    return result
+
+
+def keys(path: Path) -> list[int]:
+    return [json.loads(line)["id"] for file in sorted(path.glob("[0-9]*.jsonl")) for line in file.read_text().splitlines()]
+
+
+def manifest(path: Path) -> dict[str, Any]:
+    read: dict[str, Any] = json.loads((path / "_manifest.json").read_text())
+    return read
+
+
+@pytest.fixture
+def docs(make_collection: MakeCollection) -> str:
+    return make_collection("docs", rows=250, load=True)
+
+
+def test_all_rows_are_in_the_files_once_and_the_manifest_tells_of_them(milvus: Milvus, docs: str, tmp_path: Path) -> None:
+    told = export(docs, tmp_path / "out")
+
+    assert keys(tmp_path / "out") == list(range(250))
+    assert (told["rows"], told["files"], told["resumed"], "changed" in told) == (250, 3, 0, False)
+    wrote = manifest(tmp_path / "out")
+    assert [(file["name"], file["rows"], file["last"]) for file in wrote["files"]] == [
+        ("00001.jsonl", 100, 99),
+        ("00002.jsonl", 100, 199),
+        ("00003.jsonl", 50, 249),
+    ]
+    for file in wrote["files"]:
+        content = (tmp_path / "out" / file["name"]).read_bytes()
+        assert (len(content), hashlib.sha256(content).hexdigest()) == (file["bytes"], file["sha256"])
+    assert (wrote["complete"], wrote["rows"]) == (True, 250)
+
+
+def test_what_was_exported_is_made_anew_with_the_same_rows(milvus: Milvus, docs: str, tmp_path: Path) -> None:
+    export(docs, tmp_path, file_type="parquet")
+    other = f"{docs}_again"
+
+    MilvusCreateCollectionOperator(task_id="create", collection_name=other, definition=str(tmp_path)).execute({})
+    MilvusUpsertOperator(task_id="back", collection_name=other, rows=str(tmp_path)).execute({})
+    MilvusLoadCollectionOperator(task_id="load", collection_name=other).execute({})
+
+    with milvus.plain_client() as client:
+        both = [
+            sorted(
+                client.query(name, filter="id >= 0", output_fields=["*"], consistency_level="Strong"), key=lambda row: row["id"]
+            )
+            for name in (docs, other)
+        ]
+        described = [client.describe_collection(name)["fields"] for name in (docs, other)]
+        indexes = [client.describe_index(name, "vector") for name in (docs, other)]
+        client.drop_collection(other)
+    assert described[0] == described[1]
+    assert [(index["index_type"], index["metric_type"]) for index in indexes] == [("FLAT", "L2")] * 2
+    assert len(both[0]) == 250
+    assert list(map(dict, both[0])) == list(map(dict, both[1]))
+
+
+def test_a_filter_and_fields(milvus: Milvus, docs: str, tmp_path: Path) -> None:
+    told = export(docs, tmp_path, filter="id < {end}", filter_params={"end": 7}, output_fields=["id"])
+    assert told["rows"] == 7
+    assert (tmp_path / "00001.jsonl").read_text().splitlines() == [f'{{"id": {key}}}' for key in range(7)]
+
+
+def test_a_retry_goes_on_after_the_last_finished_file(
+    milvus: Milvus, docs: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = TaskState()
+    taken = flow.Files.take
+
+    def broken(files: Any, page: Any) -> None:
+        taken(files, page)
+        if page.keys[-1] > 210:
+            raise MilvusServerError("the worker is gone")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(flow.Files, "take", broken)
+        with pytest.raises(MilvusServerError, match="gone"):
+            export(docs, tmp_path, a_try(state))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["00001.jsonl", "00002.jsonl", "_manifest.json"]
+
+    told = export(docs, tmp_path, a_try(state))
+
+    assert (told["rows"], told["resumed"]) == (250, 200)
+    assert keys(tmp_path) == list(range(250))
+
+
+def test_an_export_of_another_run_is_left_unless_it_is_to_be_replaced(milvus: Milvus, docs: str, tmp_path: Path) -> None:
+    export(docs, tmp_path, a_try(TaskState()))
+    other = a_try(TaskState())
+    other["run_id"] = "manual__another"
+    with pytest.raises(MilvusRefusedError, match=f"^Nothing was exported: .* an export of collection '{docs}' with 250 rows"):
+        export(docs, tmp_path, other)
+
+    told = export(docs, tmp_path, other, if_exists="replace", rows_per_file=1_000)
+
+    assert (told["files"], keys(tmp_path)) == (1, list(range(250)))
+
+
+def test_rows_that_change_meanwhile_are_an_error_or_told(
+    milvus: Milvus, docs: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = flow.Files.take
+
+    def meanwhile(files: Any, page: Any) -> None:
+        taken(files, page)
+        with milvus.plain_client() as client:
+            client.delete(docs, filter="id >= 240")
+
+    monkeypatch.setattr(flow.Files, "take", meanwhile)
+    with pytest.raises(MilvusRefusedError, match="changed while it was exported: 250 rows before, 240 after"):
+        export(docs, tmp_path / "one")
+    assert manifest(tmp_path / "one")["changed"].startswith("250 rows before, 240 after")
+
+
+def test_nothing_is_an_export_too(milvus: Milvus, make_collection: MakeCollection, tmp_path: Path) -> None:
+    empty = make_collection("empty", rows=0, load=True)
+    assert export(empty, tmp_path)["files"] == 0
+    assert manifest(tmp_path)["complete"] is True
