@@ -40,6 +40,7 @@ TIMEOUT = 5.0
 MILVUS_PAGE = 'milvus_num_node{node_id="1",role_name="proxy"} 1\nprocess_start_time_seconds 1\n'
 UNPLAYED = {
     "MilvusDeleteOperator, by filter": "MilvusServerError",
+    "MilvusExportOperator": "MilvusRefusedError",
     "MilvusRecallCheckOperator": "MilvusInvalidArgumentError",
     "MilvusSearchOperator": "MilvusUnsupportedError",
 }
