@@ -34,7 +34,7 @@ def rows(fields: Iterable[Any], schema: Schema, wanted: Collection[str]) -> list
     columns = {field.field_name: values_of(field) for field in fields if not field.is_dynamic}
     dynamic = [values_of(field) for field in fields if field.is_dynamic]
     known = {field.name for field in schema.fields}
-    # A server answers a single key beside the schema with all of them.
+    # A server may answer one key beside the schema with all that a row holds there.
     beside = None if {"*", DYNAMIC_FIELD} & set(wanted) else set(wanted) - known
     names = list(columns)
     made = [dict(zip(names, values, strict=True)) for values in zip(*columns.values(), strict=True)]

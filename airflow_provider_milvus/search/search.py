@@ -74,7 +74,7 @@ def search(
     :param with_metric: ask for the metric of the field as well.
     :raises MilvusNotLoadedError: not all of it is in memory. Some servers would silently leave rows out.
     :raises MilvusInvalidArgumentError: the queries do not fit the field, or there is no such field or row.
-    :raises MilvusUnsupportedError: the server has no hybrid search, as all before Milvus 2.4.
+    :raises MilvusUnsupportedError: the server has no hybrid search, as Milvus 2.3.5.
     """
     source = yield from find_source(collection_name, partition_names, "Collection {!r} was not searched.")
     asked = []
@@ -101,7 +101,7 @@ def search(
     grouped = {} if group_by_field is None else {"group_by_field": group_by_field}
     hits: list[list[dict[str, Any]]] = []
     (count,) = counts
-    # A hybrid search takes one query a call.
+    # What servers do with several queries in a hybrid search is not known.
     step = AT_ONCE if len(requests) == 1 else 1
     for first in range(0, count, step):
         calls = [
@@ -178,7 +178,6 @@ def _fields_of_search(
         **({"metric_type": params.pop("metric_type")} if "metric_type" in params else {}),
         **grouped,
     }
-    # Milvus 2.5 reads them at the top as well, those before within `params` only.
     settings["params"] = json.dumps(params)
     return {
         "dsl": request.filter or source.match_all,

@@ -93,6 +93,8 @@ def test_a_filter_a_range_and_fields(milvus: Milvus, animals: str) -> None:
     found = search(animals, data=AXES[0], filter="kind in {kinds}", filter_params={"kinds": [1, 2]}, output_fields=["kind"])
     assert {hit["entity"]["kind"] for hit in found["hits"][0]} == {1, 2}
     assert all(set(hit["entity"]) == {"kind"} for hit in found["hits"][0])
+    beside = search(animals, data=AXES[0], limit=1, output_fields=["color"])
+    assert beside["hits"][0][0]["entity"] == {"color": "red"}
     near = search(animals, data=AXES[0], search_params={"metric_type": "IP", "radius": 0.85, "range_filter": 2.0})
     assert ids(near) == [["0_0", "0_1"]]
 
