@@ -36,8 +36,10 @@ def rows(fields: Iterable[Any], schema: Schema, wanted: Collection[str]) -> list
     known = {field.name for field in schema.fields}
     # A server may answer one key beside the schema with all that a row holds there.
     beside = None if {"*", DYNAMIC_FIELD} & set(wanted) else set(wanted) - known
-    names = list(columns)
-    made = [dict(zip(names, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+    names, count = list(columns), len(next(iter([*columns.values(), *dynamic]), ()))
+    made = [dict(zip(names, values, strict=True)) for values in zip(*columns.values(), strict=True)] or [
+        {} for _ in range(count)
+    ]
     for values in dynamic:
         for row, more in zip(made, values, strict=True):
             if isinstance(more, Mapping):
