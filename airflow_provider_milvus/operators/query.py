@@ -99,7 +99,7 @@ class MilvusQueryOperator(MilvusOperator):
                 query(
                     self.collection_name,
                     filter=render(self.filter or "", self.filter_params),
-                    ids=self.ids or (),
+                    ids=self.ids,
                     output_fields=self.output_fields,
                     partition_names=self.partition_names or (),
                     limit=None if isinstance(limit, str) else limit,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -11,10 +10,10 @@ from typing import Any
 from airflow_provider_milvus import exceptions
 from airflow_provider_milvus.client.counting import row_count
 from airflow_provider_milvus.client.flow import Flow, Report
-from airflow_provider_milvus.client.reads import describe
+from airflow_provider_milvus.client.subject import Subject
 from airflow_provider_milvus.conditions import describe_indexes
 from airflow_provider_milvus.conditions.base import name_of
-from airflow_provider_milvus.rows.storage import storage
+from airflow_provider_milvus.rows.storage import kind_of, storage, without_secrets
 from airflow_provider_milvus.rows.tables import pyarrow
 from airflow_provider_milvus.schema.definition import CONSISTENCY_LEVELS, Index
 from airflow_provider_milvus.schema.model import Schema
@@ -25,9 +24,6 @@ from airflow_provider_milvus.search.manifest import Manifest, WrittenFile, schem
 from airflow_provider_milvus.search.query import find_source, page_rows_of
 from airflow_provider_milvus.search.row_file import NewFile, RowFile
 from airflow_provider_milvus.search.walk import Page, Walk
-
-_FILE = re.compile(r"\d{5,}\.(parquet|jsonl)")
-"""The names of the files of an export."""
 
 
 @dataclass(slots=True)
@@ -114,10 +110,12 @@ def export(
     :param earlier: what an earlier try has left in the folder: its finished files stay, where they are of the same request.
     :param on_change: ``"fail"`` or ``"report"``, in the manifest.
     :raises MilvusNotLoadedError: not all rows are in memory.
-    :raises MilvusRefusedError: rows changed meanwhile. The files are there, and the manifest says so.
+    :raises MilvusReplacedError: there is another collection of that name by now.
+    :raises MilvusRefusedError: the folder has files that no export has written; or rows changed meanwhile, and then the files
+        are there, and the manifest says so.
     """
     source = yield from find_source(collection_name, partition_names, "Collection {!r} was not exported.")
-    described = yield from describe(source.collection)
+    described = source.described
     schema, primary = source.schema, source.schema.primary
     wanted = list(output_fields or _all_fields(schema))
     request = {
@@ -137,6 +135,8 @@ def export(
     }
     goes_on = earlier is not None and run and earlier.run == run and earlier.request == request and not earlier.complete
     manifest = earlier if earlier is not None and goes_on else Manifest(request, definition, run)
+    if manifest is not earlier:
+        _make_room(folder, earlier)
     before = manifest.rows
     if before:
         report(f"Going on after {before:,} rows, which an earlier try has written into {len(manifest.files)} files.")
@@ -151,11 +151,12 @@ def export(
         raise
     files.finish()
     again = yield from row_count(source.collection, filter, partition_names)
+    if described.collectionID:
+        yield from Subject(source.collection, int(described.collectionID)).check("Some of its files were written before.")
     if not manifest.rows == counted == again:
         manifest.changed = f"{counted:,} rows before, {again:,} after, {manifest.rows:,} written"
     manifest.complete = True
     manifest.write(folder)
-    _remove_others(folder, manifest)
     if manifest.changed and on_change == "fail":
         raise exceptions.MilvusRefusedError(
             f"Rows of collection {source.collection!r} changed while it was exported: {manifest.changed}. The files are there. "
@@ -175,11 +176,23 @@ def _properties(described: Any) -> dict[str, str]:
     return {key: value for key, value in from_pairs(described.properties).items() if not key.startswith("airflow.")}
 
 
-def _remove_others(folder: str, manifest: Manifest) -> None:
-    """Files of an earlier export into this folder, which had more of them."""
+def _make_room(folder: str, earlier: Manifest | None) -> None:
+    """Remove the files of the export that this one replaces, and nothing else: whoever reads the folder takes all for rows.
+
+    :raises MilvusRefusedError: there are files that no export has written.
+    """
     fs, inside = storage(folder)
-    written = {file.name for file in manifest.files}
-    for entry in fs.ls(inside, detail=False):
-        name = str(entry).rstrip("/").rpartition("/")[2]
-        if _FILE.fullmatch(name) and name not in written:
-            fs.rm_file(entry)
+    try:
+        there = {str(entry).rstrip("/").rpartition("/")[2]: entry for entry in fs.ls(inside, detail=False)}
+    except FileNotFoundError:
+        return
+    if earlier is None:
+        if foreign := sorted(name for name in there if kind_of(name) is not None):
+            raise exceptions.MilvusRefusedError(
+                f"Nothing was exported: {without_secrets(folder)} has files that no export has written, such as {foreign[0]!r}"
+                ". Choose another path."
+            )
+        return
+    for file in earlier.files:
+        if file.name in there:
+            fs.rm_file(there[file.name])

@@ -29,6 +29,7 @@ class Source:
     collection: str
     schema: Schema
     partition_names: Sequence[str] = ()
+    described: Any = None
 
     @property
     def match_all(self) -> str:
@@ -41,14 +42,14 @@ def find_source(collection_name: str, partition_names: Sequence[str], failure: s
     described = yield from describe(collection_name)
     collection = real_name(described)
     yield from check_in_memory(collection, partition_names, failure.format(collection))
-    return Source(collection, Schema.of_described(described), partition_names)
+    return Source(collection, Schema.of_described(described), partition_names, described)
 
 
 def query(
     collection_name: str,
     *,
     filter: str = "",
-    ids: Sequence[Any] = (),
+    ids: Sequence[Any] | None = None,
     output_fields: Collection[str] | None = None,
     partition_names: Sequence[str] = (),
     limit: int | None = None,
@@ -57,7 +58,7 @@ def query(
 ) -> Flow[tuple[str, int]]:
     """Call ``take`` with the rows, some at a time; return the collection's own name, and their number.
 
-    :param ids: only the rows with these keys. A key that no row has is no error.
+    :param ids: only the rows with these keys, none where it is empty. A key that no row has is no error.
     :param output_fields: by default all fields but vectors.
     :param limit: the number of rows at most; all by default.
     :param consistency_level: by default the collection's.
@@ -68,9 +69,9 @@ def query(
     source = yield from find_source(collection_name, partition_names, "The rows of collection {!r} were not read.")
     primary = source.schema.primary
     wanted = decode.wanted_fields(source.schema, output_fields)
-    keys = sorted({read_key(primary, value, "Nothing was read") for value in ids})
+    keys = sorted({read_key(primary, value, "Nothing was read") for value in ids or ()})
     filters = [filter or source.match_all]
-    if keys:
+    if ids is not None:
         slices = [keys[first : first + IDS_AT_ONCE] for first in range(0, len(keys), IDS_AT_ONCE)]
         also = f"({filter}) and " if filter else ""
         filters = [f"{also}{primary.name} in {to_literal(some)}" for some in slices]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_milvus.exceptions import MilvusRefusedError, MilvusServerError
+from airflow_provider_milvus.exceptions import MilvusRefusedError, MilvusReplacedError, MilvusServerError
 from airflow_provider_milvus.operators.milvus import (
     MilvusCreateCollectionOperator,
     MilvusExportOperator,
@@ -18,7 +18,7 @@ from airflow_provider_milvus.operators.milvus import (
 )
 from airflow_provider_milvus.search import export as flow
 from tests.integration.ingest.task_state import TaskState, a_try
-from tests.integration.support import MakeCollection, Milvus
+from tests.integration.support import MakeCollection, Milvus, build_collection
 
 
 def export(name: str, path: Path, context: Any = None, **arguments: Any) -> dict[str, Any]:
@@ -123,6 +123,39 @@ def test_an_export_of_another_run_is_left_unless_it_is_to_be_replaced(milvus: Mi
     told = export(docs, tmp_path, other, if_exists="replace", rows_per_file=1_000)
 
     assert (told["files"], keys(tmp_path)) == (1, list(range(250)))
+
+
+def test_files_that_no_export_has_written_are_left(milvus: Milvus, docs: str, tmp_path: Path) -> None:
+    (tmp_path / "20260520.parquet").write_text("a day's rows")
+    with pytest.raises(MilvusRefusedError, match=r"has files that no export has written, such as '20260520\.parquet'"):
+        export(docs, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["20260520.parquet"]
+
+
+def test_only_the_files_of_the_export_before_are_removed(milvus: Milvus, docs: str, tmp_path: Path) -> None:
+    export(docs, tmp_path)
+    (tmp_path / "20260520.jsonl").write_text("")
+    export(docs, tmp_path, filter="id < 7")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["00001.jsonl", "20260520.jsonl", "_manifest.json"]
+
+
+def test_a_collection_that_is_made_anew_meanwhile_is_not_taken_for_the_one_before(
+    milvus: Milvus, docs: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if milvus.is_lite:
+        pytest.skip("Milvus Lite tells no ids")
+    taken = flow.Files.take
+
+    def meanwhile(files: Any, page: Any) -> None:
+        taken(files, page)
+        with milvus.plain_client() as client:
+            client.drop_collection(docs)
+            build_collection(client, docs, rows=250, dim=8)
+            client.load_collection(docs)
+
+    monkeypatch.setattr(flow.Files, "take", meanwhile)
+    with pytest.raises(MilvusReplacedError, match=docs):
+        export(docs, tmp_path, rows_per_file=1_000)
 
 
 def test_rows_that_change_meanwhile_are_an_error_or_told(

@@ -16,6 +16,7 @@ from airflow_provider_milvus.exceptions import (
     MilvusNotLoadedError,
     MilvusPartitionNotFoundError,
 )
+from airflow_provider_milvus.hooks.milvus import MilvusHook
 from airflow_provider_milvus.operators import read_rows
 from airflow_provider_milvus.operators.milvus import MilvusQueryOperator
 from airflow_provider_milvus.search import query as query_flow
@@ -50,6 +51,7 @@ def test_gives_the_rows_that_match_in_the_order_of_their_keys(milvus: Milvus, do
 def test_gives_the_rows_with_some_keys(milvus: Milvus, docs: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(query_flow, "IDS_AT_ONCE", 4)
     assert keys(query(docs, ids=[30, 2, 1000, 2, 17, "4", 5, 9, 200])) == [2, 4, 5, 9, 17, 30, 200]
+    assert MilvusHook().query(docs, ids=[]) == []
     assert keys(query(docs, ids="[3, 4]", filter="id != 3")) == [4]
     assert keys(query(docs, ids=[9, 8, 7, 6, 5, 4], limit=5)) == [4, 5, 6, 7, 8]
     with pytest.raises(MilvusInvalidArgumentError, match=r"Nothing was read: ids holds 'x', which cannot be a key"):
