@@ -213,6 +213,7 @@ class MilvusRecallCheckOperator(MilvusOperator):
     :param timeout: seconds for the whole operation; 3600 by default.
     :raises MilvusCheckError: the recall is too low, or the searches took too long; the message has the figures.
     :raises MilvusNotLoadedError: the collection, or a part of it, is not in memory.
+    :raises MilvusReplacedError: the collection was dropped meanwhile, and perhaps made anew. A retry measures that one.
     :raises MilvusUnsupportedError: the vectors are sparse, or the check does not know the metric.
     :raises MilvusCollectionNotFoundError, MilvusDatabaseNotFoundError: it does not exist.
     :raises MilvusTimeoutError: the measurement did not end in time.

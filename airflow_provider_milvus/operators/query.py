@@ -54,6 +54,7 @@ class MilvusQueryOperator(MilvusOperator):
         otherwise.
     :raises MilvusCheckError: there are fewer rows than ``at_least``. A retry reads again.
     :raises MilvusNotLoadedError: the collection, or a part of it, is not in memory.
+    :raises MilvusReplacedError: the collection was dropped meanwhile, and perhaps made anew. A retry reads that one.
     :raises MilvusCollectionNotFoundError, MilvusPartitionNotFoundError, MilvusDatabaseNotFoundError: it does not exist.
     """
 

@@ -135,6 +135,7 @@ class MilvusSearchOperator(MilvusOperator):
         otherwise.
     :raises MilvusCheckError: a gate does not hold; the message names the queries. A retry searches again.
     :raises MilvusNotLoadedError: the collection, or a part of it, is not in memory.
+    :raises MilvusReplacedError: the collection was dropped meanwhile, and perhaps made anew. A retry reads that one.
     :raises MilvusUnsupportedError: the server has no hybrid search.
     :raises MilvusCollectionNotFoundError, MilvusPartitionNotFoundError, MilvusDatabaseNotFoundError: it does not exist.
     """

@@ -20,7 +20,7 @@ from typing import Any
 from airflow_provider_milvus import exceptions
 from airflow_provider_milvus.client.counting import row_count
 from airflow_provider_milvus.client.flow import Flow, Report, Rpc
-from airflow_provider_milvus.client.reads import describe, real_name
+from airflow_provider_milvus.client.subject import Subject, find_subject
 from airflow_provider_milvus.conditions import describe_indexes
 from airflow_provider_milvus.recall.truth import METRICS, Truth, percentiles
 from airflow_provider_milvus.schema.model import Field, Schema
@@ -51,10 +51,14 @@ class Recall:
 
 @dataclass(frozen=True, slots=True)
 class _Subject:
-    collection: str
+    read: Subject
     key: Field
     vector: Field
     metric: str
+
+    @property
+    def collection(self) -> str:
+        return self.read.name
 
     @property
     def dim(self) -> int:
@@ -97,7 +101,7 @@ def measure(
     subject = yield from _find_subject(collection_name, vector_field)
     collection = subject.collection
     total = yield from row_count(collection)
-    encoded = vectors.encode_queries(queries, subject.vector.type, subject.dim) if queries else []
+    encoded = vectors.encode_queries(queries, subject.vector, "queries") if queries else []
     searched = [_Query(None, vector, f"queries[{position}]") for position, vector in enumerate(encoded)]
     searched += yield from _sample_rows(subject, total, sample, random.Random(seed))
     nothing = f"The recall of collection {collection!r} was not measured: with {total} rows there is nothing to"
@@ -127,8 +131,8 @@ def measure(
 
 
 def _find_subject(collection_name: str, vector_field: str | None) -> Flow[_Subject]:
-    described = yield from describe(collection_name)
-    schema, collection = Schema.of_described(described), real_name(described)
+    subject = yield from find_subject(collection_name)
+    schema, collection = Schema.of_described(subject.first), subject.name
     candidates = [field for field in schema.fields if field.is_vector]
     names = ", ".join(repr(field.name) for field in candidates)
     chosen = [field for field in candidates if vector_field in (None, field.name)]
@@ -149,7 +153,7 @@ def _find_subject(collection_name: str, vector_field: str | None) -> Flow[_Subje
         raise exceptions.MilvusUnsupportedError(
             f"{failure} its metric is {metric!r}, and there is brute force for {', '.join(METRICS)}."
         )
-    return _Subject(collection, schema.primary, field, metric)
+    return _Subject(subject, schema.primary, field, metric)
 
 
 def _sample_rows(subject: _Subject, total: int, sample: int, chance: random.Random) -> Flow[list[_Query]]:
@@ -183,7 +187,7 @@ def _sample_rows(subject: _Subject, total: int, sample: int, chance: random.Rand
 
 def _rows_of(subject: _Subject, filter: str = "", *, with_vectors: bool) -> Walk:
     # The count was strong, so its rows are there. On 2.3.5 a strong query waits 0.3 s, for every page.
-    return Walk(subject.collection, subject.key, [subject.vector.name] if with_vectors else [], filter)
+    return Walk(subject.read, subject.key, [subject.vector.name] if with_vectors else [], filter)
 
 
 def _vectors_of(subject: _Subject, page: Page) -> Any:

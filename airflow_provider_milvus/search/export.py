@@ -10,7 +10,6 @@ from typing import Any
 from airflow_provider_milvus import exceptions
 from airflow_provider_milvus.client.counting import row_count
 from airflow_provider_milvus.client.flow import Flow, Report
-from airflow_provider_milvus.client.subject import Subject
 from airflow_provider_milvus.conditions import describe_indexes
 from airflow_provider_milvus.conditions.base import name_of
 from airflow_provider_milvus.rows.storage import kind_of, storage, without_secrets
@@ -115,7 +114,7 @@ def export(
         are there, and the manifest says so.
     """
     source = yield from find_source(collection_name, partition_names, "Collection {!r} was not exported.")
-    described = source.described
+    described = source.subject.first
     schema, primary = source.schema, source.schema.primary
     wanted = list(output_fields or _all_fields(schema))
     request = {
@@ -143,7 +142,7 @@ def export(
     counted = yield from row_count(source.collection, filter, partition_names)
     files = Files(folder, file_type, rows_per_file, schema, wanted, manifest)
     manifest.write(folder)
-    walk = Walk(source.collection, primary, wanted, filter or source.match_all, partition_names, consistency_level)
+    walk = Walk(source.subject, primary, wanted, filter or source.match_all, partition_names, consistency_level)
     try:
         yield from walk.rows(files.take, page_rows=min(page_rows_of(schema, wanted), rows_per_file), after=manifest.last)
     except BaseException as error:
@@ -151,8 +150,6 @@ def export(
         raise
     files.finish()
     again = yield from row_count(source.collection, filter, partition_names)
-    if described.collectionID:
-        yield from Subject(source.collection, int(described.collectionID)).check("Some of its files were written before.")
     if not manifest.rows == counted == again:
         manifest.changed = f"{counted:,} rows before, {again:,} after, {manifest.rows:,} written"
     manifest.complete = True

@@ -8,7 +8,7 @@ from typing import Any
 
 from airflow_provider_milvus.client.counting import check_in_memory
 from airflow_provider_milvus.client.flow import Flow
-from airflow_provider_milvus.client.reads import describe, real_name
+from airflow_provider_milvus.client.subject import Subject, find_subject
 from airflow_provider_milvus.schema.model import Schema
 from airflow_provider_milvus.search import decode
 from airflow_provider_milvus.search.vectors import bytes_of_one
@@ -24,12 +24,16 @@ Rows = list[dict[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A collection to read, by its own name, with all that is to be read in memory."""
+    """A collection to read, with all that is to be read in memory."""
 
-    collection: str
+    subject: Subject
     schema: Schema
     partition_names: Sequence[str] = ()
-    described: Any = None
+
+    @property
+    def collection(self) -> str:
+        """Its own name, where it was asked for by an alias."""
+        return self.subject.name
 
     @property
     def match_all(self) -> str:
@@ -39,10 +43,9 @@ class Source:
 
 def find_source(collection_name: str, partition_names: Sequence[str], failure: str) -> Flow[Source]:
     """:raises MilvusNotLoadedError: not all of it is in memory. Some servers would silently leave rows out."""
-    described = yield from describe(collection_name)
-    collection = real_name(described)
-    yield from check_in_memory(collection, partition_names, failure.format(collection))
-    return Source(collection, Schema.of_described(described), partition_names, described)
+    subject = yield from find_subject(collection_name)
+    yield from check_in_memory(subject.name, partition_names, failure.format(subject.name))
+    return Source(subject, Schema.of_described(subject.first), partition_names)
 
 
 def query(
@@ -64,6 +67,7 @@ def query(
     :param consistency_level: by default the collection's.
     :raises MilvusNotLoadedError: not all rows are in memory. Some servers would silently leave them out.
     :raises MilvusCollectionNotFoundError, MilvusPartitionNotFoundError, MilvusDatabaseNotFoundError: it does not exist.
+    :raises MilvusReplacedError: the collection was dropped meanwhile, and perhaps made anew: rows of both may have been taken.
     :raises MilvusInvalidArgumentError: an id cannot be a key of this collection, or there is no such field.
     """
     source = yield from find_source(collection_name, partition_names, "The rows of collection {!r} were not read.")
@@ -83,7 +87,7 @@ def query(
     page_rows = page_rows_of(source.schema, wanted)
     count = 0
     for one in filters:
-        walk = Walk(source.collection, primary, wanted, one, partition_names, consistency_level)
+        walk = Walk(source.subject, primary, wanted, one, partition_names, consistency_level)
         left = None if limit is None else limit - count
         count += yield from walk.rows(hand_over, page_rows=page_rows, most=left)
         if limit is not None and count >= limit:

@@ -10,7 +10,6 @@ from typing import Any
 from airflow_provider_milvus import exceptions
 from airflow_provider_milvus.client.flow import Flow, Rpc
 from airflow_provider_milvus.conditions import describe_indexes
-from airflow_provider_milvus.rows.vectors import dense_column, sparse_column
 from airflow_provider_milvus.schema.model import Field, Schema
 from airflow_provider_milvus.schema.pairs import from_pairs, to_pairs
 from airflow_provider_milvus.schema.types import DATA_TYPES
@@ -73,6 +72,7 @@ def search(
         ``{"strategy": "weighted", "params": {"weights": [0.7, 0.3]}}``.
     :param with_metric: ask for the metric of the field as well.
     :raises MilvusNotLoadedError: not all of it is in memory. Some servers would silently leave rows out.
+    :raises MilvusReplacedError: the collection was dropped meanwhile.
     :raises MilvusInvalidArgumentError: the queries do not fit the field, or there is no such field or row.
     :raises MilvusUnsupportedError: the server has no hybrid search, as Milvus 2.3.5.
     """
@@ -115,6 +115,7 @@ def search(
             each = [{**one, **{key: common[key] for key in ("collection_name", "partition_names")}} for one in calls]
             call = Rpc("HybridSearch", {**common, "requests": each, "rank_params": to_pairs(ranked)}, SEARCH_TIMEOUT)
         hits += _hits((yield call).results, source.schema, wanted)
+    yield from source.subject.check()
     return Found(source.collection, hits, metric)
 
 
@@ -136,12 +137,7 @@ def _encoded(source: Source, vector: Field, request: Request, consistency_level:
         return kind, (yield from _vectors_of_rows(source, vector, request.ids, consistency_level))
     if any(isinstance(value, str) for value in request.data) and vector.name in source.schema.computed:
         return _TEXT, [str(text).encode() for text in request.data]
-    column, reasons = (sparse_column if vector.type == "SPARSE_FLOAT_VECTOR" else dense_column)(list(request.data), vector)
-    for position, reason in reasons.items():
-        raise exceptions.MilvusInvalidArgumentError(
-            f"Collection {source.collection!r} was not searched: data[{position}] {reason}."
-        )
-    return kind, [value if isinstance(value, bytes) else value.tobytes() for value in column.values]
+    return kind, vectors.encode_queries(request.data, vector, f"Collection {source.collection!r} was not searched: data")
 
 
 def _vectors_of_rows(source: Source, vector: Field, ids: Sequence[Any], consistency_level: str) -> Flow[list[bytes]]:
@@ -160,7 +156,7 @@ def _vectors_of_rows(source: Source, vector: Field, ids: Sequence[Any], consiste
             encoded = [row.tobytes() for row in vectors.as_bytes(column, vector.type, vector.dim or 0)]
         found.update(zip(page.keys, encoded, strict=True))
 
-    walk = Walk(source.collection, primary, [vector.name], filter, source.partition_names, consistency_level)
+    walk = Walk(source.subject, primary, [vector.name], filter, source.partition_names, consistency_level)
     yield from walk.rows(take, page_rows=1_000)
     if missing := [key for key in keys if key not in found]:
         raise exceptions.MilvusInvalidArgumentError(f"{failure}: it has no row with the key {missing[0]!r}.")

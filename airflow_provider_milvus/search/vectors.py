@@ -1,4 +1,4 @@
-"""Dense vectors in the protocol's messages, as bytes, and as numbers to compute with."""
+"""Vectors in the protocol's messages, as bytes, and as numbers to compute with."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 
 from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError
+from airflow_provider_milvus.rows.vectors import dense_column, sparse_column
+from airflow_provider_milvus.schema.model import Field
 from airflow_provider_milvus.schema.types import DATA_TYPES
-
-_WRITABLE = frozenset({"FLOAT_VECTOR", "FLOAT16_VECTOR", "INT8_VECTOR"})
-"""The types that a DAG author can write as numbers."""
 
 
 def bytes_of_one(kind: str, dim: int) -> int:
@@ -45,27 +44,15 @@ def as_numbers(vectors: np.ndarray[Any, Any], kind: str) -> np.ndarray[Any, Any]
     return vectors.view(DATA_TYPES[kind].numpy).astype(np.float64)
 
 
-def encode_queries(queries: Sequence[Sequence[float]], kind: str, dim: int) -> list[bytes]:
-    """Encode vectors that a DAG author wrote as numbers.
+def encode_queries(queries: Sequence[Any], field: Field, where: str) -> list[bytes]:
+    """Vectors that a DAG author gives, in any form in which an ingest takes one. ``where`` is what they are, for the message.
 
     :raises MilvusInvalidArgumentError: they do not fit the field.
     """
-    if kind not in _WRITABLE:
-        raise MilvusInvalidArgumentError(f"queries: a {kind} cannot be given as numbers; leave queries out.")
-    encoded = []
-    for position, query in enumerate(queries):
-        try:
-            numbers = np.asarray(query, dtype=np.float64)
-        except (TypeError, ValueError):
-            raise MilvusInvalidArgumentError(f"queries[{position}] is not a list of numbers.") from None
-        if numbers.shape != (dim,) or not np.isfinite(numbers).all():
-            raise MilvusInvalidArgumentError(f"queries[{position}] must be {dim} finite numbers.")
-        with np.errstate(over="ignore", invalid="ignore"):
-            stored = numbers.astype(DATA_TYPES[kind].numpy)
-        if not np.allclose(stored.astype(np.float64), numbers, rtol=1e-2, atol=1e-3):
-            raise MilvusInvalidArgumentError(f"queries[{position}] has numbers that a {kind} cannot hold.")
-        encoded.append(stored.tobytes())
-    return encoded
+    column, reasons = (sparse_column if field.type == "SPARSE_FLOAT_VECTOR" else dense_column)(list(queries), field)
+    for position, reason in reasons.items():
+        raise MilvusInvalidArgumentError(f"{where}[{position}] {reason}.")
+    return [value if isinstance(value, bytes) else value.tobytes() for value in column.values]
 
 
 def placeholder(queries: Sequence[bytes], kind: int) -> bytes:

@@ -1,7 +1,8 @@
 """Reading rows in the order of their keys, page by page, so that any number of them takes the memory of a page.
 
 A page is asked for with the filter ``key > last`` and a limit: servers answer with the smallest keys. Rows that are written or
-deleted meanwhile are in a later page or not, and none is there twice.
+deleted meanwhile are in a later page or not, and none is there twice. Pages are asked for by the collection's name, so the end
+is that the name still stands for the same collection.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 
 from airflow_provider_milvus import exceptions
 from airflow_provider_milvus.client.flow import Flow, Rpc
+from airflow_provider_milvus.client.subject import Subject
 from airflow_provider_milvus.schema.model import Field
 from airflow_provider_milvus.schema.pairs import to_pairs
 from airflow_provider_milvus.server.filters import to_literal
@@ -47,7 +49,7 @@ class Page:
 class Walk:
     """What to read of a collection: the rows that match ``filter``, in some partitions or all, and their ``fields``."""
 
-    collection: str
+    subject: Subject
     key: Field
     fields: Sequence[str] = ()
     filter: str = ""
@@ -60,7 +62,7 @@ class Walk:
         answer = yield Rpc(
             "Query",
             {
-                "collection_name": self.collection,
+                "collection_name": self.subject.name,
                 "expr": f"({self.filter}) and {beyond}" if self.filter and beyond else self.filter or beyond,
                 "output_fields": list(dict.fromkeys((self.key.name, *self.fields))),
                 "partition_names": list(self.partition_names),
@@ -77,7 +79,7 @@ class Walk:
         # If a server does not answer with the smallest keys, the walk leaves out rows, or never ends.
         if keys != sorted(set(keys)) or (keys and after is not None and keys[0] <= after):
             raise exceptions.MilvusServerError(
-                f"Collection {self.collection!r} cannot be read by its keys: the server answers out of order, after {after!r}."
+                f"Collection {self.subject.name!r} cannot be read by its keys: the server answers out of order after {after!r}."
             )
         return Page(keys, by_name, answer.ByteSize())
 
@@ -88,6 +90,7 @@ class Walk:
 
         :param most: end after this number of rows.
         :param after: begin after this key.
+        :raises MilvusReplacedError: the collection was dropped meanwhile. Pages of another one may be among those taken.
         """
         count, last, limit = 0, after, page_rows
         while most is None or count < most:
@@ -99,4 +102,5 @@ class Walk:
             count += len(page.keys)
             last = page.keys[-1]
             limit = max(1, min(page_rows, PAGE_BYTES * len(page.keys) // max(1, page.size)))
+        yield from self.subject.check(f"{count:,} rows were read before, perhaps of both." if count else None)
         return count

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_milvus.exceptions import MilvusRefusedError, MilvusReplacedError, MilvusServerError
+from airflow_provider_milvus.exceptions import MilvusRefusedError, MilvusServerError
 from airflow_provider_milvus.operators.milvus import (
     MilvusCreateCollectionOperator,
     MilvusExportOperator,
@@ -18,7 +18,7 @@ from airflow_provider_milvus.operators.milvus import (
 )
 from airflow_provider_milvus.search import export as flow
 from tests.integration.ingest.task_state import TaskState, a_try
-from tests.integration.support import MakeCollection, Milvus, build_collection
+from tests.integration.support import MakeCollection, Milvus
 
 
 def export(name: str, path: Path, context: Any = None, **arguments: Any) -> dict[str, Any]:
@@ -137,25 +137,6 @@ def test_only_the_files_of_the_export_before_are_removed(milvus: Milvus, docs: s
     (tmp_path / "20260520.jsonl").write_text("")
     export(docs, tmp_path, filter="id < 7")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["00001.jsonl", "20260520.jsonl", "_manifest.json"]
-
-
-def test_a_collection_that_is_made_anew_meanwhile_is_not_taken_for_the_one_before(
-    milvus: Milvus, docs: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if milvus.is_lite:
-        pytest.skip("Milvus Lite tells no ids")
-    taken = flow.Files.take
-
-    def meanwhile(files: Any, page: Any) -> None:
-        taken(files, page)
-        with milvus.plain_client() as client:
-            client.drop_collection(docs)
-            build_collection(client, docs, rows=250, dim=8)
-            client.load_collection(docs)
-
-    monkeypatch.setattr(flow.Files, "take", meanwhile)
-    with pytest.raises(MilvusReplacedError, match=docs):
-        export(docs, tmp_path, rows_per_file=1_000)
 
 
 def test_rows_that_change_meanwhile_are_an_error_or_told(

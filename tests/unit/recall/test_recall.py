@@ -12,12 +12,13 @@ import pytest
 from hypothesis import given, strategies as st
 
 from airflow_provider_milvus.client.flow import Rpc
+from airflow_provider_milvus.client.subject import Subject
 from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError, MilvusServerError
 from airflow_provider_milvus.recall import measure
 from airflow_provider_milvus.recall.truth import METRICS, Truth, percentiles
 from airflow_provider_milvus.schema.model import Field
 from airflow_provider_milvus.search import vectors
-from tests.unit.play import Clock, Server, play
+from tests.unit.play import Clock, Server, described, play
 
 KINDS = ("FLOAT_VECTOR", "FLOAT16_VECTOR", "BFLOAT16_VECTOR", "INT8_VECTOR", "BINARY_VECTOR")
 
@@ -144,26 +145,34 @@ def test_vectors_are_read_as_they_were_written(kind, rows):
     assert vectors.as_numbers(vectors.stack([vector.tobytes() for vector in read]), kind).tolist() == numbers.tolist()
 
 
-@pytest.mark.parametrize("kind", ["FLOAT_VECTOR", "FLOAT16_VECTOR", "INT8_VECTOR"])
+def encoded(queries, kind, dim):
+    return vectors.encode_queries(queries, Field("vector", kind, dim=dim), "queries")
+
+
+@pytest.mark.parametrize("kind", ["FLOAT_VECTOR", "FLOAT16_VECTOR", "BFLOAT16_VECTOR", "INT8_VECTOR"])
 def test_a_query_of_numbers_is_the_vector_that_a_row_of_them_would_be(kind):
-    encoded = vectors.encode_queries([[1, -2, 3], [0, 0.0, 1]], kind, 3)
-    assert vectors.as_numbers(vectors.stack(encoded), kind).tolist() == [[1, -2, 3], [0, 0, 1]]
+    stacked = vectors.stack(encoded([[1, -2, 3], [0, 0, 1]], kind, 3))
+    assert vectors.as_numbers(stacked, kind).tolist() == [[1, -2, 3], [0, 0, 1]]
+
+
+def test_a_query_of_a_binary_field_is_given_as_its_bytes_as_in_a_row():
+    assert encoded([[5, 255]], "BINARY_VECTOR", 16) == [b"\x05\xff"]
 
 
 @pytest.mark.parametrize(
     ("queries", "named"),
     [
-        ([[1, 2]], r"queries\[0\] must be 3 finite numbers"),
-        ([[1, 2, 3], [1, 2, float("nan")]], r"queries\[1\] must be 3 finite"),
-        ([[1, 2, float("inf")]], r"queries\[0\] must be"),
-        ([["a", "b", "c"]], r"queries\[0\] is not a list of numbers"),
-        (["abc"], r"queries\[0\] is not a list of numbers"),
-        ([5], r"queries\[0\] must be 3"),
+        ([[1, 2]], r"queries\[0\] .*3"),
+        ([[1, 2, 3], [1, 2, float("nan")]], r"queries\[1\] .*nan"),
+        ([[1, 2, float("inf")]], r"queries\[0\] .*inf"),
+        ([["a", "b", "c"]], r"queries\[0\] .*'a'"),
+        (["abc"], r"queries\[0\] .*'abc'"),
+        ([5], r"queries\[0\] .*5"),
     ],
 )
 def test_a_query_that_does_not_fit_is_named(queries, named):
     with pytest.raises(MilvusInvalidArgumentError, match=named):
-        vectors.encode_queries(queries, "FLOAT_VECTOR", 3)
+        encoded(queries, "FLOAT_VECTOR", 3)
 
 
 @pytest.mark.parametrize(
@@ -171,21 +180,15 @@ def test_a_query_that_does_not_fit_is_named(queries, named):
     [("INT8_VECTOR", [0, 128]), ("INT8_VECTOR", [0.5, 0]), ("FLOAT16_VECTOR", [70_000, 0]), ("FLOAT_VECTOR", [1e39, 0])],
 )
 def test_a_number_that_the_type_cannot_hold_is_no_other_number(kind, query):
-    with pytest.raises(MilvusInvalidArgumentError, match=f"that a {kind} cannot hold"):
-        vectors.encode_queries([query], kind, 2)
-
-
-@pytest.mark.parametrize("kind", ["BINARY_VECTOR", "BFLOAT16_VECTOR"])
-def test_what_nobody_writes_as_numbers_is_refused(kind):
-    with pytest.raises(MilvusInvalidArgumentError, match=f"a {kind} cannot be given as numbers"):
-        vectors.encode_queries([[1, 0]], kind, 8)
+    with pytest.raises(MilvusInvalidArgumentError, match=r"queries\[0\] "):
+        encoded([query], kind, 2)
 
 
 def test_a_search_carries_the_vector_as_pymilvus_does():
     from pymilvus.client.prepare import Prepare
 
     theirs = Prepare._prepare_placeholder_str([[1.0, 2.0]])
-    assert vectors.placeholder(vectors.encode_queries([[1.0, 2.0]], "FLOAT_VECTOR", 2), 101) == theirs
+    assert vectors.placeholder(encoded([[1.0, 2.0]], "FLOAT_VECTOR", 2), 101) == theirs
     assert vectors.placeholder([b"\x05"], 100) == Prepare._prepare_placeholder_str([b"\x05"])
 
 
@@ -210,12 +213,14 @@ class Rows:
         return SimpleNamespace(fields_data=fields, ByteSize=lambda: 100 * len(keys))
 
 
-SUBJECT = measure._Subject("docs", Field("id", "INT64", is_primary=True), Field("vector", "INT8_VECTOR", dim=2), metric="L2")
+SUBJECT = measure._Subject(
+    Subject("docs", 1), Field("id", "INT64", is_primary=True), Field("vector", "INT8_VECTOR", dim=2), metric="L2"
+)
 
 
 def drawn(clock: Clock, rows: Rows, sample: int, seed: int, total: int | None = None) -> list[Any]:
     flow = measure._sample_rows(SUBJECT, total or len(rows.keys), sample, random.Random(seed))
-    queries: list[Any] = play(flow, Server(Query=rows), clock)
+    queries: list[Any] = play(flow, Server(Query=rows, DescribeCollection=described("docs")), clock)
     return queries
 
 
@@ -256,5 +261,5 @@ class TestSample:
     def test_a_server_that_gives_the_same_page_again_is_not_asked_for_ever(self, clock: Clock):
         rows = Rows([1, 2, 3])
         page = rows(Rpc("Query", {"expr": "", "output_fields": ["id"], "query_params": [{"key": "limit", "value": "9"}]}))
-        with pytest.raises(MilvusServerError, match="out of order, after 3"):
+        with pytest.raises(MilvusServerError, match="out of order after 3"):
             play(measure._sample_rows(SUBJECT, 3, 2, random.Random(1)), Server(Query=page), clock)

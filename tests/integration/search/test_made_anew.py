@@ -1,0 +1,53 @@
+"""Every task that reads rows, of a collection that is dropped and made anew between its first rows and its end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_milvus.client.client import BoundedClient
+from airflow_provider_milvus.exceptions import MilvusReplacedError
+from airflow_provider_milvus.operators.milvus import (
+    MilvusRecallCheckOperator,
+    MilvusExportOperator,
+    MilvusQueryOperator,
+    MilvusSearchOperator,
+)
+from tests.integration.support import MakeCollection, Milvus, build_collection
+
+READERS: dict[str, Callable[[str, Path], Any]] = {
+    "query": lambda name, path: MilvusQueryOperator(task_id="t", collection_name=name, limit="all"),
+    "query by ids": lambda name, path: MilvusQueryOperator(task_id="t", collection_name=name, ids=[1, 2, 3]),
+    "search": lambda name, path: MilvusSearchOperator(task_id="t", collection_name=name, data=[[1.0] * 8]),
+    "search by ids": lambda name, path: MilvusSearchOperator(task_id="t", collection_name=name, ids=[1, 2]),
+    "export": lambda name, path: MilvusExportOperator(task_id="t", collection_name=name, path=str(path)),
+    "recall": lambda name, path: MilvusRecallCheckOperator(task_id="t", collection_name=name, sample=3, k=3),
+}
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_another_collection_of_the_name_is_not_taken_for_the_one_before(
+    milvus: Milvus, make_collection: MakeCollection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reader: str
+) -> None:
+    if milvus.is_lite:
+        pytest.skip("Milvus Lite tells no ids")
+    name = make_collection("anew", rows=50, load=True)
+    perform, waiting = BoundedClient.perform, [True]
+
+    def meanwhile(client: BoundedClient, call: Any, *more: Any) -> Any:
+        answer = perform(client, call, *more)
+        if getattr(call, "name", "") in ("Query", "Search") and waiting:
+            waiting.clear()
+            with milvus.plain_client() as other:
+                other.drop_collection(name)
+                build_collection(other, name, rows=50, dim=8)
+                other.load_collection(name)
+        return answer
+
+    monkeypatch.setattr(BoundedClient, "perform", meanwhile)
+    with pytest.raises(MilvusReplacedError, match=name):
+        READERS[reader](name, tmp_path / "out").execute({})
+    assert not waiting
