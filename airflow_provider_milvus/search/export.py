@@ -10,18 +10,14 @@ from typing import Any
 from airflow_provider_milvus import exceptions
 from airflow_provider_milvus.client.counting import row_count
 from airflow_provider_milvus.client.flow import Flow, Report
-from airflow_provider_milvus.conditions import describe_indexes
-from airflow_provider_milvus.conditions.base import name_of
 from airflow_provider_milvus.rows.storage import kind_of, storage, without_secrets
 from airflow_provider_milvus.rows.tables import pyarrow
-from airflow_provider_milvus.schema.definition import CONSISTENCY_LEVELS, Index
 from airflow_provider_milvus.schema.model import Schema
-from airflow_provider_milvus.schema.pairs import from_pairs
 from airflow_provider_milvus.search import decode
 from airflow_provider_milvus.search.columns import arrow_schema, record_batch
-from airflow_provider_milvus.search.manifest import Manifest, WrittenFile, schema_as_dict
-from airflow_provider_milvus.search.query import find_source, page_rows_of
+from airflow_provider_milvus.search.manifest import Manifest, WrittenFile
 from airflow_provider_milvus.search.row_file import NewFile, RowFile
+from airflow_provider_milvus.search.source import all_fields, definition_of, find_source, page_rows_of
 from airflow_provider_milvus.search.walk import Page, Walk
 
 
@@ -116,7 +112,7 @@ def export(
     source = yield from find_source(collection_name, partition_names, "Collection {!r} was not exported.")
     described = source.subject.first
     schema, primary = source.schema, source.schema.primary
-    wanted = list(output_fields or _all_fields(schema))
+    wanted = list(output_fields or all_fields(schema))
     request = {
         "collection": source.collection,
         "collection_id": int(described.collectionID),
@@ -125,13 +121,7 @@ def export(
         "fields": wanted,
         "file_type": file_type,
     }
-    indexes = yield from describe_indexes(source.collection)
-    definition = {
-        "schema": schema_as_dict(schema),
-        "indexes": [Index.of_described(index).as_dict() for index in indexes],
-        "properties": _properties(described),
-        "consistency_level": name_of(described.consistency_level, CONSISTENCY_LEVELS, "consistency"),
-    }
+    definition = yield from definition_of(source)
     goes_on = earlier is not None and run and earlier.run == run and earlier.request == request and not earlier.complete
     manifest = earlier if earlier is not None and goes_on else Manifest(request, definition, run)
     if manifest is not earlier:
@@ -160,17 +150,6 @@ def export(
             'Export again when nobody writes, or set on_change="report".'
         )
     return source.collection, manifest, before
-
-
-def _all_fields(schema: Schema) -> list[str]:
-    """What an ingest takes back: all but what the server computes."""
-    named = [field.name for field in schema.fields if field.name not in schema.computed]
-    return [*named, *([decode.DYNAMIC_FIELD] if schema.enable_dynamic_field else [])]
-
-
-def _properties(described: Any) -> dict[str, str]:
-    """Those that a user has set."""
-    return {key: value for key, value in from_pairs(described.properties).items() if not key.startswith("airflow.")}
 
 
 def _make_room(folder: str, earlier: Manifest | None) -> None:

@@ -3,49 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from airflow_provider_milvus.client.counting import check_in_memory
 from airflow_provider_milvus.client.flow import Flow
-from airflow_provider_milvus.client.subject import Subject, find_subject
-from airflow_provider_milvus.schema.model import Schema
 from airflow_provider_milvus.search import decode
-from airflow_provider_milvus.search.vectors import bytes_of_one
-from airflow_provider_milvus.search.walk import PAGE_BYTES, PAGE_ROWS, Page, Walk
+from airflow_provider_milvus.search.source import find_source, page_rows_of
+from airflow_provider_milvus.search.walk import Page, Walk
 from airflow_provider_milvus.server.deletes import IDS_AT_ONCE, read_key
 from airflow_provider_milvus.server.filters import to_literal
 
-FIRST_PAGE = 1_000
-"""Rows of the first page: their size says how many the next one may have."""
-
 Rows = list[dict[str, Any]]
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """A collection to read, with all that is to be read in memory."""
-
-    subject: Subject
-    schema: Schema
-    partition_names: Sequence[str] = ()
-
-    @property
-    def collection(self) -> str:
-        """Its own name, where it was asked for by an alias."""
-        return self.subject.name
-
-    @property
-    def match_all(self) -> str:
-        """A filter that every row matches: Milvus Lite ignores partitions where there is no filter."""
-        return f"{self.schema.primary.name} not in []" if self.partition_names else ""
-
-
-def find_source(collection_name: str, partition_names: Sequence[str], failure: str) -> Flow[Source]:
-    """:raises MilvusNotLoadedError: not all of it is in memory. Some servers would silently leave rows out."""
-    subject = yield from find_subject(collection_name)
-    yield from check_in_memory(subject.name, partition_names, failure.format(subject.name))
-    return Source(subject, Schema.of_described(subject.first), partition_names)
 
 
 def query(
@@ -93,10 +60,3 @@ def query(
         if limit is not None and count >= limit:
             break
     return source.collection, count
-
-
-def page_rows_of(schema: Schema, wanted: Collection[str]) -> int:
-    """The rows of the first page."""
-    asked = [field for field in schema.fields if field.name in wanted or "*" in wanted]
-    of_a_row = sum(bytes_of_one(field.type, field.dim) for field in asked if field.is_vector and field.dim)
-    return min(PAGE_ROWS, max(1, PAGE_BYTES // (of_a_row or PAGE_BYTES // FIRST_PAGE)))

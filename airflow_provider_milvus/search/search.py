@@ -14,7 +14,7 @@ from airflow_provider_milvus.schema.model import Field, Schema
 from airflow_provider_milvus.schema.pairs import from_pairs, to_pairs
 from airflow_provider_milvus.schema.types import DATA_TYPES
 from airflow_provider_milvus.search import decode, vectors
-from airflow_provider_milvus.search.query import Source, find_source
+from airflow_provider_milvus.search.source import Source, find_source
 from airflow_provider_milvus.search.walk import Walk, consistency
 from airflow_provider_milvus.server.deletes import read_key
 from airflow_provider_milvus.server.filters import to_literal

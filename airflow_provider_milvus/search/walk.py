@@ -86,21 +86,41 @@ class Walk:
     def rows(
         self, take: Callable[[Page], object], *, page_rows: int = PAGE_ROWS, most: int | None = None, after: Key | None = None
     ) -> Flow[int]:
-        """Call ``take`` with every page, of at most ``page_rows`` and of some ``PAGE_BYTES``; return the number of rows.
-
-        :param most: end after this number of rows.
-        :param after: begin after this key.
-        :raises MilvusReplacedError: the collection was dropped meanwhile. Pages of another one may be among those taken.
-        """
-        count, last, limit = 0, after, page_rows
-        while most is None or count < most:
-            wanted = limit if most is None else min(limit, most - count)
-            page = yield from self.page(wanted, last)
-            if not page.keys:
-                break
+        """Call ``take`` with every page; return the number of rows. The rest is as in :class:`Pages`."""
+        pages = Pages(self, page_rows, most, after)
+        while (page := (yield from pages.next())) is not None:
             take(page)
-            count += len(page.keys)
-            last = page.keys[-1]
-            limit = max(1, min(page_rows, PAGE_BYTES * len(page.keys) // max(1, page.size)))
-        yield from self.subject.check(f"{count:,} rows were read before, perhaps of both." if count else None)
-        return count
+        return pages.count
+
+
+@dataclass(slots=True)
+class Pages:
+    """The pages of a walk, of at most ``page_rows`` and of some ``PAGE_BYTES``.
+
+    :param most: end after this number of rows.
+    :param after: the key of the last row so far; at first, the key to begin after.
+    """
+
+    walk: Walk
+    page_rows: int = PAGE_ROWS
+    most: int | None = None
+    after: Key | None = None
+    count: int = 0
+    _limit: int = 0
+
+    def next(self) -> Flow[Page | None]:
+        """The next page; ``None`` after the last.
+
+        :raises MilvusReplacedError: at the end: the collection was dropped meanwhile. Pages may be of another one.
+        """
+        limit = self._limit or self.page_rows
+        wanted = limit if self.most is None else min(limit, self.most - self.count)
+        page = (yield from self.walk.page(wanted, self.after)) if wanted > 0 else Page([], {}, 0)
+        if not page.keys:
+            done = f"{self.count:,} rows were read before, perhaps of both." if self.count else None
+            yield from self.walk.subject.check(done)
+            return None
+        self.count += len(page.keys)
+        self.after = page.keys[-1]
+        self._limit = max(1, min(self.page_rows, PAGE_BYTES * len(page.keys) // max(1, page.size)))
+        return page

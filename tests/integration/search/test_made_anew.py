@@ -11,9 +11,9 @@ import pytest
 from airflow_provider_milvus.client.client import BoundedClient
 from airflow_provider_milvus.exceptions import MilvusReplacedError
 from airflow_provider_milvus.operators.milvus import (
-    MilvusRecallCheckOperator,
     MilvusExportOperator,
     MilvusQueryOperator,
+    MilvusRecallCheckOperator,
     MilvusSearchOperator,
 )
 from tests.integration.support import MakeCollection, Milvus, build_collection

@@ -19,7 +19,7 @@ from airflow_provider_milvus.exceptions import (
 from airflow_provider_milvus.hooks.milvus import MilvusHook
 from airflow_provider_milvus.operators import read_rows
 from airflow_provider_milvus.operators.milvus import MilvusQueryOperator
-from airflow_provider_milvus.search import query as query_flow
+from airflow_provider_milvus.search import source
 from tests.integration.support import MakeCollection, Milvus
 
 
@@ -67,7 +67,7 @@ def test_gives_vectors_where_they_are_asked_for(milvus: Milvus, docs: str) -> No
 
 
 def test_any_number_of_rows_goes_to_a_file(milvus: Milvus, docs: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(query_flow, "PAGE_ROWS", 60)
+    monkeypatch.setattr(source, "PAGE_ROWS", 60)
     path = tmp_path / "new" / "rows.jsonl.gz"
 
     assert query(docs, limit="all", output_path=str(path)) == {"count": 250, "path": str(path)}
