@@ -45,6 +45,7 @@ MINIMAL: dict[str, dict[str, Any]] = {
     "MilvusCollectionSensor": {"collection_name": "docs"},
     "MilvusCompactOperator": {"collection_name": "docs"},
     "MilvusCompactionSensor": {"compaction_id": "1"},
+    "MilvusCopyCollectionOperator": {"collection_name": "docs", "target_name": "docs_copy"},
     "MilvusCreateCollectionOperator": {"collection_name": "docs", "schema": {"fields": SCHEMA}},
     "MilvusCreateIndexOperator": {"collection_name": "docs", "field_name": "vector"},
     "MilvusCreateSnapshotOperator": {"collection_name": "docs", "snapshot_name": "monday"},
@@ -101,6 +102,7 @@ NEEDS = {
     "reclaim_task_id": {"reclaim_dag_id": "nightly"},
 }
 """What an argument makes sense with only."""
+NOT_TEMPLATES = {"filter", "transform"}
 
 
 FIXED = {"MilvusWindowLoadOperator": {"on_timeout", "release_on_kill"}}
@@ -120,9 +122,10 @@ def arguments_of(kind: type) -> dict[str, inspect.Parameter]:
 def minimal(kind: type, **given: Any) -> dict[str, Any]:
     """The least that has to be given beside ``given``."""
     least = dict(MINIMAL[kind.__name__])
+    needed = {name for name, it in arguments_of(kind).items() if it.default is inspect.Parameter.empty}
     for group in EXCLUSIVE:
         if set(group) & given.keys() and not set(group) <= MINIMAL[kind.__name__].keys():
-            least = {name: value for name, value in least.items() if name not in group}
+            least = {name: value for name, value in least.items() if name not in group or name in needed}
     for name in given:
         least = {**least, **(NEEDS.get(name, {}) if name != "filter_params" or "filter" in arguments_of(kind) else {})}
         if name in ("filter_params", "max_deleted") and kind.__name__ == "MilvusDeleteOperator":

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_milvus.client.flow import Deadline, Flow
 from airflow_provider_milvus.client.reads import health, is_lite, version_for
+from airflow_provider_milvus.client.subject import Subject
 from airflow_provider_milvus.client.tries import Tries
 from airflow_provider_milvus.exceptions import MilvusBadRowsError, MilvusError, MilvusServerError, MilvusUnsupportedError
 from airflow_provider_milvus.ingest.resume import Progress, Start, start_with_generated_keys, start_with_keys
@@ -31,7 +32,10 @@ HEALTH_TIMEOUT = 5.0
 
 @dataclass(frozen=True, slots=True)
 class IngestRequest:
-    """What is to be written, and how. ``on_bad_row`` is ``"fail"``, ``"skip"`` or a path."""
+    """What is to be written, and how. ``on_bad_row`` is ``"fail"``, ``"skip"`` or a path.
+
+    ``collection_id`` is that of the collection that has to have the name still, where it is known.
+    """
 
     collection_name: str
     partition_name: str
@@ -41,10 +45,11 @@ class IngestRequest:
     batch_bytes: int
     max_in_flight: int
     on_bad_row: Any
+    collection_id: int = 0
 
 
 class IngestRun:
-    """Writes all rows to the collection, within the hook's timeout, which begins with :meth:`carry_out`.
+    """Writes all rows to the collection, within a deadline, or else the hook's timeout, which begins with :meth:`carry_out`.
 
     ``tries`` note the progress, before the first row is sent and now and then.
     """
@@ -59,15 +64,17 @@ class IngestRun:
         self._report = report
         self._bad_rows = BadRows(None if request.on_bad_row in ("fail", "skip") else request.on_bad_row)
 
-    async def carry_out(self) -> tuple[WriteTarget, Counts]:
+    async def carry_out(self, deadline: Deadline | None = None) -> tuple[WriteTarget, Counts]:
         """Return when the server has acknowledged every row.
 
         :raises MilvusBadRowsError: with ``on_bad_row="fail"``. The chunks before the one with the bad row are written.
         """
         request, counts = self._request, Counts()
         async with await self._hook.shared_client() as client:
-            deadline = self._hook.deadline()
+            deadline = deadline or self._hook.deadline()
             target = await self._ask(client, writes.find_target(request.collection_name, request.partition_name), deadline)
+            if request.collection_id and request.collection_id != target.collection_id:
+                raise Subject(target.collection, request.collection_id).replaced()
             if request.upsert and target.generates_keys:
                 # Milvus 2.4 to 2.6 give such a row a new key each time it is sent; 2.3.5 takes no such row.
                 raise MilvusUnsupportedError(

@@ -131,7 +131,7 @@ class MilvusCreateCollectionOperator(MilvusWriteOperator):
 
         began, hook, requested, notes = time.time(), self.hook(), self._requested(), RetryNotes(context)
         with notes.of(creating=requested.name) as tries:
-            created_by = tries.earlier["created_by"] if tries.earlier else _creator(context, notes.run_id)
+            created_by = tries.earlier["created_by"] if tries.earlier else creator_of(context, notes.run_id)
             if not tries.earlier:
                 tries.note({"created_by": created_by})
             creation = collections.create(
@@ -202,7 +202,7 @@ class MilvusDropCollectionOperator(MilvusWriteOperator):
         return result(hook, collection, began, dropped=dropped)
 
 
-def _creator(context: Context, run_id: str) -> str:
+def creator_of(context: Context, run_id: str) -> str:
     """Who creates a collection: noted for the tries until one has succeeded, and the same in no other task or run."""
     task_instance = context.get("ti")
     task = f"{task_instance.dag_id}.{task_instance.task_id}, run {run_id}, " if task_instance and run_id else ""

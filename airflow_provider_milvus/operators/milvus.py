@@ -12,6 +12,7 @@ _MODULES = {
     "bulk_import": ("MilvusBulkImportOperator",),
     "checks": ("MilvusRecallCheckOperator", "MilvusRowCountCheckOperator"),
     "collection": ("MilvusCreateCollectionOperator", "MilvusDropCollectionOperator"),
+    "copy": ("MilvusCopyCollectionOperator",),
     "data": ("MilvusDeleteOperator", "MilvusInsertOperator", "MilvusUpsertOperator"),
     "export": ("MilvusExportOperator",),
     "indexes": ("MilvusCreateIndexOperator", "MilvusDropIndexOperator"),

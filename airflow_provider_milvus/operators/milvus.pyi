@@ -11,6 +11,9 @@ from airflow_provider_milvus.operators.collection import (
     MilvusCreateCollectionOperator as MilvusCreateCollectionOperator,
     MilvusDropCollectionOperator as MilvusDropCollectionOperator,
 )
+from airflow_provider_milvus.operators.copy import (
+    MilvusCopyCollectionOperator as MilvusCopyCollectionOperator,
+)
 from airflow_provider_milvus.operators.data import (
     MilvusDeleteOperator as MilvusDeleteOperator,
     MilvusInsertOperator as MilvusInsertOperator,

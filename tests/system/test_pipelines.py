@@ -58,27 +58,34 @@ def texts() -> list[Document]:
 
 @dataclass
 class Searches:
-    """What searches through an alias have shown since they began."""
+    """What searches through an alias have shown since they began. ``mixed``: those with hits of more than one edition."""
 
-    editions: set[str] = field(default_factory=set)
+    editions: set[Any] = field(default_factory=set)
+    mixed: int = 0
     errors: list[str] = field(default_factory=list)
     count: int = 0
 
 
 @contextmanager
-def searching(milvus: Milvus, alias: str, vector: list[float]) -> Iterator[Searches]:
-    """Search all the while, some twenty times a second."""
+def searching(
+    milvus: Milvus, alias: str, vector: list[float], edition: Callable[[Any], Any] = lambda hit: hit["section"]
+) -> Iterator[Searches]:
+    """Search all the while, some twenty times a second. ``edition`` tells which of the collections a hit is of."""
     seen, stop = Searches(), threading.Event()
 
     def search() -> None:
         with milvus.plain_client() as client:
             while not stop.wait(0.05):
                 try:
-                    hits = search_as_alias_moves(client, alias, data=[vector], limit=5, output_fields=["section"])
+                    hits = search_as_alias_moves(
+                        client, alias, data=[vector], limit=5, output_fields=["id", "section", "vector"]
+                    )
                 except Exception as error:
                     seen.errors.append(str(error))
                 else:
-                    seen.editions |= {hit["entity"]["section"] for hit in hits} or {"nothing"}
+                    editions = {edition(hit["entity"]) for hit in hits}
+                    seen.editions |= editions or {"nothing"}
+                    seen.mixed += len(editions) > 1
                 seen.count += 1
 
     thread = threading.Thread(target=search)

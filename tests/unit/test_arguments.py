@@ -44,7 +44,7 @@ from airflow_provider_milvus.operators.milvus import (
     MilvusReleaseCollectionOperator,
     MilvusUpsertOperator,
 )
-from tests.public import TASKS, arguments_of, make, minimal
+from tests.public import NOT_TEMPLATES, TASKS, arguments_of, make, minimal
 
 NOTHING = ["", " ", "None", [], {}, "[]", "{}"]
 EMPTY_LIST_IS_GIVEN = {"rows", "ids", "files", "plan"}
@@ -68,6 +68,7 @@ WIDENING = {
 WIDENING_IN_SOME = {
     "partition_name": {"MilvusDeleteOperator"},
     "partition_names": {
+        "MilvusCopyCollectionOperator",
         "MilvusExportOperator",
         "MilvusLoadStateSensor",
         "MilvusQueryOperator",
@@ -78,7 +79,7 @@ WIDENING_IN_SOME = {
     "ids": {"MilvusQueryOperator"},
 }
 EVERY = [pytest.param(kind, argument, id=f"{kind.__name__}-{argument}") for kind in TASKS for argument in arguments_of(kind)]
-TEMPLATED = [parameter for parameter in EVERY if parameter.values[1] != "filter"]
+TEMPLATED = [parameter for parameter in EVERY if parameter.values[1] not in NOT_TEMPLATES]
 FLAGS = [parameter for parameter in EVERY if isinstance(arguments_of(parameter.values[0])[parameter.values[1]].default, bool)]
 every_argument = pytest.mark.parametrize(("kind", "argument"), EVERY)
 every_template = pytest.mark.parametrize(("kind", "argument"), TEMPLATED)
@@ -109,7 +110,7 @@ class TestEveryArgument:
     @every_argument
     def test_is_an_attribute_and_a_template_field_by_its_own_name(self, kind, argument):
         assert hasattr(make(kind), argument)
-        assert (argument in kind.template_fields) is (argument != "filter")
+        assert (argument in kind.template_fields) is (argument not in NOT_TEMPLATES)
 
     @every_argument
     def test_that_is_written_and_empty_is_refused(self, kind, argument):
@@ -195,6 +196,7 @@ WAITED_FOR = {
     "Restore",
     "Recall",
     "Export",
+    "CopyCollection",
 }
 
 

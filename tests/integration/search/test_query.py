@@ -19,7 +19,7 @@ from airflow_provider_milvus.exceptions import (
 from airflow_provider_milvus.hooks.milvus import MilvusHook
 from airflow_provider_milvus.operators import read_rows
 from airflow_provider_milvus.operators.milvus import MilvusQueryOperator
-from airflow_provider_milvus.search import source
+from airflow_provider_milvus.search import query as query_flow, source
 from tests.integration.support import MakeCollection, Milvus
 
 

@@ -231,6 +231,7 @@ class TestDeferrable:
         """Those that do not wait make a few calls, or many that a worker has to make."""
         assert {kind.__name__ for kind in TASKS} - {kind.__name__ for kind in DEFERRABLE} == {
             "MilvusAlterCollectionOperator",
+            "MilvusCopyCollectionOperator",
             "MilvusCreateCollectionOperator",
             "MilvusCreateSnapshotOperator",
             "MilvusDeleteOperator",
