@@ -145,7 +145,8 @@ def build_request(rpc: Rpc, database: str) -> Any:
         )
     known = kind.DESCRIPTOR.fields_by_name
     fields: dict[str, Any] = {"db_name": database} if "db_name" in known else {}
-    return kind(**fields, **rpc.fields)
+    # A call about a database names it itself.
+    return kind(**{**fields, **rpc.fields})
 
 
 def _prepared(settings: ConnectionSettings, within: float) -> tuple[str, Any, list[tuple[str, Any]]]:

@@ -258,12 +258,25 @@ def partitions(collection_name: str) -> Flow[tuple[int, int]]:
     return len(loaded.partition_names), len(existing.partition_names)
 
 
+def partition_ids(collection_name: str) -> Flow[dict[str, int]]:
+    """The id of every partition of a collection, by its name; 0 where the server tells none, as Milvus Lite."""
+    answer = yield Rpc("ShowPartitions", {"collection_name": collection_name})
+    return {str(name): int(id) for name, id in zip_longest(answer.partition_names, answer.partitionIDs, fillvalue=0) if name}
+
+
+def rows_of_partition(collection_name: str, partition_name: str) -> Flow[int | None]:
+    """The number of flushed rows; ``None`` where it is unknown. Milvus also reports 0 for rows that are not flushed yet."""
+    answer = yield Rpc("GetPartitionStatistics", {"collection_name": collection_name, "partition_name": partition_name})
+    told = from_pairs(answer.stats).get("row_count", 0)
+    return _believed(read_whole_number(told), told, f"the number of rows of partition {partition_name!r}")
+
+
 def check_partitions(collection_name: str, partition_names: Sequence[str]) -> Flow[list[str]]:
     """All partitions of a collection.
 
     :raises MilvusPartitionNotFoundError: one of ``partition_names`` is not among them.
     """
-    existing = list((yield Rpc("ShowPartitions", {"collection_name": collection_name})).partition_names)
+    existing = list((yield from partition_ids(collection_name)))
     if missing := [name for name in partition_names if name not in existing]:
         raise exceptions.MilvusPartitionNotFoundError(
             f"Collection {collection_name!r} has no partition {_words(missing)}; it has {_words(sorted(existing))}."

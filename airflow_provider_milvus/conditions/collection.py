@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from airflow_provider_milvus import exceptions
 from airflow_provider_milvus.answers.numbers import read_whole_number
 from airflow_provider_milvus.client.flow import Flow, Rpc
-from airflow_provider_milvus.client.reads import describe, target_of
+from airflow_provider_milvus.client.reads import describe, partition_ids, real_name, target_of
 from airflow_provider_milvus.conditions.base import Condition, Observation, Verdict, name_of
 
 _FINISHED, _FAILED = 3, 4
@@ -19,21 +19,32 @@ _STATES = ("None", "Unissued", "InProgress", "Finished", "Failed", "Retry")
 
 @dataclass(frozen=True)
 class CollectionExists(Condition):
-    """A collection, or an alias, exists; with ``exists=False``, does not exist.
+    """A collection, or an alias, exists; with ``exists=False``, does not exist. With ``partition_names`` all of these
+    partitions exist, or none of them does.
 
     :raises MilvusDatabaseNotFoundError: the database does not exist.
     """
 
     collection_name: str
     exists: bool = True
+    partition_names: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        partitions = ", ".join(map(repr, self.partition_names))
+        return f"Partition {partitions} of {self.collection_name!r}" if partitions else f"Collection {self.collection_name!r}"
 
     def look(self) -> Flow[Observation]:
         try:
-            yield from describe(self.collection_name)
-            exists = True
+            described = yield from describe(self.collection_name)
+            found = [True]
+            if self.partition_names:
+                existing = yield from partition_ids(real_name(described))
+                found = [name in existing for name in self.partition_names]
         except exceptions.MilvusCollectionNotFoundError:
-            exists = False
-        return Observation(Verdict.MET if exists == self.exists else Verdict.NOT_YET, "Exists" if exists else "NotExist")
+            found = [False]
+        is_met = all(found) if self.exists else not any(found)
+        state = "Exists" if all(found) else "ExistsInPart" if any(found) else "NotExist"
+        return Observation(Verdict.MET if is_met else Verdict.NOT_YET, state)
 
 
 @dataclass(frozen=True)

@@ -175,7 +175,16 @@ class CopyRun:
 
     def _write(self, partition: str, rows: Iterator[Any]) -> None:
         request = IngestRequest(
-            self.target.name, partition, rows, True, BATCH_ROWS, BATCH_BYTES, PARALLEL, "fail", self.target.collection_id
+            self.target.name,
+            partition,
+            rows,
+            True,
+            BATCH_ROWS,
+            BATCH_BYTES,
+            PARALLEL,
+            "fail",
+            create_partition=bool(partition),
+            collection_id=self.target.collection_id,
         )
         run = IngestRun(self.target_hook, request, ONE_TRY, is_retry=bool(self.earlier), report=self.report)
         _, counts = asyncio.run(run.carry_out(self.deadline))

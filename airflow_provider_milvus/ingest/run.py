@@ -45,6 +45,7 @@ class IngestRequest:
     batch_bytes: int
     max_in_flight: int
     on_bad_row: Any
+    create_partition: bool = False
     collection_id: int = 0
 
 
@@ -72,7 +73,10 @@ class IngestRun:
         request, counts = self._request, Counts()
         async with await self._hook.shared_client() as client:
             deadline = deadline or self._hook.deadline()
-            target = await self._ask(client, writes.find_target(request.collection_name, request.partition_name), deadline)
+            finding = writes.find_target(
+                request.collection_name, request.partition_name, create_partition=request.create_partition
+            )
+            target = await self._ask(client, finding, deadline)
             if request.collection_id and request.collection_id != target.collection_id:
                 raise Subject(target.collection, request.collection_id).replaced()
             if request.upsert and target.generates_keys:

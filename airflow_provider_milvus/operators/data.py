@@ -33,6 +33,7 @@ class _WriteRowsOperator(MilvusWriteOperator):
     collection_name = Argument(kinds.check_name)
     rows = Argument(kinds.take_any, empty_list="given")
     partition_name = OptionalArgument(kinds.check_name)
+    create_partition = Argument(kinds.check_flag)
     batch_rows = Argument(kinds.whole_number(1, 1_000_000))
     batch_bytes = Argument(kinds.whole_number(1, MOST_BYTES))
     max_parallel = Argument(kinds.whole_number(1, 16))
@@ -48,6 +49,7 @@ class _WriteRowsOperator(MilvusWriteOperator):
         collection_name: str,
         rows: Any,
         partition_name: str | None = None,
+        create_partition: bool = False,
         batch_rows: int = BATCH_ROWS,
         batch_bytes: int = BATCH_BYTES,
         max_parallel: int = PARALLEL,
@@ -58,6 +60,8 @@ class _WriteRowsOperator(MilvusWriteOperator):
         super().__init__(timeout=timeout, **kwargs)
         rows = kept(rows)
         self.take(locals())
+        if not self.unrendered and self.create_partition and self.partition_name is None:
+            raise self.wrong("create_partition is for a partition_name, and there is none.")
 
     def execute(self, context: Context) -> dict[str, Any]:
         from airflow_provider_milvus.ingest.run import IngestRequest, IngestRun
@@ -76,6 +80,7 @@ class _WriteRowsOperator(MilvusWriteOperator):
             self.batch_bytes,
             self.max_parallel,
             self.on_bad_row,
+            self.create_partition,
         )
         # Fetched before there is an event loop: in Airflow 3 a task cannot fetch connections both inside and outside of one.
         database = hook.settings.database
@@ -124,6 +129,7 @@ class MilvusUpsertOperator(_WriteRowsOperator):
         a pandas, Arrow or other table; a function without arguments that returns one of these; or another task's output, such
         as that of ``MilvusPrepareImportOperator``.
     :param partition_name: the partition; by default Milvus's own choice.
+    :param create_partition: create that partition if it is missing; False by default: fail.
     :param batch_rows: rows of a chunk, at most; 5,000 by default. Large vectors make it smaller, for the memory.
     :param batch_bytes: bytes of one call, at most; 16 MiB by default, 60 MiB at most. A larger row is a bad row.
     :param max_parallel: calls under way at once; 2 by default, 16 at most.

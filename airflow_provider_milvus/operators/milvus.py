@@ -30,6 +30,7 @@ _MODULES = {
         "MilvusReleasePartitionsOperator",
     ),
     "memory_report": ("MilvusMemoryReportOperator",),
+    "partitions": ("MilvusCreatePartitionOperator", "MilvusDropPartitionOperator"),
     "prepare_import": ("MilvusPrepareImportOperator",),
     "query": ("MilvusQueryOperator",),
     "reclaim": ("MilvusReclaimMemoryOperator",),

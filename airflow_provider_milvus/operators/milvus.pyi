@@ -42,6 +42,10 @@ from airflow_provider_milvus.operators.memory import (
 from airflow_provider_milvus.operators.memory_report import (
     MilvusMemoryReportOperator as MilvusMemoryReportOperator,
 )
+from airflow_provider_milvus.operators.partitions import (
+    MilvusCreatePartitionOperator as MilvusCreatePartitionOperator,
+    MilvusDropPartitionOperator as MilvusDropPartitionOperator,
+)
 from airflow_provider_milvus.operators.prepare_import import (
     MilvusPrepareImportOperator as MilvusPrepareImportOperator,
 )

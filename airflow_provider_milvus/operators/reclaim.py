@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_milvus import kinds
 from airflow_provider_milvus.arguments import Argument, OptionalArgument
 from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError, MilvusReclaimError, MilvusUnsupportedError
 from airflow_provider_milvus.operators.base import HOUR, MilvusOperator, failed_in_part
+from airflow_provider_milvus.operators.dates import date_in_name, now_of
 from airflow_provider_milvus.operators.run_notes import RetryNotes, RunNotes
 
 if TYPE_CHECKING:
@@ -274,12 +275,9 @@ class MilvusReclaimMemoryOperator(MilvusOperator):
             ) from None
 
     def _policy(self, context: Context) -> Policy:
-        from airflow_provider_milvus.reclaim.policy import DateInName, Policy
+        from airflow_provider_milvus.reclaim.policy import Policy
 
-        try:
-            date_of = DateInName(self.date_format, self.timezone)
-        except (ValueError, TypeError) as error:
-            raise self.wrong(f"date_format {self.date_format!r}: {error}.") from None
+        date_of = date_in_name(self, self.date_format, self.timezone)
         try:
             return Policy(
                 patterns=self.collections or (),
@@ -292,19 +290,10 @@ class MilvusReclaimMemoryOperator(MilvusOperator):
                 budget=None if self.memory_budget is None else int(self.memory_budget),
                 max_releases=self.max_releases,
                 date_of=date_of,
-                now=self._now(context),
+                now=now_of(context, self.log.info),
                 keep_aliased=self.keep_aliased,
             )
         except ValueError as error:
             raise self.wrong(
                 f"{error}. Set one or more of collections, older_than, idle_for, loaded_for and memory_budget."
             ) from None
-
-    def _now(self, context: Context) -> datetime:
-        import pendulum
-
-        now = context.get("logical_date") or getattr(context.get("dag_run"), "run_after", None)
-        if now is None:
-            now = pendulum.now("UTC")
-            self.log.info("This is not a DAG run, so ages are counted up to the present time, %s.", now)
-        return pendulum.instance(now)

@@ -8,7 +8,8 @@ from typing import Any
 
 from airflow_provider_milvus.reclaim.inventory import CollectionState, Memory
 from airflow_provider_milvus.reclaim.packed import unpack
-from airflow_provider_milvus.reclaim.policy import RECLAIM_PROPERTY, Decision
+from airflow_provider_milvus.reclaim.policy import Decision
+from airflow_provider_milvus.schema.window_marks import RECLAIM_PROPERTY
 
 
 @dataclass(frozen=True, slots=True)

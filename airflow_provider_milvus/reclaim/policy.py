@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from fnmatch import fnmatchcase
 
 from airflow_provider_milvus.reclaim.inventory import MEASURED, CollectionState, total
+from airflow_provider_milvus.schema.window_marks import RECLAIM_PROPERTY
 from airflow_provider_milvus.wording import human, in_words
 
 _DIRECTIVES = {
@@ -23,9 +24,6 @@ _DIRECTIVES = {
     "%%": "%",
 }
 """The ``strptime`` directives of a date format, and what their text looks like."""
-
-RECLAIM_PROPERTY = "airflow.reclaim"
-"""The collection property with which an owner keeps a collection in memory, usually ``never``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +73,19 @@ def _to_regex(date_format: str) -> str:
     if not (used & {"%Y", "%y"} and ("%j" in used or used & {"%m", "%b"})):
         raise ValueError("it needs a year and a month, or a year and a day of the year")
     return "".join(_DIRECTIVES[part] if part.startswith("%") else re.escape(part) for part in parts)
+
+
+def is_over(most: timedelta, day: datetime | None, now: datetime) -> tuple[bool, str]:
+    """Whether what has the date ``day`` in its name is older than ``most``, and why or why not, in words."""
+    if day is None:
+        return False, "no date in its name"
+    # In UTC, since Python ignores changes of the clock when it subtracts two times of the same zone.
+    age = now.astimezone(UTC) - day
+    if age < timedelta(0):
+        return False, f"dated {in_words(-age)} ahead"
+    if age <= most:
+        return False, f"{in_words(age)} old, not over {in_words(most)}"
+    return True, f"{in_words(age)} old, over {in_words(most)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,17 +235,7 @@ class Policy:
         return None
 
     def _by_age(self, day: datetime | None) -> tuple[bool, str] | None:
-        if self.older_than is None:
-            return None
-        if day is None:
-            return False, "no date in its name"
-        # In UTC, since Python ignores changes of the clock when it subtracts two times of the same zone.
-        age = self.now.astimezone(UTC) - day
-        if age < timedelta(0):
-            return False, f"dated {in_words(-age)} ahead"
-        if age <= self.older_than:
-            return False, f"{in_words(age)} old, not over {in_words(self.older_than)}"
-        return True, f"{in_words(age)} old, over {in_words(self.older_than)}"
+        return None if self.older_than is None else is_over(self.older_than, day, self.now)
 
     def _by_use(self, subject: CollectionState) -> tuple[bool, str] | None:
         if self.idle_for is None:

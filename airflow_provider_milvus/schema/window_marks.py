@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+RECLAIM_PROPERTY = "airflow.reclaim"
+"""The property with which an owner keeps a collection in memory, usually ``never``."""
 MARK_PROPERTY = "airflow.loaded_by."
 """The beginning of the properties' names; a number follows."""
 SLOTS = 16

@@ -73,7 +73,7 @@ class MilvusLoadStateSensor(MilvusConditionSensor):
 
 
 class MilvusCollectionSensor(MilvusConditionSensor):
-    """Wait until a collection exists, or no longer does. All arguments are templates.
+    """Wait until a collection, or each of some partitions, exists, or no longer does. All arguments are templates.
 
     .. code-block:: python
 
@@ -84,21 +84,25 @@ class MilvusCollectionSensor(MilvusConditionSensor):
     It only reads. Other arguments and errors are those of :class:`MilvusConditionSensor`.
 
     :param collection_name: the collection, or an alias.
-    :param exists: True, the default; False: wait until there is no collection or alias of this name.
+    :param partition_names: wait for these partitions; by default, and with ``"*"``, for the collection.
+    :param exists: True, the default; False: wait until there is no collection or alias of this name, or none of the partitions.
     :raises MilvusDatabaseNotFoundError: the database does not exist; not retried.
     """
 
     collection_name = Argument(kinds.check_name)
+    partition_names = OptionalArgument(kinds.check_names, widens=True, nothing="*")
     exists = Argument(kinds.check_flag)
 
-    def __init__(self, *, collection_name: str, exists: bool = True, **kwargs: Any) -> None:
+    def __init__(
+        self, *, collection_name: str, partition_names: str | Sequence[str] | None = None, exists: bool = True, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.take(locals())
 
     def condition(self) -> CollectionExists:
         from airflow_provider_milvus.conditions import CollectionExists
 
-        return CollectionExists(self.collection_name, self.exists)
+        return CollectionExists(self.collection_name, self.exists, self.partition_names or [])
 
 
 class MilvusIndexSensor(MilvusConditionSensor):

@@ -19,6 +19,7 @@ from airflow_provider_milvus.client.reads import check_partitions, describe, is_
 from airflow_provider_milvus.client.subject import Subject, find_subject
 from airflow_provider_milvus.rows.chunk import Batch
 from airflow_provider_milvus.schema.model import Schema
+from airflow_provider_milvus.server import partitions
 
 WRITE_ATTEMPT = 60.0
 """Seconds that one attempt to write may take."""
@@ -56,19 +57,21 @@ class WriteTarget:
         return {"collection_name": self.collection, "partition_name": self.partition_name, **fields}
 
 
-def find_target(name: str, partition_name: str = "") -> Flow[WriteTarget]:
-    """The collection that has a name or an alias, and its schema.
+def find_target(name: str, partition_name: str = "", *, create_partition: bool = False) -> Flow[WriteTarget]:
+    """The collection that has a name or an alias, and its schema. ``create_partition``: make the partition if it is missing.
 
     :raises MilvusCollectionNotFoundError, MilvusPartitionNotFoundError, MilvusDatabaseNotFoundError: it does not exist.
     """
     subject = yield from find_subject(name)
     described, collection = subject.first, subject.name
-    if partition_name:
+    if partition_name and not create_partition:
         yield from check_partitions(collection, [partition_name])
     if (schema := Schema.of_described(described)).has_namespaces:
         raise exceptions.MilvusUnsupportedError(
             f"Collection {collection!r} was not written to: it has namespaces, and this provider writes to none."
         )
+    if partition_name and create_partition:
+        yield from partitions.ensure(subject, partition_name)
     return WriteTarget(
         collection,
         schema.narrowed((yield from _narrow_types(collection, schema))),

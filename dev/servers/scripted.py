@@ -90,6 +90,9 @@ class Collection:
     """Fields of ``IndexDescription``."""
     snapshots: dict[str, list[Any]] = field(default_factory=dict)
     """The keys in each snapshot."""
+    partitions: dict[str, int] = field(default_factory=lambda: {"_default": 1})
+    """The id of each partition. All have the load state of the collection."""
+    partition_rows: dict[str, int] = field(default_factory=dict)
 
     @property
     def primary(self) -> Any:
@@ -402,8 +405,24 @@ class ScriptedMilvus:
 
     def _on_show_partitions(self, request: Any) -> Any:
         collection = self._collection(request)
-        held = request.type != 1 or collection.now[0] != "NotLoad"
-        return {"partition_names": ["_default"], "partitionIDs": [1]} if held else {}
+        held = collection.partitions if request.type != 1 or collection.now[0] != "NotLoad" else {}
+        return {"partition_names": list(held), **({"partitionIDs": list(held.values())} if self.dialect.tells_ids else {})}
+
+    def _on_create_partition(self, request: Any) -> Any:
+        self._numbered += 1
+        self._collection(request).partitions.setdefault(request.partition_name, self._numbered)
+        return {}
+
+    def _on_drop_partition(self, request: Any) -> Any:
+        collection = self._collection(request)
+        if collection.now[0] != "NotLoad":
+            return Refusal(65535, "partition cannot be dropped, partition is loaded, please release it first")
+        collection.partitions.pop(request.partition_name, None)
+        return {}
+
+    def _on_get_partition_statistics(self, request: Any) -> Any:
+        rows = self._collection(request).partition_rows.get(request.partition_name, 0)
+        return {"stats": [{"key": "row_count", "value": str(rows)}]}
 
     def _on_get_load_state(self, request: Any) -> Any:
         collection = self._find(request)
@@ -452,7 +471,7 @@ class ScriptedMilvus:
     def _no_partition(self, request: Any) -> Any:
         if not self.dialect.has_parts:
             return NotImplemented
-        missing = set(request.partition_names) - {"_default"}
+        missing = set(request.partition_names) - self._collection(request).partitions.keys()
         return Refusal(200, f"partition not found[partition={missing.pop()}]", 15) if missing else None
 
     def _on_get_replicas(self, request: Any) -> Any:

@@ -63,11 +63,13 @@ WIDENING = {
     "memory_budget",
     "min_idle",
     "older_than",
+    "pattern",
 }
 """Without them a task does more, so that a None that is written is an error as well."""
 WIDENING_IN_SOME = {
     "partition_name": {"MilvusDeleteOperator"},
     "partition_names": {
+        "MilvusCollectionSensor",
         "MilvusCopyCollectionOperator",
         "MilvusExportOperator",
         "MilvusLoadStateSensor",
