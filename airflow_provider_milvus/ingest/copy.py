@@ -125,7 +125,6 @@ class CopyRun:
     transform: Transform | None = None
     earlier: Mapping[str, Any] | None = None
     _done: Progress = field(init=False)
-    _pages: Pages | None = field(init=False, default=None)
 
     def carry_out(self) -> Progress:
         """:raises MilvusBadRowsError: the copy does not take a row."""
@@ -148,11 +147,9 @@ class CopyRun:
         walk = Walk(original.source.subject, schema.primary, original.fields, original.filter or match_all, named, "Strong")
         page_rows = page_rows_of(schema, original.fields)
         pages = Pages(walk, min(page_rows, TRANSFORMED_ROWS) if self.transform else page_rows, after=after)
-        while True:
+        while not pages.at_end:
             before = pages.count
             self._write(partition, self.copied_rows(pages))
-            if pages.count == before:
-                break
             done.partition, done.after = partition, pages.after
             done.read += pages.count - before
             self.note(done)

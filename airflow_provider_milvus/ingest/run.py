@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_milvus.client.flow import Deadline, Flow
 from airflow_provider_milvus.client.reads import health, is_lite, version_for
-from airflow_provider_milvus.client.subject import Subject
 from airflow_provider_milvus.client.tries import Tries
 from airflow_provider_milvus.exceptions import MilvusBadRowsError, MilvusError, MilvusServerError, MilvusUnsupportedError
 from airflow_provider_milvus.ingest.resume import Progress, Start, start_with_generated_keys, start_with_keys
@@ -74,11 +73,12 @@ class IngestRun:
         async with await self._hook.shared_client() as client:
             deadline = deadline or self._hook.deadline()
             finding = writes.find_target(
-                request.collection_name, request.partition_name, create_partition=request.create_partition
+                request.collection_name,
+                request.partition_name,
+                create_partition=request.create_partition,
+                collection_id=request.collection_id,
             )
             target = await self._ask(client, finding, deadline)
-            if request.collection_id and request.collection_id != target.collection_id:
-                raise Subject(target.collection, request.collection_id).replaced()
             if request.upsert and target.generates_keys:
                 # Milvus 2.4 to 2.6 give such a row a new key each time it is sent; 2.3.5 takes no such row.
                 raise MilvusUnsupportedError(

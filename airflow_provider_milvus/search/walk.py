@@ -106,6 +106,7 @@ class Pages:
     most: int | None = None
     after: Key | None = None
     count: int = 0
+    at_end: bool = False
     _limit: int = 0
 
     def next(self) -> Flow[Page | None]:
@@ -119,6 +120,7 @@ class Pages:
         if not page.keys:
             done = f"{self.count:,} rows were read before, perhaps of both." if self.count else None
             yield from self.walk.subject.check(done)
+            self.at_end = True
             return None
         self.count += len(page.keys)
         self.after = page.keys[-1]

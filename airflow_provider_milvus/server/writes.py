@@ -57,13 +57,20 @@ class WriteTarget:
         return {"collection_name": self.collection, "partition_name": self.partition_name, **fields}
 
 
-def find_target(name: str, partition_name: str = "", *, create_partition: bool = False) -> Flow[WriteTarget]:
-    """The collection that has a name or an alias, and its schema. ``create_partition``: make the partition if it is missing.
+def find_target(
+    name: str, partition_name: str = "", *, create_partition: bool = False, collection_id: int = 0
+) -> Flow[WriteTarget]:
+    """The collection that has a name or an alias, and its schema.
 
+    :param create_partition: make the partition if it is missing.
+    :param collection_id: that of the collection which has to have the name still, where it is known.
+    :raises MilvusReplacedError: another one has it.
     :raises MilvusCollectionNotFoundError, MilvusPartitionNotFoundError, MilvusDatabaseNotFoundError: it does not exist.
     """
     subject = yield from find_subject(name)
     described, collection = subject.first, subject.name
+    if collection_id not in (0, subject.collection_id):
+        raise Subject(collection, collection_id).replaced()
     if partition_name and not create_partition:
         yield from check_partitions(collection, [partition_name])
     if (schema := Schema.of_described(described)).has_namespaces:

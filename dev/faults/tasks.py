@@ -16,7 +16,7 @@ from airflow_provider_milvus.conditions import LoadState
 from airflow_provider_milvus.operators import milvus as operators
 from airflow_provider_milvus.sensors import milvus as sensors
 from airflow_provider_milvus.triggers import milvus as triggers
-from dev.faults.inventory import ANYTHING, Fact, gone, made
+from dev.faults.inventory import ANYTHING, ASPECTS, Fact, gone, made
 from dev.faults.world import World
 from dev.roles import INDEX, ROWS, SCENARIOS, SCHEMA, Scenario
 
@@ -158,6 +158,16 @@ _PLAYED: dict[str, Mapping[str, Any]] = {
     "MilvusRecallCheckOperator": {},
     "MilvusQueryOperator": {},
     "MilvusSearchOperator": {},
+    "MilvusCopyCollectionOperator": {
+        "effects": {
+            **made("new"),
+            ("new", "rows"): rows_of(*ROWS),
+            ("new", "state"): _LOADED,
+            ("new", "indexes"): [("vector", "FLAT")],
+        },
+        "partly": {("new", aspect): ANYTHING for aspect in ASPECTS},
+        "names": "",
+    },
     "MilvusLoadStateSensor": {},
     "MilvusCollectionSensor": {},
     "MilvusIndexSensor": {},

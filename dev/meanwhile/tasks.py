@@ -287,6 +287,8 @@ SCENARIOS = (
         rows=ROWS,
         collection_name=LIVE,
     ),
+    one(operators.MilvusCopyCollectionOperator, words="acts on the collection", finds=IN_MEMORY, target_name="new"),
+    one(operators.MilvusCopyCollectionOperator, words="acts on the copy", finds=IN_MEMORY, target_name="new", subject="new"),
     one(operators.MilvusFlushOperator, finds=IN_MEMORY, **WATCHED),
     one(operators.MilvusCompactOperator, finds=IN_MEMORY, dialects=SERVERS, **WATCHED),
     one(operators.MilvusAlterCollectionOperator, properties={"collection.ttl.seconds": 60}, dialects=SERVERS),

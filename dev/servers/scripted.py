@@ -25,6 +25,7 @@ from airflow_provider_milvus.schema.model import Schema
 from airflow_provider_milvus.schema.proto import schema_bytes
 from dev.servers.dialects import DIALECTS, Dialect, Refusal
 from dev.servers.process import free_ports
+from dev.servers.rows import Row, as_fields, matches, nearest, row_of, rows_of
 from dev.servers.rpc import LARGE_MESSAGES, MilvusHandler, as_response, keys_of
 
 MADE = 1_700_000_000_000
@@ -62,8 +63,8 @@ class Collection:
     after such a call. ``groups`` has the resource group of each replica in memory, ``load_fields`` the fields in memory if not
     all; ``no_room`` is why a load of it fails, ``failed`` why the last one did.
 
-    One with a ``schema`` has rows, of which only the ``keys`` are kept: as in 2.3.5, an insert adds keys that are there already
-    once more, and nothing is counted that is not loaded.
+    One with a ``schema`` has rows. ``keys`` tell which there are: as in 2.3.5, an insert adds keys that are there already once
+    more, and nothing is counted that is not loaded. ``written`` has what was last written under a key.
     """
 
     now: State = NOT_LOADED
@@ -84,6 +85,7 @@ class Collection:
     schema: Any = None
     """A ``CollectionSchema``, if it was created over the wire or with :func:`collection_schema`."""
     keys: list[Any] = field(default_factory=list)
+    written: dict[Any, Row] = field(default_factory=dict)
     flushed: int = 0
     """The rows that a flush has put on storage."""
     indexes: list[dict[str, Any]] = field(default_factory=list)
@@ -97,6 +99,15 @@ class Collection:
     @property
     def primary(self) -> Any:
         return next(field for field in self.schema.fields if field.is_primary_key)
+
+    def rows(self, expression: str = "") -> list[Row]:
+        """Those that match, each with its key, as often as it was inserted."""
+        held = [row_of(key, self.schema) | self.written.get(key, {}) for key in self.keys]
+        return [row for row in held if matches(expression, row)]
+
+    def write(self, keys: Sequence[Any], request: Any) -> None:
+        self.keys += keys
+        self.written.update(zip(keys, rows_of(request), strict=True))
 
     def become(self, states: Sequence[State]) -> None:
         self.now, self.to_come = states[0], list(states)
@@ -655,7 +666,7 @@ class ScriptedMilvus:
             return {"insert_cnt": request.num_rows, "IDs": {"int_id": {"data": range(request.num_rows)}}}
         generated = collection.primary.autoID
         keys = self._new_keys(request.num_rows) if generated else keys_of(request, collection.primary.name)
-        collection.keys += keys
+        collection.write(keys, request)
         return {"insert_cnt": len(keys)}
 
     def _new_keys(self, count: int) -> list[int]:
@@ -667,23 +678,56 @@ class ScriptedMilvus:
         keys = keys_of(request, collection.primary.name)
         if self.dialect.refuses_duplicates and len(set(keys)) < len(keys):
             return Refusal(1100, "duplicate primary keys are not allowed in the same batch: invalid parameter")
-        collection.keys = [key for key in collection.keys if key not in set(keys)] + keys
+        collection.keys = [key for key in collection.keys if key not in set(keys)]
+        collection.write(keys, request)
         return {"upsert_cnt": len(keys)}
 
     def _on_delete(self, request: Any) -> Any:
         collection = self._collection(request)
-        named = _named(request.expr)
-        collection.keys = [key for key in collection.keys if key not in named]
-        return {"delete_cnt": len(named)}
+        gone = {row[collection.primary.name] for row in collection.rows(request.expr)}
+        collection.keys = [key for key in collection.keys if key not in gone]
+        return {"delete_cnt": len(gone)}
 
     def _on_query(self, request: Any) -> Any:
-        """A count of all rows, or of those whose keys the expression names."""
+        """A count of the rows that match, or those with the smallest keys."""
         collection = self._collection(request)
         if collection.now[0] != "Loaded":
             return Refusal(101, f"collection not loaded[collection={request.collection_name}]")
-        named = _named(request.expr) if request.expr else collection.keys
-        count = sum(key in named for key in collection.keys)
-        return {"fields_data": [{"type": 5, "field_name": "count(*)", "scalars": {"long_data": {"data": [count]}}}]}
+        matching = collection.rows(request.expr)
+        if list(request.output_fields) == ["count(*)"]:
+            counted = {"long_data": {"data": [len(matching)]}}
+            return {"fields_data": [{"type": 5, "field_name": "count(*)", "scalars": counted}]}
+        by_key = {row[collection.primary.name]: row for row in matching}
+        limit = next((int(item.value) for item in request.query_params if item.key == "limit"), len(by_key))
+        rows = [by_key[key] for key in sorted(by_key)[:limit]]
+        return {"fields_data": as_fields(rows, collection.schema, self._wanted(collection, request))}
+
+    def _on_search(self, request: Any) -> Any:
+        from pymilvus.grpc_gen import common_pb2
+
+        collection = self._collection(request)
+        if collection.now[0] != "Loaded":
+            return Refusal(101, f"collection not loaded[collection={request.collection_name}]")
+        asked = {item.key: item.value for item in request.search_params}
+        (queries,) = common_pb2.PlaceholderGroup.FromString(request.placeholder_group).placeholders
+        rows = list({row[collection.primary.name]: row for row in collection.rows(request.dsl)}.values())
+        hits = [nearest(rows, asked["anns_field"], vector, int(asked["topk"])) for vector in queries.values]
+        found = [row for of_query in hits for _, row in of_query]
+        keys = [row[collection.primary.name] for row in found]
+        kind = "str_id" if collection.primary.data_type == 21 else "int_id"
+        results = {
+            "num_queries": len(hits),
+            "ids": {kind: {"data": keys}},
+            "scores": [distance for of_query in hits for distance, _ in of_query],
+            "topks": [len(of_query) for of_query in hits],
+            "fields_data": as_fields(found, collection.schema, self._wanted(collection, request)),
+        }
+        return {"results": results}
+
+    @staticmethod
+    def _wanted(collection: Collection, request: Any) -> list[str]:
+        every = [*(field.name for field in collection.schema.fields), "$meta"]
+        return [name for asked in request.output_fields for name in (every if asked == "*" else [asked])]
 
 
 def collection_schema(name: str, schema: Mapping[str, Any]) -> Any:
@@ -691,12 +735,6 @@ def collection_schema(name: str, schema: Mapping[str, Any]) -> Any:
     from pymilvus.grpc_gen import schema_pb2
 
     return schema_pb2.CollectionSchema.FromString(schema_bytes(name, Schema.of(schema)))
-
-
-def _named(expression: str) -> list[Any]:
-    """The keys in an expression such as ``id in [1, 2]``."""
-    keys: list[Any] = json.loads(expression.partition(" in ")[2])
-    return keys
 
 
 @contextmanager

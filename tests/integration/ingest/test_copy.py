@@ -78,6 +78,31 @@ def test_some_rows_and_some_fields(milvus: Milvus, docs: str, copy: Copying) -> 
     assert rows_of(milvus, told["collection"]) == rows_of(milvus, docs)[:7]
 
 
+def test_rows_stay_in_their_partitions(milvus: Milvus, docs: str, copy: Copying) -> None:
+    with milvus.plain_client() as client:
+        client.release_collection(docs)
+        for name in ("p1", "p2"):
+            client.create_partition(docs, name)
+        client.insert(docs, [{"id": key, "vector": [0.5] * 8} for key in range(1_000, 1_007)], partition_name="p2")
+        client.load_collection(docs)
+
+    told = copy()
+
+    with milvus.plain_client() as client:
+        counts = {
+            name: client.query(
+                told["collection"],
+                filter="id >= 0",
+                partition_names=[name],
+                output_fields=["count(*)"],
+                consistency_level="Strong",
+            )[0]["count(*)"]
+            for name in client.list_partitions(told["collection"])
+        }
+    assert counts == {"_default": 250, "p1": 0, "p2": 7}
+    assert copy(target_name=f"{docs}_part", partition_names="p2")["rows"] == 7
+
+
 def test_a_retry_goes_on_where_the_rows_are_known_to_be_written(
     milvus: Milvus, docs: str, copy: Copying, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -40,6 +40,8 @@ def served(milvus: Milvus) -> Iterator[None]:
         client.insert(OLD, [{"id": at, "model": "old", "vector": vector.tolist()} for at, vector in enumerate(VECTORS)])
         client.load_collection(OLD)
         client.create_alias(OLD, ALIAS)
+        # The collection's consistency lets a search miss what was just written.
+        eventually(lambda: len(client.search(ALIAS, data=[VECTORS[0].tolist()], limit=20)[0]) == 20)
         yield
         client.drop_alias(ALIAS)
         for name in (OLD, NEW):
