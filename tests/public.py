@@ -40,6 +40,7 @@ TASKS = [*OPERATORS, *SENSORS]
 SCHEMA = [{"name": "id", "type": "INT64", "is_primary": True}, {"name": "vector", "type": "FLOAT_VECTOR", "dim": 8}]
 MINIMAL: dict[str, dict[str, Any]] = {
     "MilvusAlterCollectionOperator": {"collection_name": "docs", "properties": {"mmap.enabled": True}},
+    "MilvusAlterDatabaseOperator": {"database": "tenant", "properties": {"database.max.collections": 9}},
     "MilvusBulkImportOperator": {"collection_name": "docs", "files": "docs.parquet"},
     "MilvusBulkImportSensor": {"collection_name": "docs", "job_ids": "1"},
     "MilvusCollectionSensor": {"collection_name": "docs"},
@@ -47,18 +48,24 @@ MINIMAL: dict[str, dict[str, Any]] = {
     "MilvusCompactionSensor": {"compaction_id": "1"},
     "MilvusCopyCollectionOperator": {"collection_name": "docs", "target_name": "docs_copy"},
     "MilvusCreateCollectionOperator": {"collection_name": "docs", "schema": {"fields": SCHEMA}},
+    "MilvusCreateDatabaseOperator": {"database": "tenant"},
     "MilvusCreateIndexOperator": {"collection_name": "docs", "field_name": "vector"},
     "MilvusCreatePartitionOperator": {"collection_name": "docs", "partition_names": ["p1"]},
     "MilvusCreateSnapshotOperator": {"collection_name": "docs", "snapshot_name": "monday"},
     "MilvusDeleteOperator": {"collection_name": "docs", "ids": [1]},
     "MilvusDemandSensor": {"collections": ["docs"]},
+    "MilvusDropAliasOperator": {"alias": "live"},
     "MilvusDropCollectionOperator": {"collection_name": "docs"},
+    "MilvusDropDatabaseOperator": {"database": "tenant"},
     "MilvusDropIndexOperator": {"collection_name": "docs", "field_name": "vector"},
     "MilvusDropPartitionOperator": {"collection_name": "docs", "partition_names": ["p1"]},
     "MilvusExportOperator": {"collection_name": "docs", "path": "/tmp/docs"},
     "MilvusFlushOperator": {"collection_name": "docs"},
     "MilvusIndexSensor": {"collection_name": "docs"},
     "MilvusInsertOperator": {"collection_name": "docs", "rows": "docs.parquet"},
+    "MilvusListCollectionsOperator": {},
+    "MilvusListDatabasesOperator": {},
+    "MilvusListPartitionsOperator": {"collection_name": "docs"},
     "MilvusLoadCollectionOperator": {"collection_name": "docs"},
     "MilvusLoadPartitionsOperator": {"collection_name": "docs", "partition_names": ["p1"]},
     "MilvusLoadStateSensor": {"collection_name": "docs"},
@@ -70,6 +77,7 @@ MINIMAL: dict[str, dict[str, Any]] = {
     "MilvusRefreshLoadOperator": {"collection_name": "docs"},
     "MilvusReleaseCollectionOperator": {"collection_name": "docs"},
     "MilvusReleasePartitionsOperator": {"collection_name": "docs", "partition_names": ["p1"]},
+    "MilvusRenameCollectionOperator": {"collection_name": "docs", "new_name": "docs_2"},
     "MilvusRestoreLoadOperator": {"restore_set": {"restore": {"default": ["docs"]}}},
     "MilvusRestoreSnapshotOperator": {
         "collection_name": "docs",
@@ -98,6 +106,7 @@ EXCLUSIVE = [
 ]
 """Arguments of which one excludes the others."""
 NEEDS = {
+    "create_partition": {"partition_name": "p1"},
     "filter_params": {"filter": "id in {keys}"},
     "max_deleted": {"filter": "id in {keys}", "filter_params": {"keys": [1]}},
     "ranker": {"requests": [{"anns_field": name, "data": [[0.5] * 8]} for name in ("vector", "words")]},

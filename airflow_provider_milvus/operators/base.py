@@ -86,7 +86,7 @@ class MilvusOperator(HasArguments, BaseOperator):
             task_instance.xcom_push(key="return_value", value=result)
 
 
-def result(hook: MilvusHook, collection: str, began: float, **more: Any) -> dict[str, Any]:
+def result(hook: MilvusHook, collection: str | None, began: float, **more: Any) -> dict[str, Any]:
     """The result of an operator, small and JSON-safe, and the last line of its log. ``began`` is in seconds since the epoch."""
     seconds = round(time.time() - began, 3)
     hook.log.info("Done with collection %r after %s s. %s.", collection, seconds, hook.settings.where)

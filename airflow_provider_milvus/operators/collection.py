@@ -1,4 +1,7 @@
-"""Operators that create and drop a collection. The work is in ``server/collections.py``, which is imported when a task runs."""
+"""Operators that create, rename and drop a collection.
+
+The work is in ``server/collections.py`` and ``server/rename.py``, which are imported when a task runs.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_milvus.arguments import Argument, OptionalArgument
 from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError
+from airflow_provider_milvus.hooks.milvus import MilvusHook
 from airflow_provider_milvus.kinds import check_flag, check_name, check_text, one_of, take_any, whole_number
 from airflow_provider_milvus.operators.base import MilvusWriteOperator, result
 from airflow_provider_milvus.operators.run_notes import RetryNotes
@@ -200,6 +204,61 @@ class MilvusDropCollectionOperator(MilvusWriteOperator):
             if dropped := self.carry_out(hook, drop):
                 self.wrote(context, hook, collection, dropped=True)
         return result(hook, collection, began, dropped=dropped)
+
+
+class MilvusRenameCollectionOperator(MilvusWriteOperator):
+    """Give a collection another name, or move it to another database; done when the server shows it there.
+
+    .. code-block:: python
+
+        from airflow_provider_milvus.operators.milvus import MilvusRenameCollectionOperator
+
+        rename = MilvusRenameCollectionOperator(task_id="rename", collection_name="docs", new_name="docs_2025")
+
+    All arguments are templates. Rows, indexes and partitions stay as they are, and in memory what is there; Milvus Lite
+    releases the collection. In the same database aliases go on pointing to it. Whoever uses the old name does not find it any
+    more: to put a new collection in the place of an old one while searches go on, take an alias and
+    :class:`MilvusSwapAliasOperator`.
+
+    A retry succeeds if an earlier try sent the change and did not see its end.
+
+    Returns ``collection`` (the new name), ``database``, ``renamed_from``, ``aliases`` and ``seconds``.
+
+    :param collection_name: the collection itself, not an alias.
+    :param new_name: the new name; with ``new_database`` it may be the old one.
+    :param new_database: move it to this database; by default it stays in its own. Milvus Lite cannot do it, and Milvus does it
+        only for a collection without an alias.
+    :param timeout: seconds for the whole operation; by default the connection's ``timeout``, which is 60 unless it says
+        otherwise.
+    :raises MilvusRefusedError: the new name is taken; ``collection_name`` is an alias; the collection has an alias and
+        ``new_database`` is given; or a window (``milvus_loaded``) is open. Nothing was changed.
+    :raises MilvusCollectionNotFoundError, MilvusDatabaseNotFoundError: it does not exist. Nothing was changed.
+    :raises MilvusUnsupportedError: ``new_database`` on Milvus Lite. Nothing was changed.
+    :raises MilvusInDoubtError: the answer was lost, and the server (Milvus Lite) does not tell one collection from another.
+    :raises MilvusTimeoutError: the new name was not seen in time. The server may still do it.
+    """
+
+    collection_name = Argument(check_name)
+    new_name = Argument(check_name)
+    new_database = OptionalArgument(check_name, widens=True)
+
+    def __init__(self, *, collection_name: str, new_name: str, new_database: str | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.take(locals())
+        if not self.unrendered and self.new_database is None and self.new_name == self.collection_name:
+            raise self.wrong(f"new_name is the name that the collection has: {self.new_name!r}.")
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        from airflow_provider_milvus.server.rename import rename
+
+        name, new_name, began, hook = self.collection_name, self.new_name, time.time(), self.hook()
+        there = MilvusHook(self.milvus_conn_id, self.new_database, self.timeout) if self.new_database else hook
+        with RetryNotes(context).of(renaming=[name, new_name, self.new_database]) as tries:
+            renaming = rename(name, new_name, new_database=self.new_database or "", tries=tries, report=self.log.info)
+            aliases = self.carry_out(hook, renaming)
+            from_collections = [name] if there is hook else []
+            self.wrote(context, there, new_name, from_collections=from_collections, renamed_from=name)
+        return result(there, new_name, began, renamed_from=name, aliases=aliases)
 
 
 def creator_of(context: Context, run_id: str) -> str:

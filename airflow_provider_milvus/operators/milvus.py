@@ -11,11 +11,13 @@ from typing import Any
 _MODULES = {
     "bulk_import": ("MilvusBulkImportOperator",),
     "checks": ("MilvusRecallCheckOperator", "MilvusRowCountCheckOperator"),
-    "collection": ("MilvusCreateCollectionOperator", "MilvusDropCollectionOperator"),
+    "collection": ("MilvusCreateCollectionOperator", "MilvusDropCollectionOperator", "MilvusRenameCollectionOperator"),
     "copy": ("MilvusCopyCollectionOperator",),
     "data": ("MilvusDeleteOperator", "MilvusInsertOperator", "MilvusUpsertOperator"),
+    "databases": ("MilvusAlterDatabaseOperator", "MilvusCreateDatabaseOperator", "MilvusDropDatabaseOperator"),
     "export": ("MilvusExportOperator",),
     "indexes": ("MilvusCreateIndexOperator", "MilvusDropIndexOperator"),
+    "listings": ("MilvusListCollectionsOperator", "MilvusListDatabasesOperator", "MilvusListPartitionsOperator"),
     "maintenance": (
         "MilvusAlterCollectionOperator",
         "MilvusCompactOperator",
@@ -38,7 +40,7 @@ _MODULES = {
     "search": ("MilvusSearchOperator",),
     "snapshots": ("MilvusCreateSnapshotOperator", "MilvusRestoreSnapshotOperator"),
     "split_files": ("split_files",),
-    "swap_alias": ("MilvusSwapAliasOperator",),
+    "swap_alias": ("MilvusDropAliasOperator", "MilvusSwapAliasOperator"),
     "window": ("MilvusWindowLoadOperator", "MilvusWindowReleaseOperator", "milvus_loaded"),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}

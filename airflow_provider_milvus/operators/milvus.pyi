@@ -10,6 +10,7 @@ from airflow_provider_milvus.operators.checks import (
 from airflow_provider_milvus.operators.collection import (
     MilvusCreateCollectionOperator as MilvusCreateCollectionOperator,
     MilvusDropCollectionOperator as MilvusDropCollectionOperator,
+    MilvusRenameCollectionOperator as MilvusRenameCollectionOperator,
 )
 from airflow_provider_milvus.operators.copy import (
     MilvusCopyCollectionOperator as MilvusCopyCollectionOperator,
@@ -19,12 +20,22 @@ from airflow_provider_milvus.operators.data import (
     MilvusInsertOperator as MilvusInsertOperator,
     MilvusUpsertOperator as MilvusUpsertOperator,
 )
+from airflow_provider_milvus.operators.databases import (
+    MilvusAlterDatabaseOperator as MilvusAlterDatabaseOperator,
+    MilvusCreateDatabaseOperator as MilvusCreateDatabaseOperator,
+    MilvusDropDatabaseOperator as MilvusDropDatabaseOperator,
+)
 from airflow_provider_milvus.operators.export import (
     MilvusExportOperator as MilvusExportOperator,
 )
 from airflow_provider_milvus.operators.indexes import (
     MilvusCreateIndexOperator as MilvusCreateIndexOperator,
     MilvusDropIndexOperator as MilvusDropIndexOperator,
+)
+from airflow_provider_milvus.operators.listings import (
+    MilvusListCollectionsOperator as MilvusListCollectionsOperator,
+    MilvusListDatabasesOperator as MilvusListDatabasesOperator,
+    MilvusListPartitionsOperator as MilvusListPartitionsOperator,
 )
 from airflow_provider_milvus.operators.maintenance import (
     MilvusAlterCollectionOperator as MilvusAlterCollectionOperator,
@@ -69,6 +80,7 @@ from airflow_provider_milvus.operators.split_files import (
     split_files as split_files,
 )
 from airflow_provider_milvus.operators.swap_alias import (
+    MilvusDropAliasOperator as MilvusDropAliasOperator,
     MilvusSwapAliasOperator as MilvusSwapAliasOperator,
 )
 from airflow_provider_milvus.operators.window import (

@@ -1,4 +1,4 @@
-"""The operator that moves an alias from one collection to another.
+"""The operators that move an alias from one collection to another, and drop one.
 
 The work is in ``server/aliases.py``, which is imported when a task runs.
 """
@@ -152,3 +152,48 @@ class MilvusSwapAliasOperator(WatchedOperator, MilvusWriteOperator):
         if submitted["changed"]:
             self.wrote(context, hook, self.alias, from_collections=[target, *([old] if old else [])], points_to=target)
         return result(hook, target, submitted["began"], **more)
+
+
+class MilvusDropAliasOperator(MilvusWriteOperator):
+    """Drop an alias; done when the server has it no more. The collection behind it stays. All arguments are templates.
+
+    .. code-block:: python
+
+        from airflow_provider_milvus.operators.milvus import MilvusDropAliasOperator
+
+        drop = MilvusDropAliasOperator(task_id="drop", alias="docs_old", if_missing="skip")
+
+    Every search through the alias fails afterwards. A retry succeeds if an earlier try sent the drop and did not see its end.
+
+    Returns ``collection`` (the one that the alias pointed to, or None), ``database``, ``alias``, ``dropped`` and ``seconds``.
+
+    :param alias: the alias.
+    :param expected_old: drop it only if it points to this collection; by default, or with ``"*"``, wherever it points.
+    :param if_missing: ``"fail"``, the default, or ``"skip"``: succeed when the alias does not exist.
+    :param timeout: seconds for the whole operation; by default the connection's ``timeout``, which is 60 unless it says
+        otherwise.
+    :raises MilvusAliasNotFoundError, MilvusDatabaseNotFoundError: it does not exist. Nothing was changed.
+    :raises MilvusRefusedError: it points elsewhere than ``expected_old``. Nothing was changed.
+    :raises MilvusAliasMovedError: somebody moved it meanwhile. Nothing was changed.
+    :raises MilvusInDoubtError: the answer was lost, and the alias is there: it was not dropped, or was made again.
+    """
+
+    alias = Argument(check_name)
+    expected_old = OptionalArgument(check_name, widens=True, nothing="*")
+    if_missing = Argument(one_of("fail", "skip"))
+
+    def __init__(self, *, alias: str, expected_old: str | None = None, if_missing: str = "fail", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.take(locals())
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        from airflow_provider_milvus.server import aliases
+
+        began, hook, alias, skip = time.time(), self.hook(), self.alias, self.if_missing == "skip"
+        with RetryNotes(context).of(dropping_alias=alias) as tries:
+            drop = aliases.drop_alias(
+                alias, expected_old=self.expected_old, skip_if_missing=skip, tries=tries, report=self.log.info
+            )
+            if (old := self.carry_out(hook, drop)) is not None:
+                self.wrote(context, hook, alias, from_collections=[old], dropped=True)
+        return result(hook, old, began, alias=alias, dropped=old is not None)

@@ -1,4 +1,4 @@
-"""Moving an alias from one collection to another while searches go on, and retiring the old collection, as flows."""
+"""Moving an alias from one collection to another while searches go on, retiring the old one, and dropping one, as flows."""
 
 from __future__ import annotations
 
@@ -184,6 +184,75 @@ def _check_loaded(alias: str, collection_name: str) -> Flow[None]:
             f"Alias {alias!r} was not moved: collection {collection_name!r} is {state}, so every search through the alias "
             "would fail. Load the collection first, or set require_loaded=False."
         )
+
+
+def drop_alias(
+    alias: str,
+    *,
+    expected_old: str | None = None,
+    skip_if_missing: bool = False,
+    tries: Tries = ONE_TRY,
+    report: Report,
+) -> Flow[str | None]:
+    """Drop an alias, and return when the server has it no more: the collection that it pointed to; ``None`` if there was none.
+
+    ``tries`` note that collection (``old``) just before the drop is sent.
+
+    :raises MilvusAliasNotFoundError: it does not exist, unless ``skip_if_missing``.
+    :raises MilvusRefusedError: it points to another collection than ``expected_old``.
+    :raises MilvusAliasMovedError: somebody else has moved it meanwhile.
+    :raises MilvusInDoubtError: the answer was lost, now or in an earlier try, and the alias is where it was.
+    """
+    earlier = tries.earlier
+    old = yield from target_of(alias)
+    if old is None:
+        if earlier is None and not skip_if_missing:
+            raise exceptions.MilvusAliasNotFoundError(
+                f"Alias {alias!r} was not dropped: it does not exist. Check the name and the database."
+            )
+        report(f"Alias {alias!r} does not exist: nothing to drop.")
+        return None if earlier is None else str(earlier["old"])
+    if earlier is not None:
+        if earlier["old"] != old:
+            raise _made_again(alias, old)
+        raise in_doubt(f"An earlier try of this task has sent the drop of alias {alias!r}.", _still_there(old))
+    if expected_old is not None and old != expected_old:
+        raise exceptions.MilvusRefusedError(
+            f"Alias {alias!r} was not dropped: it points to {old!r}, but expected_old is {expected_old!r}. "
+            "Find out who moved it, or correct expected_old."
+        )
+
+    def is_due(lost: exceptions.MilvusError | None) -> Flow[bool]:
+        target = yield from target_of(alias)
+        if target is None:
+            return False
+        if target != old:
+            raise _made_again(alias, target)
+        if lost is not None:
+            raise in_doubt(lost, _still_there(old))
+        return True
+
+    yield from tries.send(Rpc("DropAlias", {"alias": alias}, still=is_due), lambda: {"old": old})
+    seen = _see_dropped(alias, old)
+    yield from in_time(seen, f"The server has answered the drop of alias {alias!r}, and shows it still")
+    report(f"Alias {alias!r} does not exist any more; before, it pointed to {old!r}.")
+    return old
+
+
+def _see_dropped(alias: str, old: str) -> Flow[None]:
+    while (yield from target_of(alias)) == old:
+        yield Pause(POLL)
+
+
+def _made_again(alias: str, target: str) -> exceptions.MilvusAliasMovedError:
+    return exceptions.MilvusAliasMovedError(
+        f"Alias {alias!r} was left as it is: somebody has moved it, or made it anew, while this task worked: it points to "
+        f"{target!r} now."
+    )
+
+
+def _still_there(old: str) -> str:
+    return f"It points to {old!r}, as before: it was not dropped, or somebody has made it again since."
 
 
 def retire(

@@ -193,6 +193,8 @@ class ScriptedMilvus:
         (self.port,) = free_ports(1)
         self.collections: dict[str, Collection] = {}
         self.databases = {"default"}
+        """All collections are in this one."""
+        self.database_properties: defaultdict[str, dict[str, str]] = defaultdict(dict)
         self.resource_groups = {DEFAULT_GROUP, "rg_a", "rg_b", "rg_c"}
         self._numbered = 0
         self._generated = GENERATED
@@ -339,8 +341,11 @@ class ScriptedMilvus:
         nodes = [{"infos": {"type": kind, "system_info": {"deploy_mode": "CLUSTER"}}} for kind in ("proxy", "querynode")]
         return {"response": json.dumps({"nodes_info": nodes})}
 
-    def _on_create_database(self, request: Any) -> dict[str, Any]:
+    def _on_create_database(self, request: Any) -> Any:
+        if request.db_name in self.databases:
+            return Refusal(65535, f"database already exist: {request.db_name}")
         self.databases.add(request.db_name)
+        self.database_properties[request.db_name] = {item.key: item.value for item in request.properties}
         return {}
 
     def _on_drop_database(self, request: Any) -> dict[str, Any]:
@@ -348,7 +353,35 @@ class ScriptedMilvus:
         return {}
 
     def _on_list_databases(self, request: Any) -> dict[str, Any]:
-        return {"db_names": sorted(self.databases)}
+        made = [MADE + len(name) for name in sorted(self.databases)] if self.dialect.tells_ids else []
+        return {"db_names": sorted(self.databases), "created_timestamp": made}
+
+    def _on_describe_database(self, request: Any) -> Any:
+        if not self.dialect.describes_database:
+            return NotImplemented
+        if request.db_name not in self.databases:
+            return Refusal(800, f"database not found[database={request.db_name}]")
+        properties = [{"key": key, "value": value} for key, value in self.database_properties[request.db_name].items()]
+        return {"db_name": request.db_name, "dbID": len(request.db_name), "properties": properties}
+
+    def _on_alter_database(self, request: Any) -> Any:
+        if not self.dialect.describes_database:
+            return NotImplemented
+        properties = self.database_properties[request.db_name]
+        properties.update({item.key: item.value for item in request.properties})
+        for key in request.delete_keys:
+            properties.pop(key, None)
+        return {}
+
+    def _on_rename_collection(self, request: Any) -> Any:
+        if request.oldName not in self.collections:
+            raise NoSuchCollectionError
+        if self._real(request.newName) in self.collections:
+            return Refusal(65535, f"duplicated new collection name {request.newName} with other collection name or alias")
+        self.collections[request.newName] = self.collections.pop(request.oldName)
+        if (schema := self.collections[request.newName].schema) is not None:
+            schema.name = request.newName
+        return {}
 
     def _on_show_collections(self, request: Any) -> dict[str, Any]:
         if self.grants is not None and not self.grants - {"ListDatabases"}:
@@ -363,6 +396,8 @@ class ScriptedMilvus:
         # Lite lists what is not in memory too, with 0.
         in_memory = loaded if self.dialect.tells_ids else {**dict.fromkeys(self.collections, 0), **loaded}
         listed = in_memory if request.type == 1 else dict.fromkeys(self.collections, 0)
+        if request.db_name not in ("", "default"):
+            listed = {}
         return {
             "collection_names": list(listed),
             "inMemory_percentages": list(listed.values()) if request.type == 1 else [],

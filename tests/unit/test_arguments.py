@@ -62,6 +62,7 @@ WIDENING = {
     "max_releases",
     "memory_budget",
     "min_idle",
+    "new_database",
     "older_than",
     "pattern",
 }
