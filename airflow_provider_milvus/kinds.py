@@ -177,6 +177,12 @@ def check_mapping(argument: str, value: Any) -> dict[str, Any]:
     return dict(value)
 
 
+def check_columns(argument: str, value: Any) -> dict[str, str]:
+    """The source column of each field."""
+    columns = check_mapping(argument, value)
+    return {name: check_text(f"{argument}[{name!r}]", column) for name, column in columns.items()}
+
+
 def take_any(argument: str, value: Any) -> Any:
     """The kind of an argument whose own reader checks it. The text of an empty list is an empty list."""
     return [] if is_nothing(value) else value

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -39,6 +39,7 @@ class IngestRequest:
     collection_name: str
     partition_name: str
     rows: Any
+    columns: Mapping[str, str] | None
     upsert: bool
     batch_rows: int
     batch_bytes: int
@@ -101,7 +102,7 @@ class IngestRun:
                 report=self._report,
             )
             batches = encode(
-                read_rows(request.rows, target.schema, batch_rows=request.batch_rows),
+                read_rows(request.rows, target.schema, batch_rows=request.batch_rows, columns=request.columns),
                 target,
                 counts,
                 upsert=request.upsert,
@@ -131,7 +132,7 @@ class IngestRun:
 
     async def _find_start(self, client: AsyncBoundedClient, target: WriteTarget, deadline: Deadline) -> tuple[Start, Progress]:
         """Where to begin, and the progress to save, without how far this try has come."""
-        source = await asyncio.to_thread(fingerprint, self._request.rows)
+        source = await asyncio.to_thread(fingerprint, self._request.rows, self._request.columns)
         progress = Progress(target.collection, target.collection_id, target.partition_name, source)
         saved = Progress.of(self._tries.earlier or {})
         if self._is_retry:

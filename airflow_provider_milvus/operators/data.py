@@ -32,6 +32,7 @@ MOST_BYTES = 60 << 20
 class _WriteRowsOperator(MilvusWriteOperator):
     collection_name = Argument(kinds.check_name)
     rows = Argument(kinds.take_any, empty_list="given")
+    columns = OptionalArgument(kinds.check_columns)
     partition_name = OptionalArgument(kinds.check_name)
     create_partition = Argument(kinds.check_flag)
     batch_rows = Argument(kinds.whole_number(1, 1_000_000))
@@ -48,6 +49,7 @@ class _WriteRowsOperator(MilvusWriteOperator):
         *,
         collection_name: str,
         rows: Any,
+        columns: Mapping[str, str] | None = None,
         partition_name: str | None = None,
         create_partition: bool = False,
         batch_rows: int = BATCH_ROWS,
@@ -75,6 +77,7 @@ class _WriteRowsOperator(MilvusWriteOperator):
             self.collection_name,
             self.partition_name or "",
             rows if paths is None else paths,
+            self.columns,
             self._upsert,
             self.batch_rows,
             self.batch_bytes,
@@ -126,8 +129,10 @@ class MilvusUpsertOperator(_WriteRowsOperator):
 
     :param collection_name: the collection, or an alias, which is resolved once: the rows go to the collection behind it.
     :param rows: paths or URLs of Parquet, JSON or CSV files, directories or patterns; a list of dicts or any iterable of them;
-        a pandas, Arrow or other table; a function without arguments that returns one of these; or another task's output, such
-        as that of ``MilvusPrepareImportOperator``.
+        a pandas, Arrow or other table, or a dict of columns, ``{"id": [...], "vector": [...]}``; a function without arguments
+        that returns one of these; or another task's output, such as that of ``MilvusPrepareImportOperator``.
+    :param columns: for each field the column of ``rows`` that it is made of, such as ``{"id": "doc_id", "vector":
+        "embedding"}``; other columns are not read. By default each column is the field of its name.
     :param partition_name: the partition; by default Milvus's own choice.
     :param create_partition: create that partition if it is missing; False by default: fail.
     :param batch_rows: rows of a chunk, at most; 5,000 by default. Large vectors make it smaller, for the memory.
@@ -136,6 +141,7 @@ class MilvusUpsertOperator(_WriteRowsOperator):
     :param on_bad_row: ``"fail"``, the default: a chunk with a bad row is not sent, and no row after it. ``"skip"``: the other
         rows are written. A path or URL that ends in ``.jsonl``: as ``"skip"``, and the bad rows go there, each with its reason.
     :param timeout: seconds for the whole operation; 3600 by default.
+    :raises MilvusInvalidArgumentError: also where a column does not exist. The message names those that do.
     :raises MilvusBadRowsError: there is a bad row. The chunks before it are written.
     :raises MilvusSourceError: a file cannot be read. The rows before are written. What a function raises is raised unchanged.
     :raises MilvusTimeoutError, MilvusUnavailableError, MilvusRateLimitError: not all rows were written in time. The message

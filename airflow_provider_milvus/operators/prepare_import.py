@@ -11,7 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_milvus.arguments import Argument, OptionalArgument
-from airflow_provider_milvus.kinds import check_name, check_on_bad_row, check_text, one_of, take_any, whole_number
+from airflow_provider_milvus.kinds import (
+    check_columns,
+    check_name,
+    check_on_bad_row,
+    check_text,
+    one_of,
+    take_any,
+    whole_number,
+)
 from airflow_provider_milvus.operators.base import MilvusOperator
 from airflow_provider_milvus.operators.given_rows import given, kept
 
@@ -45,6 +53,8 @@ class MilvusPrepareImportOperator(MilvusOperator):
 
     :param rows: what ``MilvusUpsertOperator`` takes: paths or URLs of Parquet, JSON Lines or CSV files (templated), a list of
         dicts, a table, or a function or generator of rows.
+    :param columns: for each field the column of ``rows`` that it is made of; other columns are not read. By default each column
+        is the field of its name. (templated)
     :param collection_name: the collection whose schema the rows have. (templated)
     :param schema: or the schema itself, a dict as for ``MilvusCreateCollectionOperator``; then no server is needed. (templated)
     :param path: a directory, or ``s3://bucket/prefix``. Milvus 2.3 with local storage must see the directory under the same
@@ -63,6 +73,7 @@ class MilvusPrepareImportOperator(MilvusOperator):
     """
 
     rows = Argument(take_any, empty_list="given")
+    columns = OptionalArgument(check_columns)
     path = Argument(take_any)
     collection_name = OptionalArgument(check_name)
     schema = OptionalArgument(take_any)
@@ -78,6 +89,7 @@ class MilvusPrepareImportOperator(MilvusOperator):
         *,
         rows: Any,
         path: str,
+        columns: Mapping[str, str] | None = None,
         collection_name: str | None = None,
         schema: Mapping[str, Any] | None = None,
         storage_conn_id: str | None = None,
@@ -143,7 +155,7 @@ class MilvusPrepareImportOperator(MilvusOperator):
         rows, path = given(self.rows), None if self.on_bad_row in ("fail", "skip") else self.on_bad_row
         with BadRows(path) as bad_rows:
             writer = ImportFileWriter(schema, working, file_type=self.file_type, file_bytes=self.file_bytes, keep=keep)
-            for chunk in read_rows(rows, schema, batch_rows=BATCH_ROWS):
+            for chunk in read_rows(rows, schema, batch_rows=BATCH_ROWS, columns=self.columns):
                 checked = check(chunk, schema)
                 bad_rows.add(checked.bad)
                 if bad_rows.count and self.on_bad_row == "fail":

@@ -12,6 +12,7 @@ from typing import Any
 from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError
 from airflow_provider_milvus.rows.json_text import read_json, read_vector
 from airflow_provider_milvus.rows.pieces import Pieces, UnreadableRow
+from airflow_provider_milvus.rows.renaming import Renaming
 from airflow_provider_milvus.schema.model import Schema
 from airflow_provider_milvus.schema.types import FLOAT_VECTORS, FLOATS, INTEGERS, VECTORS
 
@@ -22,7 +23,7 @@ _WHOLE_NUMBER = re.compile(r"\s*([+-]?[0-9]+)(?:\.0*)?\s*")
 _BOOLEANS = {"true": True, "false": False, "t": True, "f": False, "1": True, "0": False}
 
 
-def csv_rows(lines: Iterator[bytes], name: str, schema: Schema) -> Pieces:
+def csv_rows(lines: Iterator[bytes], name: str, schema: Schema, renaming: Renaming) -> Pieces:
     """The rows of one file. A line that cannot be read is an ``UnreadableRow``, whose reason has the line's number in the file.
 
     Text fields, and columns that the schema does not know, stay text. An empty value of any other type is missing.
@@ -35,7 +36,7 @@ def csv_rows(lines: Iterator[bytes], name: str, schema: Schema) -> Pieces:
     texts = _Lines(lines)
     remaining = iter(texts)
     header: list[str] | None = None
-    readers: list[Callable[[str], Any] | None] = []
+    columns: list[_Column] = []
     while True:
         texts.begin_row()
         line = next(remaining, None)
@@ -49,16 +50,19 @@ def csv_rows(lines: Iterator[bytes], name: str, schema: Schema) -> Pieces:
         if not cells:
             continue  # A blank line.
         if header is None:
-            header = _check_header(cells, name, schema)
+            header = _check_header(cells, name, schema if renaming.columns is None else None)
             types = {field.name: field.type for field in schema.fields}
-            readers = [_READERS.get(types.get(column, "")) for column in header]
+            columns = [
+                (field, header.index(column), _READERS.get(types.get(field, "")))
+                for field, column in renaming.of_header(header, f"the header of {name}").items()
+            ]
         elif len(cells) != len(header):
             problem = f"has {len(cells)} values; the header has {len(header)} names"
             yield UnreadableRow(f"{texts.where(name)} {problem}", texts.row)
         elif texts.is_undecoded:
             yield UnreadableRow(f"{texts.where(name)} is not UTF-8", texts.row)
         else:
-            yield _row(cells, header, readers, texts, name)
+            yield _row(cells, header, columns, texts, name)
 
 
 class _Lines:
@@ -109,8 +113,9 @@ def _split(line: str) -> list[str] | None:
     return cells
 
 
-def _check_header(cells: list[str], name: str, schema: Schema) -> list[str]:
-    if lacking := sorted(schema.needed - set(cells)):
+def _check_header(cells: list[str], name: str, schema: Schema | None) -> list[str]:
+    """The names of the columns; with a ``schema`` they are those of its fields."""
+    if schema is not None and (lacking := sorted(schema.needed - set(cells))):
         raise MilvusInvalidArgumentError(
             f"rows: the header of {name} has no {', '.join(map(repr, lacking))}, which each row needs; it reads "
             f"{reprlib.repr(','.join(cells))}. The first line has to name the fields, in the collection's letters, with commas."
@@ -122,11 +127,16 @@ def _check_header(cells: list[str], name: str, schema: Schema) -> list[str]:
     return cells
 
 
+_Column = tuple[str, int, Callable[[str], Any] | None]
+"""A field, the position of its cell, and what reads its text."""
+
+
 def _row(
-    cells: list[str], header: list[str], readers: list[Callable[[str], Any] | None], texts: _Lines, name: str
+    cells: list[str], header: list[str], columns: list[_Column], texts: _Lines, name: str
 ) -> dict[str, Any] | UnreadableRow:
     row: dict[str, Any] = {}
-    for field, cell, read in zip(header, cells, readers, strict=True):
+    for field, at, read in columns:
+        cell = cells[at]
         if read is None:
             row[field] = cell
         elif cell:

@@ -13,6 +13,7 @@ from airflow_provider_milvus.rows.csv_text import csv_rows
 from airflow_provider_milvus.rows.json_document import document_rows, is_document, is_lone_object
 from airflow_provider_milvus.rows.json_text import read_row
 from airflow_provider_milvus.rows.pieces import Pieces, UnreadableRow
+from airflow_provider_milvus.rows.renaming import Renaming
 from airflow_provider_milvus.rows.storage import File, is_local, kind_of, without_secrets
 from airflow_provider_milvus.rows.tables import batch_columns, pyarrow
 from airflow_provider_milvus.schema.model import Schema
@@ -29,7 +30,7 @@ _BEGINNING = 1 << 12
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
-def file_rows(file: File, schema: Schema, batch_rows: int) -> Pieces:
+def file_rows(file: File, schema: Schema, renaming: Renaming, batch_rows: int) -> Pieces:
     """The rows of one file.
 
     :raises MilvusSourceError: the file cannot be read, or not to its end.
@@ -37,13 +38,14 @@ def file_rows(file: File, schema: Schema, batch_rows: int) -> Pieces:
     with _as_source_error(file):
         kind = kind_of(file.path)
         if kind == "Parquet":
-            yield from _parquet(file, schema, batch_rows)
+            yield from _parquet(file, schema, renaming, batch_rows)
             return
         with file.opened() as stream:
             if kind == "CSV":
-                yield from csv_rows(_lines(stream), file.name, schema)
+                yield from csv_rows(_lines(stream), file.name, schema, renaming)
             else:
-                yield from _json(stream, file, schema)
+                for row in _json(stream, file, schema, renaming):
+                    yield renaming.row(row)
 
 
 @contextmanager
@@ -59,11 +61,14 @@ def _as_source_error(file: File) -> Iterator[None]:
         raise MilvusSourceError(f"{file.url} cannot be read: {shown}") from (error if shown == text else None)
 
 
-def _parquet(file: File, schema: Schema, batch_rows: int) -> Pieces:
+def _parquet(file: File, schema: Schema, renaming: Renaming, batch_rows: int) -> Pieces:
     pa = pyarrow(f"{file.url}: reading Parquet")
     with _lean(pa), _seekable(file) as source, pa.parquet.ParquetFile(source, buffer_size=_BUFFER, pre_buffer=False) as opened:
-        for batch in opened.iter_batches(batch_size=batch_rows, use_threads=False):
-            yield from batch_columns(batch, schema, batch_rows)
+        read = renaming.of_header(opened.schema_arrow.names, file.name)
+        # A column that is not read costs neither time nor memory.
+        columns = None if renaming.columns is None else list(dict.fromkeys(read.values()))
+        for batch in opened.iter_batches(batch_size=batch_rows, use_threads=False, columns=columns):
+            yield from batch_columns(batch, schema, renaming, batch_rows)
 
 
 @contextmanager
@@ -103,9 +108,9 @@ def _lines(stream: IO[bytes]) -> Iterator[bytes]:
         yield line.removeprefix(_BYTE_ORDER_MARK) if number == 1 else line
 
 
-def _json(stream: Any, file: File, schema: Schema) -> Pieces:
+def _json(stream: Any, file: File, schema: Schema, renaming: Renaming) -> Pieces:
     beginning = stream.peek(1)[:_BEGINNING]
-    vectors = [field.name for field in schema.fields if field.type in FLOAT_VECTORS]
+    vectors = [column for field in schema.fields if field.type in FLOAT_VECTORS if (column := renaming.of_field(field.name))]
     if is_document(beginning, schema):
         for number, text in enumerate(document_rows(stream, LONGEST_LINE), 1):
             yield _json_row(text, "row", number, file, vectors)

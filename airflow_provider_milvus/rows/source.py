@@ -16,8 +16,9 @@ from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError
 from airflow_provider_milvus.rows.chunk import Chunk
 from airflow_provider_milvus.rows.files import file_rows
 from airflow_provider_milvus.rows.pieces import Pieces, UnreadableRow, chunks
+from airflow_provider_milvus.rows.renaming import Renaming
 from airflow_provider_milvus.rows.storage import files, is_path, kind_of, without_secrets
-from airflow_provider_milvus.rows.tables import is_table, table_columns
+from airflow_provider_milvus.rows.tables import dict_columns, is_table, table_columns
 from airflow_provider_milvus.schema.model import Schema
 
 NUMBERS = 1 << 18
@@ -28,7 +29,7 @@ _PREPARED = {"files", "path", "rows", "refused"}
 """The keys of what ``MilvusPrepareImportOperator`` returns."""
 
 
-def read_rows(source: Any, schema: Schema, *, batch_rows: int) -> Iterator[Chunk]:
+def read_rows(source: Any, schema: Schema, *, batch_rows: int, columns: Mapping[str, str] | None = None) -> Iterator[Chunk]:
     """Read all rows of ``source`` in order, numbered from 1, at most ``batch_rows`` in a chunk, and fewer of large vectors.
 
     About one chunk is in memory at a time, besides what the source itself holds. Nothing is opened before the first chunk is
@@ -38,17 +39,19 @@ def read_rows(source: Any, schema: Schema, *, batch_rows: int) -> Iterator[Chunk
 
         - a list or any other iterable of dicts, lists of dicts, or tables, also mixed;
         - a table: a pandas DataFrame, or any object that speaks Arrow (``pyarrow.Table``, polars, DuckDB, ...);
+        - a dict that has a list or an array of values for each column;
         - a path or URL of a Parquet, JSON or CSV file (``.gz`` as well), of a directory of files, or a pattern; or a list of
           these, or of such lists;
         - a function that returns one of these. It is called without arguments.
     :param schema: Says how the text of a CSV file is read, and which lists of numbers are vectors.
-    :raises MilvusInvalidArgumentError: ``source`` is something else.
+    :param columns: The source column of each field that is read; by default each column is the field of its own name.
+    :raises MilvusInvalidArgumentError: ``source`` is something else, or has no such column.
     :raises MilvusSourceError: a file does not exist or cannot be read.
     :raises Exception: any error of a function or an iterable, with a note of the last row number.
     """
     numbers = sum(field.dim or 0 for field in schema.fields)
     batch_rows = min(batch_rows, max(1, NUMBERS // max(1, numbers)))
-    return chunks(_pieces(source, schema, batch_rows), batch_rows)
+    return chunks(_pieces(source, schema, columns, batch_rows), batch_rows)
 
 
 def describe_source(source: Any) -> str:
@@ -64,6 +67,8 @@ def describe_source(source: Any) -> str:
         return f"a {library} {type(source).__name__}{count}"
     if isinstance(source, list | tuple):
         return f"a {type(source).__name__} of {len(source)} rows"
+    if isinstance(source, Mapping):
+        return f"a dict of {len(source)} columns"
     if inspect.isgenerator(source):
         return f"the rows of generator {source.__name__}"
     if callable(source):
@@ -71,8 +76,9 @@ def describe_source(source: Any) -> str:
     return f"the rows of a {type(source).__name__}"
 
 
-def fingerprint(source: Any) -> str | None:
-    """A text that changes when the files of ``source`` change: their paths, sizes and times, or what their storage has instead.
+def fingerprint(source: Any, columns: Mapping[str, str] | None = None) -> str | None:
+    """A text that changes when the files of ``source`` change, or ``columns``: paths, sizes and times, or what a storage has
+    instead.
 
     ``None`` for all other sources, since nobody knows whether they give the same rows in the same order again.
     """
@@ -80,7 +86,8 @@ def fingerprint(source: Any) -> str | None:
     if not paths or not all(is_path(path) for path in paths):
         return None
     found = [file for path in paths for file in files(path)]
-    return hashlib.sha256("\n".join(f"{file.url} {file.fs.ukey(file.path)}" for file in found).encode()).hexdigest()
+    read = [f"{file.url} {file.fs.ukey(file.path)}" for file in found] + [f"{it!r}" for it in (columns or {}).items()]
+    return hashlib.sha256("\n".join(read).encode()).hexdigest()
 
 
 def paths_of(source: Any) -> list[Any] | None:
@@ -106,7 +113,13 @@ def paths_of(source: Any) -> list[Any] | None:
     return found if source else None
 
 
-def _pieces(source: Any, schema: Schema, batch_rows: int) -> Pieces:
+def _pieces(source: Any, schema: Schema, columns: Mapping[str, str] | None, batch_rows: int) -> Pieces:
+    renaming = Renaming(columns, schema)
+    yield from _source_pieces(source, schema, renaming, batch_rows)
+    renaming.check_seen()
+
+
+def _source_pieces(source: Any, schema: Schema, renaming: Renaming, batch_rows: int) -> Pieces:
     if _is_function(source):
         returned = source()
         if returned is None:
@@ -121,32 +134,32 @@ def _pieces(source: Any, schema: Schema, batch_rows: int) -> Pieces:
             )
         # All files are looked up before the first is read.
         for file in [file for path in paths for file in files(path)]:
-            yield from file_rows(file, schema, batch_rows)
+            yield from file_rows(file, schema, renaming, batch_rows)
     elif is_table(source):
-        yield from table_columns(source, schema, batch_rows)
+        yield from table_columns(source, schema, renaming, batch_rows)
     elif isinstance(source, AsyncIterable) or inspect.iscoroutine(source):
         raise MilvusInvalidArgumentError("rows: an asynchronous generator or function cannot be read; give an ordinary one.")
     elif isinstance(source, Mapping):
-        raise MilvusInvalidArgumentError("rows: a dict is a single row; put it into a list.")
+        yield from dict_columns(source, schema, renaming, batch_rows)
     elif isinstance(source, Iterable) and not isinstance(source, bytes | bytearray | memoryview):
         for item in source:
-            yield from _item_pieces(item, schema, batch_rows)
+            yield from _item_pieces(item, schema, renaming, batch_rows)
     else:
         raise MilvusInvalidArgumentError(f"rows: a value of type {type(source).__name__} has no rows.")
 
 
-def _item_pieces(item: Any, schema: Schema, batch_rows: int) -> Pieces:
+def _item_pieces(item: Any, schema: Schema, renaming: Renaming, batch_rows: int) -> Pieces:
     """A row, a list of rows, or a table. Anything else becomes a bad row, here or in ``chunks``."""
     if isinstance(item, list | tuple):
         first = next((entry for entry in item if entry is not None), None)
         if item and not isinstance(first, Mapping):
             yield UnreadableRow(f"is a {type(item).__name__} of values, not a dict of fields and values", reprlib.repr(item))
         else:
-            yield from item
+            yield from map(renaming.row, item)
     elif not isinstance(item, Mapping) and is_table(item):
-        yield from table_columns(item, schema, batch_rows)
+        yield from table_columns(item, schema, renaming, batch_rows)
     else:
-        yield item
+        yield renaming.row(item)
 
 
 def _is_function(source: Any) -> bool:

@@ -7,11 +7,12 @@ lists, with ``None`` for a null. The table itself is never changed.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_milvus.exceptions import MilvusConfigurationError, MilvusInvalidArgumentError
 from airflow_provider_milvus.rows.pieces import Columns
+from airflow_provider_milvus.rows.renaming import Renaming
 from airflow_provider_milvus.schema.model import Field, Schema
 from airflow_provider_milvus.schema.types import DENSE_VECTORS
 
@@ -30,27 +31,75 @@ def is_frame(source: Any) -> bool:
     return pandas is not None and isinstance(source, pandas.DataFrame)
 
 
-def table_columns(source: Any, schema: Schema, batch_rows: int) -> Iterator[Columns]:
+def table_columns(source: Any, schema: Schema, renaming: Renaming, batch_rows: int) -> Iterator[Columns]:
     """The rows of a table, ``batch_rows`` at a time.
 
-    :raises MilvusInvalidArgumentError: ``source`` is a single column, or two of its columns have the same name.
+    :raises MilvusInvalidArgumentError: ``source`` is a single column, two of its columns have the same name, or it lacks a
+        column that is to be read.
     :raises MilvusConfigurationError: ``source`` speaks Arrow, and pyarrow is not installed.
     """
     if is_frame(source):
-        yield from _frame_columns(source, schema, batch_rows)
+        yield from _frame_columns(source, schema, renaming, batch_rows)
         return
     for batch in _batches(source, batch_rows):
-        yield from batch_columns(batch, schema, batch_rows)
+        yield from batch_columns(batch, schema, renaming, batch_rows)
 
 
-def batch_columns(batch: pa.RecordBatch, schema: Schema, batch_rows: int) -> Iterator[Columns]:
+def batch_columns(batch: pa.RecordBatch, schema: Schema, renaming: Renaming, batch_rows: int) -> Iterator[Columns]:
     """The rows of one Arrow batch, ``batch_rows`` at a time."""
-    _check_names(batch.schema.names)
+    names = batch.schema.names
+    _check_names(names)
+    columns = {name: names.index(column) for name, column in renaming.of_header(names, "the table").items()}
     fields = {field.name: field for field in schema.fields}
     for first in range(0, batch.num_rows, batch_rows):
         part = batch.slice(first, batch_rows)
-        named = zip(part.schema.names, part.columns, strict=True)
-        yield Columns(part.num_rows, {name: _values(array, fields.get(name)) for name, array in named})
+        yield Columns(part.num_rows, {name: _values(part.column(at), fields.get(name)) for name, at in columns.items()})
+
+
+def dict_columns(source: Mapping[str, Any], schema: Schema, renaming: Renaming, batch_rows: int) -> Iterator[Columns]:
+    """The rows of a dict that has a list or an array of values for each column, ``batch_rows`` at a time.
+
+    :raises MilvusInvalidArgumentError: it has something else, columns of different lengths, or lacks one that is to be read.
+    """
+    if single := [name for name, values in source.items() if not _is_column(values)]:
+        raise MilvusInvalidArgumentError(
+            f"rows: {single[0]!r} of the dict is of type {type(source[single[0]]).__name__}, and not a list of values for each "
+            "row. If it is a single row, put it into a list."
+        )
+    lengths = {name: len(values) for name, values in source.items()}
+    if len(set(lengths.values())) > 1:
+        listed = ", ".join(f"{name!r} has {length}" for name, length in lengths.items())
+        raise MilvusInvalidArgumentError(f"rows: the columns of the dict have different numbers of values: {listed}.")
+    columns = renaming.of_header(source, "the dict")
+    fields = {field.name: field for field in schema.fields}
+    rows = next(iter(lengths.values()), 0)
+    for first in range(0, rows, batch_rows):
+        end = min(first + batch_rows, rows)
+        parts = {name: _part(source[column], first, end) for name, column in columns.items()}
+        values = {name: _part_values(part, fields.get(name), name not in schema.needed) for name, part in parts.items()}
+        yield Columns(end - first, values)
+
+
+def _is_column(values: Any) -> bool:
+    return hasattr(values, "__len__") and hasattr(values, "__getitem__") and not isinstance(values, (str, bytes, Mapping))
+
+
+def _part(values: Any, first: int, end: int) -> Any:
+    # A pandas series looks its index up in brackets.
+    return values.iloc[first:end] if hasattr(values, "iloc") else values[first:end]
+
+
+def _part_values(values: Any, field: Field | None, optional: bool) -> Any:
+    if hasattr(values, "iloc"):
+        return _series_values(values, optional=optional)
+    if hasattr(values, "__arrow_c_array__") or hasattr(values, "__arrow_c_stream__"):
+        import pyarrow as pa
+
+        array = pa.chunked_array(values).combine_chunks()
+        return _values(array, field)
+    if hasattr(values, "dtype"):
+        return values if values.dtype.kind in "biuf" else values.tolist()
+    return list(values)
 
 
 def pyarrow(needed_for: str) -> Any:
@@ -151,12 +200,14 @@ def _vectors(array: pa.Array) -> Any:
     return vectors
 
 
-def _frame_columns(frame: pandas.DataFrame, schema: Schema, batch_rows: int) -> Iterator[Columns]:
+def _frame_columns(frame: pandas.DataFrame, schema: Schema, renaming: Renaming, batch_rows: int) -> Iterator[Columns]:
     names = list(frame.columns)
     _check_names(names)
+    columns = renaming.of_header(names, "the table")
     for first in range(0, len(frame), batch_rows):
         part = frame.iloc[first : first + batch_rows]
-        yield Columns(len(part), {name: _series_values(part[name], optional=name not in schema.needed) for name in names})
+        series = {name: part[column] for name, column in columns.items()}
+        yield Columns(len(part), {name: _series_values(it, optional=name not in schema.needed) for name, it in series.items()})
 
 
 def _series_values(series: pandas.Series[Any], *, optional: bool) -> Any:

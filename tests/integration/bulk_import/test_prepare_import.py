@@ -101,6 +101,11 @@ class TestFiles:
         assert read(result["files"]) == [{"id": key, "v": [float(key), 0.5, -1.0, 2.0]} for key in range(5_000)]
         assert json.loads(json.dumps(result)) == result
 
+    def test_have_the_fields_that_columns_are_made_of(self, tmp_path: Path) -> None:
+        rows = {"key": [1, 2], "embedding": [[0.5, 1.0, 2.0, 4.0]] * 2, "unread": [object()] * 2}
+        result = prepare(rows, tmp_path, columns={"id": "key", "v": "embedding"})
+        assert read(result["files"]) == [{"id": key, "v": [0.5, 1.0, 2.0, 4.0]} for key in (1, 2)]
+
     def test_as_json_are_what_milvus_calls_row_based(self, tmp_path: Path) -> None:
         result = prepare(small(3), tmp_path, file_type="json")
 

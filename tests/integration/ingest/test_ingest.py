@@ -125,6 +125,26 @@ class TestWrite:
             "batches": 5,
         }
 
+    @each_write
+    def test_columns_are_read_under_the_names_of_the_fields(self, milvus: Milvus, docs: str, kind: str) -> None:
+        source = {"key": ["a", "b", "c"], "embedding": [[1.0] * DIM] * 3, "rank": [1, 2, 3], "unread": [object()] * 3}
+        columns = {"id": "key", "vector": "embedding", "number": "rank", "copy": "rank"}
+
+        result = write(kind, source, columns=columns, batch_rows=2)
+
+        assert (result["rows_read"], result["written"]) == (3, 3)
+        expected = zip("abc", range(1, 4), strict=True)
+        assert held(milvus) == by_key(
+            *({"id": key, "number": rank, "copy": rank, "vector": [1.0] * DIM} for key, rank in expected)
+        )
+
+    @each_write
+    def test_a_column_that_does_not_exist_writes_nothing(self, milvus: Milvus, docs: str, kind: str) -> None:
+        columns = {"id": "key", "vector": "vector", "number": "number"}
+        with pytest.raises(MilvusInvalidArgumentError, match="no row has 'key'; the first has 'id', 'number', 'vector'"):
+            write(kind, rows(3), columns=columns, on_bad_row="skip")
+        assert held(milvus) == {}
+
     def test_an_upsert_replaces_and_the_last_row_of_a_key_stays(self, milvus: Milvus, docs: str) -> None:
         write("insert", rows(100, colour="old"))
         new = [{**row, "colour": f"new {turn}"} for turn in range(3) for row in rows(60, start=20)]

@@ -15,6 +15,7 @@ from hypothesis import example, given, settings, strategies as st
 from airflow_provider_milvus.rows.csv_text import csv_rows
 from airflow_provider_milvus.rows.json_text import compacted, read_json, read_row
 from airflow_provider_milvus.rows.pieces import UnreadableRow
+from airflow_provider_milvus.rows.renaming import Renaming
 from airflow_provider_milvus.schema.model import Schema
 
 pytestmark = pytest.mark.newest
@@ -55,7 +56,7 @@ def as_the_module_reads(text: str) -> list[Any]:
 @example('"a\nb",c\n"d"\n')
 def test_csv_is_split_as_the_csv_module_does(text):
     lines = io.BytesIO(f"a,b\n{text}".encode())
-    read = list(csv_rows(iter(lines.readline, b""), "docs.csv", SCHEMA))
+    read = list(csv_rows(iter(lines.readline, b""), "docs.csv", SCHEMA, Renaming(None, SCHEMA)))
     expected = as_the_module_reads(text)
     assert len(read) == len(expected)
     for row, cells in zip(read, expected, strict=True):
