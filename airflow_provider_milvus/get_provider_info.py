@@ -84,6 +84,10 @@ def get_provider_info() -> dict[str, Any]:
             kind: [{"integration-name": integration, "python-modules": [f"{package}.{kind}.milvus"]}]
             for kind in ("hooks", "operators", "sensors", "triggers")
         },
+        "task-decorators": [
+            {"name": f"milvus_{what}", "class-name": f"{package}.decorators.milvus.milvus_{what}_task"}
+            for what in ("insert", "search", "upsert")
+        ],
         # Airflow 2.11 has datasets in place of assets.
         "asset-uris": asset_uris(),
         "dataset-uris": asset_uris(),

@@ -70,7 +70,6 @@ class _WriteRowsOperator(MilvusWriteOperator):
         from airflow_provider_milvus.rows.source import paths_of
 
         began, hook, notes = time.time(), self.hook(), RetryNotes(context)
-        # Airflow 2.11 fetches the outputs of mapped tasks in this thread only, and rows are read in another.
         rows = given(self.rows)
         paths = paths_of(rows)
         request = IngestRequest(

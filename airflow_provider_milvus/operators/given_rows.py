@@ -13,8 +13,12 @@ from airflow_provider_milvus.kinds import is_nothing
 
 try:
     from airflow.sdk.definitions._internal.mixins import ResolveMixin
-except ImportError:  # Airflow 2
+
+    IS_AIRFLOW_2 = False
+except ImportError:
     from airflow.utils.mixins import ResolveMixin  # type: ignore[no-redef]
+
+    IS_AIRFLOW_2 = True
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -54,9 +58,19 @@ class ToResolve(AsGiven, ResolveMixin):
         return AsGiven(_resolved(rows, context))
 
 
+class ToCome(AsGiven, ResolveMixin):
+    """What a decorated function returns when the task runs. Until then it stands for that, as a template would."""
+
+    def iter_references(self) -> Iterator[tuple[Any, str]]:
+        return iter(())
+
+    def resolve(self, context: Context, include_xcom: bool = True) -> ToCome:
+        return self
+
+
 def _resolved(value: Any, context: Context) -> Any:
     if isinstance(value, ResolveMixin):
-        return value.resolve(context)
+        return fetched(value.resolve(context))
     if isinstance(value, (list, tuple)):
         return [_resolved(item, context) for item in value]
     return {key: _resolved(item, context) for key, item in value.items()} if isinstance(value, dict) else value
@@ -82,4 +96,15 @@ def _are_paths(rows: Any) -> bool:
 
 def given(rows: Any) -> Any:
     """The rows behind what :func:`kept` returned, in a task that runs."""
-    return rows.rows if isinstance(rows, AsGiven) else rows
+    return fetched(rows.rows if isinstance(rows, AsGiven) else rows)
+
+
+def fetched(value: Any) -> Any:
+    """The outputs of mapped tasks as a list, in Airflow 2: it fetches them in a task's own thread only, and rows are read in
+    another. Airflow 3 fetches each when it is read."""
+    if IS_AIRFLOW_2:
+        from airflow.utils.db import LazySelectSequence
+
+        if isinstance(value, LazySelectSequence):
+            return list(value)
+    return value

@@ -13,12 +13,18 @@ from tests.integration.support import Milvus
 
 
 @pytest.fixture(scope="session")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> LocalAirflow:
-    if int(version("apache-airflow").partition(".")[0]) < 3:
-        pytest.skip("the example DAGs run on Airflow 3; on 2.11 they are imported only")
+def of_any_version(tmp_path_factory: pytest.TempPathFactory) -> LocalAirflow:
     airflow = LocalAirflow(tmp_path_factory.mktemp("airflow"))
     airflow.migrate()
     return airflow
+
+
+@pytest.fixture(scope="session")
+def migrated(request: pytest.FixtureRequest) -> LocalAirflow:
+    if int(version("apache-airflow").partition(".")[0]) < 3:
+        pytest.skip("the example DAGs run on Airflow 3; on 2.11 they are imported only")
+    migrated: LocalAirflow = request.getfixturevalue("of_any_version")
+    return migrated
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ HEAVY = ("pymilvus", "pandas", "numpy", "pyarrow", "grpc", "pydantic_settings", 
 ROOT = Path(airflow_provider_milvus.__file__).parent
 USED_BY_DAGS = [
     f"airflow_provider_milvus.{folder}.{path.stem}"
-    for folder in ("hooks", "operators", "sensors", "triggers")
+    for folder in ("decorators", "hooks", "operators", "sensors", "triggers")
     for path in sorted((ROOT / folder).glob("[!_]*.py"))
 ]
 

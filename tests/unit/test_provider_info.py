@@ -12,9 +12,11 @@ from typing import Any
 import airflow
 import jsonschema
 import pytest
+from airflow.providers.common.compat.sdk import task
 
 from airflow_provider_milvus import __version__
 from airflow_provider_milvus.client.connection import ConnectionSettings, _Extra
+from airflow_provider_milvus.decorators import milvus as decorators
 from airflow_provider_milvus.get_provider_info import connection_fields, field_behaviour, get_provider_info
 from airflow_provider_milvus.hooks.milvus import MilvusHook
 from tests.public import DOORS
@@ -36,7 +38,7 @@ def test_is_valid_for_the_schema_that_airflow_checks_at_start_up():
     jsonschema.validate(get_provider_info(), schema("provider_info.schema.json"))
 
 
-@pytest.mark.parametrize("part", ["connection-types", "integrations", *KINDS])
+@pytest.mark.parametrize("part", ["connection-types", "integrations", "task-decorators", *KINDS])
 def test_each_part_is_valid_for_the_schema_of_airflows_own_providers(part):
     whole = schema("provider.yaml.schema.json")
     described = whole["properties"][part]
@@ -60,6 +62,17 @@ def test_the_entry_point_leads_here_and_names_the_distribution():
 def test_airflow_is_told_of_the_doors(kind):
     (part,) = get_provider_info()[kind]
     assert part["python-modules"] == [DOORS[kind].__name__]
+
+
+@pytest.mark.parametrize("decorator", get_provider_info()["task-decorators"], ids=lambda it: it["name"])
+def test_airflow_finds_the_task_decorators(decorator):
+    module, _, name = decorator["class-name"].rpartition(".")
+    assert task.__getattr__(decorator["name"]) is getattr(import_module(module), name)
+
+
+def test_every_task_decorator_is_registered():
+    named = {decorator["class-name"] for decorator in get_provider_info()["task-decorators"]}
+    assert named == {f"{decorators.__name__}.{name}" for name in vars(decorators) if name.endswith("_task")}
 
 
 def test_the_hook_is_the_one_named():
