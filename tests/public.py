@@ -98,7 +98,7 @@ MINIMAL: dict[str, dict[str, Any]] = {
 EXCLUSIVE = [
     ("ids", "filter"),
     ("data", "ids", "requests"),
-    ("schema", "definition"),
+    ("schema", "dimension", "definition"),
     ("partition_names", "pattern", "plan"),
     ("collection_name", "schema"),
     ("equal_to", "at_least", "same_as"),

@@ -16,6 +16,7 @@ from airflow_provider_milvus.hooks.milvus import MilvusHook
 from airflow_provider_milvus.kinds import check_flag, check_name, check_text, one_of, take_any, whole_number
 from airflow_provider_milvus.operators.base import MilvusWriteOperator, result
 from airflow_provider_milvus.operators.run_notes import RetryNotes
+from airflow_provider_milvus.schema.model import LARGEST_DIM
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -55,6 +56,9 @@ class MilvusCreateCollectionOperator(MilvusWriteOperator):
     :param collection_name: the collection.
     :param schema: its fields, dynamic field and functions: a dict, JSON or YAML text, or the path of a ``.json``, ``.yaml`` or
         ``.yml`` file beside the DAG file. See docs/collections.md.
+    :param dimension: in place of ``schema`` the dimension of the vectors. The collection is what pymilvus's quick create makes:
+        ``id`` (``INT64``), ``vector`` (``FLOAT_VECTOR``), a dynamic field for all else, and an ``AUTOINDEX`` with the metric
+        ``COSINE`` unless ``indexes`` are given. Only, it is not loaded.
     :param definition: in place of ``schema`` the folder of an export: the collection that was exported, with its indexes, its
         properties and its consistency level, unless they are given here. Its partitions are not made.
     :param indexes: dicts with ``field_name``, ``index_type`` (``"AUTOINDEX"`` by default), ``metric_type``, ``index_params``
@@ -81,6 +85,7 @@ class MilvusCreateCollectionOperator(MilvusWriteOperator):
 
     collection_name = Argument(check_name)
     schema = OptionalArgument(take_any)
+    dimension = OptionalArgument(whole_number(1, LARGEST_DIM))
     definition = OptionalArgument(check_text)
     indexes = OptionalArgument(take_any)
     properties = OptionalArgument(take_any)
@@ -98,6 +103,7 @@ class MilvusCreateCollectionOperator(MilvusWriteOperator):
         *,
         collection_name: str,
         schema: Mapping[str, Any] | str | None = None,
+        dimension: int | str | None = None,
         definition: str | None = None,
         indexes: Sequence[Mapping[str, Any]] | str | None = None,
         properties: Mapping[str, Any] | str | None = None,
@@ -111,13 +117,13 @@ class MilvusCreateCollectionOperator(MilvusWriteOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.take(locals())
-        if self.is_given("schema") == self.is_given("definition"):
-            raise self.wrong("Give schema or definition, one of the two: it says which fields the collection has.")
+        if sum(map(self.is_given, ("schema", "dimension", "definition"))) != 1:
+            raise self.wrong("Give schema, dimension or definition, one of the three: it says which fields the collection has.")
         if not self.unrendered and self.definition is None:
             self._requested()
 
     def _requested(self) -> Definition:
-        from airflow_provider_milvus.schema.definition import Definition
+        from airflow_provider_milvus.schema.definition import Definition, quick
 
         names = ("schema", "description", "indexes", "properties", "num_shards", "num_partitions", "consistency_level")
         requested = {name: value for name in names if (value := getattr(self, name)) is not None}
@@ -126,6 +132,8 @@ class MilvusCreateCollectionOperator(MilvusWriteOperator):
                 from airflow_provider_milvus.search.manifest import needed_manifest
 
                 requested = needed_manifest(self.definition).definition | requested
+            elif self.dimension is not None:
+                requested = quick(self.dimension) | requested
             return Definition.of(self.collection_name, **requested)
         except MilvusInvalidArgumentError as error:
             raise self.wrong(error) from None

@@ -20,6 +20,16 @@ CONSISTENCY_LEVELS = ("Strong", "Session", "Bounded", "Eventually")
 """The position of a name is its number in Milvus's ``ConsistencyLevel``."""
 
 
+def quick(dimension: int) -> dict[str, Any]:
+    """The collection that pymilvus makes of a dimension alone, as a DAG author would write it."""
+    key = {"name": "id", "type": "INT64", "is_primary": True}
+    vector = {"name": "vector", "type": "FLOAT_VECTOR", "dim": dimension}
+    return {
+        "schema": {"fields": [key, vector], "enable_dynamic_field": True},
+        "indexes": [{"field_name": "vector", "index_type": "AUTOINDEX", "metric_type": "COSINE"}],
+    }
+
+
 @dataclass(frozen=True, slots=True)
 class Index:
     """One index. An empty ``index_name`` means the field's name, an empty ``metric_type`` the server's choice."""

@@ -78,7 +78,8 @@ def fresh(request: pytest.FixtureRequest) -> Iterator[Callable[[str], str]]:
 
 
 def create(name: str, *, context: Any = None, **arguments: Any) -> dict[str, Any]:
-    operator = MilvusCreateCollectionOperator(task_id="create", collection_name=name, **{"schema": SCHEMA, **arguments})
+    given = arguments if "dimension" in arguments else {"schema": SCHEMA, **arguments}
+    operator = MilvusCreateCollectionOperator(task_id="create", collection_name=name, **given)
     result: dict[str, Any] = operator.execute(context or {})
     return result
 
@@ -164,6 +165,28 @@ class TestCreate:
             (row,) = client.query(name, filter="id == 'a'", output_fields=fields, consistency_level="Strong")
         assert row["price"] == pytest.approx(0.1)
         assert (row["small"], row["word"]) == (-3, "none")
+
+    def test_of_a_dimension_is_what_pymilvus_makes_of_one(self, milvus: Milvus, fresh: Callable[..., str]) -> None:
+        ours, theirs = fresh(), fresh()
+        with milvus.plain_client() as client:
+            client.create_collection(theirs, dimension=8)
+            created = create(ours, dimension="8")
+            described = [client.describe_collection(name) for name in (ours, theirs)]
+            indexes = [client.describe_index(name, "vector") for name in (ours, theirs)]
+        # Ours differs from theirs in nothing, and theirs from ours.
+        assert create(theirs, dimension=8, if_exists="check")["indexes_created"] == []
+        same = ("auto_id", "consistency_level", "enable_dynamic_field", "fields", "num_partitions", "num_shards")
+        assert [described[0].get(key) for key in same] == [described[1].get(key) for key in same]
+        same = ("field_name", "index_name", "index_type", "metric_type")
+        assert [indexes[0][key] for key in same] == [indexes[1][key] for key in same]
+        assert created["indexes_created"] == ["vector"]
+        # Lite has a collection in memory from its first moment on.
+        assert milvus.state_of(ours) == ("Loaded" if milvus.is_lite else "NotLoad")
+        assert [(it["index_type"], it["metric_type"]) for it in created["indexes"]] == [("AUTOINDEX", "COSINE")]
+
+    def test_of_a_dimension_takes_other_indexes(self, milvus: Milvus, fresh: Callable[..., str]) -> None:
+        created = create(fresh(), dimension=8, indexes=[FLAT])
+        assert [(it["index_type"], it["metric_type"]) for it in created["indexes"]] == [("FLAT", "L2")]
 
     def test_the_same_definition_shows_no_drift(self, milvus: Milvus, fresh: Callable[..., str]) -> None:
         name = fresh()

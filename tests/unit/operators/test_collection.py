@@ -86,6 +86,23 @@ class TestADefinition:
         with pytest.raises(MilvusInvalidArgumentError, match=reason):
             create(**arguments).execute({})
 
+    @pytest.mark.parametrize(
+        ("dimension", "reason"),
+        [
+            (0, "dimension must be a whole number from 1 to 32768, not 0"),
+            (40_000, "dimension must be a whole number from 1 to 32768, not 40000"),
+            ("wide", "dimension must be a whole number from 1 to 32768, not 'wide'"),
+        ],
+    )
+    def test_of_no_dimension_that_can_be_is_refused(self, dimension, reason):
+        with pytest.raises(MilvusInvalidArgumentError, match=reason):
+            MilvusCreateCollectionOperator(task_id="create", collection_name="docs", dimension=dimension)
+
+    def test_is_one_of_schema_dimension_and_definition(self):
+        for given in ({}, {"schema": SCHEMA, "dimension": 8}, {"dimension": 8, "definition": "/data/export"}):
+            with pytest.raises(MilvusInvalidArgumentError, match="Give schema, dimension or definition, one of the three"):
+                MilvusCreateCollectionOperator(task_id="create", collection_name="docs", **given)
+
     def test_lets_no_word_choose_what_happens_to_what_exists(self):
         with pytest.raises(MilvusInvalidArgumentError, match=r"if_exists must be one of 'fail', 'skip', 'check', 'replace'"):
             create(if_exists="overwrite")
