@@ -32,8 +32,6 @@ ROWS_AT_ONCE = 100_000
 TRANSFORMED_ROWS = 1_000
 """Rows that ``transform`` gets at a time: a model is fast with them, and their texts are small."""
 POLL = 2.0
-BATCH_ROWS, BATCH_BYTES, PARALLEL = 5_000, 16 << 20, 2
-"""As those of an upsert."""
 
 Transform = Callable[[list[dict[str, Any]]], Any]
 
@@ -172,14 +170,10 @@ class CopyRun:
 
     def _write(self, partition: str, rows: Iterator[Any]) -> None:
         request = IngestRequest(
-            self.target.name,
-            partition,
-            rows,
-            True,
-            BATCH_ROWS,
-            BATCH_BYTES,
-            PARALLEL,
-            "fail",
+            collection_name=self.target.name,
+            rows=rows,
+            upsert=True,
+            partition_name=partition,
             create_partition=bool(partition),
             collection_id=self.target.collection_id,
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_milvus.client.flow import Deadline, Flow
@@ -12,9 +12,10 @@ from airflow_provider_milvus.client.reads import health, is_lite, version_for
 from airflow_provider_milvus.client.tries import Tries
 from airflow_provider_milvus.exceptions import MilvusBadRowsError, MilvusError, MilvusServerError, MilvusUnsupportedError
 from airflow_provider_milvus.ingest.resume import Progress, Start, start_with_generated_keys, start_with_keys
-from airflow_provider_milvus.ingest.sending import Counts, Sending, encode
+from airflow_provider_milvus.ingest.sending import Counts, Select, Sending, encode
 from airflow_provider_milvus.rows.bad_rows import BadRows
 from airflow_provider_milvus.rows.chunk import BadRow
+from airflow_provider_milvus.rows.made import Made, with_made
 from airflow_provider_milvus.rows.source import describe_source, fingerprint, read_rows
 from airflow_provider_milvus.server import writes
 from airflow_provider_milvus.server.writes import WriteTarget
@@ -25,11 +26,12 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+BATCH_ROWS, BATCH_BYTES, PARALLEL = 5_000, 16 << 20, 2
 HEALTH_TIMEOUT = 5.0
 """Seconds to ask for the server's health; it asks all its nodes."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class IngestRequest:
     """What is to be written, and how. ``on_bad_row`` is ``"fail"``, ``"skip"`` or a path.
 
@@ -37,16 +39,19 @@ class IngestRequest:
     """
 
     collection_name: str
-    partition_name: str
     rows: Any
-    columns: Mapping[str, str] | None
     upsert: bool
-    batch_rows: int
-    batch_bytes: int
-    max_in_flight: int
-    on_bad_row: Any
+    partition_name: str = ""
     create_partition: bool = False
     collection_id: int = 0
+    columns: Mapping[str, str] | None = None
+    batch_rows: int = BATCH_ROWS
+    batch_bytes: int = BATCH_BYTES
+    max_in_flight: int = PARALLEL
+    on_bad_row: Any = "fail"
+    key: Made | None = None
+    made: Mapping[str, Made] = field(default_factory=dict)
+    """Further columns that are made of others, by their names."""
 
 
 class IngestRun:
@@ -70,55 +75,60 @@ class IngestRun:
 
         :raises MilvusBadRowsError: with ``on_bad_row="fail"``. The chunks before the one with the bad row are written.
         """
-        request, counts = self._request, Counts()
         async with await self._hook.shared_client() as client:
             deadline = deadline or self._hook.deadline()
+            request = self._request
             finding = writes.find_target(
                 request.collection_name,
                 request.partition_name,
                 create_partition=request.create_partition,
                 collection_id=request.collection_id,
             )
-            target = await self._ask(client, finding, deadline)
-            if request.upsert and target.generates_keys:
-                # Milvus 2.4 to 2.6 give such a row a new key each time it is sent; 2.3.5 takes no such row.
-                raise MilvusUnsupportedError(
-                    f"Collection {target.collection!r} was not written to: the server makes its keys (auto_id), so that an "
-                    "upsert replaces no row, and a repeated one doubles rows. Insert the rows, and delete the old ones by key."
-                )
-            through = f", through the alias {target.alias!r}" if target.alias else ""
-            self._report(f"Writing {describe_source(request.rows)} to collection {target.collection!r}{through}.")
-            await self._report_health(client, deadline)
-            start, progress = await self._find_start(client, target, deadline)
-            sending = Sending(
-                client,
-                target,
-                deadline,
-                counts,
-                upsert=request.upsert or start.upsert,
-                max_in_flight=request.max_in_flight,
-                rows_before=progress.rows_before,
-                save=lambda counts: self._tries.leave(_progress(progress, start, counts)),
-                report=self._report,
-            )
-            batches = encode(
-                read_rows(request.rows, target.schema, batch_rows=request.batch_rows, columns=request.columns),
-                target,
-                counts,
-                upsert=request.upsert,
-                max_bytes=request.batch_bytes,
-                start=start,
-                on_bad_rows=self._take_bad_rows,
-            )
-            await asyncio.to_thread(self._tries.note, _progress(progress, start, Counts(unsure=True)))
-            with self._bad_rows:
-                await sending.carry_out(batches)
-            await self._ask(client, target.subject.check(f"Rows were written to it before: {counts}."), deadline)
-            if deadline.interruptions:
-                await self._ask(client, _check_survived(target, counts), deadline)
+            target = await self.ask(client, finding, deadline)
+            return target, await self.write(client, target, deadline)
+
+    async def write(
+        self, client: AsyncBoundedClient, target: WriteTarget, deadline: Deadline, select: Select | None = None
+    ) -> Counts:
+        """The same with a client and a target that are there; ``select`` as of :func:`~ingest.sending.encode`."""
+        request, counts = self._request, Counts()
+        _check_keys(request, target)
+        through = f", through the alias {target.alias!r}" if target.alias else ""
+        self._report(f"Writing {describe_source(request.rows)} to collection {target.collection!r}{through}.")
+        await self._report_health(client, deadline)
+        start, progress = await self._find_start(client, target, deadline)
+        sending = Sending(
+            client,
+            target,
+            deadline,
+            counts,
+            upsert=request.upsert or start.upsert,
+            max_in_flight=request.max_in_flight,
+            rows_before=progress.rows_before,
+            save=lambda counts: self._tries.leave(_progress(progress, start, counts)),
+            report=self._report,
+        )
+        made = {**request.made, **({target.schema.primary.name: request.key} if request.key else {})}
+        chunks = read_rows(request.rows, target.schema.without(made), batch_rows=request.batch_rows, columns=request.columns)
+        batches = encode(
+            with_made(chunks, made),
+            target,
+            counts,
+            upsert=request.upsert,
+            max_bytes=request.batch_bytes,
+            start=start,
+            on_bad_rows=self._take_bad_rows,
+            select=select,
+        )
+        await asyncio.to_thread(self._tries.note, _progress(progress, start, Counts(unsure=True)))
+        with self._bad_rows:
+            await sending.carry_out(batches)
+        await self.ask(client, target.subject.check(f"Rows were written to it before: {counts}."), deadline)
+        if deadline.interruptions:
+            await self.ask(client, _check_survived(target, counts), deadline)
         if self._bad_rows.count:
             self._report(f"Bad rows: {self._bad_rows}.")
-        return target, counts
+        return counts
 
     async def _report_health(self, client: AsyncBoundedClient, deadline: Deadline) -> None:
         """Say what the server denies. That it cannot say so is no reason to write nothing."""
@@ -136,9 +146,9 @@ class IngestRun:
         progress = Progress(target.collection, target.collection_id, target.partition_name, source)
         saved = Progress.of(self._tries.earlier or {})
         if self._is_retry:
-            await self._ask(client, writes.settle(target), deadline)
+            await self.ask(client, writes.settle(target), deadline)
         if target.generates_keys and not self._request.upsert:
-            rows_now = await self._ask(client, writes.count(target), deadline)
+            rows_now = await self.ask(client, writes.count(target), deadline)
             start = start_with_generated_keys(saved, progress, rows_now)
             progress = replace(progress, rows_before=None if rows_now is None else rows_now - start.already_there)
         else:
@@ -147,7 +157,8 @@ class IngestRun:
             self._report(f"This is a retry: {start.reason}.")
         return start, progress
 
-    async def _ask(self, client: AsyncBoundedClient, flow: Flow[T], deadline: Deadline) -> T:
+    async def ask(self, client: AsyncBoundedClient, flow: Flow[T], deadline: Deadline) -> T:
+        """Ask within the connection's timeout."""
         # The timeout is for the rows. A server that does not even describe its collection is reported much sooner.
         return await client.run(flow, deadline.at_most(self._hook.settings.timeout))
 
@@ -159,6 +170,21 @@ class IngestRun:
                 f"{self._bad_rows}. No row of their chunk was sent. Correct the source, or set on_bad_row to 'skip' or to a "
                 "path that ends in .jsonl."
             )
+
+
+def _check_keys(request: IngestRequest, target: WriteTarget) -> None:
+    if not target.generates_keys:
+        return
+    if request.upsert:
+        # Milvus 2.4 to 2.6 give such a row a new key each time it is sent; 2.3.5 takes no such row.
+        raise MilvusUnsupportedError(
+            f"Collection {target.collection!r} was not written to: the server makes its keys (auto_id), so that an "
+            "upsert replaces no row, and a repeated one doubles rows. Insert the rows, and delete the old ones by key."
+        )
+    if request.key:
+        raise MilvusUnsupportedError(
+            f"Collection {target.collection!r} was not written to: the server makes its keys (auto_id), so leave key out."
+        )
 
 
 def _progress(progress: Progress, start: Start, counts: Counts) -> dict[str, Any]:

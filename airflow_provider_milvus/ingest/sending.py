@@ -18,7 +18,7 @@ from airflow_provider_milvus.client.flow import Deadline, Flow
 from airflow_provider_milvus.ingest.read_ahead import ReadAhead
 from airflow_provider_milvus.ingest.resume import Start
 from airflow_provider_milvus.rows.batches import batches
-from airflow_provider_milvus.rows.check import check
+from airflow_provider_milvus.rows.check import Checked, check
 from airflow_provider_milvus.rows.chunk import BadRow, Batch, Chunk
 from airflow_provider_milvus.server import writes
 from airflow_provider_milvus.server.writes import WriteTarget
@@ -33,6 +33,7 @@ SAVE_EVERY = 2.0
 LAST_ANSWERS = 60.0
 """Seconds to wait, after a failure, for the answers to batches in flight."""
 
+Select = Callable[[Chunk, Checked], Checked]
 _NOTHING_WRITTEN = (
     exceptions.MilvusAuthenticationError,
     exceptions.MilvusInvalidArgumentError,
@@ -72,10 +73,16 @@ def encode(
     max_bytes: int,
     start: Start,
     on_bad_rows: Callable[[Sequence[BadRow]], object],
+    select: Select | None = None,
 ) -> Generator[Batch, None, None]:
-    """The batches of ``chunks``, without the rows that are there according to ``start``. ``on_bad_rows`` may raise an error."""
+    """The batches of ``chunks``, without the rows that are there according to ``start``. ``on_bad_rows`` may raise an error.
+
+    :param select: leaves good rows out, or makes bad ones of them. Rows with the same key are left to it.
+    """
     for chunk in chunks:
-        checked = check(chunk, target.schema, upsert=upsert, max_bytes=max_bytes)
+        checked = check(chunk, target.schema, upsert=upsert, same_keys=select is not None, max_bytes=max_bytes)
+        if select is not None:
+            checked = select(chunk, checked)
         counts.rows_read += len(chunk) + len(chunk.bad)
         if checked.bad:
             counts.bad += len(checked.bad)

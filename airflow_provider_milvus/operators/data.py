@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow_provider_milvus import kinds
 from airflow_provider_milvus.arguments import Argument, OptionalArgument
 from airflow_provider_milvus.operators.base import HOUR, MilvusWriteOperator, known, result
-from airflow_provider_milvus.operators.given_rows import given, kept
+from airflow_provider_milvus.operators.given_rows import check_made, given, kept
 from airflow_provider_milvus.operators.run_notes import RetryNotes
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_provider_milvus.ingest.run import IngestRequest
 
 BATCH_ROWS = 5_000
 BATCH_BYTES = 16 << 20
@@ -29,12 +30,20 @@ MOST_BYTES = 60 << 20
 """gRPC's limit for one call is 64 MB."""
 
 
-class _WriteRowsOperator(MilvusWriteOperator):
+def is_retry(context: Context) -> bool:
+    """Whether an earlier try of the task may have written rows."""
+    return int(getattr(context.get("ti"), "try_number", None) or 1) > 1
+
+
+class WriteRowsOperator(MilvusWriteOperator):
+    """Base of the operators that write rows. :class:`MilvusUpsertOperator` tells of the arguments."""
+
     collection_name = Argument(kinds.check_name)
     rows = Argument(kinds.take_any, empty_list="given")
     columns = OptionalArgument(kinds.check_columns)
     partition_name = OptionalArgument(kinds.check_name)
     create_partition = Argument(kinds.check_flag)
+    key = OptionalArgument(check_made)
     batch_rows = Argument(kinds.whole_number(1, 1_000_000))
     batch_bytes = Argument(kinds.whole_number(1, MOST_BYTES))
     max_parallel = Argument(kinds.whole_number(1, 16))
@@ -52,6 +61,7 @@ class _WriteRowsOperator(MilvusWriteOperator):
         columns: Mapping[str, str] | None = None,
         partition_name: str | None = None,
         create_partition: bool = False,
+        key: str | None = None,
         batch_rows: int = BATCH_ROWS,
         batch_bytes: int = BATCH_BYTES,
         max_parallel: int = PARALLEL,
@@ -66,28 +76,13 @@ class _WriteRowsOperator(MilvusWriteOperator):
             raise self.wrong("create_partition is for a partition_name, and there is none.")
 
     def execute(self, context: Context) -> dict[str, Any]:
-        from airflow_provider_milvus.ingest.run import IngestRequest, IngestRun
-        from airflow_provider_milvus.rows.source import paths_of
+        from airflow_provider_milvus.ingest.run import IngestRun
 
         began, hook, notes = time.time(), self.hook(), RetryNotes(context)
-        rows = given(self.rows)
-        paths = paths_of(rows)
-        request = IngestRequest(
-            self.collection_name,
-            self.partition_name or "",
-            rows if paths is None else paths,
-            self.columns,
-            self._upsert,
-            self.batch_rows,
-            self.batch_bytes,
-            self.max_parallel,
-            self.on_bad_row,
-            self.create_partition,
-        )
+        request, files = self._request()
         # Fetched before there is an event loop: in Airflow 3 a task cannot fetch connections both inside and outside of one.
         database = hook.settings.database
-        is_retry = int(getattr(context.get("ti"), "try_number", None) or 1) > 1
-        run = IngestRun(hook, request, notes.tries(), is_retry=is_retry, report=self.log.info)
+        run = IngestRun(hook, request, notes.tries(), is_retry=is_retry(context), report=self.log.info)
         target, counts = asyncio.run(run.carry_out())
         self.log.info("Database %r, collection %r: %s.", database, target.collection, counts)
         totals: dict[str, Any] = {
@@ -99,13 +94,36 @@ class _WriteRowsOperator(MilvusWriteOperator):
             "batches": counts.batches,
             "bytes": counts.bytes,
         }
-        files = list(map(str, paths or ()))
         self.wrote(context, hook, target.collection, alias=target.alias, from_files=files, **totals)
         notes.forget()
         return result(hook, target.collection, began, **known(alias=target.alias), **totals)
 
+    def _request(self) -> tuple[IngestRequest, list[str]]:
+        """What is to be written, and the files that it comes from."""
+        from airflow_provider_milvus.ingest.run import IngestRequest
+        from airflow_provider_milvus.rows.made import Made
+        from airflow_provider_milvus.rows.source import paths_of
 
-class MilvusUpsertOperator(_WriteRowsOperator):
+        # Airflow 2.11 fetches the outputs of mapped tasks in this thread only, and rows are read in another.
+        rows = given(self.rows)
+        paths = paths_of(rows)
+        request = IngestRequest(
+            collection_name=self.collection_name,
+            rows=rows if paths is None else paths,
+            upsert=self._upsert,
+            partition_name=self.partition_name or "",
+            create_partition=self.create_partition,
+            columns=self.columns,
+            key=None if self.key is None else Made.of("key", self.key),
+            batch_rows=self.batch_rows,
+            batch_bytes=self.batch_bytes,
+            max_in_flight=self.max_parallel,
+            on_bad_row=self.on_bad_row,
+        )
+        return request, list(map(str, paths or ()))
+
+
+class MilvusUpsertOperator(WriteRowsOperator):
     """Write rows in place of those with the same keys; done when the server has acknowledged every row.
 
     .. code-block:: python
@@ -134,6 +152,8 @@ class MilvusUpsertOperator(_WriteRowsOperator):
         "embedding"}``; other columns are not read. By default each column is the field of its name.
     :param partition_name: the partition; by default Milvus's own choice.
     :param create_partition: create that partition if it is missing; False by default: fail.
+    :param key: make the primary key of columns, such as ``"uuid5(source, chunk)"``; by default the rows bring it. The functions
+        are ``uuid5``, ``sha256`` and ``int64``.
     :param batch_rows: rows of a chunk, at most; 5,000 by default. Large vectors make it smaller, for the memory.
     :param batch_bytes: bytes of one call, at most; 16 MiB by default, 60 MiB at most. A larger row is a bad row.
     :param max_parallel: calls under way at once; 2 by default, 16 at most.
@@ -152,7 +172,7 @@ class MilvusUpsertOperator(_WriteRowsOperator):
     _upsert = True
 
 
-class MilvusInsertOperator(_WriteRowsOperator):
+class MilvusInsertOperator(WriteRowsOperator):
     """Add rows; done when the server has acknowledged every row.
 
     .. code-block:: python

@@ -24,6 +24,14 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
 
+def check_made(argument: str, value: Any) -> str:
+    """What a column is made of, such as ``"uuid5(source, chunk)"``."""
+    from airflow_provider_milvus.rows.made import Made
+
+    Made.of(argument, value)
+    return str(value)
+
+
 class AsGiven:
     """Rows that Airflow does not render: text in them is data, and rendering would copy all of it."""
 

@@ -57,6 +57,11 @@ class Checked:
         columns = {name: column.part(count, len(self)) for name, column in self.columns.items()}
         return replace(self, row_numbers=self.row_numbers[count:], columns=columns)
 
+    def where(self, keep: Any) -> Checked:
+        """Only the good rows for which ``keep``, an array of booleans, is true."""
+        columns = {name: column.where(keep) for name, column in self.columns.items()}
+        return replace(self, row_numbers=list(compress(self.row_numbers, keep.tolist())), columns=columns)
+
 
 def fields_to_write(schema: Schema) -> tuple[Field, ...]:
     """The fields that rows bring: all but those that the server fills itself.
@@ -71,11 +76,14 @@ def fields_to_write(schema: Schema) -> tuple[Field, ...]:
     return fields
 
 
-def check(chunk: Chunk, schema: Schema, *, upsert: bool = False, max_bytes: int | None = None) -> Checked:
+def check(
+    chunk: Chunk, schema: Schema, *, upsert: bool = False, same_keys: bool = False, max_bytes: int | None = None
+) -> Checked:
     """Check all rows of ``chunk``. Nothing is sent, and the chunk is not changed.
 
     :param upsert: Of rows with the same key the last one counts. In an insert each later row with the same key is bad, since
         Milvus would keep both.
+    :param same_keys: Leave rows with the same key to the caller.
     :param max_bytes: A row that takes more on the wire is bad. Give :func:`~rows.batches.batches` the same limit.
     :raises MilvusUnsupportedError: the type of a field is one that this provider does not write, such as an array of structs.
     """
@@ -87,7 +95,8 @@ def check(chunk: Chunk, schema: Schema, *, upsert: bool = False, max_bytes: int 
         columns[DYNAMIC_FIELD] = _dynamic_column(chunk, dynamic_names, {field.name for field in schema.fields}, problems)
     if max_bytes is not None:
         _find_large_rows(chunk, columns, max_bytes, problems)
-    replaced = _find_same_keys(chunk, columns.get(schema.primary.name), schema.primary.name, upsert, problems)
+    keys = None if same_keys else columns.get(schema.primary.name)
+    replaced = _find_same_keys(chunk, keys, schema.primary.name, upsert, problems)
     bad = tuple(
         BadRow(chunk.row_numbers[position], reason, chunk.row(position), name)
         for position, (name, reason) in sorted(problems.items())
@@ -96,12 +105,8 @@ def check(chunk: Chunk, schema: Schema, *, upsert: bool = False, max_bytes: int 
         return Checked(chunk.row_numbers, columns, chunk.bad)
     keep = numpy.ones(len(chunk), dtype=bool)
     keep[[*problems, *replaced]] = False
-    return Checked(
-        list(compress(chunk.row_numbers, keep.tolist())),
-        {name: column.where(keep) for name, column in columns.items()},
-        chunk.bad + bad,
-        tuple(chunk.row_numbers[position] for position in replaced),
-    )
+    left_out = tuple(chunk.row_numbers[position] for position in replaced)
+    return Checked(chunk.row_numbers, columns, chunk.bad + bad, left_out).where(keep)
 
 
 def overhead(columns: Mapping[str, Column]) -> int:

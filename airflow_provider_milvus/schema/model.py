@@ -152,6 +152,10 @@ class Schema:
         """The schema for a server that takes less in fields of these types."""
         return replace(self, fields=tuple(replace(field, narrow=field.type in types) for field in self.fields))
 
+    def without(self, names: Collection[str]) -> Schema:
+        """The schema of rows that do not bring these fields."""
+        return replace(self, fields=tuple(field for field in self.fields if field.name not in names))
+
     @property
     def primary(self) -> Field:
         return next(field for field in self.fields if field.is_primary)
