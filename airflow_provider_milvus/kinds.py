@@ -240,20 +240,32 @@ class Share(float):
     """A share of something, between 0 and 1."""
 
 
+def _share(value: Any) -> Share | None:
+    """A share such as ``"70%"``; ``None`` of any other value."""
+    if isinstance(value, Share):
+        return value
+    share = _number(value.strip().removesuffix("%")) if isinstance(value, str) and value.strip().endswith("%") else None
+    return None if share is None or not 0 < share < 100 else Share(share / 100)
+
+
+def check_rows_or_share(argument: str, value: Any) -> int | Share:
+    """A number of rows from 0 on, or a share of them such as ``"10%"``."""
+    if (share := _share(value)) is not None:
+        return share
+    if isinstance(value, str) and "%" in value:
+        raise MilvusInvalidArgumentError(f"{argument} must be a number of rows or a share such as '10%', not {value!r}.")
+    return check_whole_number(argument, value)
+
+
 def check_size(argument: str, value: Any) -> int | Share:
     """Bytes, or a share such as ``"70%"``."""
     from pydantic import ByteSize, TypeAdapter, ValidationError
 
-    if isinstance(value, Share):
-        return value
+    if (share := _share(value)) is not None:
+        return share
     wrong = MilvusInvalidArgumentError(
         f"{argument} must be a size such as '64GiB' (bytes, 1 MiB at least) or a share such as '70%', not {value!r}."
     )
-    if isinstance(value, str) and value.strip().endswith("%"):
-        share = _number(value.strip().removesuffix("%"))
-        if share is None or not 0 < share < 100:
-            raise wrong
-        return Share(share / 100)
     if isinstance(value, bool) or not isinstance(value, (str, int)):
         raise wrong
     try:

@@ -27,6 +27,7 @@ HEADING = "| task | privileges | on 2.3 also |\n|---|---|---|\n"
 SCHEMA = {"fields": [{"name": "id", "type": "INT64", "is_primary": True}, {"name": "vector", "type": "FLOAT_VECTOR", "dim": 4}]}
 INDEX = {"field_name": "vector", "index_type": "FLAT", "metric_type": "L2"}
 ROWS = [{"id": key, "vector": [0.0, 0.0, 1.0, float(key)]} for key in range(1, 31)]
+SYNCED = [*ROWS[1:], {"id": 31, "vector": [0.0, 0.0, 1.0, 31.0]}]
 _DOCS = {"collection_name": "docs"}
 
 
@@ -111,6 +112,12 @@ SCENARIOS = (
     Scenario(operators.MilvusInsertOperator, {**_DOCS, "rows": ROWS}),
     Scenario(operators.MilvusUpsertOperator, {**_DOCS, "rows": ROWS}),
     Scenario(operators.MilvusDeleteOperator, {**_DOCS, "ids": [1]}),
+    Scenario(
+        operators.MilvusSyncDocumentsOperator,
+        {**_DOCS, "rows": SYNCED, "document_field": "id", "hash_field": "id", "prune": True},
+        in_memory=True,
+        calls=("DescribeCollection", "ShowPartitions", "Query", "Upsert", "Delete"),
+    ),
     Scenario(operators.MilvusRowCountCheckOperator, {**_DOCS, "equal_to": len(ROWS)}, in_memory=True),
     Scenario(
         operators.MilvusRecallCheckOperator,

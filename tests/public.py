@@ -88,6 +88,13 @@ MINIMAL: dict[str, dict[str, Any]] = {
     "MilvusRowCountSensor": {"collection_name": "docs", "at_least": 1},
     "MilvusSearchOperator": {"collection_name": "docs", "data": [[0.5] * 8]},
     "MilvusSwapAliasOperator": {"collection_name": "docs_2", "alias": "docs"},
+    "MilvusSyncDocumentsOperator": {
+        "collection_name": "docs",
+        "rows": "docs.parquet",
+        "document_field": "source",
+        "hash_field": "hash",
+        "prune": True,
+    },
     "MilvusTruncateCollectionOperator": {"collection_name": "docs", "confirm": "docs"},
     "MilvusUpsertOperator": {"collection_name": "docs", "rows": "docs.parquet"},
     "MilvusWindowLoadOperator": {"collection_name": "docs"},

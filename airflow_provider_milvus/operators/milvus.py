@@ -41,6 +41,7 @@ _MODULES = {
     "snapshots": ("MilvusCreateSnapshotOperator", "MilvusRestoreSnapshotOperator"),
     "split_files": ("split_files",),
     "swap_alias": ("MilvusDropAliasOperator", "MilvusSwapAliasOperator"),
+    "sync_documents": ("MilvusSyncDocumentsOperator",),
     "window": ("MilvusWindowLoadOperator", "MilvusWindowReleaseOperator", "milvus_loaded"),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}

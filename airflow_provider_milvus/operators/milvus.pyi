@@ -83,6 +83,9 @@ from airflow_provider_milvus.operators.swap_alias import (
     MilvusDropAliasOperator as MilvusDropAliasOperator,
     MilvusSwapAliasOperator as MilvusSwapAliasOperator,
 )
+from airflow_provider_milvus.operators.sync_documents import (
+    MilvusSyncDocumentsOperator as MilvusSyncDocumentsOperator,
+)
 from airflow_provider_milvus.operators.window import (
     MilvusWindowLoadOperator as MilvusWindowLoadOperator,
     MilvusWindowReleaseOperator as MilvusWindowReleaseOperator,

@@ -36,12 +36,20 @@ def by_ids(
     :raises MilvusInvalidArgumentError: a value cannot be a key of this collection. Nothing was changed.
     :raises MilvusReplacedError: there is another collection of that name, now or since an earlier try.
     """
-    target = yield from _find_target(collection_name, partition_name, tries)
-    primary = target.schema.primary
-    keys = list(dict.fromkeys(read_key(primary, value, "Nothing was deleted") for value in ids))
+    target = yield from find_target(collection_name, partition_name, tries)
+    keys = list(dict.fromkeys(read_key(target.schema.primary, value, "Nothing was deleted") for value in ids))
+    deleted = yield from delete_keys(target, keys)
+    yield from target.subject.check("Rows were deleted from it before.")
+    rows = "an unknown number of" if deleted is None else f"{deleted:,}"
+    report(f"Deleted {rows} rows of collection {target.collection!r} by {len(keys):,} keys.")
+    return target, deleted
+
+
+def delete_keys(target: WriteTarget, keys: Sequence[Any]) -> Flow[int | None]:
+    """Delete the rows with these keys, each given once; return their number, or ``None`` where rows cannot be counted."""
     deleted: int | None = 0
     for first in range(0, len(keys), IDS_AT_ONCE):
-        expression = f"{primary.name} in {to_literal(keys[first : first + IDS_AT_ONCE])}"
+        expression = f"{target.schema.primary.name} in {to_literal(keys[first : first + IDS_AT_ONCE])}"
         matching = yield from writes.count(target, expression)
         yield from writes.delete(target, expression)
         if matching is None or deleted is None:
@@ -49,10 +57,7 @@ def by_ids(
             continue
         yield from _check_gone(target, expression)
         deleted += matching
-    yield from target.subject.check("Rows were deleted from it before.")
-    rows = "an unknown number of" if deleted is None else f"{deleted:,}"
-    report(f"Deleted {rows} rows of collection {target.collection!r} by {len(keys):,} keys.")
-    return target, deleted
+    return deleted
 
 
 def by_filter(
@@ -71,7 +76,7 @@ def by_filter(
         ``allow_all``. Nothing was changed.
     :raises MilvusNotLoadedError: the collection is not loaded. Nothing was changed.
     """
-    target = yield from _find_target(collection_name, partition_name, tries)
+    target = yield from find_target(collection_name, partition_name, tries)
     matching = yield from row_count(target.collection, expression, target.partitions)
     of = f"of collection {target.collection!r}" + (f", partition {target.partition_name!r}" if target.partition_name else "")
     if max_deleted is not None and matching > max_deleted:
@@ -93,7 +98,7 @@ def by_filter(
     return target, matching
 
 
-def _find_target(collection_name: str, partition_name: str, tries: Tries) -> Flow[WriteTarget]:
+def find_target(collection_name: str, partition_name: str, tries: Tries) -> Flow[WriteTarget]:
     """The collection; a later try deletes in no other one that has got its name since."""
     target = yield from writes.find_target(collection_name, partition_name)
     earlier, note = tries.earlier, [target.collection, target.collection_id]

@@ -18,7 +18,7 @@ from airflow_provider_milvus.sensors import milvus as sensors
 from airflow_provider_milvus.triggers import milvus as triggers
 from dev.faults.inventory import ANYTHING, ASPECTS, Fact, gone, made
 from dev.faults.world import World
-from dev.roles import INDEX, ROWS, SCENARIOS, SCHEMA, Scenario
+from dev.roles import INDEX, ROWS, SCENARIOS, SCHEMA, SYNCED, Scenario
 
 SERVERS = ("lite", "standalone")
 FILES = "files"
@@ -154,6 +154,10 @@ _PLAYED: dict[str, Mapping[str, Any]] = {
     "MilvusInsertOperator": {"effects": _ADDED, "more": {"rows": NEW_ROWS}},
     "MilvusUpsertOperator": {"effects": {("docs", "rows"): rows_of(*OTHER_ROWS)}, "more": {"rows": OTHER_ROWS}},
     "MilvusDeleteOperator": {"effects": {("docs", "rows"): rows_of(*ROWS[1:])}},
+    "MilvusSyncDocumentsOperator": {
+        "effects": {("docs", "rows"): rows_of(*SYNCED)},
+        "partly": {("docs", "rows"): rows_of(*ROWS, SYNCED[-1])},
+    },
     "MilvusRowCountCheckOperator": {},
     "MilvusRecallCheckOperator": {},
     "MilvusQueryOperator": {},

@@ -68,7 +68,7 @@ WIDENING = {
 }
 """Without them a task does more, so that a None that is written is an error as well."""
 WIDENING_IN_SOME = {
-    "partition_name": {"MilvusDeleteOperator"},
+    "partition_name": {"MilvusDeleteOperator", "MilvusSyncDocumentsOperator"},
     "partition_names": {
         "MilvusCollectionSensor",
         "MilvusCopyCollectionOperator",
@@ -200,6 +200,7 @@ WAITED_FOR = {
     "Recall",
     "Export",
     "CopyCollection",
+    "Sync",
 }
 
 

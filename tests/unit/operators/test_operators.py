@@ -259,6 +259,7 @@ class TestDeferrable:
             "MilvusRestoreLoadOperator",
             "MilvusRowCountCheckOperator",
             "MilvusSearchOperator",
+            "MilvusSyncDocumentsOperator",
             "MilvusTruncateCollectionOperator",
             "MilvusUpsertOperator",
             "MilvusWindowReleaseOperator",
