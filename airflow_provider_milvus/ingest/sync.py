@@ -115,6 +115,8 @@ class SyncRun:
 
     def _begin(self) -> Flow[WriteTarget]:
         rows, failure = self._request.rows, "Nothing was synced"
+        if rows.create_partition:
+            yield from writes.find_target(rows.collection_name, rows.partition_name, create_partition=True)
         target = yield from deletes.find_target(rows.collection_name, rows.partition_name, self._tries)
         _check_fields(self._request, target.schema, f"{failure}: collection {target.collection!r}")
         yield from check_in_memory(target.collection, target.partitions, f"{failure} to collection {target.collection!r}.")
@@ -225,7 +227,7 @@ def _values(name: str, chunk: Chunk, checked: Checked, positions: Sequence[int])
 
 
 def _walk(target: WriteTarget, fields: Sequence[str], filter: str) -> Walk:
-    return Walk(target.collection, target.schema.primary, fields, filter, target.partitions, "Strong")
+    return Walk(target.subject, target.schema.primary, fields, filter, target.partitions, "Strong")
 
 
 def _find_old(request: SyncRequest, target: WriteTarget, ledger: Ledger) -> Flow[None]:
