@@ -43,10 +43,17 @@ def stand_in(dialect: str = "2.6.16") -> Iterator[StandIn]:
 
 
 def main() -> None:
+    from benchmarks.export import pages
     from dev.servers.dialects import DIALECTS
     from dev.servers.scripted import LOADED, NOT_LOADED, collection_schema, loading, scripted_server
 
-    known = {"LOADED": LOADED, "NOT_LOADED": NOT_LOADED, "loading": loading, "collection_schema": collection_schema}
+    known = {
+        "LOADED": LOADED,
+        "NOT_LOADED": NOT_LOADED,
+        "loading": loading,
+        "collection_schema": collection_schema,
+        "pages": pages,
+    }
     with scripted_server(DIALECTS[sys.argv[1]]) as server:
         for line in sys.stdin:
             print(json.dumps(eval(line, {**known, "server": server})), flush=True)

@@ -43,7 +43,7 @@ class _Client:
         self._rest = RestApi(settings)
         self._by_database: dict[str, ConnectionSettings] = {}
 
-    def _named(self, error: exceptions.MilvusError, database: str | None) -> exceptions.MilvusError:
+    def named(self, error: exceptions.MilvusError, database: str | None = None) -> exceptions.MilvusError:
         """The error of a flow, which names the connection and the database."""
         where = self._settings_for(database).where
         return error if where.partition(" (")[0] in str(error) else type(error)(f"{error} {where}.")
@@ -115,7 +115,7 @@ class BoundedClient(_Client):
         try:
             return drive(steady(flow, deadline), perform, sleep)
         except exceptions.MilvusError as error:
-            raise self._named(error, database) from error.__cause__
+            raise self.named(error, database) from error.__cause__
 
     def perform(self, call: Call, database: str | None = None) -> Any:
         """One attempt at ``call``, within its own timeout. ``database`` is for an ``Rpc`` and a ``Rest`` only.
@@ -194,7 +194,7 @@ class AsyncBoundedClient(_Client):
         try:
             return await drive_async(steady(flow, deadline), perform, self._glances_at(database).pause)
         except exceptions.MilvusError as error:
-            raise self._named(error, database) from error.__cause__
+            raise self.named(error, database) from error.__cause__
 
     async def perform(self, call: Call, database: str | None = None) -> Any:
         """One attempt at ``call``, within its own timeout. ``database`` is for an ``Rpc`` and a ``Rest`` only.

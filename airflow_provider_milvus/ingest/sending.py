@@ -176,16 +176,15 @@ class Sending:
             await asyncio.to_thread(self.save, replace(self.counts))
 
     async def _next(self, ahead: ReadAhead[Batch]) -> Batch | None:
+        within = f"within the timeout of {self.deadline.seconds:g} s."
         if self.deadline.remaining <= 0:
-            raise exceptions.MilvusTimeoutError(f"Not all rows were written within the timeout of {self.deadline.seconds:g} s.")
+            raise self.client.named(exceptions.MilvusTimeoutError(f"Not all rows were written {within}"))
         try:
             return await ahead.next(self.deadline.remaining)
         except TimeoutError:
             if self.deadline.remaining > 0:
                 raise
-            raise exceptions.MilvusTimeoutError(
-                f"The source gave no more rows within the timeout of {self.deadline.seconds:g} s."
-            ) from None
+            raise self.client.named(exceptions.MilvusTimeoutError(f"The source gave no more rows {within}")) from None
 
     async def _wait_for_room(self, batch: Batch) -> None:
         keys = frozenset(batch.keys or ())

@@ -171,6 +171,7 @@ _PLAYED: dict[str, Mapping[str, Any]] = {
         },
         "partly": {("new", aspect): ANYTHING for aspect in ASPECTS},
         "names": "",
+        "reach": 12.0,
     },
     "MilvusLoadStateSensor": {},
     "MilvusCollectionSensor": {},
