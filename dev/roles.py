@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -29,6 +29,8 @@ INDEX = {"field_name": "vector", "index_type": "FLAT", "metric_type": "L2"}
 ROWS = [{"id": key, "vector": [0.0, 0.0, 1.0, float(key)]} for key in range(1, 31)]
 SYNCED = [*ROWS[1:], {"id": 31, "vector": [0.0, 0.0, 1.0, 31.0]}]
 _DOCS = {"collection_name": "docs"}
+TENANT = "tenant"
+PARTITION = {**_DOCS, "partition_names": ["p1"]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,8 @@ class Scenario:
     """A task, and what it finds: the collection ``docs`` with the alias ``live``, and ``docs_2``, with 30 rows and an
     index each.
 
-    ``in_memory``: both are. ``indexed``: false without an index. ``words`` tell it from others of its class.
+    ``finds`` makes more, through a client of pymilvus's. ``in_memory``: both are. ``indexed``: false without an index.
+    ``words`` tell it from others of its class.
     """
 
     kind: type
@@ -44,6 +47,7 @@ class Scenario:
     words: str = ""
     in_memory: bool = False
     indexed: bool = True
+    finds: Callable[[Any], object] | None = None
 
     @property
     def name(self) -> str:
@@ -69,6 +73,10 @@ class Scenario:
             if self.in_memory:
                 client.load_collection(name)
         client.create_alias("docs", "live")
+        if TENANT in client.list_databases():
+            client.drop_database(TENANT)
+        if self.finds is not None:
+            self.finds(client)
 
     def run(self) -> Any:
         task = self.kind(task_id="task", **{"timeout": 20, **self.arguments})
@@ -103,6 +111,27 @@ SCENARIOS = (
         "with indexes",
     ),
     Scenario(operators.MilvusDropCollectionOperator, _OTHER),
+    Scenario(operators.MilvusRenameCollectionOperator, {**_OTHER, "new_name": "docs_3"}),
+    Scenario(operators.MilvusDropAliasOperator, {"alias": "live"}),
+    Scenario(operators.MilvusCreatePartitionOperator, PARTITION),
+    Scenario(operators.MilvusDropPartitionOperator, PARTITION, finds=lambda client: client.create_partition("docs", "p1")),
+    Scenario(
+        operators.MilvusDropPartitionOperator,
+        {**PARTITION, "release": True, "drop_aliased": True},
+        "release=True",
+        in_memory=True,
+        finds=lambda client: client.create_partition("docs", "p1"),
+    ),
+    Scenario(operators.MilvusListCollectionsOperator, {}),
+    Scenario(operators.MilvusListPartitionsOperator),
+    Scenario(operators.MilvusListDatabasesOperator, {}),
+    Scenario(operators.MilvusCreateDatabaseOperator, {"database": TENANT}),
+    Scenario(
+        operators.MilvusAlterDatabaseOperator,
+        {"database": TENANT, "properties": {"database.max.collections": 9}},
+        finds=lambda client: client.create_database(TENANT),
+    ),
+    Scenario(operators.MilvusDropDatabaseOperator, {"database": TENANT}, finds=lambda client: client.create_database(TENANT)),
     Scenario(operators.MilvusAlterCollectionOperator, {**_DOCS, "properties": {"collection.ttl.seconds": 60}}),
     Scenario(operators.MilvusCreateIndexOperator, {**_DOCS, **INDEX}, indexed=False),
     Scenario(operators.MilvusDropIndexOperator, {**_DOCS, "field_name": "vector"}),

@@ -220,5 +220,6 @@ class MilvusDropDatabaseOperator(_DatabaseOperator):
             )
             dropped = client.run(emptying, deadline, database=database)
             own = replace(tries, earlier={**earlier, "collections": {"collections": {}, "dropped": dropped}}).part("database")
-            gone = client.run(databases.drop(database, database_id, tries=own, report=self.log.info), deadline)
+            dropping = databases.drop(database, database_id, dropped, tries=own, report=self.log.info)
+            gone = client.run(dropping, deadline)
         return self._result(hook, began, dropped=gone or "database" in earlier, collections=dropped)

@@ -239,10 +239,11 @@ def _some(names: Sequence[str] | Mapping[str, int]) -> str:
     return f"the collection {', '.join(map(repr, listed[:5]))}{more}"
 
 
-def drop(database: str, database_id: int, *, tries: Tries = ONE_TRY, report: Report) -> Flow[bool]:
+def drop(database: str, database_id: int, dropped: Sequence[str], *, tries: Tries = ONE_TRY, report: Report) -> Flow[bool]:
     """Drop a database that has no collection any more; return, when it is gone, whether this task dropped it.
 
-    ``database_id``: as :func:`listed_id` gave it at the first look. ``tries`` note it just before the drop is sent.
+    ``database_id``: as :func:`listed_id` gave it at the first look. ``dropped`` are the collections that this task has dropped
+    before, for an error to say so. ``tries`` note the id just before the drop is sent.
 
     :raises MilvusRefusedError: it has a collection, or another database has its name by now.
     :raises MilvusInDoubtError: the answer was lost, and the server does not tell whether it is the same.
@@ -263,8 +264,10 @@ def drop(database: str, database_id: int, *, tries: Tries = ONE_TRY, report: Rep
         sent = True
         return True
 
+    done = f"{len(dropped)} collections of database {database!r} were dropped before."
+    dropping = tries.send(Rpc("DropDatabase", {"db_name": database}, still=is_due), lambda: database_id)
     try:
-        yield from tries.send(Rpc("DropDatabase", {"db_name": database}, still=is_due), lambda: database_id)
+        yield from (after(done, dropping) if dropped else dropping)
     except exceptions.MilvusServerError as error:
         if "not empty" not in str(error):
             raise

@@ -87,8 +87,10 @@ def create(
         if partition in existing:
             report(f"Partition {partition!r} of collection {subject.name!r} exists: it is left as it is.")
             continue
+        made = f"Partition {', '.join(map(repr, sent))} of collection {subject.name!r} was created before."
         known, with_this = ({"collection_id": subject.collection_id, "partitions": each} for each in (sent, [*sent, partition]))
-        if (yield from create_partition(subject, partition, tries=replace(tries, earlier=known), note=with_this)):
+        creation = create_partition(subject, partition, tries=replace(tries, earlier=known), note=with_this)
+        if (yield from (after(made, creation) if sent else creation)):
             sent.append(partition)
         elif not skip_if_exists and partition not in sent:
             raise _taken(subject, [partition])
@@ -304,8 +306,15 @@ class _Drop:
 
     def carry_out(self, seen: PartitionState) -> Flow[bool]:
         """Release it where that is asked for, drop it, and see it gone. Returns whether a drop was sent."""
+        if seen.state not in _IN_MEMORY:
+            return (yield from self._drop(seen, may_be_in_memory=False))
+        if not (yield from self._released(seen.name)):
+            return (yield from self._drop(seen, may_be_in_memory=True))
+        released = f"Partition {seen.name!r} of collection {self.subject.name!r} was released before."
+        return (yield from after(released, self._drop(seen, may_be_in_memory=False)))
+
+    def _drop(self, seen: PartitionState, *, may_be_in_memory: bool) -> Flow[bool]:
         subject, name, sent = self.subject, seen.name, False
-        may_be_in_memory = seen.state in _IN_MEMORY and not (yield from self._released(name))
 
         def is_due(lost: exceptions.MilvusError | None) -> Flow[bool]:
             nonlocal sent

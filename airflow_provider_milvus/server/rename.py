@@ -43,7 +43,8 @@ def rename(name: str, new_name: str, *, new_database: str = "", tries: Tries = O
     aliases: list[str] = []
 
     def is_due(lost: exceptions.MilvusError | None) -> Flow[bool]:
-        taken = yield from after(f"{was_not} by this try.", _find_there(new_name, new_database))
+        looking = _find_there(new_name, new_database)
+        taken = yield from (looking if lost is not None else after(f"{was_not}.", looking))
         if taken is not None:
             if real_name(taken) == new_name and (yield from _is_it(subject, taken, lost)):
                 return False

@@ -31,9 +31,10 @@ BEFORE_DEFERRAL = ("cut after", "vanish briefly")
 ONCE_IN_TRIGGERER = ("freeze", "delay", "cut before", "throttle", "refuse", "refuse briefly")
 CHANGES = frozenset(
     {
-        "AlterAlias", "AlterCollection", "CreateAlias", "CreateCollection", "CreateIndex", "CreateSnapshot", "Delete",
-        "DropAlias", "DropCollection", "DropIndex", "Flush", "Import", "Insert", "LoadCollection", "LoadPartitions",
-        "ManualCompaction", "ReleaseCollection", "ReleasePartitions", "RestoreSnapshot", "TruncateCollection", "Upsert",
+        "AlterAlias", "AlterCollection", "AlterDatabase", "CreateAlias", "CreateCollection", "CreateDatabase", "CreateIndex",
+        "CreatePartition", "CreateSnapshot", "Delete", "DropAlias", "DropCollection", "DropDatabase", "DropIndex",
+        "DropPartition", "Flush", "Import", "Insert", "LoadCollection", "LoadPartitions", "ManualCompaction",
+        "ReleaseCollection", "ReleasePartitions", "RenameCollection", "RestoreSnapshot", "TruncateCollection", "Upsert",
     }
 )  # fmt: skip
 """The calls that change something."""

@@ -67,7 +67,10 @@ _CLAIMS: list[tuple[str, Judge]] = [
     (rf"Collection {_OF} was not loaded", _state("NotLoad")),
     (rf"Collection {_OF} was not refreshed", lambda told, match: True),
     (rf"Collection {_OF} was not dropped", lambda told, match: told.now(match["of"], "id") == told.was(match["of"], "id")),
-    (rf"Collection {_OF} was not created", _unchanged("id")),
+    (rf"Collection {_OF} was not (?:created|renamed)", _unchanged("id")),
+    (rf"Partition '\w+' of collection {_OF} was not (?:created|dropped)", _unchanged("partitions")),
+    # No fact is about databases.
+    (r"Database '\w+' was not (?:created|altered|dropped)", lambda told, match: True),
     (rf"Collection {_OF} was not altered", _unchanged("properties")),
     (rf"Collection {_OF} was not (?:emptied|truncated)", _unchanged("rows")),
     (
@@ -78,6 +81,10 @@ _CLAIMS: list[tuple[str, Judge]] = [
     (rf"A batch of rows was not (?:inserted into|upserted into|deleted from) collection {_OF}", _unchanged("rows")),
     (rf"The import into collection {_OF} was not begun", _unchanged("rows")),
     (r"Alias '(?P<alias>\w+)' was not (?:pointed|created|moved)(?: to (?:collection )?'(?P<to>\w+)')?", _same_alias),
+    (
+        r"Alias '(?P<alias>\w+)' was not dropped",
+        lambda told, match: told.alias_of(match["alias"], told.before) == told.alias_of(match["alias"], told.after),
+    ),
     (r"Snapshot '\w+' .*was not \w+", lambda told, match: True),
     (r"The (?:flush|compaction) of collection '\w+' was not begun", lambda told, match: True),
     (r"The restore of snapshot .* was not begun", lambda told, match: True),
@@ -105,6 +112,7 @@ _SUSPECT = re.compile(r"[^.:;]*\b(?:was|were|is|are) (?:not|still)\b[^.:;]*")
 _NO_CLAIM = re.compile(
     r"could not be|did not answer|is not Milvus|was not (?:seen|answered|there|met|reached|Loaded within|loaded within)"
     r"|It was not sent again|was not moved, or somebody has moved it back|were not deleted, or written since"
+    r"|was not dropped, or somebody has made it again"
     r"|is not supported|is not known|not seen|not a Milvus|while it was not in memory|was not built|is not in memory: nothing"
 )
 """What was not seen or answered is no claim of what the server has."""

@@ -14,7 +14,7 @@ Fact = tuple[str, str]
 """A collection and what is asked about it."""
 Inventory = dict[Fact, Any]
 
-ASPECTS = ("id", "keys", "state", "aliases", "properties", "indexes", "rows")
+ASPECTS = ("id", "keys", "state", "aliases", "partitions", "properties", "indexes", "rows")
 GENERATED, GIVEN = "generated", "given"
 """By the server, or by who writes the rows."""
 NOT_SEEN = "not in memory, so not seen"
@@ -49,6 +49,7 @@ def take(client: Any, prefix: str = "") -> Inventory:
             "keys": GENERATED if described["auto_id"] else GIVEN,
             "state": state,
             "aliases": sorted(client.list_aliases(name)["aliases"]),
+            "partitions": sorted(set(client.list_partitions(name)) - {"_default"}),
             "properties": properties,
             "indexes": sorted((index["field_name"], index["index_type"]) for index in indexes),
             "rows": _rows(client, name) if state == "Loaded" else NOT_SEEN,

@@ -16,9 +16,9 @@ from airflow_provider_milvus.conditions import LoadState
 from airflow_provider_milvus.operators import milvus as operators
 from airflow_provider_milvus.sensors import milvus as sensors
 from airflow_provider_milvus.triggers import milvus as triggers
-from dev.faults.inventory import ANYTHING, ASPECTS, Fact, gone, made
+from dev.faults.inventory import ANYTHING, ASPECTS, SOMETHING, Fact, gone, made
 from dev.faults.world import World
-from dev.roles import INDEX, ROWS, SCENARIOS, SCHEMA, SYNCED, Scenario
+from dev.roles import INDEX, PARTITION, ROWS, SCENARIOS, SCHEMA, SYNCED, TENANT, Scenario
 
 SERVERS = ("lite", "standalone")
 FILES = "files"
@@ -116,6 +116,21 @@ def _begin_import(folder: Path) -> Mapping[str, Any]:
     return {"job_ids": imported["job_ids"]}
 
 
+def _make_partition(folder: Path) -> Mapping[str, Any]:
+    operators.MilvusCreatePartitionOperator(task_id="before", **PARTITION).execute({})
+    return {}
+
+
+def _with_tenant(folder: Path) -> Mapping[str, Any]:
+    operators.MilvusCreateDatabaseOperator(task_id="before", database=TENANT, if_exists="skip").execute({})
+    return {}
+
+
+def _without_tenant(folder: Path) -> Mapping[str, Any]:
+    operators.MilvusDropDatabaseOperator(task_id="before", database=TENANT, if_missing="skip").execute({})
+    return {}
+
+
 _DOCS = {"collection_name": "docs"}
 _OTHER = {"collection_name": "docs_2"}
 _LOADED, _RELEASED = "Loaded", "NotLoad"
@@ -144,6 +159,24 @@ _PLAYED: dict[str, Mapping[str, Any]] = {
         "names": "new",
     },
     "MilvusDropCollectionOperator": {"effects": gone("docs_2")},
+    "MilvusRenameCollectionOperator": {
+        "effects": {**gone("docs_2"), **{("docs_3", aspect): ANYTHING for aspect in ASPECTS}, ("docs_3", "id"): SOMETHING},
+        "names": "docs_2",
+    },
+    "MilvusDropAliasOperator": {"effects": {("docs", "aliases"): []}, "names": "live"},
+    "MilvusCreatePartitionOperator": {"effects": {("docs", "partitions"): ["p1"]}},
+    "MilvusDropPartitionOperator": {"effects": {("docs", "partitions"): []}, "before": _make_partition},
+    "MilvusDropPartitionOperator, release=True": {
+        # The server may release what it holds of the collection with its only partition that has rows.
+        "effects": {("docs", "partitions"): []},
+        "before": _make_partition,
+    },
+    "MilvusListCollectionsOperator": {"names": ""},
+    "MilvusListPartitionsOperator": {},
+    "MilvusListDatabasesOperator": {"names": ""},
+    "MilvusCreateDatabaseOperator": {"names": TENANT, "before": _without_tenant},
+    "MilvusAlterDatabaseOperator": {"names": TENANT, "before": _with_tenant, "servers": ("lite",)},
+    "MilvusDropDatabaseOperator": {"names": TENANT, "before": _with_tenant},
     "MilvusAlterCollectionOperator": {"effects": {("docs", "properties"): {"collection.ttl.seconds": "60"}}},
     "MilvusCreateIndexOperator": {"effects": {("docs", "indexes"): [("vector", "FLAT")]}},
     # Lite brings a collection without an index back into memory by itself.

@@ -59,6 +59,7 @@ class World:
             and found[name, "keys"] == keys
             and found[name, "aliases"] == alias
             and found[name, "indexes"] == indexes
+            and found[name, "partitions"] == []
             and found[name, "properties"] == {}
             # Tasks that change rows find the collection in memory, and leave it there.
             and (found[name, "rows"] is inventory.NOT_SEEN or _rows_of(found[name, "rows"], keys) == _rows_of(ALL_ROWS, keys))

@@ -62,7 +62,8 @@ def _make_anew(place: Place) -> None:
     """Also where there is none any more, or none yet. An alias goes with the collection that it points to."""
     like = place.there or place.server.collections[THIRD]
     _drop(place)
-    add(place.server, place.collection, ANEW, loaded=True, auto_id=bool(like.primary.autoID))
+    anew = add(place.server, place.collection, ANEW, loaded=True, auto_id=bool(like.primary.autoID))
+    anew.partitions = {name: anew.number * 100 + id for name, id in like.partitions.items()}
 
 
 def _move_alias(place: Place, collection: str) -> None:
@@ -71,6 +72,19 @@ def _move_alias(place: Place, collection: str) -> None:
             held.aliases = [alias for alias in held.aliases if alias != place.alias]
             if name == collection:
                 held.aliases.append(place.alias)
+
+
+def _make_partition_anew(place: Place) -> None:
+    """Each but the default one, with rows: a partition that a task drops may be another one by now."""
+    if place.there is not None and place.server.dialect.tells_ids:
+        for name in place.there.partitions.keys() - {"_default"}:
+            place.there.partitions[name] += 1
+            place.there.partition_rows[name] = 7
+
+
+def _write_to_partition(place: Place) -> None:
+    if place.there is not None:
+        place.there.partition_rows.update({name: 7 for name in place.there.partitions if name != "_default"})
 
 
 def _delete_rows(place: Place) -> None:
@@ -91,5 +105,7 @@ ACTS: dict[str, Act] = {
     "alias moved elsewhere": lambda place: _move_alias(place, THIRD),
     "alias moved back": lambda place: _move_alias(place, DOCS),
     "rows deleted": _delete_rows,
+    "partition made anew": _make_partition_anew,
+    "partition written to": _write_to_partition,
 }
 """By the words of the tables. *Made anew*: dropped, and made again by the same name, with its own rows and index, in memory."""

@@ -38,6 +38,7 @@ class Judged:
 _LISTS = ("ShowCollections", "ListAliases")
 _TAKES = ("Drop", "Release", "Truncate")
 """How the calls begin that take a collection away, or its memory or rows."""
+PARTITION_ACTS = ("partition made anew", "partition written to")
 MOVES = frozenset({"alias added", "alias moved elsewhere", "alias moved back"})
 
 
@@ -114,6 +115,8 @@ def _lost(scenario: Scenario, moment: Moment, act: str, played: Played, serial: 
         lost += [] if is_unknown else _lost_of_anew(made, left)
     elif act in ("alias added", "window opened") and made.in_memory and not (left and left.in_memory) and not begins_anew:
         lost.append(f"{subject!r} was taken out of memory, although {act}")
+    elif act in PARTITION_ACTS and left and not set(made.partitions) <= set(left.partitions) and not begins_anew:
+        lost.append(f"a partition is gone, although it was {act.removeprefix('partition ')}")
     elif act == "loaded" and _was_released_before(scenario, played) and not (left and left.in_memory):
         lost.append(f"{subject!r} was taken out of memory, although somebody loaded it after the task's release")
     if act == "window opened" and not begins_anew and left and left.number == made.number and OTHER_WINDOW not in left.windows:
@@ -129,6 +132,8 @@ def _lost_of_anew(made: Held, left: Held | None) -> list[str]:
         lost.append("rows of what was made anew are gone")
     if not left.in_memory:
         lost.append("what was made anew is out of memory")
+    if not set(made.partitions) <= set(left.partitions):
+        lost.append("what was made anew has lost a partition")
     if not set(made.indexes) <= set(left.indexes):
         lost.append("what was made anew has lost its index")
     return lost
@@ -173,6 +178,7 @@ def _plain(world: World, played: Played) -> dict[str, Any]:
             "indexes": held.indexes,
             "properties": held.properties,
             "snapshots": held.snapshots,
+            "partitions": held.partitions,
             "needed by somebody's window": OTHER_WINDOW in held.windows,
         }
         for name, held in world.items()
@@ -213,6 +219,7 @@ _CLAIMS = {
     "emptied": ("TruncateCollection",),
     "truncated": ("TruncateCollection",),
     "moved": ("AlterAlias", "CreateAlias"),
+    "renamed": ("RenameCollection",),
     "pointed": ("AlterAlias", "CreateAlias"),
     "altered": ("AlterCollection",),
     "created": ("CreateCollection", "CreateAlias", "CreateIndex"),

@@ -36,6 +36,8 @@ class Held:
     properties: tuple[tuple[str, str], ...]
     windows: tuple[str, ...]
     snapshots: tuple[str, ...]
+    partitions: tuple[str, ...]
+    """With the number of rows of each that has some."""
 
     @property
     def in_memory(self) -> bool:
@@ -69,12 +71,15 @@ def fill(
     indexed: bool = True,
     on_load: tuple[State, ...] = (LOADED,),
     snapshot: str = "",
+    partition: str = "",
 ) -> None:
     """The collections that every task finds. ``alias``, if there is one, points to the first."""
     for name, keys in KEYS.items():
         added = add(server, name, keys, loaded=name in in_memory, auto_id=auto_id, indexed=indexed)
         added.on_load = on_load
         added.snapshots = {snapshot: list(keys)} if snapshot else {}
+        if partition:
+            added.partitions[partition] = added.number * 100
     if alias:
         server.collections[DOCS].aliases.append(alias)
 
@@ -99,6 +104,7 @@ def _held(collection: Collection) -> Held:
         tuple(sorted(own.items())),
         tuple(sorted(window for window, mark in marks.items() if not mark.closing)),
         tuple(sorted(collection.snapshots)),
+        tuple(f"{name}{collection.partition_rows.get(name) or ''}" for name in sorted(collection.partitions)),
     )
 
 

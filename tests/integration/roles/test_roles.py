@@ -22,18 +22,19 @@ from tests.integration.support import Connect, eventually
 pytestmark = [pytest.mark.newest, pytest.mark.slow]
 
 GLOBAL = {
-    "CreateAlias", "CreateCollection", "DescribeAlias", "DescribeCollection", "DropCollection", "ListAliases", "ListDatabases",
-    "ShowCollections",
+    "CreateAlias", "CreateCollection", "CreateDatabase", "DescribeAlias", "DescribeCollection", "DropAlias", "DropCollection",
+    "DropDatabase", "ListAliases", "ListDatabases", "RenameCollection", "ShowCollections",
 }  # fmt: skip
 """The privileges whose object is the whole server; that of the others is a collection."""
 
 
+OF_A_COLLECTION = (
+    "CreateIndex", "CreatePartition", "Delete", "DropIndex", "DropPartition", "Flush", "GetFlushState", "Insert", "Query",
+    "Search", "Upsert",
+)  # fmt: skip
 PROBES = {
     **{name: name for name in GLOBAL - {"ListDatabases"}},
-    **{
-        name: name
-        for name in ("CreateIndex", "Delete", "DropIndex", "Flush", "GetFlushState", "Insert", "Query", "Search", "Upsert")
-    },
+    **{name: name for name in OF_A_COLLECTION},
     "Compaction": "ManualCompaction",
     "GetStatistics": "GetCollectionStatistics",
     "IndexDetail": "DescribeIndex",
@@ -146,6 +147,7 @@ def guarded(request: pytest.FixtureRequest, connect: Connect) -> Iterator[Guarde
 SAID = (
     "Alias 'live' points to 'docs_2' now.",
     "Collection 'new' was created, and stays:",
+    "Partition 'p1' of collection 'docs' was released before.",
     "The drop of collection 'docs_2' was sent.",
 )
 """What an error says that this task has changed."""
