@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_milvus import kinds
 from airflow_provider_milvus.arguments import Argument, OptionalArgument
 from airflow_provider_milvus.exceptions import MilvusDatabaseNotFoundError, MilvusInvalidArgumentError
+from airflow_provider_milvus.get_provider_info import DEFAULT_DATABASE
 from airflow_provider_milvus.hooks.milvus import MilvusHook
 from airflow_provider_milvus.operators.base import MilvusOperator
 from airflow_provider_milvus.operators.maintenance import check_properties
@@ -17,8 +18,6 @@ from airflow_provider_milvus.operators.run_notes import RetryNotes
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
-
-_DEFAULT = "default"
 
 
 class _DatabaseOperator(MilvusOperator):
@@ -145,8 +144,8 @@ class MilvusAlterDatabaseOperator(_DatabaseOperator):
 
 def check_droppable(argument: str, value: Any) -> str:
     """The name of a database that can be dropped."""
-    if kinds.check_name(argument, value) == _DEFAULT:
-        raise MilvusInvalidArgumentError(f"{argument} is {_DEFAULT!r}, which Milvus never drops.")
+    if kinds.check_name(argument, value) == DEFAULT_DATABASE:
+        raise MilvusInvalidArgumentError(f"{argument} is {DEFAULT_DATABASE!r}, which Milvus never drops.")
     return str(value)
 
 

@@ -1,4 +1,7 @@
-"""Operators that create and drop partitions. The work is in ``server/partitions.py``, which is imported when a task runs."""
+"""Operators that create and drop partitions.
+
+The work is in ``server/partitions.py`` and ``server/drop_partitions.py``, which are imported when a task runs.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ from airflow_provider_milvus.operators.run_notes import RetryNotes
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_milvus.server.partitions import Choose, Chosen, PartitionState
+    from airflow_provider_milvus.server.drop_partitions import Choose, Chosen, PartitionState
 
 _DEFAULT = "_default"
 
@@ -177,7 +180,7 @@ class MilvusDropPartitionOperator(MilvusWriteOperator):
             raise self.wrong("Give partition_names, pattern or plan, one of the three: it says which partitions to drop.")
 
     def execute(self, context: Context) -> dict[str, Any]:
-        from airflow_provider_milvus.server import partitions
+        from airflow_provider_milvus.server.drop_partitions import drop
 
         began, hook, named = time.time(), self.hook(), self.partition_names or []
         planned = None if self.plan is None else self._planned()
@@ -185,7 +188,7 @@ class MilvusDropPartitionOperator(MilvusWriteOperator):
         with RetryNotes(context).of(dropping=self.collection_name) as tries:
             subject, done = self.carry_out(
                 hook,
-                lambda deadline: partitions.drop(
+                lambda deadline: drop(
                     self.collection_name,
                     choose,
                     deadline,
@@ -217,7 +220,7 @@ class MilvusDropPartitionOperator(MilvusWriteOperator):
     def _choose(self, context: Context, named: set[str]) -> Choose:
         """What is in scope: by name, or by pattern; and by the date in the name."""
         from airflow_provider_milvus.reclaim.policy import is_over
-        from airflow_provider_milvus.server.partitions import Chosen
+        from airflow_provider_milvus.server.drop_partitions import Chosen
 
         date_of = date_in_name(self, self.date_format, self.timezone)
         now = now_of(context, self.log.info) if self.older_than is not None else None
@@ -244,7 +247,7 @@ class MilvusDropPartitionOperator(MilvusWriteOperator):
         return choose
 
     def _planned(self) -> dict[str, PartitionState]:
-        from airflow_provider_milvus.server.partitions import PartitionState
+        from airflow_provider_milvus.server.drop_partitions import PartitionState
 
         try:
             entries = [

@@ -20,8 +20,6 @@ from airflow_provider_milvus.schema.pairs import from_pairs, to_pairs
 from airflow_provider_milvus.server.collections import check_tells_ids, drop_subject
 from airflow_provider_milvus.server.indexes import POLL
 
-DEFAULT_DATABASE = "default"
-"""The database that every server has, and that Milvus does not drop."""
 SEEN_WITHIN = 3.0
 """Seconds within which the server shows a changed property."""
 

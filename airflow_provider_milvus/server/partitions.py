@@ -1,68 +1,17 @@
-"""Creating and dropping partitions, as flows.
-
-A drop deletes the partition's rows. So every partition is looked at once more just before: it is the same one by its id, not in
-memory, and has as many rows as before.
-"""
+"""Creating partitions, as flows."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from airflow_provider_milvus import exceptions
-from airflow_provider_milvus.client.flow import Deadline, Flow, Pause, Report, Rpc, after, in_doubt, in_time
-from airflow_provider_milvus.client.reads import find, partition_ids, rows_of_partition
-from airflow_provider_milvus.client.subject import Standing, Subject, find_subject, subject_of
+from airflow_provider_milvus.client.flow import Flow, Pause, Report, Rpc, after, in_time
+from airflow_provider_milvus.client.reads import partition_ids
+from airflow_provider_milvus.client.subject import Subject, find_subject
 from airflow_provider_milvus.client.tries import ONE_TRY, Tries
-from airflow_provider_milvus.conditions import load_states
-from airflow_provider_milvus.schema.window_marks import RECLAIM_PROPERTY
 from airflow_provider_milvus.server.indexes import POLL
-from airflow_provider_milvus.server.release import Release
-
-DEFAULT_PARTITION = "_default"
-"""The partition that every collection has, and that Milvus does not drop."""
-
-_IN_MEMORY = ("Loading", "Loaded")
-
-
-@dataclass(frozen=True, slots=True)
-class PartitionState:
-    """A partition at one look. ``partition_id`` is 0 and ``rows`` is ``None`` where the server tells none.
-
-    ``rows`` are those on storage: what is not flushed is not counted by Milvus 2.3.5.
-    """
-
-    name: str
-    partition_id: int
-    state: str
-    rows: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Chosen:
-    """A partition that exists, whether it is to go, and why or why not."""
-
-    name: str
-    goes: bool
-    reason: str
-
-
-Choose = Callable[[Iterable[str]], list[Chosen]]
-"""Chooses among the names of all partitions of a collection."""
-
-
-@dataclass(slots=True)
-class DropReport:
-    """What became of the partitions: those that were ``dropped``, or, in a dry run, are to be (``planned``), and why."""
-
-    planned: list[tuple[PartitionState, str]] = field(default_factory=list)
-    dropped: list[tuple[PartitionState, str]] = field(default_factory=list)
-    kept: list[Chosen] = field(default_factory=list)
-    missing: list[str] = field(default_factory=list)
-
-    def keep(self, name: str, reason: str) -> None:
-        self.kept.append(Chosen(name, False, reason))
 
 
 def create(
@@ -76,7 +25,7 @@ def create(
         partition key.
     """
     subject = yield from find_subject(name)
-    _check_has_no_key(subject, "created")
+    check_has_no_key(subject, "created")
     earlier = tries.earlier or {}
     sent = list(earlier["partitions"]) if earlier.get("collection_id") == subject.collection_id else []
     existing = yield from partition_ids(subject.name)
@@ -134,7 +83,7 @@ def ensure(subject: Subject, partition_name: str) -> Flow[None]:
     :raises MilvusRefusedError: the collection has a partition key.
     """
     if partition_name not in (yield from partition_ids(subject.name)):
-        _check_has_no_key(subject, "created")
+        check_has_no_key(subject, "created")
         yield from create_partition(subject, partition_name)
 
 
@@ -143,247 +92,9 @@ def _see(subject: Subject, partition_name: str, *, is_there: bool) -> Flow[None]
         yield Pause(POLL)
 
 
-def _check_has_no_key(subject: Subject, what: str) -> None:
+def check_has_no_key(subject: Subject, what: str) -> None:
     if any(described.is_partition_key for described in subject.first.schema.fields):
         raise exceptions.MilvusRefusedError(
             f"No partition of collection {subject.name!r} was {what}: it has a partition key, and Milvus manages its "
             "partitions itself. Nothing was changed."
         )
-
-
-def drop(
-    name: str,
-    choose: Choose,
-    deadline: Deadline,
-    *,
-    partition_names: Sequence[str] = (),
-    planned: Mapping[str, PartitionState] | None = None,
-    release: bool,
-    drop_aliased: bool,
-    dry_run: bool,
-    skip_if_missing: bool = False,
-    tries: Tries = ONE_TRY,
-    report: Report,
-) -> Flow[tuple[Subject, DropReport]]:
-    """Drop partitions with their rows: those that ``choose`` chooses, and that nothing keeps.
-
-    A partition that is named in ``partition_names`` has to go: what keeps it is an error. One that is ``planned`` goes only if
-    it is as it was then. ``release``: one in memory is released first; where the collection has an alias, only with
-    ``drop_aliased``. ``tries`` note what each release and drop was meant for.
-
-    :raises MilvusRefusedError: the name is an alias; the collection has a partition key; or something keeps a partition that is
-        named. What was dropped before is in the message.
-    :raises MilvusCollectionNotFoundError, MilvusDatabaseNotFoundError: it does not exist.
-    :raises MilvusPartitionNotFoundError: one that is named does not exist, unless ``skip_if_missing``.
-    :raises MilvusInDoubtError: an answer was lost, and the server does not tell one partition from another of its name.
-    """
-    described = yield from find(name)
-    if described is None:
-        raise exceptions.MilvusCollectionNotFoundError(
-            f"No partition was dropped: there is no collection {name!r}. Check the name and the database."
-        )
-    subject = subject_of(described)
-    _check_has_no_key(subject, "dropped")
-    first = yield from subject.at_first()
-    if first is None:
-        raise subject.replaced()
-    dropping = _Drop(subject, first, release, drop_aliased, deadline, tries, report)
-    done = DropReport()
-    existing = yield from partition_ids(subject.name)
-    for partition in (*partition_names, *(planned or {})):
-        if partition not in existing and not dropping.dropped_before(partition):
-            done.missing.append(partition)
-    if done.missing and not (skip_if_missing or planned):
-        raise exceptions.MilvusPartitionNotFoundError(
-            f"No partition of collection {name!r} was dropped: it has no partition {', '.join(map(repr, done.missing))}. "
-            "Check partition_names, or set if_missing='skip'."
-        )
-    going: list[tuple[PartitionState, str]] = []
-    for chosen in choose(existing):
-        if not chosen.goes:
-            done.kept.append(chosen)
-            continue
-        seen = yield from look(subject, chosen.name, existing[chosen.name])
-        reason = dropping.reason_to_keep(seen, (planned or {}).get(chosen.name))
-        if reason is None:
-            going.append((seen, chosen.reason))
-        elif chosen.name in partition_names:
-            raise _kept(subject, chosen.name, reason)
-        else:
-            done.keep(chosen.name, reason)
-    if dry_run:
-        done.planned = going
-        return subject, done
-    for partition in dropping.all_dropped_before():
-        if partition not in existing:
-            done.dropped.append((PartitionState(partition, 0, "NotExist", None), "dropped by an earlier try of this task"))
-    for seen, why in going:
-        so_far = f"{len(done.dropped)} partitions of collection {name!r} were dropped before." if done.dropped else ""
-        try:
-            dropped = yield from after(so_far, dropping.carry_out(seen)) if so_far else dropping.carry_out(seen)
-        except exceptions.MilvusRefusedError as refused:
-            if seen.name in partition_names:
-                raise
-            done.keep(seen.name, str(refused))
-        else:
-            if dropped:
-                done.dropped.append((seen, why))
-            else:
-                done.missing.append(seen.name)
-    return subject, done
-
-
-def look(subject: Subject, partition_name: str, partition_id: int) -> Flow[PartitionState]:
-    """A partition's load state and its rows now."""
-    rows = yield from rows_of_partition(subject.name, partition_name)
-    (seen,) = yield from load_states(subject.name, [partition_name])
-    return PartitionState(partition_name, partition_id, seen.state, rows)
-
-
-def _kept(subject: Subject, partition_name: str, reason: str) -> exceptions.MilvusRefusedError:
-    return exceptions.MilvusRefusedError(
-        f"Partition {partition_name!r} of collection {subject.name!r} was not dropped: {reason}."
-    )
-
-
-@dataclass(slots=True)
-class _Drop:
-    """The drops of one task, and what its tries know of them."""
-
-    subject: Subject
-    first: Standing
-    release: bool
-    drop_aliased: bool
-    deadline: Deadline
-    tries: Tries
-    report: Report
-    _notes: dict[str, Any] = field(init=False)
-
-    def __post_init__(self) -> None:
-        earlier = self.tries.earlier or {}
-        self._notes = dict(earlier) if earlier.get("collection_id") == self.subject.collection_id else {}
-        self._notes["collection_id"] = self.subject.collection_id
-
-    def all_dropped_before(self) -> list[str]:
-        return [key.removeprefix("drop ") for key in self._notes if key.startswith("drop ")]
-
-    def dropped_before(self, partition_name: str) -> bool:
-        """Whether an earlier try has sent its drop."""
-        return f"drop {partition_name}" in self._notes
-
-    def reason_to_keep(self, seen: PartitionState, planned: PartitionState | None) -> str | None:
-        """Why a partition has to stay, or ``None``."""
-        noted = self._notes.get(f"drop {seen.name}")
-        if noted is not None and noted != seen.partition_id:
-            return "it was dropped by an earlier try of this task, and another one has its name now"
-        if noted is not None and not seen.partition_id:
-            raise exceptions.MilvusInDoubtError(
-                f"Partition {seen.name!r} of collection {self.subject.name!r} may have been dropped: an earlier try of this "
-                "task has sent its drop. There is one of that name, which was left alone, since this server does not tell "
-                "whether it is the same. Look at it, and clear the task to have it dropped."
-            )
-        if planned is not None and planned.partition_id != seen.partition_id:
-            return "it is another one than the one in the plan"
-        if planned is not None and planned.rows != seen.rows:
-            return f"it has {seen.rows} rows, and had {planned.rows} in the plan"
-        if seen.state not in _IN_MEMORY:
-            return None
-        if seen.state == "Loading":
-            return "it is being loaded"
-        if not self.release:
-            return "it is in memory, where searches may use it: release it first, or set release=True"
-        return self._needed_in_memory(self.first)
-
-    def _needed_in_memory(self, standing: Standing) -> str | None:
-        if standing.windows:
-            return f"a window (milvus_loaded) needs it in memory: {', '.join(standing.windows)}"
-        if value := standing.properties.get(RECLAIM_PROPERTY, "").strip():
-            return f"it is in memory, and the collection's property {RECLAIM_PROPERTY} is {value!r}"
-        if standing.aliases and not self.drop_aliased:
-            aliases = ", ".join(map(repr, standing.aliases))
-            return f"it is in memory, and searches through the alias {aliases} use it: set drop_aliased=True if it is to go"
-        return None
-
-    def carry_out(self, seen: PartitionState) -> Flow[bool]:
-        """Release it where that is asked for, drop it, and see it gone. Returns whether a drop was sent."""
-        if seen.state not in _IN_MEMORY:
-            return (yield from self._drop(seen, may_be_in_memory=False))
-        if not (yield from self._released(seen.name)):
-            return (yield from self._drop(seen, may_be_in_memory=True))
-        released = f"Partition {seen.name!r} of collection {self.subject.name!r} was released before."
-        return (yield from after(released, self._drop(seen, may_be_in_memory=False)))
-
-    def _drop(self, seen: PartitionState, *, may_be_in_memory: bool) -> Flow[bool]:
-        subject, name, sent = self.subject, seen.name, False
-
-        def is_due(lost: exceptions.MilvusError | None) -> Flow[bool]:
-            nonlocal sent
-            if (yield from subject.look()) is None:
-                return False
-            now = (yield from partition_ids(subject.name)).get(name)
-            if now is None:
-                return False
-            if now != seen.partition_id:
-                raise _kept(subject, name, "somebody has dropped it, and another one has its name now")
-            if lost is not None and not now:
-                raise in_doubt(lost, "There is a partition of that name, and this server does not tell whether it is the same.")
-            again = yield from look(subject, name, now)
-            if again.rows != seen.rows:
-                raise _kept(subject, name, f"it has {again.rows} rows, and had {seen.rows} when this task looked at it first")
-            if again.state in _IN_MEMORY and not may_be_in_memory:
-                raise _kept(subject, name, "somebody has loaded it since this task looked at it")
-            # Last of all, so that what has come meanwhile is seen.
-            standing = yield from subject.standing()
-            if standing is None:
-                return False
-            if reason := standing.came_after(self.first.aliases, self.first.windows):
-                raise _kept(subject, name, reason)
-            sent = True
-            return True
-
-        call = Rpc("DropPartition", {"collection_name": subject.name, "partition_name": name}, still=is_due)
-        answer = yield from self._tries_of(f"drop {name}").send(call, lambda: seen.partition_id)
-        if answer is not None:
-            gone = _see_gone(subject, seen)
-            yield from in_time(gone, f"The server has answered the drop of partition {name!r}, and shows it still")
-        self.report(f"Partition {name!r} of collection {subject.name!r} does not exist any more.")
-        return sent
-
-    def _released(self, name: str) -> Flow[bool]:
-        """Release a partition. Returns false where the server cannot: Milvus Lite drops it in memory."""
-
-        def unless(standing: Standing) -> str | None:
-            return self._needed_in_memory(standing) or standing.came_after(self.first.aliases, self.first.windows)
-
-        releasing = Release(self.subject, [name], False, unless, self.report, self._tries_of(f"release {name}"))
-        try:
-            released = yield from releasing.carry_out(self.deadline)
-        except exceptions.MilvusUnsupportedError:
-            self.report(f"This server releases no single partition: {name!r} is dropped in memory.")
-            return False
-        if released.loaded_since:
-            raise _kept(self.subject, name, "it was released, and somebody has loaded it since")
-        return True
-
-    def _tries_of(self, change: str) -> Tries:
-        """The tries of one change, whose note is one of all notes of the task."""
-
-        def with_note(note: Any) -> dict[str, Any]:
-            self._notes = {key: known for key, known in self._notes.items() if key != change}
-            self._notes |= {} if note is None else {change: note}
-            return self._notes
-
-        return Tries(
-            self._notes.get(change),
-            lambda note: self.tries.note(with_note(note)),
-            lambda note: self.tries.leave(with_note(note)),
-        )
-
-
-def _see_gone(subject: Subject, seen: PartitionState) -> Flow[None]:
-    while (yield from subject.look()) is not None:
-        now = (yield from partition_ids(subject.name)).get(seen.name)
-        # Without ids, what has the name after the answer is another one.
-        if now is None or now != seen.partition_id or not now:
-            return
-        yield Pause(POLL)

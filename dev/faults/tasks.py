@@ -121,13 +121,14 @@ def _make_partition(folder: Path) -> Mapping[str, Any]:
     return {}
 
 
-def _with_tenant(folder: Path) -> Mapping[str, Any]:
-    operators.MilvusCreateDatabaseOperator(task_id="before", database=TENANT, if_exists="skip").execute({})
+def _without_tenant(folder: Path) -> Mapping[str, Any]:
+    operators.MilvusDropDatabaseOperator(task_id="before", database=TENANT, if_missing="skip").execute({})
     return {}
 
 
-def _without_tenant(folder: Path) -> Mapping[str, Any]:
-    operators.MilvusDropDatabaseOperator(task_id="before", database=TENANT, if_missing="skip").execute({})
+def _with_tenant(folder: Path) -> Mapping[str, Any]:
+    _without_tenant(folder)
+    operators.MilvusCreateDatabaseOperator(task_id="before", database=TENANT).execute({})
     return {}
 
 

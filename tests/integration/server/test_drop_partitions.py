@@ -284,8 +284,7 @@ class TestBetweenLookAndDrop:
     def test_keeps_the_partition(
         self, scripted: ScriptedMilvus, docs: Collection, meanwhile: Callable[[Collection], object], reason: str
     ) -> None:
-        # Looks of the first time: all partitions, and then p1's.
-        scripted.next("ShowPartitions", no_change, no_change, change(lambda: meanwhile(docs)))
+        scripted.next("ListAliases", no_change, change(lambda: meanwhile(docs)))
 
         with pytest.raises(MilvusRefusedError, match=reason):
             drop("docs", partition_names=["p1"])
@@ -351,6 +350,18 @@ class TestRetry:
             drop("docs", a_try(state), partition_names=["p1"])
 
         assert docs.partitions["p1"] == 99
+
+    def test_keeps_what_was_written_to_since_the_try_before_looked(self, scripted: ScriptedMilvus, state: TaskState) -> None:
+        docs = scripted.add("docs", LOADED, partitions={"_default": 1, "p1": 11})
+        scripted.next("DropPartition", abort("UNAUTHENTICATED"))
+        with pytest.raises(MilvusError, match="'p1' of collection 'docs' was released before"):
+            drop("docs", a_try(state), partition_names=["p1"], release=True)
+        docs.partition_rows["p1"] = 3
+
+        with pytest.raises(MilvusRefusedError, match="it has 3 rows, and had 0 when an earlier try"):
+            drop("docs", a_try(state), partition_names=["p1"], release=True)
+
+        assert "p1" in docs.partitions
 
     def test_counts_what_the_try_before_has_created(self, scripted: ScriptedMilvus, state: TaskState) -> None:
         scripted.add("docs")
