@@ -33,6 +33,7 @@ REFUSED_FORMS: dict[str, Any] = {
     "milvus_reclaim_and_restore": {"collections": []},
     "milvus_reclaim_with_approval": {"older_than": ""},
     "milvus_release_collection_walkthrough": ["customized_setup"],
+    "milvus_sync_documents": {"max_deleted": ""},
     # The last to be unpaused: its scheduled run shows that the scheduler has looked at the others, too.
     NIGHTLY: {"dry_run": True, "older_than": "7 days"},
 }
