@@ -145,7 +145,6 @@ SCENARIOS = (
         operators.MilvusSyncDocumentsOperator,
         {**_DOCS, "rows": SYNCED, "document_field": "id", "hash_field": "id", "prune": True},
         in_memory=True,
-        calls=("DescribeCollection", "ShowPartitions", "Query", "Upsert", "Delete"),
     ),
     Scenario(operators.MilvusRowCountCheckOperator, {**_DOCS, "equal_to": len(ROWS)}, in_memory=True),
     Scenario(

@@ -73,8 +73,15 @@ class Files:
             self._whole = self._open.enter_context(NewFile(path))
             pa = pyarrow("An export to Parquet")
             columns = arrow_schema(self.schema, self.wanted)
-            writer = self._open.enter_context(pa.parquet.ParquetWriter(self._whole, columns))
-            self._add = lambda page: writer.write_batch(record_batch(page.fields, len(page.keys), columns))
+            # A dictionary of the numbers in vectors takes memory and saves nothing.
+            with_dictionary = [column.name for column in columns if not pa.types.is_list(column.type)]
+            writer = self._open.enter_context(
+                pa.parquet.ParquetWriter(self._whole, columns, use_dictionary=with_dictionary or False)
+            )
+            # A page is a row group: of single batches pyarrow keeps a million rows in memory before it writes them.
+            self._add = lambda page: writer.write_table(
+                pa.Table.from_batches([record_batch(page.fields, len(page.keys), columns)])
+            )
         else:
             rows = self._open.enter_context(RowFile(path))
             self._whole = rows.whole
