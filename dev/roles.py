@@ -87,6 +87,14 @@ class Scenario:
         return task.execute(context)
 
 
+def _make_partition(client: Any) -> None:
+    client.create_partition("docs", "p1")
+
+
+def _make_tenant(client: Any) -> None:
+    client.create_database(TENANT)
+
+
 _OTHER = {"collection_name": "docs_2"}
 SCENARIOS = (
     Scenario(operators.MilvusReleaseCollectionOperator, _OTHER, in_memory=True),
@@ -114,13 +122,13 @@ SCENARIOS = (
     Scenario(operators.MilvusRenameCollectionOperator, {**_OTHER, "new_name": "docs_3"}),
     Scenario(operators.MilvusDropAliasOperator, {"alias": "live"}),
     Scenario(operators.MilvusCreatePartitionOperator, PARTITION),
-    Scenario(operators.MilvusDropPartitionOperator, PARTITION, finds=lambda client: client.create_partition("docs", "p1")),
+    Scenario(operators.MilvusDropPartitionOperator, PARTITION, finds=_make_partition),
     Scenario(
         operators.MilvusDropPartitionOperator,
         {**PARTITION, "release": True, "drop_aliased": True},
         "release=True",
         in_memory=True,
-        finds=lambda client: client.create_partition("docs", "p1"),
+        finds=_make_partition,
     ),
     Scenario(operators.MilvusListCollectionsOperator, {}),
     Scenario(operators.MilvusListPartitionsOperator),
@@ -129,9 +137,9 @@ SCENARIOS = (
     Scenario(
         operators.MilvusAlterDatabaseOperator,
         {"database": TENANT, "properties": {"database.max.collections": 9}},
-        finds=lambda client: client.create_database(TENANT),
+        finds=_make_tenant,
     ),
-    Scenario(operators.MilvusDropDatabaseOperator, {"database": TENANT}, finds=lambda client: client.create_database(TENANT)),
+    Scenario(operators.MilvusDropDatabaseOperator, {"database": TENANT}, finds=_make_tenant),
     Scenario(operators.MilvusAlterCollectionOperator, {**_DOCS, "properties": {"collection.ttl.seconds": 60}}),
     Scenario(operators.MilvusCreateIndexOperator, {**_DOCS, **INDEX}, indexed=False),
     Scenario(operators.MilvusDropIndexOperator, {**_DOCS, "field_name": "vector"}),

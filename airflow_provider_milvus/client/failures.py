@@ -69,7 +69,7 @@ FAILURES = {
     "RenameCollection": "Collection {oldName!r} {was_not} renamed to {newName!r}",
     "RestoreSnapshot": "The restore of snapshot {name!r} into collection {target_collection_name!r} {was_not} begun",
     "Search": "Collection {collection_name!r} could not be searched",
-    "ShowCollections": "The collections could not be listed",
+    "ShowCollections": "The collections{of_database} could not be listed",
     "ShowPartitions": "The partitions of collection {collection_name!r} could not be listed",
     "TruncateCollection": "Collection {collection_name!r} {was_not} emptied",
     "Upsert": "A batch of rows {was_not} upserted into collection {collection_name!r}",
@@ -85,7 +85,14 @@ def failure_in_words(name: str, fields: Mapping[str, Any], *, certain: bool) -> 
     was_not, were_not = ("was not", "were not") if certain else ("may not have been",) * 2
     partitions = ", ".join(map(repr, fields.get("partition_names") or ()))
     of_collection = f" of collection {fields['collection_name']!r}" if "collection_name" in fields else ""
-    words = {"was_not": was_not, "were_not": were_not, "partitions": partitions, "of_collection": of_collection}
+    of_database = f" of database {fields['db_name']!r}" if "db_name" in fields else ""
+    words = {
+        "was_not": was_not,
+        "were_not": were_not,
+        "partitions": partitions,
+        "of_collection": of_collection,
+        "of_database": of_database,
+    }
     try:
         return FAILURES[name].format_map({**fields, **words})
     except LookupError:

@@ -208,8 +208,7 @@ class MilvusDropDatabaseOperator(_DatabaseOperator):
                 self.log.info("Database %r does not exist: nothing to drop.", database)
                 dropped = earlier.get("collections", {}).get("dropped", [])
                 return self._result(hook, began, dropped="database" in earlier, collections=dropped)
-            database_id = client.run(databases.listed_id(database), deadline)
-            databases.check_is_meant(database, database_id, earlier.get("database"))
+            database_id = client.run(databases.id_of_meant(database, earlier.get("database")), deadline)
             emptying = databases.empty(
                 database,
                 drop_collections=self.drop_collections,

@@ -165,13 +165,14 @@ def listed_id(database: str) -> Flow[int]:
     return next((int(number) for name, number in zip_longest(answer.db_names, numbers, fillvalue=0) if name == database), 0)
 
 
-def check_is_meant(database: str, now: int, noted: int | None) -> None:
-    """Make sure that a database of which an earlier try has sent the drop, when it had the id ``noted``, is that one still.
+def id_of_meant(database: str, noted: int | None) -> Flow[int]:
+    """As :func:`listed_id`. ``noted``: an earlier try has sent the drop of the database, when it had this id.
 
-    :raises MilvusRefusedError, MilvusInDoubtError: it is another one, or the server does not tell.
+    :raises MilvusRefusedError, MilvusInDoubtError: it is another one now, or the server does not tell.
     """
+    now = yield from listed_id(database)
     if noted is None:
-        return
+        return now
     if now != noted:
         raise exceptions.MilvusRefusedError(
             f"Database {database!r} was dropped by an earlier try of this task. Another one has its name now, and stays."
@@ -181,6 +182,7 @@ def check_is_meant(database: str, now: int, noted: int | None) -> None:
             f"Database {database!r} may have been dropped: an earlier try of this task has sent its drop. There is one of that "
             "name, and this server does not tell whether it is the same. Look at it, and clear the task to have it dropped."
         )
+    return now
 
 
 def empty(

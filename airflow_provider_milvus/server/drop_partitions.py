@@ -126,13 +126,11 @@ def drop(
     if dry_run:
         done.planned = going
         return subject, done
-    for partition in dropping.all_dropped_before():
-        if partition not in existing:
-            done.dropped.append((PartitionState(partition, 0, "NotExist", None), "dropped by an earlier try of this task"))
+    done.dropped += [before for before in dropping.all_dropped_before() if before[0].name not in existing]
     for seen, why in going:
         so_far = f"{len(done.dropped)} partitions of collection {name!r} were dropped before." if done.dropped else ""
         try:
-            dropped = yield from after(so_far, dropping.carry_out(seen)) if so_far else dropping.carry_out(seen)
+            dropped = yield from after(so_far, dropping.carry_out(seen, why)) if so_far else dropping.carry_out(seen, why)
         except exceptions.MilvusRefusedError as refused:
             if seen.name in partition_names:
                 raise
@@ -181,8 +179,10 @@ class _Drop:
         if self._notes["collection_id"] != self.subject.collection_id:
             raise self.subject.replaced("An earlier try of this task was to drop partitions of it.")
 
-    def all_dropped_before(self) -> list[str]:
-        return [key.removeprefix("drop ") for key in self._notes if key.startswith("drop ")]
+    def all_dropped_before(self) -> list[tuple[PartitionState, str]]:
+        """The partitions of which an earlier try has sent the drop, as that try saw them, and why."""
+        noted = {key.removeprefix("drop "): note for key, note in self._notes.items() if key.startswith("drop ")}
+        return [(PartitionState(name, id, "NotExist", rows), why) for name, (id, rows, why) in noted.items()]
 
     def dropped_before(self, partition_name: str) -> bool:
         """Whether an earlier try has sent its drop."""
@@ -191,7 +191,7 @@ class _Drop:
     def reason_to_keep(self, seen: PartitionState, planned: PartitionState | None) -> str | None:
         """Why a partition has to stay, or ``None``."""
         noted = self._notes.get(f"drop {seen.name}")
-        if noted is not None and noted != seen.partition_id:
+        if noted is not None and noted[0] != seen.partition_id:
             return "it was dropped by an earlier try of this task, and another one has its name now"
         if noted is not None and not seen.partition_id:
             raise exceptions.MilvusInDoubtError(
@@ -226,16 +226,16 @@ class _Drop:
             return f"it is in memory, and searches through the alias {aliases} use it: set drop_aliased=True if it is to go"
         return None
 
-    def carry_out(self, seen: PartitionState) -> Flow[bool]:
+    def carry_out(self, seen: PartitionState, why: str) -> Flow[bool]:
         """Release it where that is asked for, drop it, and see it gone. Returns whether a drop was sent."""
         if seen.state not in _IN_MEMORY:
-            return (yield from self._drop(seen, may_be_in_memory=False))
+            return (yield from self._drop(seen, why, may_be_in_memory=False))
         if not (yield from self._released(seen.name)):
-            return (yield from self._drop(seen, may_be_in_memory=True))
+            return (yield from self._drop(seen, why, may_be_in_memory=True))
         released = f"Partition {seen.name!r} of collection {self.subject.name!r} was released before."
-        return (yield from after(released, self._drop(seen, may_be_in_memory=False)))
+        return (yield from after(released, self._drop(seen, why, may_be_in_memory=False)))
 
-    def _drop(self, seen: PartitionState, *, may_be_in_memory: bool) -> Flow[bool]:
+    def _drop(self, seen: PartitionState, why: str, *, may_be_in_memory: bool) -> Flow[bool]:
         subject, name, sent = self.subject, seen.name, False
 
         def is_due(lost: exceptions.MilvusError | None) -> Flow[bool]:
@@ -262,7 +262,7 @@ class _Drop:
             return True
 
         call = Rpc("DropPartition", {"collection_name": subject.name, "partition_name": name}, still=is_due)
-        answer = yield from self._tries_of(f"drop {name}").send(call, lambda: seen.partition_id)
+        answer = yield from self._tries_of(f"drop {name}").send(call, lambda: [seen.partition_id, seen.rows, why])
         if answer is not None:
             gone = _see_gone(subject, seen)
             yield from in_time(gone, f"The server has answered the drop of partition {name!r}, and shows it still")

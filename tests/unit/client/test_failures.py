@@ -54,7 +54,7 @@ def test_a_sentence_uses_fields_that_the_call_has(name):
     if request is None:
         pytest.skip("this pymilvus does not know the call")
     used = {field.partition("[")[0] for _, field, _, _ in Formatter().parse(FAILURES[name]) if field}
-    words = {"partitions": "partition_names", "of_collection": "collection_name"}
+    words = {"partitions": "partition_names", "of_collection": "collection_name", "of_database": "db_name"}
     needed = {words.get(field, field) for field in used - {"was_not", "were_not"}}
     assert needed <= set(request.DESCRIPTOR.fields_by_name)
 
