@@ -24,7 +24,7 @@ class Renaming:
 
     def __init__(self, columns: Mapping[str, str] | None, schema: Schema) -> None:
         self.columns = columns
-        self._needed = schema.needed
+        self._needed = sorted(schema.needed)
         self._unseen = set((columns or {}).values())
         self._first: list[Any] = []
         if columns is None:
@@ -34,7 +34,7 @@ class Renaming:
         unknown = [name for name in columns if name in taken or (name not in fields and not schema.enable_dynamic_field)]
         if unknown:
             raise MilvusInvalidArgumentError(f"columns: rows bring no field {unknown[0]!r}; they bring {_listed(fields)}.")
-        if lacking := sorted(self._needed - columns.keys()):
+        if lacking := [name for name in self._needed if name not in columns]:
             raise MilvusInvalidArgumentError(f"columns: there is none for {_listed(lacking)}, which each row needs.")
 
     def of_header(self, names: Iterable[Any], what: str) -> Mapping[str, Any]:

@@ -25,15 +25,25 @@ pytestmark = [
 NIGHTLY = "milvus_nightly_memory_reclaim"
 REFUSED_FORMS: dict[str, Any] = {
     "milvus_blue_green_reindex": {"alias": ""},
+    "milvus_columns_and_search": ["docs"],
+    "milvus_embeddings": ["docs"],
     "milvus_incremental_upsert": {"collection": None},
+    "milvus_ingest": ["docs"],
+    "milvus_ingest_and_ask": {"question": ""},
     # Without Params, only a conf that is no dict is refused.
     "milvus_load_on_demand": ["docs"],
     "milvus_load_use_release": {},
     "milvus_loaded_window": {"collection": ["docs", "tmp_import"]},
+    "milvus_mapped_ingest": ["docs"],
+    "milvus_query": ["docs"],
+    "milvus_read_rows": ["docs"],
     "milvus_reclaim_and_restore": {"collections": []},
     "milvus_reclaim_with_approval": {"older_than": ""},
     "milvus_release_collection_walkthrough": ["customized_setup"],
+    "milvus_reembed": {"then": "keep"},
     "milvus_sync_documents": {"max_deleted": ""},
+    "milvus_search": ["docs"],
+    "milvus_upsert_rows": ["docs"],
     # The last to be unpaused: its scheduled run shows that the scheduler has looked at the others, too.
     NIGHTLY: {"dry_run": True, "older_than": "7 days"},
 }
