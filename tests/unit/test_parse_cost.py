@@ -14,20 +14,25 @@ HEAVY = ("pymilvus", "pandas", "numpy", "pyarrow", "grpc", "pydantic_settings", 
 ROOT = Path(airflow_provider_milvus.__file__).parent
 USED_BY_DAGS = [
     f"airflow_provider_milvus.{folder}.{path.stem}"
-    for folder in ("decorators", "hooks", "operators", "sensors", "triggers")
+    for folder in ("hooks", "operators", "sensors", "triggers")
     for path in sorted((ROOT / folder).glob("[!_]*.py"))
 ]
+
+DECORATORS = "airflow_provider_milvus.decorators.milvus"
 
 IMPORTED_BY = """
     import importlib, sys
     def present():
         return {each for each in sys.modules if each in HEAVY or each.startswith(tuple(f"{name}." for name in HEAVY))}
-    HEAVY = %r
+    HEAVY, DECORATORS, MODULES = %r
     from airflow.providers.common.compat.sdk import BaseHook, BaseOperator, BaseSensorOperator, conf
     from airflow.triggers.base import BaseTrigger, TriggerEvent
+    if DECORATORS in MODULES:
+        # Which a DAG file has imported that names one of ours.
+        from airflow.providers.common.compat.sdk import task
     before, modules = present(), set(sys.modules)
     import airflow_provider_milvus.get_provider_info
-    for module in %r:
+    for module in MODULES:
         importlib.import_module(module)
     print(sorted(present() - before))
     print(sorted(each for each in set(sys.modules) - modules if not each.startswith("airflow_provider_milvus")))
@@ -35,9 +40,10 @@ IMPORTED_BY = """
 """
 
 
-@pytest.fixture(scope="module")
-def imported(run_python) -> tuple[list[str], list[str], list[str]]:
-    heavy, new, ours = map(ast.literal_eval, run_python(IMPORTED_BY % (HEAVY, USED_BY_DAGS)).splitlines()[-3:])
+@pytest.fixture(scope="module", params=[USED_BY_DAGS, [DECORATORS]], ids=["doors", "decorators"])
+def imported(request, run_python) -> tuple[list[str], list[str], list[str]]:
+    code = IMPORTED_BY % ((HEAVY, DECORATORS, request.param),)
+    heavy, new, ours = map(ast.literal_eval, run_python(code).splitlines()[-3:])
     return heavy, new, ours
 
 
