@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from airflow_provider_milvus.schema.window_marks import Mark, marks_of, properties_of
-from dev.meanwhile.world import ANEW, DOCS, THIRD, add
+from dev.meanwhile.world import ANEW, DOCS, KEYS, THIRD, add
 from dev.servers.scripted import LOADED, NOT_LOADED, Collection, ScriptedMilvus
 
 EXTRA_ALIAS, OTHER_WINDOW = "somebodys_alias", "somebodys window"
@@ -90,7 +90,8 @@ def _write_to_partition(place: Place) -> None:
 def _delete_rows(place: Place) -> None:
     """Not as many as a task writes at once: where the server makes the keys, nobody could tell the two from each other."""
     if place.there is not None:
-        place.there.keys = place.there.keys[3:]
+        gone = {key for keys in KEYS.values() for key in keys[:3]}
+        place.there.keys = [key for key in place.there.keys if key not in gone]
 
 
 Act = Callable[[Place], None]

@@ -9,7 +9,7 @@ from typing import Any
 from airflow_provider_milvus.operators import milvus as operators
 from airflow_provider_milvus.protocol.lazy_pymilvus import import_pymilvus
 from dev.meanwhile.play import Played, Stage
-from dev.meanwhile.world import DIM, DOCS, INDEX, OTHER, THIRD, fill, schema
+from dev.meanwhile.world import DIM, DOCS, INDEX, KEYS, OTHER, THIRD, fill, schema
 from dev.servers.dialects import DIALECTS, LITE_LIKE, Dialect
 from dev.servers.scripted import LOADED, ScriptedMilvus, loading
 
@@ -304,6 +304,16 @@ SCENARIOS = (
         finds={**IN_MEMORY, "alias": LIVE},
         rows=ROWS,
         collection_name=LIVE,
+    ),
+    one(
+        operators.MilvusSyncDocumentsOperator,
+        finds=IN_MEMORY,
+        takes_away=True,
+        rows=[*ROWS, *({"id": key, "vector": [0.5] * DIM} for key in KEYS[DOCS][1:])],
+        document_field="id",
+        hash_field="id",
+        prune=True,
+        max_deleted="any",
     ),
     one(operators.MilvusCopyCollectionOperator, words="acts on the collection", finds=IN_MEMORY, target_name="new"),
     one(operators.MilvusCopyCollectionOperator, words="acts on the copy", finds=IN_MEMORY, target_name="new", subject="new"),
