@@ -104,7 +104,7 @@ MINIMAL: dict[str, dict[str, Any]] = {
 
 EXCLUSIVE = [
     ("ids", "filter"),
-    ("data", "ids", "requests"),
+    ("data", "ids", "requests", "data_files"),
     ("schema", "dimension", "definition"),
     ("partition_names", "pattern", "plan"),
     ("collection_name", "schema"),
@@ -116,6 +116,7 @@ NEEDS = {
     "create_partition": {"partition_name": "p1"},
     "filter_params": {"filter": "id in {keys}"},
     "max_deleted": {"filter": "id in {keys}", "filter_params": {"keys": [1]}},
+    "data_column": {"data_files": "/tmp/questions"},
     "ranker": {"requests": [{"anns_field": name, "data": [[0.5] * 8]} for name in ("vector", "words")]},
     "reclaim_dag_id": {"reclaim_task_id": "night"},
     "reclaim_task_id": {"reclaim_dag_id": "nightly"},
@@ -149,7 +150,7 @@ def minimal(kind: type, **given: Any) -> dict[str, Any]:
         least = {**least, **(NEEDS.get(name, {}) if name != "filter_params" or "filter" in arguments_of(kind) else {})}
         if name in ("filter_params", "max_deleted") and kind.__name__ == "MilvusDeleteOperator":
             least.pop("ids", None)
-    if "ranker" in given:
+    if given.keys() & {"ranker", "data_column"}:
         least.pop("data", None)
     if "plan" in given:
         least.pop("collections", None)

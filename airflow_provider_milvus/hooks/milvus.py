@@ -42,8 +42,7 @@ class MilvusHook(BaseHook):
         with MilvusHook("milvus_default", timeout=30).client() as client:
             print(client.list_collections(), client.get_load_state("docs"))
 
-    A new hook sends nothing: it fetches the connection when its first client is made, and imports pymilvus when a method of it
-    is called first.
+    A new hook sends nothing: it fetches the connection when its first client is made, and imports pymilvus with its first call.
 
     :param milvus_conn_id: the connection, of type ``milvus``.
     :param database: the database; None: the connection's, which is Milvus's ``default`` unless it names another.
@@ -220,6 +219,17 @@ class MilvusHook(BaseHook):
         request = Request(data=data, limit=limit, **of_request)
         with self.client() as client:
             return client.run(search(collection_name, [request], limit=limit, **asked), self.deadline()).hits
+
+    def export(self, collection_name: str, path: str, **asked: Any) -> dict[str, Any]:
+        """Write the rows into files of a new folder, within the hook's ``timeout``; ``changed`` is of rows meanwhile.
+
+        :param asked: as of ``MilvusExportOperator``, without ``filter_params``, ``if_exists`` and ``timeout``.
+        """
+        from airflow_provider_milvus.search.export import export
+
+        with self.client() as client:
+            name, written, _ = client.run(export(collection_name, path.rstrip("/"), **asked), self.deadline())
+        return {"collection": name, "rows": written.rows, "changed": written.changed}
 
     async def shared_client(self) -> SharedClient:
         """A client for flows, which all who use the same connection in this event loop share: for triggers.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_milvus import kinds
@@ -17,6 +17,7 @@ from airflow_provider_milvus.operators.read_rows import LEVELS, RowsOfResult, ch
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_provider_milvus.client.flow import Flow
     from airflow_provider_milvus.search.search import Found, Request
 
 MOST_HITS = 16_384
@@ -99,9 +100,9 @@ class MilvusSearchOperator(MilvusOperator):
             min_hits=10,
         )
 
-    Give exactly one of ``data``, ``ids`` and ``requests``. All arguments except ``filter`` are templates: no value can change
-    what a filter means. ``min_hits``, ``min_score`` and ``expect`` make a gate of the task: what is downstream, such as the
-    swap of an alias, runs only where they hold. The task only reads.
+    Give exactly one of ``data``, ``ids``, ``data_files`` and ``requests``. All arguments except ``filter`` are templates: no
+    value can change what a filter means. ``min_hits``, ``min_score`` and ``expect`` make a gate of the task: what is
+    downstream, such as the swap of an alias, runs only where they hold. The task only reads.
 
     Returns ``collection``, ``database``, ``queries`` (their number), ``count`` (of all hits), ``seconds`` and ``hits`` with
     ``complete``: a list for each query, the nearest first, of ``{"id": 7, "distance": 0.9, "entity": {…}}``, as many of these
@@ -110,6 +111,9 @@ class MilvusSearchOperator(MilvusOperator):
     :param collection_name: the collection, or an alias of it. It has to be in memory.
     :param data: vectors, or texts where a function of the collection makes vectors of them, or one of these.
     :param ids: the keys of rows whose vectors are searched for. Such a row is a hit itself.
+    :param data_files: in place of them files of vectors, or of such texts: paths or URLs of Parquet, JSON or CSV files,
+        directories or patterns, read some at a time. With ``split_files`` and ``expand`` several tasks share them.
+    :param data_column: the column of ``data_files`` to search for; by default the field's name.
     :param anns_field: the vector field; by default the only one.
     :param requests: a hybrid search, by several fields: for each a dict of ``anns_field``, ``data``, and if need be ``limit``
         and ``search_params``. Each has as many queries.
@@ -143,6 +147,8 @@ class MilvusSearchOperator(MilvusOperator):
     collection_name = Argument(kinds.check_name)
     data = OptionalArgument(check_queries)
     ids = OptionalArgument(kinds.check_keys)
+    data_files = OptionalArgument(kinds.check_files)
+    data_column = OptionalArgument(kinds.check_text)
     anns_field = OptionalArgument(kinds.check_name)
     requests = OptionalArgument(check_requests)
     ranker = OptionalArgument(check_ranker)
@@ -166,6 +172,8 @@ class MilvusSearchOperator(MilvusOperator):
         collection_name: str,
         data: Any = None,
         ids: Sequence[Any] | str | None = None,
+        data_files: Any = None,
+        data_column: str | None = None,
         anns_field: str | None = None,
         requests: Sequence[Mapping[str, Any]] | None = None,
         ranker: str | Mapping[str, Any] | None = None,
@@ -186,9 +194,13 @@ class MilvusSearchOperator(MilvusOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.take(locals())
-        searched = ("data", "ids", "requests")
+        searched = ("data", "ids", "requests", "data_files")
         if sum(map(self.is_given, searched)) != 1:
             raise self.wrong(f"Give exactly one of {', '.join(searched)}.")
+        if self.is_given("data_column") and not self.is_given("data_files"):
+            raise self.wrong("data_column is for data_files, and there are none.")
+        if self.is_given("expect") and self.is_given("data_files"):
+            raise self.wrong("expect names the keys of each query, and data_files may have any number. Give data.")
         if self.is_given("requests"):
             for name in ("anns_field", "search_params", "min_score"):
                 if self.is_given(name):
@@ -198,43 +210,57 @@ class MilvusSearchOperator(MilvusOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         from airflow_provider_milvus.search.row_file import RowFile
-        from airflow_provider_milvus.search.search import search
 
         began, hook = time.time(), self.hook()
+        rows, queries, count = RowsOfResult(), 0, 0
+
+        def take(found: Found) -> None:
+            nonlocal queries, count
+            if problems := self._problems(found, queries):
+                more = f" And {len(problems) - 5} more." if len(problems) > 5 else ""
+                raise MilvusCheckError(
+                    f"Collection {found.collection!r} was searched, and {' '.join(problems[:5])}{more} {hook.settings.where}. "
+                    "Nothing was changed."
+                )
+            if file is None:
+                rows.add(found.hits)
+            else:
+                for position, hits in enumerate(found.hits, queries):
+                    file.add({"query": position, **hit} for hit in hits)
+            count += sum(map(len, found.hits))
+            queries += len(found.hits)
+
+        with RowFile(self.output_path) if self.output_path else nullcontext() as file:
+            collection = self.carry_out(hook, self._search(take))
+        self.log.info("Searched collection %r for %s queries: %s hits.", collection, queries, f"{count:,}")
+        counts = {"queries": queries, "count": count}
+        return result(hook, collection, began, **counts, **outcome(self, self.output_path, rows, "hits"))
+
+    def _search(self, take: Callable[[Found], object]) -> Flow[str]:
+        """Call ``take`` with what is found, some queries at a time; return the collection's own name."""
+        from airflow_provider_milvus.search.search import search, search_files
+
+        asked: dict[str, Any] = {
+            "limit": self.limit,
+            "output_fields": self.output_fields,
+            "partition_names": self.partition_names or (),
+            "group_by_field": self.group_by_field,
+            "consistency_level": self.consistency_level or "",
+            "with_metric": self.min_score is not None,
+        }
+        if self.data_files is not None:
+            (request,) = self._requests()
+            files = search_files(
+                self.collection_name, self.data_files, request, data_column=self.data_column, take=take, **asked
+            )
+            return (yield from files)
         ranker = None
         if self.ranker is not None:
             ((strategy, params),) = self.ranker.items()
             ranker = {"strategy": strategy, "params": params}
-        found = self.carry_out(
-            hook,
-            search(
-                self.collection_name,
-                self._requests(),
-                limit=self.limit,
-                ranker=ranker,
-                output_fields=self.output_fields,
-                partition_names=self.partition_names or (),
-                group_by_field=self.group_by_field,
-                consistency_level=self.consistency_level or "",
-                with_metric=self.min_score is not None,
-            ),
-        )
-        if problems := self._problems(found):
-            more = f" And {len(problems) - 5} more." if len(problems) > 5 else ""
-            raise MilvusCheckError(
-                f"Collection {found.collection!r} was searched, and {' '.join(problems[:5])}{more} {hook.settings.where}. "
-                "Nothing was changed."
-            )
-        rows, count = RowsOfResult(), sum(map(len, found.hits))
-        if self.output_path is None:
-            rows.add(found.hits)
-        else:
-            with RowFile(self.output_path) as file:
-                for position, hits in enumerate(found.hits):
-                    file.add({"query": position, **hit} for hit in hits)
-        self.log.info("Searched collection %r for %s queries: %s hits.", found.collection, len(found.hits), f"{count:,}")
-        counts = {"queries": len(found.hits), "count": count}
-        return result(hook, found.collection, began, **counts, **outcome(self, self.output_path, rows, "hits"))
+        found = yield from search(self.collection_name, self._requests(), ranker=ranker, **asked)
+        take(found)
+        return found.collection
 
     def _requests(self) -> list[Request]:
         from airflow_provider_milvus.search.search import Request
@@ -247,8 +273,8 @@ class MilvusSearchOperator(MilvusOperator):
             ]
         return [Request(**{"limit": self.limit, **request}, filter=filter) for request in self.requests]
 
-    def _problems(self, found: Found) -> list[str]:
-        """What does not hold, in words."""
+    def _problems(self, found: Found, first: int) -> list[str]:
+        """What does not hold, in words. ``first`` is the position of the first of its queries."""
         problems = []
         if self.expect is not None and len(self.expect) != len(found.hits):
             raise MilvusInvalidArgumentError(
@@ -256,7 +282,7 @@ class MilvusSearchOperator(MilvusOperator):
                 f"{len(self.expect)}."
             )
         is_distance = found.metric in LESS_IS_NEARER
-        for position, hits in enumerate(found.hits):
+        for position, hits in enumerate(found.hits, first):
             query = f"query {position}"
             if len(hits) < (self.min_hits or 0):
                 problems.append(f"{query} has {len(hits)} hits; expected at least {self.min_hits}.")

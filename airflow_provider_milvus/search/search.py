@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from airflow_provider_milvus import exceptions
 from airflow_provider_milvus.client.flow import Flow, Rpc
 from airflow_provider_milvus.conditions import describe_indexes
+from airflow_provider_milvus.rows.source import read_rows
 from airflow_provider_milvus.schema.model import Field, Schema
 from airflow_provider_milvus.schema.pairs import from_pairs, to_pairs
 from airflow_provider_milvus.schema.types import DATA_TYPES
@@ -117,6 +118,38 @@ def search(
         hits += _hits((yield call).results, source.schema, wanted)
     yield from source.subject.check()
     return Found(source.collection, hits, metric)
+
+
+def search_files(
+    collection_name: str,
+    paths: Any,
+    request: Request,
+    *,
+    data_column: str | None = None,
+    partition_names: Sequence[str] = (),
+    take: Callable[[Found], object],
+    **asked: Any,
+) -> Flow[str]:
+    """Search for the vectors, or the texts, in files, some at a time; return the collection's own name.
+
+    :param paths: as the rows of an ingest. ``data_column`` is the column to search for; by default the field's name.
+    :param take: called with the hits of the next queries.
+    :raises MilvusSourceError: a file does not exist, or cannot be read.
+    :raises MilvusInvalidArgumentError: a file has no such column, or a row has nothing to search for.
+    """
+    source = yield from find_source(collection_name, partition_names, "Collection {!r} was not searched.")
+    vector = _vector_field(source, request.anns_field)
+    asked_for = Field(vector.name, "VARCHAR") if vector.name in source.schema.computed else vector
+    schema = replace(source.schema, fields=(asked_for,), functions=(), enable_dynamic_field=False)
+    columns = {vector.name: data_column or vector.name}
+    for chunk in read_rows(paths, schema, batch_rows=10 * AT_ONCE, columns=columns):
+        for row in chunk.bad:
+            raise exceptions.MilvusInvalidArgumentError(
+                f"Collection {source.collection!r} was not searched for all queries: {row}."
+            )
+        part = replace(request, anns_field=vector.name, data=list(chunk.columns[vector.name]))
+        take((yield from search(source.collection, [part], partition_names=partition_names, **asked)))
+    return source.collection
 
 
 def _vector_field(source: Source, name: str | None) -> Field:

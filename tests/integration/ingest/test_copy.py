@@ -210,6 +210,7 @@ def test_a_copy_that_is_dropped_meanwhile_is_no_other_one(
     assert rows_of(milvus, f"{docs}_copy") == []
 
 
+@pytest.mark.standalone
 def test_to_another_database(standalone: Milvus, make_collection: MakeCollection) -> None:
     name = make_collection("docs", rows=20, load=True, on=standalone)
     with standalone.plain_client() as client:

@@ -10,10 +10,13 @@ from typing import Any
 import pytest
 
 from airflow_provider_milvus.exceptions import MilvusRefusedError, MilvusServerError
+from airflow_provider_milvus.hooks.milvus import MilvusHook
 from airflow_provider_milvus.operators.milvus import (
+    MilvusBulkImportOperator,
     MilvusCreateCollectionOperator,
     MilvusExportOperator,
     MilvusLoadCollectionOperator,
+    MilvusPrepareImportOperator,
     MilvusUpsertOperator,
 )
 from airflow_provider_milvus.search import export as flow
@@ -82,6 +85,31 @@ def test_what_was_exported_is_made_anew_with_the_same_rows(milvus: Milvus, docs:
     assert [(index["index_type"], index["metric_type"]) for index in indexes] == [("FLAT", "L2")] * 2
     assert len(both[0]) == 250
     assert list(map(dict, both[0])) == list(map(dict, both[1]))
+
+
+@pytest.mark.standalone
+def test_what_was_exported_is_imported_by_the_server(
+    standalone: Milvus, make_collection: MakeCollection, tmp_path: Path
+) -> None:
+    docs = make_collection("docs", rows=250, load=True, on=standalone)
+    export(docs, tmp_path / "out", file_type="parquet")
+    other = f"{docs}_again"
+    MilvusCreateCollectionOperator(task_id="create", collection_name=other, definition=str(tmp_path / "out")).execute({})
+
+    prepared = MilvusPrepareImportOperator(
+        task_id="prepare", collection_name=other, rows=str(tmp_path / "out"), path=str(tmp_path / "prepared"), file_type="json"
+    ).execute({})
+    MilvusBulkImportOperator(task_id="import", collection_name=other, files=prepared).execute({})
+    MilvusLoadCollectionOperator(task_id="load", collection_name=other).execute({})
+
+    with standalone.plain_client() as client:
+        of_both = [
+            {row["id"]: row["vector"] for row in client.query(name, "id >= 0", output_fields=["*"], consistency_level="Strong")}
+            for name in (docs, other)
+        ]
+        client.drop_collection(other)
+    assert len(of_both[0]) == 250
+    assert of_both[0] == of_both[1]
 
 
 def test_a_filter_and_fields(milvus: Milvus, docs: str, tmp_path: Path) -> None:
@@ -159,3 +187,11 @@ def test_nothing_is_an_export_too(milvus: Milvus, make_collection: MakeCollectio
     empty = make_collection("empty", rows=0, load=True)
     assert export(empty, tmp_path)["files"] == 0
     assert manifest(tmp_path)["complete"] is True
+
+
+def test_the_hook_exports_into_a_new_folder(milvus: Milvus, docs: str, tmp_path: Path) -> None:
+    told = MilvusHook().export(docs, f"{tmp_path}/new", file_type="jsonl", filter="id < 9")
+    assert told == {"collection": docs, "rows": 9, "changed": ""}
+    assert keys(tmp_path / "new") == list(range(9))
+    with pytest.raises(MilvusRefusedError, match="has files that no export"):
+        MilvusHook().export(docs, f"{tmp_path}/new")

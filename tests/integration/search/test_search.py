@@ -139,6 +139,41 @@ def test_hits_go_to_a_file(milvus: Milvus, animals: str, tmp_path: Path) -> None
     assert len(path.read_text().splitlines()) == 3
 
 
+@pytest.mark.parametrize("file_type", ["parquet", "jsonl"])
+def test_the_queries_may_be_in_files(
+    milvus: Milvus, animals: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file_type: str
+) -> None:
+    from airflow_provider_milvus.search import search as flow
+
+    monkeypatch.setattr(flow, "AT_ONCE", 1)
+    questions = [{"question": number, "embedding": AXES[number % 3]} for number in range(25)]
+    for first in (0, 20):
+        path = tmp_path / "in" / f"{first:02}.{file_type}"
+        path.parent.mkdir(exist_ok=True)
+        some = questions[first : first + 20]
+        if file_type == "jsonl":
+            path.write_text("".join(f"{json.dumps(row)}\n" for row in some))
+        else:
+            import pyarrow
+            import pyarrow.parquet
+
+            pyarrow.parquet.write_table(pyarrow.Table.from_pylist(some), path)
+    asked = {"data_files": str(tmp_path / "in"), "data_column": "embedding", "limit": 2}
+
+    found = search(animals, **asked, min_hits=2)
+    search(animals, **asked, output_path=str(tmp_path / "out" / "hits.jsonl"))
+
+    assert (found["queries"], found["count"], found["complete"]) == (25, 50, True)
+    assert ids(found) == [ids(search(animals, data=[question["embedding"]], limit=2))[0] for question in questions]
+    lines = [json.loads(line) for line in (tmp_path / "out" / "hits.jsonl").read_text().splitlines()]
+    assert [line["query"] for line in lines] == [position for position in range(25) for _ in range(2)]
+    assert [line["id"] for line in lines] == [key for hits in ids(found) for key in hits]
+    with pytest.raises(MilvusCheckError, match="the first hit of query 0 has"):
+        search(animals, **asked, min_score=7)
+    with pytest.raises(MilvusInvalidArgumentError, match="embedding"):
+        search(animals, data_files=str(tmp_path / "in"))
+
+
 def test_many_queries_take_several_calls(milvus: Milvus, animals: str) -> None:
     found = search(animals, data=AXES * 80, limit=1, output_fields=["kind"])
     assert [hits[0]["entity"]["kind"] for hits in found["hits"]] == [0, 1, 2] * 80
