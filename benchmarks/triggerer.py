@@ -1,7 +1,7 @@
 """What a thousand deferred tasks cost a real ``airflow triggerer``, and how late they are resumed; beside a naive trigger.
 
-Run with ``python -m benchmarks.triggerer``, or with ``--waits 200``. Each run has a fresh Airflow on SQLite, whose tasks are
-put into the database as deferred: a worker for each of them would take longer than what is measured. Then a triggerer starts.
+Run with ``python -m benchmarks.triggerer``, or with ``--waits 200``. Each run has a fresh Airflow on SQLite, whose mapped tasks
+are put into the database as deferred: a worker for each would take longer than what is measured. Then a triggerer starts.
 After its steady state was measured all collections become Loaded at once, and a task counts as resumed when the triggerer has
 handed it back to the scheduler. What a triggerer costs without a trigger is taken off. The naive trigger makes a pymilvus
 ``AsyncMilvusClient`` of its own and asks for the load state every few seconds, without any deadline.
@@ -40,12 +40,15 @@ from datetime import datetime
 from airflow.providers.common.compat.sdk import DAG, BaseOperator
 
 class Wait(BaseOperator):
+    def __init__(self, *, number, **kwargs):
+        super().__init__(**kwargs)
+        self.number = number
+
     def execute(self, context, event=None):
         pass
 
 with DAG(dag_id="waits", schedule=None, start_date=datetime(2026, 1, 1)):
-    for number in range({waits}):
-        Wait(task_id=f"wait_{{number}}")
+    Wait.partial(task_id="wait").expand(number=list(range({waits})))
 """
 DEFER = """
 import json, sys

@@ -94,6 +94,11 @@ def judge_undisturbed(scenario: Scenario, played: Played, alone: Played) -> Judg
     return Judged(Kind.VIOLATION if wrong else Kind.HOLDS, "; ".join(wrong))
 
 
+def _is_same(now: tuple[str, int] | None, then: tuple[str, int] | None) -> bool:
+    """Whether an alias leads to the same collection, which may have another name by now."""
+    return now == then or (now is not None and then is not None and now[1] == then[1])
+
+
 def _lost(scenario: Scenario, moment: Moment, act: str, played: Played, serial: Sequence[Played]) -> list[str]:
     """What somebody has made or needs, and what is not there any more."""
     subject, after = scenario.subject, played.after
@@ -104,7 +109,7 @@ def _lost(scenario: Scenario, moment: Moment, act: str, played: Played, serial: 
     begins_anew = moment.kind in TRIES and not _changes_before(scenario, played) and _is_serial(played, serial, scenario)
     lost = []
     alias = EXTRA_ALIAS if act == "alias added" else scenario.alias or "live"
-    if act in MOVES and not begins_anew and target_of(after, alias) != target_of(played.after_act, alias):
+    if act in MOVES and not begins_anew and not _is_same(target_of(after, alias), target_of(played.after_act, alias)):
         lost.append(f"alias {alias!r} was pointed to {target_of(played.after_act, alias)}, and is at {target_of(after, alias)}")
     if made is None:
         return lost

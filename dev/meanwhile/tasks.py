@@ -222,6 +222,10 @@ SCENARIOS = (
         release=True,
         dialects=SERVERS,
     ),
+    one(operators.MilvusRenameCollectionOperator, new_name="docs_renamed"),
+    one(
+        operators.MilvusRenameCollectionOperator, words="acts on the new name", new_name="docs_renamed", subject="docs_renamed"
+    ),
     one(
         operators.MilvusDropAliasOperator,
         finds={"alias": LIVE},
