@@ -83,10 +83,11 @@ class ReclaimRun:
         self.notes: dict[str, Any] = {}
 
     def __enter__(self) -> ReclaimRun:
-        self._opened.enter_context(_seldom_collected())
         self._metrics = self._hook.metrics()
         self._client: AsyncBoundedClient = self._runner.run(self._open())
         self._deadline = self._hook.deadline()
+        # Last of all: what is entered is not left when something here fails.
+        self._opened.enter_context(_seldom_collected())
         return self
 
     def __exit__(self, *exc_info: object) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import threading
 from collections import Counter
@@ -15,6 +16,7 @@ import pytest
 
 from airflow_provider_milvus.client.flow import Deadline
 from airflow_provider_milvus.exceptions import (
+    MilvusConfigurationError,
     MilvusInDoubtError,
     MilvusInvalidArgumentError,
     MilvusReclaimError,
@@ -553,3 +555,22 @@ def test_retry_leaves_what_somebody_has_loaded_since_the_release(connect: Connec
             assert "somebody has loaded it since" in reasons(result)["docs_1"]
         assert first.now == LOADED
         assert [call.request.collection_name for call in milvus.received("ReleaseCollection")].count("docs_1") == 1
+
+
+def test_pythons_collector_is_as_before_when_a_run_has_ended(scripted: ScriptedMilvus, connect: Connect) -> None:
+    before, meanwhile = gc.get_threshold(), list[int]()
+    scripted.add("tmp_a", LOADED)
+    scripted.next("ReleaseCollection", change(lambda: meanwhile.append(gc.get_threshold()[0])))
+
+    reclaim(collections="tmp_*")
+
+    assert meanwhile == [50_000]
+    assert gc.get_threshold() == before
+    scripted.always("ShowCollections", refuse(1100, "no such list"))
+    with pytest.raises(MilvusInvalidArgumentError):
+        reclaim(collections="tmp_*")
+    assert gc.get_threshold() == before
+    connect(scripted.uri, metrics_url="nonsense")
+    with pytest.raises(MilvusConfigurationError):
+        reclaim(collections="tmp_*")
+    assert gc.get_threshold() == before
