@@ -68,7 +68,8 @@ def served(milvus: Milvus) -> Iterator[list[Document]]:
         client.insert("docs_old", [{**asdict(text), "vector": list(text.vector)[::-1]} for text in texts])
         client.load_collection("docs_old")
         client.create_alias("docs_old", "docs")
-        yield texts
+    yield texts
+    with milvus.plain_client() as client:
         client.drop_alias("docs")
         for name in ("docs_old", "docs_minilm"):
             client.drop_collection(name)
