@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_milvus import kinds
 from airflow_provider_milvus.arguments import Argument, OptionalArgument
-from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError, MilvusRefusedError
+from airflow_provider_milvus.exceptions import MilvusError, MilvusInvalidArgumentError, MilvusRefusedError
 from airflow_provider_milvus.hooks.milvus import MilvusHook
 from airflow_provider_milvus.operators.base import HOUR, MilvusWriteOperator, result
 from airflow_provider_milvus.operators.collection import creator_of
@@ -30,6 +31,17 @@ def check_function(argument: str, value: Any) -> Any:
     if callable(value):
         return value
     raise MilvusInvalidArgumentError(f"{argument} must be a function, not {value!r}.")
+
+
+@contextmanager
+def _stays(collection: str, is_new: bool) -> Iterator[None]:
+    """An error in the block says that the copy was made before."""
+    try:
+        yield
+    except MilvusError as error:
+        if not is_new:
+            raise
+        raise type(error)(f"Collection {collection!r} was created, and stays: {error}") from error.__cause__
 
 
 class MilvusCopyCollectionOperator(MilvusWriteOperator):
@@ -172,30 +184,31 @@ class MilvusCopyCollectionOperator(MilvusWriteOperator):
                 collections.create(requested, if_exists=self.if_exists, created_by=note["created_by"], report=self.log.info),
                 deadline,
             )
-            target = target_client.run(find_subject(requested.name), deadline)
-            copied = copy.CopyRun(
-                client,
-                there,
-                original,
-                target,
-                deadline,
-                note=lambda progress: tries.leave({**note, "progress": asdict(progress)}),
-                report=self.log.info,
-                transform=self.transform,
-                earlier=note.get("progress"),
-            ).carry_out()
-            now = target_client.run(
-                copy.finish(
+            with _stays(requested.name, created.created):
+                target = target_client.run(find_subject(requested.name), deadline)
+                copied = copy.CopyRun(
+                    client,
+                    there,
+                    original,
                     target,
                     deadline,
-                    self._placement(original, same_server) if self.load else None,
-                    indexed=bool(requested.indexes),
+                    note=lambda progress: tries.leave({**note, "progress": asdict(progress)}),
                     report=self.log.info,
-                ),
-                deadline,
-            )
-            counted = client.run(original.count(), deadline)
-            changed = copy.check_equal(original, copied, counted, target.name, now if created.created else None)
+                    transform=self.transform,
+                    earlier=note.get("progress"),
+                ).carry_out()
+                now = target_client.run(
+                    copy.finish(
+                        target,
+                        deadline,
+                        self._placement(original, same_server) if self.load else None,
+                        indexed=bool(requested.indexes),
+                        report=self.log.info,
+                    ),
+                    deadline,
+                )
+                counted = client.run(original.count(), deadline)
+                changed = copy.check_equal(original, copied, counted, target.name, now if created.created else None)
             counts: dict[str, Any] = {
                 "rows": copied.read,
                 "written": copied.written,
