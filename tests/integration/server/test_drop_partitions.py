@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
@@ -28,7 +27,7 @@ from airflow_provider_milvus.sensors.milvus import MilvusCollectionSensor
 from dev.servers.dialects import LITE_LIKE
 from dev.servers.scripted import LOADED, Collection, ScriptedMilvus, abort, change, lost, no_change, scripted_server
 from tests.integration.ingest.task_state import TaskState, a_try
-from tests.integration.support import Connect, MakeCollection, Milvus, context_of_run
+from tests.integration.support import Connect, MakeCollection, Milvus, context_of_run, task_threads
 
 ROW = {"id": 1001, "vector": [0.5] * 8}
 
@@ -107,7 +106,7 @@ def test_an_upsert_makes_the_partition_that_is_missing_also_two_at_once(
         rows = [{**ROW, "id": key}]
         return kind(task_id="write", collection_name=name, rows=rows, partition_name="day", create_partition=True).execute({})
 
-    with ThreadPoolExecutor() as pool:
+    with task_threads(2) as pool:
         written = list(pool.map(write, [MilvusUpsertOperator, MilvusInsertOperator], [1001, 1002]))
     written.append(write(MilvusUpsertOperator, 1001))
 
