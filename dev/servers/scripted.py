@@ -73,6 +73,8 @@ class Collection:
     on_release: Sequence[State] = (NOT_LOADED,)
     aliases: list[str] = field(default_factory=list)
     properties: dict[str, str] = field(default_factory=dict)
+    database: str = "default"
+    """Which lists it. Names are taken in all databases at once."""
     number: int = 0
     """Its id. No other collection of this server has or had it."""
     load: int = 0
@@ -193,7 +195,6 @@ class ScriptedMilvus:
         (self.port,) = free_ports(1)
         self.collections: dict[str, Collection] = {}
         self.databases = {"default"}
-        """All collections are in this one."""
         self.database_properties: defaultdict[str, dict[str, str]] = defaultdict(dict)
         self.resource_groups = {DEFAULT_GROUP, "rg_a", "rg_b", "rg_c"}
         self._numbered = 0
@@ -391,13 +392,13 @@ class ScriptedMilvus:
             if self._real(name) not in self.collections:
                 return Refusal(100, f"collection not found[collection={name}]", 4)
         look = (lambda each: each.look()) if request.type == 1 else (lambda each: each.now)
-        seen = {name: look(collection) for name, collection in self.collections.items()}
+        database = request.db_name or "default"
+        theirs = {name: collection for name, collection in self.collections.items() if collection.database == database}
+        seen = {name: look(collection) for name, collection in theirs.items()}
         loaded = {name: percent for name, (state, percent) in seen.items() if state != "NotLoad"}
         # Lite lists what is not in memory too, with 0.
-        in_memory = loaded if self.dialect.tells_ids else {**dict.fromkeys(self.collections, 0), **loaded}
-        listed = in_memory if request.type == 1 else dict.fromkeys(self.collections, 0)
-        if request.db_name not in ("", "default"):
-            listed = {}
+        in_memory = loaded if self.dialect.tells_ids else {**dict.fromkeys(theirs, 0), **loaded}
+        listed = in_memory if request.type == 1 else dict.fromkeys(theirs, 0)
         return {
             "collection_names": list(listed),
             "inMemory_percentages": list(listed.values()) if request.type == 1 else [],
@@ -579,7 +580,8 @@ class ScriptedMilvus:
         if request.collection_name in self.collections:
             return Refusal(65535, "create duplicate collection with different parameters")
         schema = schema_pb2.CollectionSchema.FromString(request.schema)
-        self.add(request.collection_name, schema=schema, properties={item.key: item.value for item in request.properties})
+        properties = {item.key: item.value for item in request.properties}
+        self.add(request.collection_name, schema=schema, properties=properties, database=request.db_name or "default")
         return {}
 
     def _on_create_index(self, request: Any) -> Any:
