@@ -85,15 +85,12 @@ def by_iterator(client: Any, folder: Path) -> int:
 
     folder.mkdir()
     iterator = client.query_iterator(NAME, batch_size=PAGE, output_fields=["*"], consistency_level="Strong")
-    count, writer = 0, None
+    count = 0
     while rows := iterator.next():
-        table = pyarrow.Table.from_pylist([dict(row) for row in rows])
-        writer = writer or pyarrow.parquet.ParquetWriter(folder / "rows.parquet", table.schema)
-        writer.write_table(table)
+        # Dynamic values give each batch columns of its own.
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist([dict(row) for row in rows]), folder / f"{count}.parquet")
         count += len(rows)
     iterator.close()
-    if writer is not None:
-        writer.close()
     return count
 
 
