@@ -19,6 +19,8 @@ pytestmark = pytest.mark.slow
 ROWS, KILLS = 6_000, 10
 
 
+# On 2.3.5 each page of a strong read takes a third of a second, and the keeping of files is the same.
+@pytest.mark.parametrize("milvus", ["lite"], indirect=True)
 @pytest.mark.parametrize("file_type", ["jsonl", "parquet"])
 def test_every_row_is_there_once_wherever_the_worker_is_killed(
     milvus: Milvus, make_collection: MakeCollection, tmp_path: Path, file_type: str
