@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from airflow_provider_milvus.schema.model import Schema
 
 
+ITSELF = "the copy would be the collection itself"
+
+
 def check_function(argument: str, value: Any) -> Any:
     """A function."""
     if callable(value):
@@ -177,7 +180,7 @@ class MilvusCopyCollectionOperator(MilvusWriteOperator):
             )
             source, requested = original.source.collection, self._requested(original)
             if same_server and (source, hook.settings.database) == (requested.name, there.settings.database):
-                raise MilvusRefusedError(f"Collection {source!r} was not copied: the copy would be the collection itself.")
+                raise MilvusRefusedError(f"Collection {source!r} was not copied: {ITSELF}.")
             note = dict(tries.earlier or {"created_by": creator_of(context, notes.run_id)})
             tries.note(note)
             created = target_client.run(
@@ -186,6 +189,9 @@ class MilvusCopyCollectionOperator(MilvusWriteOperator):
             )
             with _stays(requested.name, created.created):
                 target = target_client.run(find_subject(requested.name), deadline)
+                # Two connections may lead to the same server.
+                if target.collection_id and target.collection_id == original.source.subject.collection_id:
+                    raise MilvusRefusedError(f"Collection {source!r} was not copied: {ITSELF}.")
                 copied = copy.CopyRun(
                     client,
                     there,

@@ -85,7 +85,8 @@ class MilvusCollectionSensor(MilvusConditionSensor):
 
     :param collection_name: the collection, or an alias.
     :param partition_names: wait for these partitions; by default, and with ``"*"``, for the collection.
-    :param exists: True, the default; False: wait until there is no collection or alias of this name, or none of the partitions.
+    :param exists: True, the default; False: wait until there is no collection or alias of this name, or, with
+        ``partition_names``, until it has no partition of these names.
     :raises MilvusDatabaseNotFoundError: the database does not exist; not retried.
     """
 

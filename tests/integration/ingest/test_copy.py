@@ -17,7 +17,7 @@ from airflow_provider_milvus.exceptions import (
 from airflow_provider_milvus.ingest import copy as flow
 from airflow_provider_milvus.operators.milvus import MilvusCopyCollectionOperator
 from tests.integration.ingest.task_state import TaskState, WorkerLostError, a_try
-from tests.integration.support import MakeCollection, Milvus, build_collection
+from tests.integration.support import Connect, MakeCollection, Milvus, build_collection
 
 Copying = Any
 
@@ -224,3 +224,17 @@ def test_to_another_database(standalone: Milvus, make_collection: MakeCollection
     finally:
         with standalone.plain_client() as client:
             client.drop_database("elsewhere")
+
+
+@pytest.mark.standalone
+def test_the_collection_is_known_through_another_connection(
+    standalone: Milvus, make_collection: MakeCollection, connect: Connect
+) -> None:
+    name = make_collection("docs", rows=20, load=True, on=standalone)
+    connect(standalone.uri.replace("127.0.0.1", "localhost"), conn_id="milvus_there")
+    copy = MilvusCopyCollectionOperator(
+        task_id="copy", collection_name=name, target_conn_id="milvus_there", if_exists="check", transform=lambda rows: []
+    )
+    with pytest.raises(MilvusRefusedError, match="the copy would be the collection itself"):
+        copy.execute({})
+    assert len(rows_of(standalone, name)) == 20
