@@ -2,7 +2,8 @@
 
 Run with ``python -m benchmarks.waits``, or with ``--waits 5000 --poll 5``. The triggers run in one process and event loop, as
 in a triggerer, each for a collection of its own which is loading; the stand-in runs in another one. After the steady state was
-measured all collections become Loaded at once. The naive trigger makes a pymilvus ``AsyncMilvusClient`` of its own and asks for
+measured all collections become Loaded at once, or with ``--spread 60`` one after the other within a minute, as a server loads
+them. The naive trigger makes a pymilvus ``AsyncMilvusClient`` of its own and asks for
 the load state every few seconds, without any deadline. The goals for 1,000 waits at 5 s: at most 1.5 % of a core, 10 KiB a
 wait, one call a poll, one Connect, and an end at most a poll and a second late.
 """
@@ -65,20 +66,32 @@ async def naive(name: str, poll: float) -> None:
 KINDS: dict[str, Callable[[str, float], Awaitable[Any]]] = {"provider": of_provider, "naive": naive}
 
 
-async def one(kind: str, name: str, poll: float, ended: list[float]) -> None:
-    await KINDS[kind](name, poll)
-    ended.append(time.monotonic())
+async def one(kind: str, number: int, poll: float, ended: dict[int, float]) -> None:
+    await KINDS[kind](f"docs_{number}", poll)
+    ended[number] = time.monotonic()
 
 
-async def play(kind: str, waits: int, poll: float, server: StandIn) -> dict[str, Any]:
+async def become_loaded(server: StandIn, waits: int, spread: float) -> list[float]:
+    """When each of them was."""
+    moments: list[float] = []
+    steps = max(1, round(10 * spread))
+    for step in range(1, steps + 1):
+        first, last = len(moments), waits * step // steps
+        server.ask(f"[server.collections[f'docs_{{number}}'].become([LOADED]) for number in range({first}, {last})] and None")
+        moments += [time.monotonic()] * (last - first)
+        await asyncio.sleep(0.1)
+    return moments
+
+
+async def play(kind: str, waits: int, poll: float, spread: float, server: StandIn) -> dict[str, Any]:
     server.ask(f"[server.add(f'docs_{{number}}', loading(40)) for number in range({waits})] and None")
-    ended: list[float] = []
+    ended: dict[int, float] = {}
     # What is imported, and connected, is not a wait's.
-    first = asyncio.create_task(one(kind, "docs_0", poll, []))
+    first = asyncio.create_task(one(kind, 0, poll, {}))
     await asyncio.sleep(poll)
     gc.collect()
     memory, began, calls = resident(), cpu(), server.calls()
-    tasks = [asyncio.create_task(one(kind, f"docs_{number}", poll, ended)) for number in range(waits)]
+    tasks = [asyncio.create_task(one(kind, number, poll, ended)) for number in range(waits)]
     await asyncio.sleep(SETTLE * poll)
     gc.collect()
     told: dict[str, Any] = {"start": cpu() - began, "memory": (resident() - memory) / waits}
@@ -92,21 +105,21 @@ async def play(kind: str, waits: int, poll: float, server: StandIn) -> dict[str,
     told["lag"] = max(lags)
     told["calls"] = {name: count / POLLS for name, count in (after - before).items()}
     told["connects"] = after["Connect"] - calls["Connect"] + 1
-    server.ask("[each.become([LOADED]) for each in server.collections.values()] and None")
-    loaded = time.monotonic()
+    loaded = await become_loaded(server, waits, spread)
     _, late = await asyncio.wait([first, *tasks], timeout=poll * 4 + 60)
     told["ended"] = len(ended)
-    delays = sorted(moment - loaded for moment in ended)
+    delays = sorted(moment - loaded[number] for number, moment in ended.items())
     told["p50"], told["p99"] = statistics.median(delays), delays[int(len(delays) * 0.99)]
     for task in late:
         task.cancel()
     return told
 
 
-def measured(kind: str, waits: int, poll: float) -> dict[str, Any]:
+def measured(kind: str, waits: int, poll: float, spread: float = 0.0) -> dict[str, Any]:
     """In a fresh process."""
-    command = [sys.executable, "-m", "benchmarks.waits", "--play", kind, "--waits", str(waits), "--poll", str(poll)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", "benchmarks.waits", "--play", kind]
+    options = ["--waits", str(waits), "--poll", str(poll), "--spread", str(spread)]
+    done = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
     if done.returncode:
         return {"error": done.stderr.splitlines()[-1] if done.stderr else f"exit {done.returncode}"}
     figures: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
@@ -131,6 +144,7 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     options.add_argument("--waits", type=int, default=1000)
     options.add_argument("--poll", type=float, default=5.0)
+    options.add_argument("--spread", type=float, default=0.0, help="seconds within which the collections become Loaded")
     options.add_argument("--only", choices=sorted(KINDS))
     options.add_argument("--play", choices=sorted(KINDS), help=argparse.SUPPRESS)
     chosen = options.parse_args()
@@ -141,12 +155,13 @@ def main() -> None:
                 AIRFLOW__LOGGING__LOGGING_LEVEL="ERROR",
                 AIRFLOW_CONN_MILVUS_DEFAULT=json.dumps({"conn_type": "milvus", "extra": {"uri": server.uri}}),
             )
-            print(json.dumps(asyncio.run(play(chosen.play, chosen.waits, chosen.poll, server))))
+            print(json.dumps(asyncio.run(play(chosen.play, chosen.waits, chosen.poll, chosen.spread, server))))
         return
     print(machine())
-    print(f"{chosen.waits} waits, a poll every {chosen.poll:g} s")
+    within = f"within {chosen.spread:g} s" if chosen.spread else "at once"
+    print(f"{chosen.waits} waits, a poll every {chosen.poll:g} s; the collections become Loaded {within}")
     for kind in [chosen.only] if chosen.only else KINDS:
-        told = measured(kind, chosen.waits, chosen.poll)
+        told = measured(kind, chosen.waits, chosen.poll, chosen.spread)
         if "error" in told:
             print(f"{kind:9} does not work: {told['error']}")
             continue

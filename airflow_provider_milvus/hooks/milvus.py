@@ -176,7 +176,7 @@ class MilvusHook(BaseHook):
         async with AsyncBoundedClient(self.settings, self.operation_timeout) as client:
             yield client
 
-    def query(self, collection_name: str, **asked: Any) -> list[dict[str, Any]]:
+    def query(self, collection_name: str, *, limit: int | None = 100, **asked: Any) -> list[dict[str, Any]]:
         """The rows that match ``filter`` or that have some ``ids``, in the order of their keys, within the hook's ``timeout``.
 
         .. code-block:: python
@@ -185,14 +185,14 @@ class MilvusHook(BaseHook):
 
             print(MilvusHook().query("docs", filter="id > 7", output_fields=["id"], limit=10))
 
-        :param asked: ``filter``, ``ids``, ``output_fields``, ``partition_names``, ``limit`` and ``consistency_level``, of which
-            ``search/query.py`` tells the defaults and the errors.
+        :param limit: with ``None`` all are held in memory. ``search/query.py`` tells of the others, and of the errors.
         """
         from airflow_provider_milvus.search.query import query
 
         rows: list[dict[str, Any]] = []
+        reading = query(collection_name, limit=limit, **asked, take=lambda answer: rows.extend(answer.rows()))
         with self.client() as client:
-            client.run(query(collection_name, **asked, take=rows.extend), self.deadline())
+            client.run(reading, self.deadline())
         return rows
 
     def search(

@@ -16,9 +16,9 @@ from airflow_provider_milvus.client.tries import ONE_TRY
 from airflow_provider_milvus.conditions import IndexBuilt, wait_for
 from airflow_provider_milvus.ingest.run import IngestRequest, IngestRun
 from airflow_provider_milvus.rows.tables import pyarrow
-from airflow_provider_milvus.search import decode
-from airflow_provider_milvus.search.columns import arrow_schema, record_batch
-from airflow_provider_milvus.search.source import Source, all_fields, definition_of, find_source, page_rows_of
+from airflow_provider_milvus.search.answer import ReadRows
+from airflow_provider_milvus.search.decode import DYNAMIC_FIELD, all_fields
+from airflow_provider_milvus.search.source import Source, definition_of, find_source, page_rows_of
 from airflow_provider_milvus.search.walk import Page, Pages, Walk
 from airflow_provider_milvus.server.load import load, placement
 from airflow_provider_milvus.server.upkeep import submit_flush
@@ -100,7 +100,7 @@ def _only(fields: Collection[str], definition: dict[str, Any]) -> dict[str, Any]
             **schema,
             "fields": described,
             "functions": functions,
-            "enable_dynamic_field": schema["enable_dynamic_field"] and decode.DYNAMIC_FIELD in kept,
+            "enable_dynamic_field": schema["enable_dynamic_field"] and DYNAMIC_FIELD in kept,
         },
         "indexes": [index for index in definition["indexes"] if index["field_name"].partition("[")[0] in kept],
     }
@@ -162,11 +162,11 @@ class CopyRun:
             yield self._rows(page)
 
     def _rows(self, page: Page) -> Any:
-        original, schema = self.original, self.original.source.schema
+        read = ReadRows(page, self.original.source.schema, self.original.fields)
         if self.transform is not None:
-            return self.transform(decode.rows(page.fields.values(), schema, original.fields))
+            return self.transform(read.rows())
         pyarrow("A copy without transform")
-        return record_batch(page.fields, len(page.keys), arrow_schema(schema, original.fields))
+        return read.arrow()
 
     def _write(self, partition: str, rows: Iterator[Any]) -> None:
         request = IngestRequest(

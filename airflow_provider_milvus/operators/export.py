@@ -49,8 +49,8 @@ class MilvusExportOperator(MilvusOperator):
     :param on_change: ``"fail"``, the default, when rows changed meanwhile, or ``"report"`` it in result and manifest.
     :param if_exists: ``"fail"``, the default, when another run has written an export there, or ``"replace"`` it.
     :param timeout: seconds for the whole operation; 3600 by default.
-    :raises MilvusRefusedError: rows changed meanwhile, or the folder has an export of another run, or files that no export has
-        written.
+    :raises MilvusRefusedError: rows changed meanwhile; or the folder has an export of another run, or files that no export has
+        written; or another task exports into it by now.
     :raises MilvusReplacedError: the collection was dropped meanwhile, and made anew.
     :raises MilvusNotLoadedError: the collection, or a part of it, is not in memory.
     :raises MilvusConfigurationError: pyarrow, or the package for the storage, is not installed.

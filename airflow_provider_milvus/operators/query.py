@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_milvus import kinds
 from airflow_provider_milvus.arguments import Argument, OptionalArgument
-from airflow_provider_milvus.exceptions import MilvusCheckError
+from airflow_provider_milvus.exceptions import MilvusCheckError, MilvusInvalidArgumentError
 from airflow_provider_milvus.operators.base import MilvusOperator, result
-from airflow_provider_milvus.operators.read_rows import LEVELS, RowsOfResult, check_fields, check_row_file, outcome
+from airflow_provider_milvus.operators.read_rows import LEVELS, RowsOfResult, check_answer_file, check_fields, outcome
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -22,8 +22,18 @@ def check_limit(argument: str, value: Any) -> int | str:
     return "all" if value == "all" else kinds.check_whole_number(argument, value, 1)
 
 
+def check_order(argument: str, value: Any) -> list[str]:
+    """Names of fields, which may end in ``:asc`` or ``:desc``."""
+    names = check_fields(argument, value)
+    for name in names:
+        field, colon, direction = name.partition(":")
+        if not field or (colon and direction not in ("asc", "desc")) or field == "*":
+            raise MilvusInvalidArgumentError(f'{argument} must be like "day", "day:asc" or "day:desc", not {name!r}.')
+    return names
+
+
 class MilvusQueryOperator(MilvusOperator):
-    """Read the rows that match a filter, or that have some keys, in the order of their keys.
+    """Read the rows that match a filter, or that have some keys, in the order of their keys or of fields.
 
     .. code-block:: python
 
@@ -46,10 +56,12 @@ class MilvusQueryOperator(MilvusOperator):
     :param output_fields: the fields to read, ``"*"`` for all; by default all but vectors.
     :param partition_names: read these partitions only; by default, or with ``"*"``, all.
     :param limit: the number of rows at most, or ``"all"``; 100 by default.
+    :param order_by: the field in whose order the rows are, ``"day"`` or ``"day:desc"``, or a list of them; by default that of
+        their keys. The values of all rows that match are read for it. Rows with a null come last. Not with ``limit="all"``.
     :param consistency_level: such as ``"Strong"``, to see every row that was written before; by default the collection's.
     :param at_least: fail when fewer rows match; by default any number is right.
-    :param output_path: write the rows to this file, ``.jsonl`` or ``.jsonl.gz``, on any storage that Airflow reaches, in place
-        of one that is there. After an error the file is as it was.
+    :param output_path: write the rows to this file, ``.parquet``, ``.jsonl`` or ``.jsonl.gz``, on any storage that Airflow
+        reaches, in place of one that is there. After an error the file is as it was.
     :param timeout: seconds for the whole operation; by default the connection's ``timeout``, which is 60 unless it says
         otherwise.
     :raises MilvusCheckError: there are fewer rows than ``at_least``. A retry reads again.
@@ -65,9 +77,10 @@ class MilvusQueryOperator(MilvusOperator):
     output_fields = OptionalArgument(check_fields)
     partition_names = OptionalArgument(kinds.check_names, widens=True, nothing="*")
     limit = Argument(check_limit)
+    order_by = OptionalArgument(check_order)
     consistency_level = OptionalArgument(kinds.one_of(*LEVELS))
     at_least = OptionalArgument(kinds.whole_number(1))
-    output_path = OptionalArgument(check_row_file)
+    output_path = OptionalArgument(check_answer_file)
 
     def __init__(
         self,
@@ -79,6 +92,7 @@ class MilvusQueryOperator(MilvusOperator):
         output_fields: str | Sequence[str] | None = None,
         partition_names: str | Sequence[str] | None = None,
         limit: int | str = 100,
+        order_by: str | Sequence[str] | None = None,
         consistency_level: str | None = None,
         at_least: int | None = None,
         output_path: Any = None,
@@ -89,12 +103,12 @@ class MilvusQueryOperator(MilvusOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         from airflow_provider_milvus.search.query import query
-        from airflow_provider_milvus.search.row_file import RowFile
+        from airflow_provider_milvus.search.row_file import row_file
         from airflow_provider_milvus.server.filters import render
 
         began, hook = time.time(), self.hook()
         rows, limit = RowsOfResult(), self.limit
-        with RowFile(self.output_path) if self.output_path else nullcontext() as file:
+        with row_file(self.output_path) if self.output_path else nullcontext() as file:
             collection, count = self.carry_out(
                 hook,
                 query(
@@ -104,8 +118,9 @@ class MilvusQueryOperator(MilvusOperator):
                     output_fields=self.output_fields,
                     partition_names=self.partition_names or (),
                     limit=None if isinstance(limit, str) else limit,
+                    order_by=self.order_by or (),
                     consistency_level=self.consistency_level or "",
-                    take=rows.add if file is None else file.add,
+                    take=file.take if file else lambda answer: rows.add(answer.rows()),
                 ),
             )
             if count < (self.at_least or 0):

@@ -25,9 +25,16 @@ def check_fields(argument: str, value: Any) -> list[str]:
 
 def check_row_file(argument: str, value: Any) -> Any:
     """The path of a file of JSON Lines."""
-    if str(value).removesuffix(".gz").endswith(".jsonl"):
+    if str(value).endswith((".jsonl", ".jsonl.gz")):
         return value
     raise MilvusInvalidArgumentError(f"{argument} must be a path that ends in .jsonl or .jsonl.gz, not {value!r}.")
+
+
+def check_answer_file(argument: str, value: Any) -> Any:
+    """The path of a file of JSON Lines or Parquet."""
+    if str(value).endswith((".jsonl", ".jsonl.gz", ".parquet")):
+        return value
+    raise MilvusInvalidArgumentError(f"{argument} must be a path that ends in .parquet, .jsonl or .jsonl.gz, not {value!r}.")
 
 
 class RowsOfResult:

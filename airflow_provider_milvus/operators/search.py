@@ -12,13 +12,14 @@ from airflow_provider_milvus import kinds
 from airflow_provider_milvus.arguments import Argument, OptionalArgument
 from airflow_provider_milvus.exceptions import MilvusCheckError, MilvusInvalidArgumentError
 from airflow_provider_milvus.operators.base import MilvusOperator, result
-from airflow_provider_milvus.operators.read_rows import LEVELS, RowsOfResult, check_fields, check_row_file, outcome
+from airflow_provider_milvus.operators.read_rows import LEVELS, RowsOfResult, check_answer_file, check_fields, outcome
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_milvus.client.flow import Flow
-    from airflow_provider_milvus.search.search import Found, Request
+    from airflow_provider_milvus.search.answer import Found
+    from airflow_provider_milvus.search.search import Request
 
 MOST_HITS = 16_384
 LESS_IS_NEARER = frozenset({"L2", "HAMMING", "JACCARD"})
@@ -133,8 +134,8 @@ class MilvusSearchOperator(MilvusOperator):
         and JACCARD, beyond this distance. By default any is right. Not for a hybrid search.
     :param expect: for each query the keys that have to be among its hits, such as those of known questions.
     :param expect_share: the least share of the keys in ``expect`` that have to be there; 1 by default, which is all of them.
-    :param output_path: write the hits to this file, ``.jsonl`` or ``.jsonl.gz``, with the position of their ``query``, on any
-        storage that Airflow reaches. After an error, or where a gate does not hold, the file is as it was.
+    :param output_path: write the hits to this file, ``.parquet``, ``.jsonl`` or ``.jsonl.gz``, with the position of their
+        ``query``, on any storage that Airflow reaches. After an error, or where a gate does not hold, the file is as it was.
     :param timeout: seconds for the whole operation; by default the connection's ``timeout``, which is 60 unless it says
         otherwise.
     :raises MilvusCheckError: a gate does not hold; the message names the queries. A retry searches again.
@@ -164,7 +165,7 @@ class MilvusSearchOperator(MilvusOperator):
     min_score = OptionalArgument(kinds.number())
     expect = OptionalArgument(check_expected)
     expect_share = Argument(kinds.number(1.0))
-    output_path = OptionalArgument(check_row_file)
+    output_path = OptionalArgument(check_answer_file)
 
     def __init__(
         self,
@@ -209,7 +210,7 @@ class MilvusSearchOperator(MilvusOperator):
             raise self.wrong("ranker has a meaning only with requests. Leave it out.")
 
     def execute(self, context: Context) -> dict[str, Any]:
-        from airflow_provider_milvus.search.row_file import RowFile
+        from airflow_provider_milvus.search.row_file import row_file
 
         began, hook = time.time(), self.hook()
         rows, queries, count = RowsOfResult(), 0, 0
@@ -225,12 +226,12 @@ class MilvusSearchOperator(MilvusOperator):
             if file is None:
                 rows.add(found.hits)
             else:
-                for position, hits in enumerate(found.hits, queries):
-                    file.add({"query": position, **hit} for hit in hits)
+                for part in found.parts(queries):
+                    file.take(part)
             count += sum(map(len, found.hits))
             queries += len(found.hits)
 
-        with RowFile(self.output_path) if self.output_path else nullcontext() as file:
+        with row_file(self.output_path) if self.output_path else nullcontext() as file:
             collection = self.carry_out(hook, self._search(take))
         self.log.info("Searched collection %r for %s queries: %s hits.", collection, queries, f"{count:,}")
         counts = {"queries": queries, "count": count}

@@ -17,12 +17,16 @@ if TYPE_CHECKING:
 
 
 def arrow_schema(schema: Schema, names: Sequence[str]) -> pa.Schema:
-    """The columns of these fields. JSON and sparse vectors are JSON text, vectors of 16 bits and of bits their bytes."""
+    """The columns of these fields, which may be ``"*"``, and one of what is asked for beside the schema.
+
+    JSON and sparse vectors are JSON text, vectors of 16 bits and of bits their bytes.
+    """
     import pyarrow as pa
 
     fields = {field.name: field for field in schema.fields}
     dynamic = Field(decode.DYNAMIC_FIELD, "JSON", nullable=True)
-    return pa.schema([pa.field(name, _type_of(fields.get(name, dynamic)), nullable=True) for name in names])
+    asked = decode.all_fields(schema) if "*" in names else [name if name in fields else dynamic.name for name in names]
+    return pa.schema([pa.field(name, _type_of(fields.get(name, dynamic)), nullable=True) for name in dict.fromkeys(asked)])
 
 
 def _type_of(field: Field) -> Any:
@@ -44,13 +48,18 @@ def _type_of(field: Field) -> Any:
     return scalars.get(field.type, pa.string())
 
 
-def record_batch(fields: Mapping[str, Any], rows: int, columns: pa.Schema) -> pa.RecordBatch:
-    """The ``FieldData`` messages of a page as Arrow's columns; a column that the page lacks is null."""
+def record_batch(fields: Mapping[str, Any], rows: int, schema: Schema, wanted: Sequence[str]) -> pa.RecordBatch:
+    """The ``FieldData`` messages of an answer as Arrow's columns; a column that the answer lacks is null."""
     import pyarrow as pa
 
+    columns = arrow_schema(schema, wanted)
     arrays = [
         _array(fields[column.name], column.type) if column.name in fields else pa.nulls(rows, column.type) for column in columns
     ]
+    beside = columns.get_field_index(decode.DYNAMIC_FIELD)
+    dynamic = [field for field in fields.values() if field.is_dynamic]
+    if beside >= 0 and dynamic and not {"*", decode.DYNAMIC_FIELD} & set(wanted):
+        arrays[beside] = pa.array([json.dumps(row) for row in decode.rows(dynamic, schema, wanted)], pa.string())
     return pa.record_batch(arrays, schema=columns)
 
 

@@ -25,6 +25,12 @@ def wanted_fields(schema: Schema, output_fields: Collection[str] | None) -> list
     return [*scalars, *([DYNAMIC_FIELD] if schema.enable_dynamic_field else [])]
 
 
+def all_fields(schema: Schema) -> list[str]:
+    """What an ingest takes back: all but what the server computes."""
+    named = [field.name for field in schema.fields if field.name not in schema.computed]
+    return [*named, *([DYNAMIC_FIELD] if schema.enable_dynamic_field else [])]
+
+
 def rows(fields: Iterable[Any], schema: Schema, wanted: Collection[str]) -> list[dict[str, Any]]:
     """The rows of ``FieldData`` messages. A vector is a list of numbers, of a binary vector those of its bytes; a sparse vector
     is ``{index: value}``, with the index as text.

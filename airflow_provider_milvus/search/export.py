@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import uuid4
 
 from airflow_provider_milvus import exceptions
 from airflow_provider_milvus.client.counting import row_count
 from airflow_provider_milvus.client.flow import Flow, Report
 from airflow_provider_milvus.rows.storage import kind_of, storage, without_secrets
-from airflow_provider_milvus.rows.tables import pyarrow
 from airflow_provider_milvus.schema.model import Schema
-from airflow_provider_milvus.search import decode
-from airflow_provider_milvus.search.columns import arrow_schema, record_batch
-from airflow_provider_milvus.search.manifest import Manifest, WrittenFile
-from airflow_provider_milvus.search.row_file import NewFile, RowFile
-from airflow_provider_milvus.search.source import all_fields, definition_of, find_source, page_rows_of
+from airflow_provider_milvus.search.answer import ReadRows
+from airflow_provider_milvus.search.decode import all_fields
+from airflow_provider_milvus.search.manifest import Manifest, WrittenFile, bytes_of_manifest
+from airflow_provider_milvus.search.row_file import ParquetFile, RowFile, row_file
+from airflow_provider_milvus.search.source import definition_of, find_source, page_rows_of
 from airflow_provider_milvus.search.walk import Page, Walk
 
 
@@ -31,17 +30,18 @@ class Files:
     schema: Schema
     wanted: Sequence[str]
     manifest: Manifest
-    _open: ExitStack | None = field(init=False, default=None)
-    _whole: Any = field(init=False, default=None)
-    _add: Callable[[Page], object] | None = field(init=False, default=None)
+    _open: RowFile | ParquetFile | None = field(init=False, default=None)
+    _noted: bytes | None = field(init=False, default=None)
     _rows: int = field(init=False, default=0)
     _last: Any = field(init=False, default=None)
 
+    def __post_init__(self) -> None:
+        self.manifest.writer = uuid4().hex
+
     def take(self, page: Page) -> None:
         if self._open is None:
-            self._begin()
-        assert self._add is not None
-        self._add(page)
+            self._open = row_file(f"{self.folder}/{self._name}").__enter__()
+        self._open.take(ReadRows(page, self.schema, self.wanted))
         self._rows += len(page.keys)
         self._last = page.keys[-1]
         if self._rows >= self.rows_per_file:
@@ -51,12 +51,29 @@ class Files:
         """End the file that is open, if one is."""
         if self._open is None:
             return
-        self._open.close()
-        written = WrittenFile(self._name, self._rows, self._last, self._whole.bytes, self._whole.sha256)
-        self.manifest.files.append(written)
+        self._check_is_own()
+        ended, self._open = self._open, None
+        ended.__exit__(None, None, None)
+        whole = ended.whole
+        self.manifest.files.append(WrittenFile(self._name, self._rows, self._last, whole.bytes, whole.sha256))
         self.manifest.rows += self._rows
-        self.manifest.write(self.folder)
-        self._open, self._rows = None, 0
+        self._rows = 0
+        self.note()
+
+    def note(self) -> None:
+        """Write the manifest.
+
+        :raises MilvusRefusedError: somebody else has written one since.
+        """
+        self._check_is_own()
+        self._noted = self.manifest.write(self.folder)
+
+    def _check_is_own(self) -> None:
+        if self._noted is not None and bytes_of_manifest(self.folder) != self._noted:
+            raise exceptions.MilvusRefusedError(
+                f"Collection {self.manifest.request['collection']!r} was not exported: another task exports into "
+                f"{without_secrets(self.folder)}, and has the folder now. Give each export a path of its own."
+            )
 
     def give_up(self, error: BaseException) -> None:
         """Leave out the file that is open."""
@@ -66,28 +83,6 @@ class Files:
     @property
     def _name(self) -> str:
         return f"{len(self.manifest.files) + 1:05}.{self.file_type}"
-
-    def _begin(self) -> None:
-        self._open, path = ExitStack(), f"{self.folder}/{self._name}"
-        if self.file_type == "parquet":
-            self._whole = self._open.enter_context(NewFile(path))
-            pa = pyarrow("An export to Parquet")
-            columns = arrow_schema(self.schema, self.wanted)
-            # A dictionary of the numbers in vectors takes memory and saves nothing.
-            with_dictionary = [column.name for column in columns if not pa.types.is_list(column.type)]
-            writer = self._open.enter_context(
-                pa.parquet.ParquetWriter(self._whole, columns, use_dictionary=with_dictionary or False)
-            )
-            # A page is a row group: of single batches pyarrow keeps a million rows in memory before it writes them.
-            self._add = lambda page: writer.write_table(
-                pa.Table.from_batches([record_batch(page.fields, len(page.keys), columns)])
-            )
-        else:
-            rows = self._open.enter_context(RowFile(path))
-            self._whole = rows.whole
-            self._add = lambda page: rows.add(
-                decode.rows(page.only(self.wanted, self.schema.primary.name), self.schema, self.wanted)
-            )
 
 
 def export(
@@ -113,8 +108,8 @@ def export(
     :param on_change: ``"fail"`` or ``"report"``, in the manifest.
     :raises MilvusNotLoadedError: not all rows are in memory.
     :raises MilvusReplacedError: there is another collection of that name by now.
-    :raises MilvusRefusedError: the folder has files that no export has written; or rows changed meanwhile, and then the files
-        are there, and the manifest says so.
+    :raises MilvusRefusedError: the folder has files that no export has written, or another task exports into it; or rows
+        changed meanwhile, and then the files are there, and the manifest says so.
     """
     source = yield from find_source(collection_name, partition_names, "Collection {!r} was not exported.")
     described = source.subject.first
@@ -138,19 +133,19 @@ def export(
         report(f"Going on after {before:,} rows, which an earlier try has written into {len(manifest.files)} files.")
     counted = yield from row_count(source.collection, filter, partition_names)
     files = Files(folder, file_type, rows_per_file, schema, wanted, manifest)
-    manifest.write(folder)
+    files.note()
     walk = Walk(source.subject, primary, wanted, filter or source.match_all, partition_names, consistency_level)
     try:
         yield from walk.rows(files.take, page_rows=min(page_rows_of(schema, wanted), rows_per_file), after=manifest.last)
+        files.finish()
     except BaseException as error:
         files.give_up(error)
         raise
-    files.finish()
     again = yield from row_count(source.collection, filter, partition_names)
     if not manifest.rows == counted == again:
         manifest.changed = f"{counted:,} rows before, {again:,} after, {manifest.rows:,} written"
     manifest.complete = True
-    manifest.write(folder)
+    files.note()
     if manifest.changed and on_change == "fail":
         raise exceptions.MilvusRefusedError(
             f"Rows of collection {source.collection!r} changed while it was exported: {manifest.changed}. The files are there. "

@@ -38,6 +38,8 @@ class Manifest:
     request: dict[str, Any]
     definition: dict[str, Any]
     run: str = ""
+    writer: str = ""
+    """The try that has written it."""
     rows: int = 0
     complete: bool = False
     changed: str = ""
@@ -48,10 +50,26 @@ class Manifest:
     def last(self) -> Any:
         return self.files[-1].last if self.files else None
 
-    def write(self, folder: str) -> None:
-        """:raises OSError: the storage does not take it."""
+    def write(self, folder: str) -> bytes:
+        """Return what was written.
+
+        :raises OSError: the storage does not take it.
+        """
+        content = json.dumps(asdict(self), indent=1).encode()
         with NewFile(f"{folder}/{NAME}") as file:
-            file.write(json.dumps(asdict(self), indent=1).encode())
+            file.write(content)
+        return content
+
+
+def bytes_of_manifest(folder: str) -> bytes | None:
+    """``None`` where there is none."""
+    fs, inside = storage(f"{folder}/{NAME}")
+    try:
+        with fs.open(inside, "rb") as file:
+            content: bytes = file.read(LARGEST)
+            return content
+    except FileNotFoundError:
+        return None
 
 
 def read_manifest(folder: str) -> Manifest | None:
@@ -59,13 +77,12 @@ def read_manifest(folder: str) -> Manifest | None:
 
     :raises MilvusInvalidArgumentError: what is there is none.
     """
-    fs, inside = storage(f"{folder}/{NAME}")
-    try:
-        with fs.open(inside, "rb") as file:
-            read = json.loads(file.read(LARGEST))
-        return Manifest(**{**read, "files": [WrittenFile(**written) for written in read["files"]]})
-    except FileNotFoundError:
+    content = bytes_of_manifest(folder)
+    if content is None:
         return None
+    try:
+        read = json.loads(content)
+        return Manifest(**{**read, "files": [WrittenFile(**written) for written in read["files"]]})
     except (ValueError, TypeError, KeyError) as error:
         raise MilvusInvalidArgumentError(
             f"{without_secrets(folder)}/{NAME} is not the manifest of an export: {error}. Choose another path."

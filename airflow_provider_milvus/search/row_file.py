@@ -6,10 +6,14 @@ import gzip
 import hashlib
 from collections.abc import Iterable, Mapping
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from airflow_provider_milvus.rows.json_text import write_json
 from airflow_provider_milvus.rows.storage import is_local, storage
+from airflow_provider_milvus.rows.tables import pyarrow
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 class NewFile:
@@ -58,6 +62,14 @@ class NewFile:
             self._file.discard()
 
 
+class Readable(Protocol):
+    """Rows of an answer."""
+
+    def rows(self) -> list[dict[str, Any]]: ...
+
+    def arrow(self) -> pa.RecordBatch: ...
+
+
 class RowFile:
     """Takes rows as JSON Lines until the block ends, as a :class:`NewFile`.
 
@@ -77,11 +89,48 @@ class RowFile:
 
     def add(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """:raises OSError: the storage does not take them."""
-        self._file.writelines(write_json(row) + b"\n" for row in rows) if self._is_packed else self.whole.write(
-            b"".join(write_json(row) + b"\n" for row in rows)
-        )
+        self._file.write(b"".join(write_json(row) + b"\n" for row in rows))
+
+    def take(self, answer: Readable) -> None:
+        """:raises OSError: the storage does not take it."""
+        self.add(answer.rows())
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
         if self._is_packed:
             self._file.close()
         self.whole.__exit__(kind, error, traceback)
+
+
+class ParquetFile:
+    """Takes answers as Parquet until the block ends, as a :class:`NewFile`."""
+
+    def __init__(self, path: Any) -> None:
+        self.whole = NewFile(path)
+        self._pa = pyarrow("Writing Parquet")
+        self._writer: Any = None
+
+    def __enter__(self) -> Self:
+        self.whole.__enter__()
+        return self
+
+    def take(self, answer: Readable) -> None:
+        """Of single batches pyarrow keeps a million rows in memory before it writes them: each answer is a row group.
+
+        :raises OSError: the storage does not take it.
+        """
+        batch = answer.arrow()
+        if self._writer is None:
+            # A dictionary of the numbers in vectors takes memory and saves nothing.
+            with_dictionary = [column.name for column in batch.schema if not self._pa.types.is_nested(column.type)]
+            self._writer = self._pa.parquet.ParquetWriter(self.whole, batch.schema, use_dictionary=with_dictionary or False)
+        self._writer.write_table(self._pa.Table.from_batches([batch]))
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        if self._writer is not None:
+            self._writer.close()
+        self.whole.__exit__(kind, error, traceback)
+
+
+def row_file(path: Any) -> RowFile | ParquetFile:
+    """By how ``path`` ends: in ``.parquet``, or in ``.jsonl`` or ``.jsonl.gz``."""
+    return ParquetFile(path) if str(path).lower().endswith(".parquet") else RowFile(path)

@@ -11,10 +11,11 @@ from airflow_provider_milvus import exceptions
 from airflow_provider_milvus.client.flow import Flow, Rpc
 from airflow_provider_milvus.conditions import describe_indexes
 from airflow_provider_milvus.rows.source import read_rows
-from airflow_provider_milvus.schema.model import Field, Schema
+from airflow_provider_milvus.schema.model import Field
 from airflow_provider_milvus.schema.pairs import from_pairs, to_pairs
 from airflow_provider_milvus.schema.types import DATA_TYPES
 from airflow_provider_milvus.search import decode, vectors
+from airflow_provider_milvus.search.answer import Found
 from airflow_provider_milvus.search.source import Source, find_source
 from airflow_provider_milvus.search.walk import Walk, consistency
 from airflow_provider_milvus.server.deletes import read_key
@@ -41,18 +42,6 @@ class Request:
     limit: int = 10
     filter: str = ""
     search_params: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """The hits of each query, the nearest first, as ``{"id": …, "distance": …, "entity": {…}}``.
-
-    ``metric`` is that of the field; empty for several fields, or where it was not asked for.
-    """
-
-    collection: str
-    hits: list[list[dict[str, Any]]]
-    metric: str = ""
 
 
 def search(
@@ -100,7 +89,7 @@ def search(
         **consistency(consistency_level),
     }
     grouped = {} if group_by_field is None else {"group_by_field": group_by_field}
-    hits: list[list[dict[str, Any]]] = []
+    answers: list[Any] = []
     (count,) = counts
     # What servers do with several queries in a hybrid search is not known.
     step = AT_ONCE if len(requests) == 1 else 1
@@ -115,9 +104,9 @@ def search(
             ranked = {**(ranker or {"strategy": "rrf", "params": {"k": 60}}), "limit": limit, "round_decimal": -1, **grouped}
             each = [{**one, **{key: common[key] for key in ("collection_name", "partition_names")}} for one in calls]
             call = Rpc("HybridSearch", {**common, "requests": each, "rank_params": to_pairs(ranked)}, SEARCH_TIMEOUT)
-        hits += _hits((yield call).results, source.schema, wanted)
+        answers.append((yield call).results)
     yield from source.subject.check()
-    return Found(source.collection, hits, metric)
+    return Found(source.collection, answers, source.schema, wanted, metric)
 
 
 def search_files(
@@ -133,7 +122,7 @@ def search_files(
     """Search for the vectors, or the texts, in files, some at a time; return the collection's own name.
 
     :param paths: as the rows of an ingest. ``data_column`` is the column to search for; by default the field's name.
-    :param take: called with the hits of the next queries.
+    :param take: called with the hits of the next queries; with none where the files have no row.
     :raises MilvusSourceError: a file does not exist, or cannot be read.
     :raises MilvusInvalidArgumentError: a file has no such column, or a row has nothing to search for.
     """
@@ -142,13 +131,17 @@ def search_files(
     asked_for = Field(vector.name, "VARCHAR") if vector.name in source.schema.computed else vector
     schema = replace(source.schema, fields=(asked_for,), functions=(), enable_dynamic_field=False)
     columns = {vector.name: data_column or vector.name}
+    found = None
     for chunk in read_rows(paths, schema, batch_rows=10 * AT_ONCE, columns=columns):
         for row in chunk.bad:
             raise exceptions.MilvusInvalidArgumentError(
                 f"Collection {source.collection!r} was not searched for all queries: {row}."
             )
         part = replace(request, anns_field=vector.name, data=list(chunk.columns[vector.name]))
-        take((yield from search(source.collection, [part], partition_names=partition_names, **asked)))
+        found = yield from search(source.collection, [part], partition_names=partition_names, **asked)
+        take(found)
+    if found is None:
+        take(Found(source.collection, (), source.schema, decode.wanted_fields(source.schema, asked.get("output_fields"))))
     return source.collection
 
 
@@ -215,19 +208,3 @@ def _fields_of_search(
         "nq": len(queries),
         "search_params": to_pairs(settings),
     }
-
-
-def _hits(results: Any, schema: Schema, wanted: Collection[str]) -> list[list[dict[str, Any]]]:
-    keys = list(results.ids.str_id.data if schema.primary.type == "VARCHAR" else results.ids.int_id.data)
-    entities: list[dict[str, Any]] = [{} for _ in keys]
-    if keys and results.fields_data:
-        entities = decode.rows(results.fields_data, schema, wanted)
-    found = [
-        {"id": key, "distance": distance, "entity": entity}
-        for key, distance, entity in zip(keys, results.scores, entities, strict=True)
-    ]
-    by_query, first = [], 0
-    for count in results.topks:
-        by_query.append(found[first : first + count])
-        first += count
-    return by_query

@@ -14,7 +14,6 @@ from airflow_provider_milvus.conditions.base import name_of
 from airflow_provider_milvus.schema.definition import CONSISTENCY_LEVELS, Index
 from airflow_provider_milvus.schema.model import Schema
 from airflow_provider_milvus.schema.pairs import from_pairs
-from airflow_provider_milvus.search import decode
 from airflow_provider_milvus.search.manifest import schema_as_dict
 from airflow_provider_milvus.search.vectors import bytes_of_one
 from airflow_provider_milvus.search.walk import PAGE_BYTES, PAGE_ROWS
@@ -66,12 +65,6 @@ def definition_of(source: Source) -> Flow[dict[str, Any]]:
         "properties": _properties(described),
         "consistency_level": name_of(described.consistency_level, CONSISTENCY_LEVELS, "consistency"),
     }
-
-
-def all_fields(schema: Schema) -> list[str]:
-    """What an ingest takes back: all but what the server computes."""
-    named = [field.name for field in schema.fields if field.name not in schema.computed]
-    return [*named, *([decode.DYNAMIC_FIELD] if schema.enable_dynamic_field else [])]
 
 
 def _properties(described: Any) -> dict[str, str]:

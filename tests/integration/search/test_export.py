@@ -183,6 +183,33 @@ def test_rows_that_change_meanwhile_are_an_error_or_told(
     assert manifest(tmp_path / "one")["changed"].startswith("250 rows before, 240 after")
 
 
+@pytest.mark.parametrize("is_a_retry", [True, False])
+def test_of_two_exports_into_one_folder_the_first_gives_way(
+    milvus: Milvus, docs: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_a_retry: bool
+) -> None:
+    """The second one may be a retry, while the worker of the first try still lives."""
+    state, taken = TaskState(), flow.Files.take
+
+    def meanwhile(files: Any, page: Any) -> None:
+        monkeypatch.setattr(flow.Files, "take", taken)
+        later = a_try(state if is_a_retry else TaskState())
+        later["run_id"] = first["run_id"] if is_a_retry else "manual__another"
+        export(docs, tmp_path, later, if_exists="replace", output_fields=["id"])
+        taken(files, page)
+
+    monkeypatch.setattr(flow.Files, "take", meanwhile)
+    first = a_try(state)
+    with pytest.raises(MilvusRefusedError, match=f"^Collection '{docs}' was not exported: another task exports into "):
+        export(docs, tmp_path, first, output_fields=["id"])
+
+    assert keys(tmp_path) == list(range(250))
+    assert (manifest(tmp_path)["complete"], manifest(tmp_path)["rows"]) == (True, 250)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        *(f"0000{number}.jsonl" for number in (1, 2, 3)),
+        "_manifest.json",
+    ]
+
+
 def test_nothing_is_an_export_too(milvus: Milvus, make_collection: MakeCollection, tmp_path: Path) -> None:
     empty = make_collection("empty", rows=0, load=True)
     assert export(empty, tmp_path)["files"] == 0

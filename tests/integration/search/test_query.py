@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from airflow_provider_milvus.exceptions import (
@@ -18,9 +20,18 @@ from airflow_provider_milvus.exceptions import (
 )
 from airflow_provider_milvus.hooks.milvus import MilvusHook
 from airflow_provider_milvus.operators import read_rows
-from airflow_provider_milvus.operators.milvus import MilvusQueryOperator
+from airflow_provider_milvus.operators.milvus import (
+    MilvusCreateCollectionOperator,
+    MilvusDropCollectionOperator,
+    MilvusLoadCollectionOperator,
+    MilvusQueryOperator,
+    MilvusUpsertOperator,
+)
 from airflow_provider_milvus.search import query as query_flow, source
 from tests.integration.support import MakeCollection, Milvus
+
+
+INDEX = {"field_name": "vector", "index_type": "FLAT", "metric_type": "L2"}
 
 
 def query(name: str, **arguments: Any) -> dict[str, Any]:
@@ -73,6 +84,66 @@ def test_any_number_of_rows_goes_to_a_file(milvus: Milvus, docs: str, tmp_path: 
     assert query(docs, limit="all", output_path=str(path)) == {"count": 250, "path": str(path)}
     with gzip.open(path) as file:
         assert [json.loads(line)["id"] for line in file] == list(range(250))
+
+
+@pytest.fixture
+def days(milvus: Milvus) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """A collection, and its rows."""
+    name = "days"
+    fields = [
+        {"name": "id", "type": "INT64", "is_primary": True},
+        {"name": "day", "type": "INT16"},
+        {"name": "name", "type": "VARCHAR", "max_length": 9},
+        {"name": "vector", "type": "FLOAT_VECTOR", "dim": 2},
+    ]
+    rows = [{"id": key, "day": key * 7 % 10, "name": f"n{key % 3}", "vector": [key, 0]} for key in range(40)]
+    MilvusCreateCollectionOperator(task_id="create", collection_name=name, schema={"fields": fields}, indexes=[INDEX]).execute(
+        {}
+    )
+    MilvusLoadCollectionOperator(task_id="load", collection_name=name).execute({})
+    MilvusUpsertOperator(task_id="write", collection_name=name, rows=rows).execute({})
+    yield name, rows
+    MilvusDropCollectionOperator(task_id="drop", collection_name=name).execute({})
+
+
+def test_gives_the_rows_in_the_order_of_fields(
+    milvus: Milvus, days: tuple[str, list[dict[str, Any]]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(source, "PAGE_ROWS", 3)
+    name, rows = days
+    asked = {"consistency_level": "Strong", "output_fields": ["day", "id"]}
+    latest = [
+        {"day": row["day"], "id": row["id"]} for row in sorted(rows, key=lambda row: (-row["day"], row["name"], row["id"]))
+    ]
+
+    assert query(name, order_by=["day:desc", "name"], limit=10, **asked)["rows"] == latest[:10]
+    path = str(tmp_path / "rows.parquet")
+    query(name, order_by=["day:desc", "name"], limit=40, output_path=path, **asked)
+    assert [{key: row[key] for key in ("day", "id")} for row in pq.read_table(path).to_pylist()] == latest
+    some = query(name, order_by="day", limit=2, ids=[5, 6, 7, 8, 9], output_fields="id", consistency_level="Strong")
+    assert keys(some) == [6, 9]
+    assert query(name, order_by="day", filter="id < 0")["rows"] == []
+
+
+def test_only_numbers_and_texts_have_an_order(milvus: Milvus, days: tuple[str, list[dict[str, Any]]]) -> None:
+    name, _ = days
+    for field in ("vector", "nothing"):
+        with pytest.raises(MilvusInvalidArgumentError, match=f"in the order of '{field}', since"):
+            query(name, order_by=field)
+    with pytest.raises(MilvusInvalidArgumentError, match="need a limit"):
+        query(name, order_by="day", limit="all")
+
+
+def test_a_parquet_file_has_the_same_rows(milvus: Milvus, docs: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source, "PAGE_ROWS", 60)
+    path, other = str(tmp_path / "rows.parquet"), str(tmp_path / "rows.jsonl")
+    for output_path in (path, other):
+        query(docs, limit="all", output_fields="*", output_path=output_path)
+
+    assert pq.read_table(path).to_pylist() == [json.loads(line) for line in Path(other).read_text().splitlines()]
+    assert pq.ParquetFile(path).num_row_groups == 5
+    query(docs, filter="id > 1000", output_fields="*", output_path=path)
+    assert (pq.read_table(path).num_rows, pq.read_table(path).column_names) == (0, ["id", "vector"])
 
 
 def test_a_file_is_left_as_it_was_when_the_query_fails(milvus: Milvus, docs: str, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from airflow_provider_milvus.exceptions import (
@@ -137,6 +138,31 @@ def test_hits_go_to_a_file(milvus: Milvus, animals: str, tmp_path: Path) -> None
     with pytest.raises(MilvusCheckError):
         search(animals, data=AXES, limit=1, min_score=5, output_path=str(path))
     assert len(path.read_text().splitlines()) == 3
+
+
+@pytest.mark.parametrize(
+    ("output_fields", "columns"),
+    [(None, ["name", "kind", "$meta"]), (["kind", "color"], ["kind", "$meta"]), ("*", ["name", "kind", "vector", "$meta"])],
+)
+def test_a_parquet_file_has_the_same_hits(
+    milvus: Milvus, animals: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, output_fields: Any, columns: list[str]
+) -> None:
+    from airflow_provider_milvus.search import search as flow
+
+    monkeypatch.setattr(flow, "AT_ONCE", 2)
+    path = str(tmp_path / "hits.parquet")
+    asked = {"data": AXES, "limit": 2, "output_fields": output_fields}
+    search(animals, **asked, output_path=path)
+
+    hits = pq.read_table(path).to_pylist()
+    assert list(hits[0]) == ["query", "id", "distance", "entity"]
+    assert list(hits[0]["entity"]) == columns
+    for hit in hits:
+        hit["entity"] |= json.loads(hit["entity"].pop("$meta"))
+    expected = [{"query": query, **hit} for query, found in enumerate(search(animals, **asked)["hits"]) for hit in found]
+    assert hits == expected
+    search(animals, data=AXES, filter="kind > 7", output_fields=output_fields, output_path=path)
+    assert pq.read_table(path).num_rows == 0
 
 
 @pytest.mark.parametrize("file_type", ["parquet", "jsonl"])
