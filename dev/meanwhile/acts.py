@@ -6,16 +6,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from airflow_provider_milvus.schema.window_marks import Mark, marks_of, properties_of
-from dev.meanwhile.world import ANEW, DOCS, KEYS, THIRD, add
+from dev.meanwhile.world import ANEW, DATABASE, DOCS, KEYS, THEIRS, THIRD, add
 from dev.servers.scripted import LOADED, NOT_LOADED, Collection, ScriptedMilvus
 
 EXTRA_ALIAS, OTHER_WINDOW = "somebodys_alias", "somebodys window"
 FOR_EVER = 4e9
+OTHER_PROPERTY = {"database.diskQuota.mb": "7"}
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where somebody acts: a collection, and the alias that the task is about, if there is one."""
+    """Where somebody acts: a collection or a database, and the alias that the task is about, if there is one."""
 
     server: ScriptedMilvus
     collection: str
@@ -24,6 +25,10 @@ class Place:
     @property
     def there(self) -> Collection | None:
         return self.server.collections.get(self.collection)
+
+    @property
+    def is_database(self) -> bool:
+        return self.collection == DATABASE
 
 
 def _add_alias(place: Place) -> None:
@@ -55,11 +60,18 @@ def _release(place: Place) -> None:
 
 
 def _drop(place: Place) -> None:
-    place.server.collections.pop(place.collection, None)
+    server = place.server
+    server.collections.pop(place.collection, None)
+    if place.is_database and server.databases.pop(DATABASE, None):
+        server.collections = {name: each for name, each in server.collections.items() if each.database != DATABASE}
 
 
 def _make_anew(place: Place) -> None:
     """Also where there is none any more, or none yet. An alias goes with the collection that it points to."""
+    if place.is_database:
+        _drop(place)
+        place.server.add_database(DATABASE)
+        return
     like = place.there or place.server.collections[THIRD]
     _drop(place)
     anew = add(place.server, place.collection, ANEW, loaded=True, auto_id=bool(like.primary.autoID))
@@ -94,6 +106,16 @@ def _delete_rows(place: Place) -> None:
         place.there.keys = [key for key in place.there.keys if key not in gone]
 
 
+def _make_collection(place: Place) -> None:
+    if place.is_database and DATABASE in place.server.databases and THEIRS not in place.server.collections:
+        add(place.server, THEIRS, ANEW, loaded=False).database = DATABASE
+
+
+def _alter(place: Place) -> None:
+    if place.is_database and DATABASE in place.server.databases and place.server.dialect.describes_database:
+        place.server.databases[DATABASE].properties.update(OTHER_PROPERTY)
+
+
 Act = Callable[[Place], None]
 
 ACTS: dict[str, Act] = {
@@ -108,5 +130,7 @@ ACTS: dict[str, Act] = {
     "rows deleted": _delete_rows,
     "partition made anew": _make_partition_anew,
     "partition written to": _write_to_partition,
+    "collection made in it": _make_collection,
+    "altered": _alter,
 }
 """By the words of the tables. *Made anew*: dropped, and made again by the same name, with its own rows and index, in memory."""

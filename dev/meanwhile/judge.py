@@ -38,7 +38,7 @@ class Judged:
 _LISTS = ("ShowCollections", "ListAliases")
 _TAKES = ("Drop", "Release", "Truncate")
 """How the calls begin that take a collection away, or its memory or rows."""
-PARTITION_ACTS = ("partition made anew", "partition written to")
+PARTITION_ACTS = ("partition made anew", "partition written to", "collection made in it")
 MOVES = frozenset({"alias added", "alias moved elsewhere", "alias moved back"})
 
 
@@ -121,7 +121,7 @@ def _lost(scenario: Scenario, moment: Moment, act: str, played: Played, serial: 
     elif act in ("alias added", "window opened") and made.in_memory and not (left and left.in_memory) and not begins_anew:
         lost.append(f"{subject!r} was taken out of memory, although {act}")
     elif act in PARTITION_ACTS and left and not set(made.partitions) <= set(left.partitions) and not begins_anew:
-        lost.append(f"a partition is gone, although it was {act.removeprefix('partition ')}")
+        lost.append(f"a partition, or a collection of the database, is gone, although: {act}")
     elif act == "loaded" and _was_released_before(scenario, played) and not (left and left.in_memory):
         lost.append(f"{subject!r} was taken out of memory, although somebody loaded it after the task's release")
     if act == "window opened" and not begins_anew and left and left.number == made.number and OTHER_WINDOW not in left.windows:
@@ -133,9 +133,9 @@ def _lost_of_anew(made: Held, left: Held | None) -> list[str]:
     if left is None or left.number != made.number:
         return ["what was made anew is gone"]
     lost = []
-    if not set(ANEW) <= set(left.keys):
+    if not set(made.keys) & set(ANEW) <= set(left.keys):
         lost.append("rows of what was made anew are gone")
-    if not left.in_memory:
+    if made.in_memory and not left.in_memory:
         lost.append("what was made anew is out of memory")
     if not set(made.partitions) <= set(left.partitions):
         lost.append("what was made anew has lost a partition")
@@ -220,14 +220,14 @@ def _sent_twice(played: Played) -> list[str]:
 
 _CLAIMS = {
     "released": ("ReleaseCollection", "ReleasePartitions"),
-    "dropped": ("DropCollection",),
+    "dropped": ("DropCollection", "DropDatabase"),
     "emptied": ("TruncateCollection",),
     "truncated": ("TruncateCollection",),
     "moved": ("AlterAlias", "CreateAlias"),
     "renamed": ("RenameCollection",),
     "pointed": ("AlterAlias", "CreateAlias"),
-    "altered": ("AlterCollection",),
-    "created": ("CreateCollection", "CreateAlias", "CreateIndex"),
+    "altered": ("AlterCollection", "AlterDatabase"),
+    "created": ("CreateCollection", "CreateAlias", "CreateDatabase", "CreateIndex"),
     "inserted": ("Insert", "Upsert"),
     "upserted": ("Upsert",),
     "deleted": ("Delete",),
@@ -256,7 +256,7 @@ def _untrue_message(scenario: Scenario, played: Played) -> list[str]:
         for change in done
         if not change.answered and (change.rpc == "DropCollection" or _number(played.after, change.collection) == change.number)
     }
-    for name, word in re.findall(r"[Cc]ollection '([^']+)' was not (\w+)", text):
+    for name, word in re.findall(r"(?:[Cc]ollection|[Dd]atabase) '([^']+)' was not (\w+)", text):
         if any((rpc, name) in shown for rpc in _CLAIMS.get(word, ())):
             wrong.append(f"the message says that {name!r} was not {word}, and it was")
     if "Nothing was changed" in text and done:

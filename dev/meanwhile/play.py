@@ -31,10 +31,10 @@ from dev.meanwhile.moments import (
     TRIES_NOT_CARRIED_OUT,
     Moment,
 )
-from dev.meanwhile.world import World, seen
+from dev.meanwhile.world import DATABASE, World, seen
 from dev.servers.dialects import Dialect, Refusal
 from dev.servers.process import sockets_to
-from dev.servers.scripted import SILENCE, ScriptedMilvus, Step, abort
+from dev.servers.scripted import SILENCE, Collection, Database, ScriptedMilvus, Step, abort
 from dev.tries.airflow import RUN, STATES, TaskState, Variables, context_of
 
 SECRET = "canary-9f3c-of-the-connection"
@@ -44,7 +44,7 @@ TIMEOUT = 20.0
 SHORT_TIMEOUT = 0.6
 """Seconds for a try that has to time out."""
 KILLED = "killed"
-DESCRIBES = ("DescribeCollection", "BatchDescribeCollection")
+DESCRIBES = ("DescribeCollection", "BatchDescribeCollection", "DescribeDatabase")
 _EVERYTHING = 0
 """The type of a ShowCollections that lists all, and not what is in memory."""
 _ENVIRONMENT = os.environ._data  # type: ignore[attr-defined]
@@ -101,7 +101,7 @@ class Observed(ScriptedMilvus):
 
     def carry_out(self, request: Any) -> Any:
         names = _names(request)
-        found = self.collections.get(names[0])
+        found = self._held(names[0])
         try:
             answer = super().carry_out(request)
         except Exception as error:
@@ -109,10 +109,13 @@ class Observed(ScriptedMilvus):
             raise
         rpc = type(request).__name__.removesuffix("Request")
         if rpc in CHANGES and not isinstance(answer, Refusal) and answer is not NotImplemented:
-            there = found or self.collections.get(names[0])
+            there = found or self._held(names[0])
             sent, number = request.SerializeToString(deterministic=True), there.number if there else 0
             self.carried_out.append(Answered(rpc, sent, names[0], number, *self.part, False))
         return answer
+
+    def _held(self, name: str) -> Collection | Database | None:
+        return self.collections.get(name) or self.databases.get(name)
 
 
 @dataclass(slots=True)
@@ -227,13 +230,13 @@ class Stage:
     def worlds_after(self) -> dict[str, World]:
         """What the server would hold after each act."""
         with self.server.lock:
-            collections, loads = self.server.collections, self.server.loads
+            collections, databases, loads = self.server.collections, self.server.databases, self.server.loads
             worlds = {}
             for name, act in ACTS.items():
-                self.server.collections = deepcopy(collections)
+                self.server.collections, self.server.databases = deepcopy((collections, databases))
                 act(self._place)
                 worlds[name] = seen(self.server)
-            self.server.collections, self.server.loads = collections, loads
+            self.server.collections, self.server.databases, self.server.loads = collections, databases, loads
             return worlds
 
     def do_act(self) -> None:
@@ -310,14 +313,18 @@ def _rebuilt(trigger: Any, context: dict[str, Any]) -> Any:
 
 
 def _names(request: Any) -> list[str]:
-    """The collections that a call names."""
+    """The collections that a call names, or the database that it is about."""
     named = getattr(request, "collection_names", None) or getattr(request, "collection_name", "")
+    if not named and getattr(request, "db_name", "") != "default":
+        named = getattr(request, "db_name", "")
     return [named] if isinstance(named, str) else list(named)
 
 
 def _tells_id(call: Any, subject: str) -> bool:
     if call.name == "ShowCollections":
         return bool(call.request.type == _EVERYTHING)
+    if call.name == "ListDatabases":
+        return subject == DATABASE
     return call.name in DESCRIBES and subject in _names(call.request)
 
 

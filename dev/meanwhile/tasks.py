@@ -9,7 +9,7 @@ from typing import Any
 from airflow_provider_milvus.operators import milvus as operators
 from airflow_provider_milvus.protocol.lazy_pymilvus import import_pymilvus
 from dev.meanwhile.play import Played, Stage
-from dev.meanwhile.world import DIM, DOCS, INDEX, KEYS, OTHER, THIRD, fill, schema
+from dev.meanwhile.world import DATABASE, DIM, DOCS, IN_DATABASE, INDEX, KEYS, OTHER, THIRD, fill, schema
 from dev.servers.dialects import DIALECTS, LITE_LIKE, Dialect
 from dev.servers.scripted import LOADED, ScriptedMilvus, loading
 
@@ -27,6 +27,7 @@ SERVERS = ("2.3.5", "2.6.16")
 """Those that have partitions, windows and jobs."""
 LIVE = "live"
 ROWS = [{"id": key, "vector": [0.5] * DIM} for key in range(101, 106)]
+MOST_COLLECTIONS = {"database.max.collections": 100}
 WATCHED = {"poll_interval": 0.05}
 
 
@@ -324,6 +325,54 @@ SCENARIOS = (
     one(operators.MilvusFlushOperator, finds=IN_MEMORY, **WATCHED),
     one(operators.MilvusCompactOperator, finds=IN_MEMORY, dialects=SERVERS, **WATCHED),
     one(operators.MilvusAlterCollectionOperator, properties={"collection.ttl.seconds": 60}, dialects=SERVERS),
+    one(operators.MilvusCreateDatabaseOperator, collection_name=None, database=DATABASE, subject=DATABASE),
+    one(
+        operators.MilvusCreateDatabaseOperator,
+        words='properties, if_exists="skip"',
+        collection_name=None,
+        database=DATABASE,
+        properties=MOST_COLLECTIONS,
+        if_exists="skip",
+        subject=DATABASE,
+        dialects=("2.6.16",),
+    ),
+    one(
+        operators.MilvusAlterDatabaseOperator,
+        finds={"database": ()},
+        collection_name=None,
+        database=DATABASE,
+        properties=MOST_COLLECTIONS,
+        subject=DATABASE,
+        dialects=("2.6.16",),
+    ),
+    one(
+        operators.MilvusDropDatabaseOperator,
+        finds={"database": ()},
+        takes_away=True,
+        collection_name=None,
+        database=DATABASE,
+        subject=DATABASE,
+    ),
+    one(
+        operators.MilvusDropDatabaseOperator,
+        words="drop_collections=True",
+        finds={"database": (IN_DATABASE,)},
+        takes_away=True,
+        collection_name=None,
+        database=DATABASE,
+        drop_collections=True,
+        subject=DATABASE,
+    ),
+    one(
+        operators.MilvusDropDatabaseOperator,
+        words="drop_collections=True, acts on its collection",
+        finds={"database": (IN_DATABASE,)},
+        takes_away=True,
+        collection_name=None,
+        database=DATABASE,
+        drop_collections=True,
+        subject=IN_DATABASE,
+    ),
     one(operators.MilvusReclaimMemoryOperator, finds=ALL_IN_MEMORY, takes_away=True, collection_name=None, collections="docs*"),
     one(
         operators.MilvusReclaimMemoryOperator,

@@ -10,6 +10,8 @@ from airflow_provider_milvus.schema.window_marks import MARK_PROPERTY, marks_of
 from dev.servers.scripted import LOADED, NOT_LOADED, Collection, ScriptedMilvus, State, collection_schema
 
 DOCS, OTHER, THIRD = "docs", "docs_2", "docs_3"
+DATABASE, IN_DATABASE, THEIRS = "shop", "goods", "somebodys"
+"""A database that a task is about, a collection in it, and one that somebody makes in it."""
 KEYS = {DOCS: range(1, 6), OTHER: range(11, 16), THIRD: range(21, 26)}
 ANEW = range(901, 904)
 """The keys of a collection that somebody makes anew."""
@@ -24,8 +26,8 @@ def schema(*, auto_id: bool = False) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """One collection. ``number`` is its id, ``load`` the number of the load that brought it into memory, 0 outside of it;
-    ``windows`` are those that are open."""
+    """One collection, or a database, whose collections stand for its partitions. ``number`` is its id, ``load`` the number of
+    the load that brought it into memory, 0 outside of it; ``windows`` are those that are open."""
 
     number: int
     state: str
@@ -45,7 +47,7 @@ class Held:
 
 
 World = dict[str, Held]
-"""By the collections' names."""
+"""By the names of the collections and of the databases but ``default``."""
 
 
 def add(
@@ -72,8 +74,10 @@ def fill(
     on_load: tuple[State, ...] = (LOADED,),
     snapshot: str = "",
     partition: str = "",
+    database: tuple[str, ...] | None = None,
 ) -> None:
-    """The collections that every task finds. ``alias``, if there is one, points to the first."""
+    """The collections that every task finds. ``alias``, if there is one, points to the first; ``database`` are the collections
+    in another database, if there is one."""
     for name, keys in KEYS.items():
         added = add(server, name, keys, loaded=name in in_memory, auto_id=auto_id, indexed=indexed)
         added.on_load = on_load
@@ -82,12 +86,22 @@ def fill(
             added.partitions[partition] = added.number * 100
     if alias:
         server.collections[DOCS].aliases.append(alias)
+    if database is not None:
+        server.add_database(DATABASE)
+        for name in database:
+            add(server, name, KEYS[DOCS], loaded=False).database = DATABASE
 
 
 def seen(server: ScriptedMilvus) -> World:
-    """All collections as they are now, by the stand-in's model. A load that goes on by itself has ended."""
+    """All that is there now, by the stand-in's model. A load that goes on by itself has ended."""
     with server.lock:
-        return {name: _held(collection) for name, collection in server.collections.items()}
+        held = {name: _held(collection) for name, collection in server.collections.items()}
+        for name in server.databases.keys() - {"default"}:
+            inside = tuple(sorted(name_in for name_in, each in server.collections.items() if each.database == name))
+            database = server.databases[name]
+            properties = tuple(sorted(database.properties.items()))
+            held[name] = Held(database.number, "NotLoad", 0, (), (), (), properties, (), (), inside)
+        return held
 
 
 def _held(collection: Collection) -> Held:

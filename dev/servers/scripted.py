@@ -58,6 +58,14 @@ class ReceivedCall:
 
 
 @dataclass(slots=True)
+class Database:
+    """``number`` is its id. No other database of this server has or had it."""
+
+    number: int
+    properties: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
 class Collection:
     """``now`` is what the last look saw, ``to_come`` what the next ones will; ``on_load`` and ``on_release`` are what comes
     after such a call. ``groups`` has the resource group of each replica in memory, ``load_fields`` the fields in memory if not
@@ -194,8 +202,7 @@ class ScriptedMilvus:
         self.dialect = dialect
         (self.port,) = free_ports(1)
         self.collections: dict[str, Collection] = {}
-        self.databases = {"default"}
-        self.database_properties: defaultdict[str, dict[str, str]] = defaultdict(dict)
+        self.databases = {"default": Database(0)}
         self.resource_groups = {DEFAULT_GROUP, "rg_a", "rg_b", "rg_c"}
         self._numbered = 0
         self._generated = GENERATED
@@ -246,6 +253,11 @@ class ScriptedMilvus:
         added = self.collections[name] = Collection(number=self._numbered, **more)
         added.become(states or [NOT_LOADED])
         self.count_load(added)
+        return added
+
+    def add_database(self, name: str) -> Database:
+        self._numbered += 1
+        added = self.databases[name] = Database(self._numbered)
         return added
 
     def count_load(self, collection: Collection) -> None:
@@ -345,16 +357,17 @@ class ScriptedMilvus:
     def _on_create_database(self, request: Any) -> Any:
         if request.db_name in self.databases:
             return Refusal(65535, f"database already exist: {request.db_name}")
-        self.databases.add(request.db_name)
-        self.database_properties[request.db_name] = {item.key: item.value for item in request.properties}
+        self.add_database(request.db_name).properties = {item.key: item.value for item in request.properties}
         return {}
 
-    def _on_drop_database(self, request: Any) -> dict[str, Any]:
-        self.databases.discard(request.db_name)
+    def _on_drop_database(self, request: Any) -> Any:
+        if any(collection.database == request.db_name for collection in self.collections.values()):
+            return Refusal(65535, f"{request.db_name} not empty, must drop all collections before drop database")
+        self.databases.pop(request.db_name, None)
         return {}
 
     def _on_list_databases(self, request: Any) -> dict[str, Any]:
-        made = [MADE + len(name) for name in sorted(self.databases)] if self.dialect.tells_ids else []
+        made = [MADE + self.databases[name].number for name in sorted(self.databases)] if self.dialect.tells_ids else []
         return {"db_names": sorted(self.databases), "created_timestamp": made}
 
     def _on_describe_database(self, request: Any) -> Any:
@@ -362,13 +375,16 @@ class ScriptedMilvus:
             return NotImplemented
         if request.db_name not in self.databases:
             return Refusal(800, f"database not found[database={request.db_name}]")
-        properties = [{"key": key, "value": value} for key, value in self.database_properties[request.db_name].items()]
-        return {"db_name": request.db_name, "dbID": len(request.db_name), "properties": properties}
+        database = self.databases[request.db_name]
+        properties = [{"key": key, "value": value} for key, value in database.properties.items()]
+        return {"db_name": request.db_name, "dbID": database.number, "properties": properties}
 
     def _on_alter_database(self, request: Any) -> Any:
         if not self.dialect.describes_database:
             return NotImplemented
-        properties = self.database_properties[request.db_name]
+        if request.db_name not in self.databases:
+            return Refusal(800, f"database not found[database={request.db_name}]")
+        properties = self.databases[request.db_name].properties
         properties.update({item.key: item.value for item in request.properties})
         for key in request.delete_keys:
             properties.pop(key, None)

@@ -121,7 +121,7 @@ async def test_what_the_list_does_not_name_looks_by_itself(scripted: ScriptedMil
 
 
 async def test_databases_have_lists_of_their_own(scripted: ScriptedMilvus) -> None:
-    scripted.databases.add("shop")
+    scripted.add_database("shop")
     scripted.add("docs", loading(40))
     triggers = [
         *waits_for([LoadState("docs")] * 2, seconds=2.5 * POLL),

@@ -480,7 +480,7 @@ def test_log_begins_and_ends_with_connection_server_and_database(scripted: Scrip
 
 
 def test_log_names_other_databases(scripted: ScriptedMilvus, log_text: Callable[[], str]) -> None:
-    scripted.databases.add("books")
+    scripted.add_database("books")
 
     reclaim(dry_run=True, collections="*", databases=["default", "books"])
 

@@ -30,7 +30,6 @@ from airflow_provider_milvus.operators.milvus import (
 from airflow_provider_milvus.search import query as query_flow, source
 from tests.integration.support import MakeCollection, Milvus
 
-
 INDEX = {"field_name": "vector", "index_type": "FLAT", "metric_type": "L2"}
 
 

@@ -164,7 +164,7 @@ def test_rate_limited_release_is_tried_again(scripted: ScriptedMilvus) -> None:
 
 
 def test_release_asks_for_the_database_it_was_given(scripted: ScriptedMilvus) -> None:
-    scripted.databases.add("shop")
+    scripted.add_database("shop")
     scripted.add("docs", LOADED)
 
     release("docs", database="shop")
