@@ -21,7 +21,7 @@ from airflow_provider_milvus.kinds import (
     whole_number,
 )
 from airflow_provider_milvus.operators.base import MilvusOperator
-from airflow_provider_milvus.operators.given_rows import given, kept
+from airflow_provider_milvus.operators.given_rows import check_made, given, kept
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -55,6 +55,7 @@ class MilvusPrepareImportOperator(MilvusOperator):
         dicts, a table, or a function or generator of rows.
     :param columns: for each field the column of ``rows`` that it is made of; other columns are not read. By default each column
         is the field of its name. (templated)
+    :param key: make the primary key of columns, such as ``"uuid5(source, chunk)"``; by default the rows bring it. (templated)
     :param collection_name: the collection whose schema the rows have. (templated)
     :param schema: or the schema itself, a dict as for ``MilvusCreateCollectionOperator``; then no server is needed. (templated)
     :param path: a directory, or ``s3://bucket/prefix``. Milvus 2.3 with local storage must see the directory under the same
@@ -74,6 +75,7 @@ class MilvusPrepareImportOperator(MilvusOperator):
 
     rows = Argument(take_any, empty_list="given")
     columns = OptionalArgument(check_columns)
+    key = OptionalArgument(check_made)
     path = Argument(take_any)
     collection_name = OptionalArgument(check_name)
     schema = OptionalArgument(take_any)
@@ -90,6 +92,7 @@ class MilvusPrepareImportOperator(MilvusOperator):
         rows: Any,
         path: str,
         columns: Mapping[str, str] | None = None,
+        key: str | None = None,
         collection_name: str | None = None,
         schema: Mapping[str, Any] | None = None,
         storage_conn_id: str | None = None,
@@ -150,12 +153,15 @@ class MilvusPrepareImportOperator(MilvusOperator):
         from airflow_provider_milvus.exceptions import MilvusBadRowsError
         from airflow_provider_milvus.rows.bad_rows import BadRows
         from airflow_provider_milvus.rows.check import check
+        from airflow_provider_milvus.rows.made import Made, with_made
         from airflow_provider_milvus.rows.source import describe_source, read_rows
 
         rows, path = given(self.rows), None if self.on_bad_row in ("fail", "skip") else self.on_bad_row
         with BadRows(path) as bad_rows:
             writer = ImportFileWriter(schema, working, file_type=self.file_type, file_bytes=self.file_bytes, keep=keep)
-            for chunk in read_rows(rows, schema, batch_rows=BATCH_ROWS, columns=self.columns):
+            read: dict[str, Any] = {"batch_rows": BATCH_ROWS, "columns": self.columns}
+            made = {} if self.key is None else {schema.primary.name: Made.of("key", self.key)}
+            for chunk in with_made(read_rows(rows, schema.without(made), **read), made):
                 checked = check(chunk, schema)
                 bad_rows.add(checked.bad)
                 if bad_rows.count and self.on_bad_row == "fail":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import sys
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -105,6 +106,21 @@ class TestFiles:
         rows = {"key": [1, 2], "embedding": [[0.5, 1.0, 2.0, 4.0]] * 2, "unread": [object()] * 2}
         result = prepare(rows, tmp_path, columns={"id": "key", "v": "embedding"})
         assert read(result["files"]) == [{"id": key, "v": [0.5, 1.0, 2.0, 4.0]} for key in (1, 2)]
+
+    def test_have_keys_that_are_made_of_columns(self, tmp_path: Path) -> None:
+        schema = {
+            "fields": [
+                {"name": "id", "type": "VARCHAR", "max_length": 36, "is_primary": True},
+                {"name": "source", "type": "VARCHAR", "max_length": 9},
+                {"name": "v", "type": "FLOAT_VECTOR", "dim": 2},
+            ]
+        }
+        rows = [{"source": "a", "v": [1, 2]}, {"id": "own", "source": "b", "v": [1, 2]}, {"v": [1, 2]}]
+        result = prepare(rows, tmp_path, schema=schema, key="uuid5(source)", on_bad_row="skip")
+
+        key = str(uuid.uuid5(uuid.NAMESPACE_URL, '["a"]'))
+        assert read(result["files"]) == [{"id": key, "source": "a", "v": [1.0, 2.0]}]
+        assert result["refused"] == 2
 
     def test_as_json_are_what_milvus_calls_row_based(self, tmp_path: Path) -> None:
         result = prepare(small(3), tmp_path, file_type="json")
