@@ -18,6 +18,8 @@ from airflow_provider_milvus.contract.clauses import Clause
 from airflow_provider_milvus.exceptions import MilvusError
 from airflow_provider_milvus.schema.model import Schema
 from airflow_provider_milvus.schema.proto import schema_bytes
+from airflow_provider_milvus.schema.types import DATA_TYPES
+from airflow_provider_milvus.search.vectors import encode_queries, placeholder
 
 ATTEMPT = 30.0
 """Seconds for one call."""
@@ -66,10 +68,18 @@ class Contract:
         self.scratch = f"airflow_contract_{uuid.uuid4().hex[:8]}"
         self._names = {
             clauses.DOCS: f"{self.scratch}_docs",
+            clauses.RENAMED: f"{self.scratch}_renamed",
             clauses.ALIAS: f"{self.scratch}_alias",
             clauses.MISSING: f"{self.scratch}_missing",
+            clauses.DATABASE: self.scratch,
         }
-        self._given: dict[str, Any] = {clauses.SCHEMA: schema_bytes(self._names[clauses.DOCS], Schema.of(clauses.FIELDS))}
+        schema = Schema.of(clauses.FIELDS)
+        (vector,) = (field for field in schema.fields if field.is_vector)
+        question = placeholder(encode_queries([[0.5] * (vector.dim or 0)], vector, "data"), DATA_TYPES[vector.type].number)
+        self._given: dict[str, Any] = {
+            clauses.SCHEMA: schema_bytes(self._names[clauses.DOCS], schema),
+            clauses.QUESTION: question,
+        }
 
     def reads(self) -> Iterator[Asked]:
         """The answers to what changes nothing, one after the other."""
@@ -86,6 +96,7 @@ class Contract:
                 ("DropAlias", {"alias": self._names[clauses.ALIAS]}),
                 ("ReleaseCollection", {"collection_name": self._names[clauses.DOCS]}),
                 ("DropCollection", {"collection_name": self._names[clauses.DOCS]}),
+                ("DropCollection", {"collection_name": self._names[clauses.RENAMED]}),
             ):
                 with suppress(MilvusError):
                     self._send(call, fields, self._database)

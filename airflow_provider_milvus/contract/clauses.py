@@ -29,11 +29,11 @@ from airflow_provider_milvus.schema.pairs import from_pairs, to_pairs
 Shown = dict[str, Any]
 Relied = Mapping[str, Any] | type[MilvusError]
 
-DOCS, ALIAS, MISSING = "<docs>", "<alias>", "<missing>"
+DOCS, RENAMED, ALIAS, MISSING, DATABASE = "<docs>", "<renamed>", "<alias>", "<missing>", "<database>"
 """These stand for names in a request, and in what is shown of an answer; the names themselves are new in every run."""
 AFTERWARDS = COLLECTION_ID, FLUSH_TIME, SEGMENTS, COMPACTION = "<collection id>", "<flush time>", "<segments>", "<compaction>"
 """These stand for what an earlier answer gave."""
-SCHEMA = "<schema>"
+SCHEMA, QUESTION = "<schema>", "<question>"
 
 WORK = 60.0
 """Seconds for what a server does after it has answered, such as a load."""
@@ -122,6 +122,16 @@ def _counted(answer: Any) -> Shown:
     return {"count": answer.fields_data[0].scalars.long_data.data[0]}
 
 
+def _keys(answer: Any) -> Shown:
+    return {"keys": list(answer.fields_data[0].scalars.long_data.data) if answer.fields_data else []}
+
+
+def _page_of(expression: str) -> dict[str, Any]:
+    """As a walk through all rows asks for one of them."""
+    in_order = {"limit": 1, "iterator": "True", "reduce_stop_for_best": "True"}
+    return {**_count_of(DOCS), "expr": expression, "output_fields": ["id"], "query_params": to_pairs(in_order)}
+
+
 def _rows(*keys: int) -> dict[str, Any]:
     """The fields of a write of these rows."""
     vectors = {"dim": _DIM, "float_vector": {"data": [0.5] * _DIM * len(keys)}}
@@ -162,6 +172,16 @@ _PLACED = ["__default_resource_group"]
 _REPLICAS = ({"groups": _PLACED}, MilvusUnsupportedError)
 _TOLD = ({"told": True}, MilvusUnsupportedError)
 _FLUSH = {**_OF_DOCS, "flush_ts": FLUSH_TIME, "segmentIDs": SEGMENTS}
+_SEARCH = {
+    **_OF_DOCS,
+    "dsl_type": "BoolExprV1",
+    "placeholder_group": QUESTION,
+    "nq": 1,
+    "search_params": to_pairs({"anns_field": "vector", "topk": 5, "round_decimal": -1, "params": "{}"}),
+    "consistency_level": "Strong",
+}
+_PARTITION = {**_OF_DOCS, "partition_name": "p1"}
+_OF_DATABASE = {"db_name": DATABASE}
 _DESCRIBED = {"collection_name": DOCS, "schema.name": DOCS, "aliases": [], "has_id": False}
 
 
@@ -212,6 +232,19 @@ STORY: tuple[Clause, ...] = (
         {"collection_name": [DOCS, MISSING]},
         lambda answer: {"there": [not (one.status.code or one.status.error_code) for one in answer.responses]},
     ),
+    Clause("CreatePartition", "of a new name", fields=_PARTITION),
+    Clause("CreatePartition", "of a partition that is there", [{}, *_REFUSED], _PARTITION),
+    Clause(
+        "ShowPartitions",
+        "of a collection",
+        [{"partition_names": ["_default", "p1"]}],
+        _OF_DOCS,
+        lambda answer: {"partition_names": sorted(answer.partition_names)},
+    ),
+    Clause(
+        "DropPartition", "of a missing partition", [{}, MilvusPartitionNotFoundError], {**_PARTITION, "partition_name": MISSING}
+    ),
+    Clause("DropPartition", "of a partition", fields=_PARTITION),
     Clause("AlterCollection", "with a property of one's own", [{}], {**_OF_DOCS, "properties": to_pairs({_MARK: "kept"})}),
     Clause("DescribeCollection", "with a property of one's own", [{"mark": "kept"}], _OF_DOCS, _properties),
     Clause("CreateAlias", "of a new name", fields={**_OF_DOCS, "alias": ALIAS}),
@@ -290,6 +323,16 @@ STORY: tuple[Clause, ...] = (
     Clause("Query", "after an upsert", [{"count": 3}], _count_of(DOCS), _counted),
     Clause("Delete", "of a key", [{"delete_cnt": 1}], {**_OF_DOCS, "expr": "id in [1]"}, _shows("delete_cnt")),
     Clause("Query", "after a deletion", [{"count": 2}], _count_of(DOCS), _counted),
+    Clause("Query", "of the first page", [{"keys": [2]}], _page_of("id > 1"), _keys),
+    Clause("Query", "of the page after it", [{"keys": [3]}], _page_of("id > 2"), _keys),
+    Clause("Query", "of a page after the last", [{"keys": []}], _page_of("id > 3"), _keys),
+    Clause(
+        "Search",
+        "of what is loaded",
+        [{"keys": [2, 3]}],
+        _SEARCH,
+        lambda answer: {"keys": sorted(answer.results.ids.int_id.data)},
+    ),
     Clause(
         "Flush",
         "of a collection",
@@ -327,6 +370,20 @@ STORY: tuple[Clause, ...] = (
     Clause("GetLoadState", "of what was released", [{"state": "NotLoad"}], _OF_DOCS, _load_state, within=WORK),
     Clause("DropIndex", "of what is not loaded", fields={**_OF_DOCS, **_INDEX}),
     Clause("TruncateCollection", "of a collection", [{}, MilvusUnsupportedError], _OF_DOCS),
+    Clause("RenameCollection", "of a missing collection", _NOT_THERE, {"oldName": MISSING, "newName": RENAMED}),
+    Clause("RenameCollection", "of a collection", fields={"oldName": DOCS, "newName": RENAMED}),
+    Clause("RenameCollection", "to the name that it had", fields={"oldName": RENAMED, "newName": DOCS}),
+    Clause("CreateDatabase", "of a database that is there", _REFUSED, _OF_DATABASE),
+    Clause(
+        "DescribeDatabase", "of a database", [{"db_name": DATABASE}, MilvusUnsupportedError], _OF_DATABASE, _shows("db_name")
+    ),
+    Clause(
+        "AlterDatabase",
+        "with a property",
+        [{}, MilvusUnsupportedError],
+        {**_OF_DATABASE, "properties": to_pairs({"database.max.collections": 100})},
+    ),
+    Clause("DropDatabase", "of a database with a collection", _REFUSED, _OF_DATABASE),
     Clause("DropCollection", "through an alias", [*_REFUSED, MilvusNotFoundError], {"collection_name": ALIAS}, lite=[{}]),
     Clause("DropAlias", "of an alias", fields={"alias": ALIAS}),
     Clause("DropCollection", "of a collection", fields=_OF_DOCS),
