@@ -38,13 +38,13 @@ class Manifest:
     request: dict[str, Any]
     definition: dict[str, Any]
     run: str = ""
-    writer: str = ""
-    """The try that has written it."""
     rows: int = 0
     complete: bool = False
     changed: str = ""
     """What is known of rows that changed meanwhile; empty: nothing."""
     files: list[WrittenFile] = field(default_factory=list)
+    writer: str = ""
+    """The try that has written it."""
 
     @property
     def last(self) -> Any:
