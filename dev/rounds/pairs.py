@@ -81,6 +81,7 @@ _RECLAIM = Racer(
     operators.MilvusReclaimMemoryOperator, {"collections": PREFIX + "docs", "dry_run": False}, _released_by_reclaim
 )
 _DOCS = {"collection_name": PREFIX + "docs"}
+_PARTITIONS = {**_DOCS, "if_exists": "skip"}
 _NEW = {**_DOCS, "schema": SCHEMA, "indexes": [INDEX]}
 
 
@@ -143,5 +144,22 @@ PAIRS = (
         ),
         (Found(),),
         loads=True,
+    ),
+    Pair(
+        "two that create a partition",
+        (
+            Racer(operators.MilvusCreatePartitionOperator, {**_PARTITIONS, "partition_names": ["p1"]}, _part("created")),
+            Racer(operators.MilvusCreatePartitionOperator, {**_PARTITIONS, "partition_names": ["p1", "p2"]}, _nothing),
+        ),
+        (Found(),),
+        gap=lambda results: results[0]["created"] == ["p1"],
+    ),
+    Pair(
+        "rename against swap",
+        (
+            Racer(operators.MilvusRenameCollectionOperator, {**_DOCS, "new_name": PREFIX + "renamed"}, _nothing),
+            _swap_to("docs_2"),
+        ),
+        (Found(("docs", "docs_2"), alias=("live", "docs")),),
     ),
 )
