@@ -14,13 +14,17 @@ from tests.integration.ingest.ingest_worker import processes
 from tests.integration.search.export_worker import work
 from tests.integration.support import MakeCollection, Milvus
 
-pytestmark = pytest.mark.slow
-
 ROWS, KILLS = 6_000, 10
 
 
-# On 2.3.5 each page of a strong read takes a third of a second, and the keeping of files is the same.
-@pytest.mark.parametrize("milvus", ["lite"], indirect=True)
+# On 2.3.5 each page of a strong read takes a third of a second.
+ON = [
+    pytest.param("lite", marks=pytest.mark.slow),
+    pytest.param("standalone", marks=[pytest.mark.standalone, pytest.mark.long, pytest.mark.timeout(900)]),
+]
+
+
+@pytest.mark.parametrize("milvus", ON, indirect=True)
 @pytest.mark.parametrize("file_type", ["jsonl", "parquet"])
 def test_every_row_is_there_once_wherever_the_worker_is_killed(
     milvus: Milvus, make_collection: MakeCollection, tmp_path: Path, file_type: str
@@ -49,7 +53,7 @@ def test_every_row_is_there_once_wherever_the_worker_is_killed(
         process.join()
         finished.append(len(json.loads((folder / "_manifest.json").read_text())["files"]))
     process = start(KILLS + 1)
-    process.join(120)
+    process.join(300)
     assert process.exitcode == 0
 
     assert finished == sorted(finished)
