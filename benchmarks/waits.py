@@ -3,9 +3,9 @@
 Run with ``python -m benchmarks.waits``, or with ``--waits 5000 --poll 5``. The triggers run in one process and event loop, as
 in a triggerer, each for a collection of its own which is loading; the stand-in runs in another one. After the steady state was
 measured all collections become Loaded at once, or with ``--spread 60`` one after the other within a minute, as a server loads
-them. The naive trigger makes a pymilvus ``AsyncMilvusClient`` of its own and asks for
-the load state every few seconds, without any deadline. The goals for 1,000 waits at 5 s: at most 1.5 % of a core, 10 KiB a
-wait, one call a poll, one Connect, and an end at most a poll and a second late.
+them. The naive trigger makes a pymilvus ``AsyncMilvusClient`` of its own and asks for the load state every few seconds, without
+any deadline. The goals for 1,000 waits at 5 s: at most 1.5 % of a core, 10 KiB a wait, one call a poll, one Connect, and an end
+at most a poll and a second late.
 """
 
 from __future__ import annotations

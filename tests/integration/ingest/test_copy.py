@@ -19,6 +19,8 @@ from airflow_provider_milvus.operators.milvus import MilvusCopyCollectionOperato
 from tests.integration.ingest.task_state import TaskState, WorkerLostError, a_try
 from tests.integration.support import Connect, MakeCollection, Milvus, build_collection
 
+pytestmark = pytest.mark.newest
+
 Copying = Any
 
 

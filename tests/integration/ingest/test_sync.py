@@ -30,6 +30,8 @@ from dev.servers.wire import wire_to
 from tests.integration.ingest.task_state import TaskState, WorkerLostError, a_try
 from tests.integration.support import Connect, Milvus
 
+pytestmark = pytest.mark.newest
+
 NAME = "synced"
 Documents = Mapping[str, list[str]]
 KEYS = {"position": "uuid5(source, chunk)", "content": "uuid5(source, text)"}

@@ -18,6 +18,8 @@ from dev.servers.pages import Answer, Pages, pages_server
 from dev.servers.scripted import LOADED, ScriptedMilvus, scripted_server, slow
 from tests.integration.support import Connect, context_of_run
 
+pytestmark = pytest.mark.newest
+
 NIGHT = datetime(2026, 3, 10, 2, tzinfo=UTC)
 SECOND = "PT1S"
 GIB = 2**30

@@ -23,6 +23,8 @@ from airflow_provider_milvus.search import export as flow
 from tests.integration.ingest.task_state import TaskState, a_try
 from tests.integration.support import MakeCollection, Milvus
 
+pytestmark = pytest.mark.newest
+
 
 def export(name: str, path: Path, context: Any = None, **arguments: Any) -> dict[str, Any]:
     task = MilvusExportOperator(

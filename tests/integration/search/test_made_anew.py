@@ -18,6 +18,8 @@ from airflow_provider_milvus.operators.milvus import (
 )
 from tests.integration.support import MakeCollection, Milvus, build_collection
 
+pytestmark = pytest.mark.newest
+
 READERS: dict[str, Callable[[str, Path], Any]] = {
     "query": lambda name, path: MilvusQueryOperator(task_id="t", collection_name=name, limit="all"),
     "query by ids": lambda name, path: MilvusQueryOperator(task_id="t", collection_name=name, ids=[1, 2, 3]),

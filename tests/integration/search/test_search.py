@@ -25,6 +25,8 @@ from airflow_provider_milvus.operators.milvus import (
 )
 from tests.integration.support import MakeCollection, Milvus
 
+pytestmark = pytest.mark.newest
+
 AXES = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
 
 

@@ -26,6 +26,8 @@ from dev.servers.scripted import ScriptedMilvus, abort, change, lost, no_change,
 from tests.integration.ingest.task_state import TaskState, a_try
 from tests.integration.support import Connect, Milvus, build_collection
 
+pytestmark = pytest.mark.newest
+
 MOST = "database.max.collections"
 
 

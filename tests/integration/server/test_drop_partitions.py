@@ -29,6 +29,8 @@ from dev.servers.scripted import LOADED, Collection, ScriptedMilvus, abort, chan
 from tests.integration.ingest.task_state import TaskState, a_try
 from tests.integration.support import Connect, MakeCollection, Milvus, context_of_run, task_threads
 
+pytestmark = pytest.mark.newest
+
 ROW = {"id": 1001, "vector": [0.5] * 8}
 
 

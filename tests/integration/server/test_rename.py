@@ -31,6 +31,8 @@ from dev.servers.scripted import ScriptedMilvus, abort, change, lost, no_change,
 from tests.integration.ingest.task_state import TaskState, a_try
 from tests.integration.support import Connect, MakeCollection, Milvus
 
+pytestmark = pytest.mark.newest
+
 
 def rename(name: str, new_name: str, context: Any = None, **arguments: Any) -> Any:
     task = MilvusRenameCollectionOperator(task_id="rename", collection_name=name, new_name=new_name, **arguments)

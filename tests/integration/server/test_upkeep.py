@@ -28,6 +28,8 @@ from airflow_provider_milvus.sensors.milvus import MilvusCompactionSensor
 from dev.servers.scripted import ScriptedMilvus, abort, refuse
 from tests.integration.support import MakeCollection, Milvus, deferral, ends_within, finish, resume
 
+pytestmark = pytest.mark.newest
+
 on_standalone = pytest.mark.standalone
 knows_snapshots = pytest.mark.skipif(version("pymilvus").startswith("2."), reason="pymilvus before 3.0 knows no snapshots")
 

@@ -42,6 +42,8 @@ from airflow_provider_milvus.exceptions import (
 )
 from tests.unit.play import Clock, stopped_clock
 
+pytestmark = pytest.mark.newest
+
 READ = Rpc("GetLoadState", {"collection_name": "docs"})
 RELEASE = Rpc("ReleaseCollection", {"collection_name": "docs"}, 30.0, False)
 INSERT = Method("insert", ("docs",))

@@ -54,6 +54,8 @@ from airflow_provider_milvus.schema.window_marks import Mark, properties_of
 from airflow_provider_milvus.server.windows import WindowLoad
 from tests.unit.play import LOADED, LOADING, NOT_EXIST, NOT_LOAD, Clock, Server, described, partitions, percent, play
 
+pytestmark = pytest.mark.newest
+
 MISSING = MilvusCollectionNotFoundError("no such collection")
 
 

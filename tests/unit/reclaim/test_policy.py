@@ -15,6 +15,8 @@ from airflow_provider_milvus.reclaim.inventory import CollectionState, Memory
 from airflow_provider_milvus.reclaim.policy import DateInName, Decision, Policy
 from airflow_provider_milvus.reclaim.usage import Usage
 
+pytestmark = pytest.mark.newest
+
 NOW = datetime(2024, 3, 15, 12, tzinfo=UTC)
 HOUR, DAY, WEEK = timedelta(hours=1), timedelta(days=1), timedelta(days=7)
 GIB = 2**30

@@ -16,6 +16,8 @@ from airflow_provider_milvus.reclaim.plan import PlannedRelease, read_plan
 from airflow_provider_milvus.reclaim.report import MOST_IN_RESULT, MOST_ROWS, ReclaimReport, make_entry
 from airflow_provider_milvus.reclaim.restore import read_restore_set
 
+pytestmark = pytest.mark.newest
+
 GIB = 2**30
 
 

@@ -12,6 +12,8 @@ from airflow_provider_milvus.metrics.spans import Span
 from airflow_provider_milvus.reclaim.usage import Usage, usage_of
 from airflow_provider_milvus.wording import in_words
 
+pytestmark = pytest.mark.newest
+
 NOW = datetime(2026, 3, 10, 2, tzinfo=UTC)
 HOUR, DAY, WEEK = timedelta(hours=1), timedelta(days=1), timedelta(days=7)
 

@@ -22,6 +22,8 @@ import_pymilvus()
 from pymilvus.client.prepare import Prepare  # noqa: E402
 from pymilvus.grpc_gen import milvus_pb2, schema_pb2  # noqa: E402
 
+pytestmark = pytest.mark.newest
+
 PLENTY = 1 << 24
 
 BFLOAT16 = numpy.array([1.0, -2.0, 0.5, 0.0], "float32").view("uint32")

@@ -20,6 +20,8 @@ from airflow_provider_milvus.schema.model import Schema
 from airflow_provider_milvus.schema.proto import schema_bytes
 from tests.bad_rows import chunk_of
 
+pytestmark = pytest.mark.newest
+
 KEY = {"name": "id", "type": "INT64", "is_primary": True}
 VECTOR = {"name": "vector", "type": "FLOAT_VECTOR", "dim": 2}
 INNER = [

@@ -11,6 +11,8 @@ from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError
 from airflow_provider_milvus.schema.model import Schema
 from airflow_provider_milvus.search.manifest import Manifest, WrittenFile, needed_manifest, read_manifest, schema_as_dict
 
+pytestmark = pytest.mark.newest
+
 KEY = {"name": "id", "type": "INT64", "is_primary": True}
 VECTOR = {"name": "vector", "type": "FLOAT_VECTOR", "dim": 4}
 SCHEMAS = [

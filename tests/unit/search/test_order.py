@@ -18,6 +18,8 @@ from airflow_provider_milvus.search.walk import Page
 import_pymilvus()
 from pymilvus.grpc_gen import schema_pb2  # noqa: E402
 
+pytestmark = pytest.mark.newest
+
 SCHEMA = Schema.of(
     {
         "fields": [

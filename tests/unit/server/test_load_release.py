@@ -29,6 +29,8 @@ from airflow_provider_milvus.server.load import START_GRACE, submit_load, submit
 from airflow_provider_milvus.server.release import RELEASE_ATTEMPT, RELEASE_POLL, SHOWN_WITHIN, Released, release
 from tests.unit.play import LOADED, LOADING, NOT_EXIST, NOT_LOAD, Clock, Server, described, partitions, percent, placed, play
 
+pytestmark = pytest.mark.newest
+
 MISSING = MilvusCollectionNotFoundError("no such collection")
 CHANGES = {"ReleaseCollection", "ReleasePartitions", "LoadCollection", "LoadPartitions"}
 

@@ -26,6 +26,8 @@ from airflow_provider_milvus.server.load import Submitted
 from airflow_provider_milvus.server.windows import Closed, close_window, open_window
 from tests.unit.play import ANSWERED, partitions, placed, stopped_clock
 
+pytestmark = pytest.mark.newest
+
 DAY = 86400.0
 A, B, C = "dag/load/1", "dag/load/2", "other/load/1"
 
