@@ -177,7 +177,7 @@ class MilvusHook(BaseHook):
             yield client
 
     def query(self, collection_name: str, *, limit: int | None = 100, **asked: Any) -> list[dict[str, Any]]:
-        """The rows that match ``filter`` or that have some ``ids``, in the order of their keys, within the hook's ``timeout``.
+        """The first 100 rows that match ``filter`` or have some ``ids``, by their keys or ``order_by``, within ``timeout``.
 
         .. code-block:: python
 

@@ -79,7 +79,8 @@ def survey(
     """:raises MilvusNotLoadedError: not all rows are in memory."""
     source = yield from find_source(collection_name, partition_names, "Collection {!r} was not copied.")
     schema = source.schema
-    fields = list(dict.fromkeys([schema.primary.name, *(output_fields or all_fields(schema))]))
+    wanted = all_fields(schema) if "*" in (output_fields or "*") else list(output_fields or ())
+    fields = list(dict.fromkeys([schema.primary.name, *wanted]))
     definition = _only(fields, (yield from definition_of(source)))
     has_partition_key = any(field.is_partition_key for field in schema.fields)
     partitions = list(partition_names) or sorted((yield from check_partitions(source.collection, ())))

@@ -124,6 +124,8 @@ class MilvusPrepareImportOperator(MilvusOperator):
             files.append([folder.put(path)])
             self.log.info("File %d: %s", len(files), files[-1][0])
 
+        if self.key is not None and schema.primary.auto_id:
+            raise self.wrong("the server makes the keys of these rows (auto_id), so leave key out.")
         self.log.info("Preparing %s.", describe_source(given(self.rows)))
         # A file is moved in one step within a directory's own file system.
         beside = folder.path if isinstance(folder, LocalFolder) else None

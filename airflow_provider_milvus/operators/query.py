@@ -44,7 +44,8 @@ class MilvusQueryOperator(MilvusOperator):
         )
 
     All arguments except ``filter`` are templates: no value can change what a filter means. Any number of rows takes a few
-    megabytes of memory. Rows that are written or deleted meanwhile are read or not. The task only reads.
+    megabytes of memory; with ``order_by``, the values of twice as many rows as are asked for. Rows that are written or deleted
+    meanwhile are read or not. The task only reads.
 
     Returns ``collection``, ``database``, ``count`` (the rows that were read), ``seconds`` and ``rows`` with ``complete``: as
     many rows as fit into 100 kB, and whether these are all of them; with ``output_path`` that path in their place.

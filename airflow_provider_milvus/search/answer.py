@@ -82,7 +82,7 @@ class ReadHits:
 
 @dataclass(frozen=True)
 class Found:
-    """The hits of the queries of a search, by the answers that brought them, each with its number of queries before.
+    """The hits of the queries of a search, by the answers that brought them.
 
     ``metric`` is that of the field; empty for several fields, or where it was not asked for.
     """

@@ -25,7 +25,8 @@ def arrow_schema(schema: Schema, names: Sequence[str]) -> pa.Schema:
 
     fields = {field.name: field for field in schema.fields}
     dynamic = Field(decode.DYNAMIC_FIELD, "JSON", nullable=True)
-    asked = decode.all_fields(schema) if "*" in names else [name if name in fields else dynamic.name for name in names]
+    asked = [name for given in names for name in (decode.every_field(schema) if given == "*" else [given])]
+    asked = [name if name in fields else dynamic.name for name in asked]
     return pa.schema([pa.field(name, _type_of(fields.get(name, dynamic)), nullable=True) for name in dict.fromkeys(asked)])
 
 

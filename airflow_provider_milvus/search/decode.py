@@ -31,6 +31,13 @@ def all_fields(schema: Schema) -> list[str]:
     return [*named, *([DYNAMIC_FIELD] if schema.enable_dynamic_field else [])]
 
 
+def every_field(schema: Schema) -> list[str]:
+    """What ``"*"`` stands for: a server gives back all but what it computes from a text for BM25."""
+    hidden = {name for function in schema.functions if function.type == "BM25" for name in function.output_field_names}
+    named = [field.name for field in schema.fields if field.name not in hidden]
+    return [*named, *([DYNAMIC_FIELD] if schema.enable_dynamic_field else [])]
+
+
 def rows(fields: Iterable[Any], schema: Schema, wanted: Collection[str]) -> list[dict[str, Any]]:
     """The rows of ``FieldData`` messages. A vector is a list of numbers, of a binary vector those of its bytes; a sparse vector
     is ``{index: value}``, with the index as text.

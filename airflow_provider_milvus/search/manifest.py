@@ -45,6 +45,13 @@ class Manifest:
     files: list[WrittenFile] = field(default_factory=list)
     writer: str = ""
     """The try that has written it."""
+    replaced: list[str] = field(default_factory=list)
+    """Files of an export before, or of a try that was killed, which are not among ``files`` and go."""
+
+    @property
+    def next_name(self) -> str:
+        """Of the file after the last one."""
+        return f"{len(self.files) + 1:05}.{self.request['file_type']}"
 
     @property
     def last(self) -> Any:

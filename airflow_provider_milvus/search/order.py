@@ -32,6 +32,8 @@ class FirstRows:
 
     def __post_init__(self) -> None:
         parts = [name.partition(":") for name in self.order_by]
+        if unknown := [direction for _, _, direction in parts if direction not in ("", "asc", "desc")]:
+            raise MilvusInvalidArgumentError(f"Nothing was read: a field's order is 'asc' or 'desc', not {unknown[0]!r}.")
         self.fields = [name for name, _, _ in parts]
         self._descending = [direction == "desc" for _, _, direction in parts]
         types = {one.name: one.type for one in self.schema.fields}

@@ -24,7 +24,7 @@ def query(
     output_fields: Collection[str] | None = None,
     partition_names: Sequence[str] = (),
     limit: int | None = None,
-    order_by: Sequence[str] = (),
+    order_by: str | Sequence[str] = (),
     consistency_level: str = "",
     take: Callable[[ReadRows], object],
 ) -> Flow[tuple[str, int]]:
@@ -33,8 +33,8 @@ def query(
     :param ids: only the rows with these keys, none where it is empty. A key that no row has is no error.
     :param output_fields: by default all fields but vectors.
     :param limit: the number of rows at most; all by default.
-    :param order_by: fields, such as ``"day"`` or ``"day:desc"``, in whose order the rows are; by default that of their keys.
-        The values of all rows that match are read for it, and it needs a ``limit``.
+    :param order_by: a field or several, such as ``"day"`` or ``"day:desc"``, in whose order the rows are; by default that of
+        their keys. The values of all rows that match are read for it, and it needs a ``limit``.
     :param consistency_level: by default the collection's.
     :raises MilvusNotLoadedError: not all rows are in memory. Some servers would silently leave them out.
     :raises MilvusCollectionNotFoundError, MilvusPartitionNotFoundError, MilvusDatabaseNotFoundError: it does not exist.
@@ -60,16 +60,17 @@ def query(
     if order_by:
         if limit is None:
             raise MilvusInvalidArgumentError("Nothing was read: rows in the order of a field need a limit.")
-        first_rows = FirstRows(source.schema, order_by, limit)
+        first_rows = FirstRows(source.schema, [order_by] if isinstance(order_by, str) else order_by, limit)
         for one in filters:
-            yield from walk(first_rows.fields, one).rows(first_rows.take)
+            at_once = page_rows_of(source.schema, first_rows.fields)
+            yield from walk(first_rows.fields, one).rows(first_rows.take, page_rows=at_once)
         keys = first_rows.keys()
         places = {key: place for place, key in enumerate(keys)}
         # What one page has is put in order.
         filters = of_keys(keys, min(IDS_AT_ONCE, page_rows))
 
     def hand_over(page: Page) -> None:
-        order = sorted(range(len(page.keys)), key=lambda row: places[page.keys[row]]) if places else None
+        order = sorted(range(len(page.keys)), key=lambda row: places[page.keys[row]]) if places and page.keys else None
         take(ReadRows(page, source.schema, wanted, order))
 
     count = 0

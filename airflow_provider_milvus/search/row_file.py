@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import os
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
+from uuid import uuid4
 
 from airflow_provider_milvus.rows.json_text import write_json
 from airflow_provider_milvus.rows.storage import is_local, storage
@@ -19,6 +23,7 @@ if TYPE_CHECKING:
 class NewFile:
     """The bytes of a file, until the block ends: then it replaces one that was there. After an error that is left as it was.
 
+    On this machine a kill leaves a hidden file beside it, with 32 hexadecimal digits after its name.
     ``bytes`` and ``sha256`` are of what was written.
     """
 
@@ -32,8 +37,15 @@ class NewFile:
     def __enter__(self) -> Self:
         fs, inside = storage(self._path)
         if is_local(fs):
-            fs.makedirs(fs._parent(inside), exist_ok=True)
-        self._file = fs.open(inside, "wb", autocommit=False)
+            # Beside it, since only within a file system a file takes another one's place in one step.
+            folder, _, name = inside.rpartition("/")
+            fs.makedirs(folder, exist_ok=True)
+            unfinished = f"{folder}/.{name}.{uuid4().hex}"
+            self._file = open(unfinished, "wb")
+            self._commit, self._discard = partial(os.replace, unfinished, inside), partial(os.unlink, unfinished)
+        else:
+            self._file = fs.open(inside, "wb", autocommit=False)
+            self._commit, self._discard = self._file.commit, self._file.discard
         return self
 
     @property
@@ -55,11 +67,12 @@ class NewFile:
         """As :meth:`flush`: who writes Parquet closes its file."""
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
-        self._file.close()
-        if kind is None:
-            self._file.commit()
-        else:
-            self._file.discard()
+        with ExitStack() as undo:
+            undo.callback(self._discard)
+            self._file.close()
+            if kind is None:
+                self._commit()
+                undo.pop_all()
 
 
 class Readable(Protocol):
@@ -80,11 +93,12 @@ class RowFile:
         self.whole = NewFile(path)
         self._file: Any = self.whole
         self._is_packed = str(path).lower().endswith(".gz")
+        self._open = ExitStack()
 
     def __enter__(self) -> Self:
-        self.whole.__enter__()
+        self._open.enter_context(self.whole)
         if self._is_packed:
-            self._file = gzip.GzipFile(fileobj=self.whole, mode="wb")
+            self._file = self._open.enter_context(gzip.GzipFile(fileobj=self.whole, mode="wb"))
         return self
 
     def add(self, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -95,10 +109,8 @@ class RowFile:
         """:raises OSError: the storage does not take it."""
         self.add(answer.rows())
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
-        if self._is_packed:
-            self._file.close()
-        self.whole.__exit__(kind, error, traceback)
+    def __exit__(self, *error: Any) -> None:
+        self._open.__exit__(*error)
 
 
 class ParquetFile:
@@ -108,9 +120,10 @@ class ParquetFile:
         self.whole = NewFile(path)
         self._pa = pyarrow("Writing Parquet")
         self._writer: Any = None
+        self._open = ExitStack()
 
     def __enter__(self) -> Self:
-        self.whole.__enter__()
+        self._open.enter_context(self.whole)
         return self
 
     def take(self, answer: Readable) -> None:
@@ -122,13 +135,13 @@ class ParquetFile:
         if self._writer is None:
             # A dictionary of the numbers in vectors takes memory and saves nothing.
             with_dictionary = [column.name for column in batch.schema if not self._pa.types.is_nested(column.type)]
-            self._writer = self._pa.parquet.ParquetWriter(self.whole, batch.schema, use_dictionary=with_dictionary or False)
+            self._writer = self._open.enter_context(
+                self._pa.parquet.ParquetWriter(self.whole, batch.schema, use_dictionary=with_dictionary or False)
+            )
         self._writer.write_table(self._pa.Table.from_batches([batch]))
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
-        if self._writer is not None:
-            self._writer.close()
-        self.whole.__exit__(kind, error, traceback)
+    def __exit__(self, *error: Any) -> None:
+        self._open.__exit__(*error)
 
 
 def row_file(path: Any) -> RowFile | ParquetFile:

@@ -75,6 +75,7 @@ def _make_anew(place: Place) -> None:
     like = place.there or place.server.collections[THIRD]
     _drop(place)
     anew = add(place.server, place.collection, ANEW, loaded=True, auto_id=bool(like.primary.autoID))
+    anew.database = like.database
     anew.partitions = {name: anew.number * 100 + id for name, id in like.partitions.items()}
 
 

@@ -38,7 +38,8 @@ class Judged:
 _LISTS = ("ShowCollections", "ListAliases")
 _TAKES = ("Drop", "Release", "Truncate")
 """How the calls begin that take a collection away, or its memory or rows."""
-PARTITION_ACTS = ("partition made anew", "partition written to", "collection made in it")
+MADE_IN_IT = "collection made in it"
+PARTITION_ACTS = ("partition made anew", "partition written to", MADE_IN_IT)
 MOVES = frozenset({"alias added", "alias moved elsewhere", "alias moved back"})
 
 
@@ -120,13 +121,17 @@ def _lost(scenario: Scenario, moment: Moment, act: str, played: Played, serial: 
         lost += [] if is_unknown else _lost_of_anew(made, left)
     elif act in ("alias added", "window opened") and made.in_memory and not (left and left.in_memory) and not begins_anew:
         lost.append(f"{subject!r} was taken out of memory, although {act}")
-    elif act in PARTITION_ACTS and left and not set(made.partitions) <= set(left.partitions) and not begins_anew:
+    elif act in PARTITION_ACTS and (left or act == MADE_IN_IT) and not begins_anew and not _has_all_of(made, left):
         lost.append(f"a partition, or a collection of the database, is gone, although: {act}")
     elif act == "loaded" and _was_released_before(scenario, played) and not (left and left.in_memory):
         lost.append(f"{subject!r} was taken out of memory, although somebody loaded it after the task's release")
     if act == "window opened" and not begins_anew and left and left.number == made.number and OTHER_WINDOW not in left.windows:
         lost.append(f"the mark of {OTHER_WINDOW!r} is gone")
     return lost
+
+
+def _has_all_of(made: Held, left: Held | None) -> bool:
+    return set(made.partitions) <= set(left.partitions if left else ())
 
 
 def _lost_of_anew(made: Held, left: Held | None) -> list[str]:
@@ -254,7 +259,8 @@ def _untrue_message(scenario: Scenario, played: Played) -> list[str]:
     shown = {
         (change.rpc, change.collection)
         for change in done
-        if not change.answered and (change.rpc == "DropCollection" or _number(played.after, change.collection) == change.number)
+        if not change.answered
+        and (change.rpc in ("DropCollection", "DropDatabase") or _number(played.after, change.collection) == change.number)
     }
     for name, word in re.findall(r"(?:[Cc]ollection|[Dd]atabase) '([^']+)' was not (\w+)", text):
         if any((rpc, name) in shown for rpc in _CLAIMS.get(word, ())):

@@ -122,6 +122,12 @@ class TestFiles:
         assert read(result["files"]) == [{"id": key, "source": "a", "v": [1.0, 2.0]}]
         assert result["refused"] == 2
 
+    def test_have_no_made_keys_where_the_server_makes_them(self, tmp_path: Path) -> None:
+        key = {"name": "id", "type": "INT64", "is_primary": True, "auto_id": True}
+        schema = {"fields": [key, {"name": "v", "type": "FLOAT_VECTOR", "dim": 2}]}
+        with pytest.raises(MilvusInvalidArgumentError, match="leave key out"):
+            prepare([{"v": [1, 2]}], tmp_path, schema=schema, key="int64(v)", on_bad_row="skip")
+
     def test_as_json_are_what_milvus_calls_row_based(self, tmp_path: Path) -> None:
         result = prepare(small(3), tmp_path, file_type="json")
 

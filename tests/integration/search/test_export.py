@@ -201,7 +201,7 @@ def test_of_two_exports_into_one_folder_the_first_gives_way(
 
     monkeypatch.setattr(flow.Files, "take", meanwhile)
     first = a_try(state)
-    with pytest.raises(MilvusRefusedError, match=f"^Collection '{docs}' was not exported: another task exports into "):
+    with pytest.raises(MilvusRefusedError, match=f"^Collection '{docs}' was not exported: somebody else has written to "):
         export(docs, tmp_path, first, output_fields=["id"])
 
     assert keys(tmp_path) == list(range(250))
@@ -210,6 +210,79 @@ def test_of_two_exports_into_one_folder_the_first_gives_way(
         *(f"0000{number}.jsonl" for number in (1, 2, 3)),
         "_manifest.json",
     ]
+
+
+def test_what_a_killed_try_has_left_is_not_among_the_rows_of_another_export(
+    milvus: Milvus, docs: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was killed after its second file was there, and before the manifest told so."""
+    noted = flow.Files.note
+
+    def killed(files: Any) -> None:
+        if len(files.manifest.files) == 2:
+            raise MilvusServerError("the worker is gone")
+        noted(files)
+
+    (tmp_path / f".00003.jsonl.{'0' * 32}").write_text("half a")
+    with monkeypatch.context() as patched:
+        patched.setattr(flow.Files, "note", killed)
+        with pytest.raises(MilvusServerError, match="gone"):
+            export(docs, tmp_path, a_try(TaskState()))
+    assert (tmp_path / "00002.jsonl").exists()
+
+    export(docs, tmp_path, a_try(TaskState()), filter="id < 7")
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["00001.jsonl", "_manifest.json"]
+    assert keys(tmp_path) == list(range(7))
+
+
+def test_an_export_that_does_not_begin_leaves_the_one_before(
+    milvus: Milvus, docs: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export(docs, tmp_path)
+
+    def fails(*arguments: Any) -> Any:
+        raise MilvusServerError("no count")
+
+    monkeypatch.setattr(flow, "row_count", fails)
+    with pytest.raises(MilvusServerError, match="no count"):
+        export(docs, tmp_path, if_exists="replace", filter="id < 7")
+
+    assert (manifest(tmp_path)["complete"], keys(tmp_path)) == (True, list(range(250)))
+
+
+def test_an_export_that_somebody_has_made_meanwhile_stays(
+    milvus: Milvus, docs: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was made after this one has looked into the folder."""
+    counted = flow.row_count
+
+    def meanwhile(*arguments: Any) -> Any:
+        monkeypatch.setattr(flow, "row_count", counted)
+        export(docs, tmp_path, a_try(TaskState()))
+        return counted(*arguments)
+
+    monkeypatch.setattr(flow, "row_count", meanwhile)
+    with pytest.raises(MilvusRefusedError, match=f"^Nothing was exported: .* has an export of collection '{docs}'"):
+        export(docs, tmp_path, filter="id < 7")
+
+    assert (manifest(tmp_path)["complete"], keys(tmp_path)) == (True, list(range(250)))
+
+
+def test_a_file_that_somebody_else_has_written_to_is_noticed(
+    milvus: Milvus, docs: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = flow.Files.take
+
+    def meanwhile(files: Any, page: Any) -> None:
+        taken(files, page)
+        if (tmp_path / "00001.jsonl").exists():
+            (tmp_path / "00001.jsonl").write_text("{}")
+
+    monkeypatch.setattr(flow.Files, "take", meanwhile)
+    with pytest.raises(MilvusRefusedError, match=r"was not exported: somebody else has written to 00001\.jsonl in "):
+        export(docs, tmp_path)
+    assert manifest(tmp_path)["complete"] is False
 
 
 def test_nothing_is_an_export_too(milvus: Milvus, make_collection: MakeCollection, tmp_path: Path) -> None:
@@ -222,5 +295,5 @@ def test_the_hook_exports_into_a_new_folder(milvus: Milvus, docs: str, tmp_path:
     told = MilvusHook().export(docs, f"{tmp_path}/new", file_type="jsonl", filter="id < 9")
     assert told == {"collection": docs, "rows": 9, "changed": ""}
     assert keys(tmp_path / "new") == list(range(9))
-    with pytest.raises(MilvusRefusedError, match="has files that no export"):
+    with pytest.raises(MilvusRefusedError, match=f"has an export of collection '{docs}'"):
         MilvusHook().export(docs, f"{tmp_path}/new")

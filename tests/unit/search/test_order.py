@@ -88,6 +88,11 @@ def test_what_has_no_order_is_refused(field: str) -> None:
         FirstRows(SCHEMA, [field], 1)
 
 
+def test_a_direction_that_is_none_is_refused() -> None:
+    with pytest.raises(MilvusInvalidArgumentError, match="'asc' or 'desc', not 'DESC'"):
+        FirstRows(SCHEMA, ["score:DESC"], 1)
+
+
 @pytest.mark.parametrize("order", ["day:down", ":desc", "*", "day:", ["day", 7]])
 def test_an_order_that_says_nothing_is_refused(order: Any) -> None:
     with pytest.raises(MilvusInvalidArgumentError, match="order_by"):
