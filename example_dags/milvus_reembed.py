@@ -9,7 +9,7 @@ The applications have to ask with the new model from the switch on. Two models' 
 application choose its model by the collection behind the alias, or by the alias's name, with an alias for each model.
 
 When a check fails, searches are served as before, and the copy stays. A task that is killed goes on where it was.
-Nobody may write to the collection meanwhile, or `copy` says so and fails: stop what writes, and clear it.
+Nobody may write to the collection meanwhile, or `copy` says so and fails: stop what writes, drop the copy, and clear it.
 
 **What it needs.** A collection with a text in `text` and its embedding in `vector`; the package
 `sentence-transformers`, or your own model in `embed`; and a file of questions whose answers are known: JSON Lines of

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import CodeType
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_milvus import exceptions
@@ -18,7 +20,7 @@ from airflow_provider_milvus.ingest.run import IngestRequest, IngestRun
 from airflow_provider_milvus.rows.tables import pyarrow
 from airflow_provider_milvus.search.answer import ReadRows
 from airflow_provider_milvus.search.decode import DYNAMIC_FIELD, all_fields
-from airflow_provider_milvus.search.source import Source, definition_of, find_source, page_rows_of
+from airflow_provider_milvus.search.source import Source, changes, definition_of, find_source, page_rows_of
 from airflow_provider_milvus.search.walk import Page, Pages, Walk
 from airflow_provider_milvus.server.load import load, placement
 from airflow_provider_milvus.server.upkeep import submit_flush
@@ -60,10 +62,11 @@ class Original:
 class Progress:
     """How far the copying has come: the rows up to the key ``after`` of ``partition``, and all of those before it, are there.
 
-    ``ids`` are the two collections'. Every attribute is JSON-safe.
+    ``ids`` are the two collections'; ``asked`` tells which rows were asked for, in which form. Every attribute is JSON-safe.
     """
 
     ids: list[int]
+    asked: str = ""
     partition: str = ""
     after: Any = None
     read: int = 0
@@ -83,7 +86,7 @@ def survey(
     fields = list(dict.fromkeys([schema.primary.name, *wanted]))
     definition = _only(fields, (yield from definition_of(source)))
     has_partition_key = any(field.is_partition_key for field in schema.fields)
-    partitions = list(partition_names) or sorted((yield from check_partitions(source.collection, ())))
+    partitions = sorted(partition_names or (yield from check_partitions(source.collection, ())))
     groups = sorted(((yield from replicas(source.collection)) or {}).values())
     rows = yield from row_count(source.collection, filter, partition_names)
     return Original(source, fields, filter, definition, [] if has_partition_key else partitions, placement(groups), rows)
@@ -126,16 +129,32 @@ class CopyRun:
     _done: Progress = field(init=False)
 
     def carry_out(self) -> Progress:
-        """:raises MilvusBadRowsError: the copy does not take a row."""
-        subject = self.original.source.subject
-        self._done = Progress([subject.collection_id, self.target.collection_id])
-        if self.earlier and self.earlier["ids"] == self._done.ids and all(self._done.ids):
-            self._done = Progress(**self.earlier)
+        """:raises MilvusBadRowsError: the copy does not take a row.
+        :raises MilvusRefusedError: an earlier try has copied other rows into it, or in another form.
+        """
+        subject, name = self.original.source.subject, self.target.name
+        self._done = Progress([subject.collection_id, self.target.collection_id], self._asked())
+        earlier = Progress(**self.earlier) if self.earlier else None
+        if earlier and all(earlier.ids) and earlier.ids[1] == self.target.collection_id:
+            if (earlier.ids, earlier.asked) != (self._done.ids, self._done.asked):
+                raise exceptions.MilvusRefusedError(
+                    f"Collection {subject.name!r} was not copied into {name!r}: an earlier try of this task has copied other "
+                    "rows into it, since the collection behind the name, the filter, the partitions, the fields or transform "
+                    f"has changed meanwhile. Drop {name!r}, and clear the task."
+                )
+            self._done = earlier
             self.report(f"Going on after {self._done.read:,} rows, which an earlier try has copied.")
+        begin = self._done.partition
         for partition in self.original.partitions or [""]:
-            if partition >= self._done.partition:
+            if partition >= begin:
                 self._copy(partition)
         return self._done
+
+    def _asked(self) -> str:
+        """The same text for the same filter, partitions, fields and code of ``transform``."""
+        original = self.original
+        asked = [original.filter, *original.partitions, "", *original.fields, "", *_code_of(self.transform)]
+        return hashlib.sha256("\0".join(asked).encode()).hexdigest()[:16]
 
     def _copy(self, partition: str) -> None:
         """The rows of one partition, or of all where it is empty."""
@@ -165,7 +184,8 @@ class CopyRun:
     def _rows(self, page: Page) -> Any:
         read = ReadRows(page, self.original.source.schema, self.original.fields)
         if self.transform is not None:
-            return self.transform(read.rows())
+            rows = self.transform(read.rows())
+            return list(rows) if isinstance(rows, Iterator) else rows
         pyarrow("A copy without transform")
         return read.arrow()
 
@@ -195,15 +215,36 @@ def finish(
 
     :raises MilvusReplacedError: the copy was dropped meanwhile.
     """
+    written = "Rows were written to it before."
+    yield from target.check(written)
     flushed = yield from submit_flush(target.name)
     for condition in [flushed, *([IndexBuilt(target.name)] if indexed else [])]:
         yield from wait_for(condition, deadline, poll_interval=POLL, eager=True, report=report)
     rows = None
     if options is not None:
+        yield from target.check(written)
         yield from load(target.name, deadline, options=options, poll_interval=POLL, stall_timeout=None, report=report)
         rows = yield from row_count(target.name)
-    yield from target.check("Rows were written to it before.")
+    yield from target.check(written)
     return rows
+
+
+def _code_of(function: Any) -> list[str]:
+    """What tells a function from another one, or from what it was before it was mended: not what it calls."""
+    code = getattr(function, "__code__", function)
+    if not isinstance(code, CodeType):
+        return [type(function).__qualname__]
+    texts = [code.co_code.hex(), *code.co_names]
+    for one in code.co_consts:
+        # A set shows its values in another order in each process.
+        texts += (
+            _code_of(one)
+            if isinstance(one, CodeType)
+            else sorted(map(repr, one))
+            if isinstance(one, frozenset)
+            else [repr(one)]
+        )
+    return texts
 
 
 def check_equal(original: Original, copied: Progress, counted: int, target: str, now: int | None) -> str:
@@ -217,6 +258,4 @@ def check_equal(original: Original, copied: Progress, counted: int, target: str,
             f"Collection {target!r} has {now:,} rows, and {given:,} were written to it: somebody else writes to it, or "
             "transform gave two rows the same key."
         )
-    if original.rows == counted == copied.read:
-        return ""
-    return f"{original.rows:,} rows before, {counted:,} after, {copied.read:,} copied"
+    return changes(original.rows, counted, copied.read, "copied")

@@ -106,7 +106,7 @@ class Ledger:
         left = [
             (document, key)
             for key, document in zip(keys, documents, strict=True)
-            if document is not None and not self._finds("SELECT 1 FROM documents WHERE document = ?", document)
+            if document not in (None, "") and not self._finds("SELECT 1 FROM documents WHERE document = ?", document)
         ]
         self._database.executemany("INSERT INTO old VALUES (?, ?)", left)
         return len(left)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -77,8 +77,8 @@ class MilvusCopyCollectionOperator(MilvusWriteOperator):
     :param filter_params: the values for ``{name}`` in the filter: numbers, text, bools, dates, or lists of them.
     :param partition_names: these partitions only; by default, or with ``"*"``, all.
     :param output_fields: only these fields and the key, and what is computed from them; by default all.
-    :param transform: a function that gets some 1,000 rows, a list of dicts, and returns the rows to write: in any form that
-        ``rows`` of ``MilvusUpsertOperator`` takes. It may be called more than once with the same rows.
+    :param transform: a function that gets some 1,000 rows, a list of dicts, and returns the rows to write: a list or an
+        iterator of dicts, or a table. It may be called more than once with the same rows.
     :param schema: the copy's schema where ``transform`` makes other fields, as for ``MilvusCreateCollectionOperator``.
     :param indexes: the copy's indexes; by default those of the collection, of the fields that the copy has.
     :param properties: the copy's properties; by default those of the collection.
@@ -91,7 +91,7 @@ class MilvusCopyCollectionOperator(MilvusWriteOperator):
     :param on_change: ``"fail"``, the default, when rows changed meanwhile, or ``"report"`` it in the result.
     :param timeout: seconds for the whole operation; 3600 by default.
     :raises MilvusRefusedError: there is a collection of that name; or the copy would be the collection itself. Nothing was
-        changed. Or rows changed meanwhile: the copy is there.
+        changed. Or rows changed meanwhile: the copy is there. Or an earlier try of the task has copied other rows into it.
     :raises MilvusSchemaDriftError: the collection that is there differs. Nothing was changed.
     :raises MilvusReplacedError: one of the two was dropped meanwhile, and perhaps made anew.
     :raises MilvusBadRowsError: the copy does not take a row that ``transform`` has made. The rows before are written.
@@ -179,6 +179,9 @@ class MilvusCopyCollectionOperator(MilvusWriteOperator):
                 deadline,
             )
             source, requested = original.source.collection, self._requested(original)
+            if any(field.is_partition_key for field in requested.schema.fields):
+                # The server chooses the partitions.
+                original = replace(original, partitions=())
             if same_server and (source, hook.settings.database) == (requested.name, there.settings.database):
                 raise MilvusRefusedError(f"Collection {source!r} was not copied: {ITSELF}.")
             note = dict(tries.earlier or {"created_by": creator_of(context, notes.run_id)})

@@ -18,7 +18,7 @@ from airflow_provider_milvus.search.answer import ReadRows
 from airflow_provider_milvus.search.decode import all_fields
 from airflow_provider_milvus.search.manifest import Manifest, WrittenFile, bytes_of_manifest, read_manifest
 from airflow_provider_milvus.search.row_file import ParquetFile, RowFile, row_file
-from airflow_provider_milvus.search.source import definition_of, find_source, page_rows_of
+from airflow_provider_milvus.search.source import changes, definition_of, find_source, page_rows_of
 from airflow_provider_milvus.search.walk import Page, Walk
 
 _LEFT_BY_A_KILL = re.compile(r"\.(\d{5}\.(parquet|jsonl)|_manifest\.json)\.[0-9a-f]{32}")
@@ -158,8 +158,7 @@ def export(
         files.give_up(error)
         raise
     again = yield from row_count(source.collection, filter, partition_names)
-    if not manifest.rows == counted == again:
-        manifest.changed = f"{counted:,} rows before, {again:,} after, {manifest.rows:,} written"
+    manifest.changed = changes(counted, again, manifest.rows, "written")
     files.check()
     manifest.complete = True
     files.note()

@@ -67,6 +67,15 @@ def definition_of(source: Source) -> Flow[dict[str, Any]]:
     }
 
 
+def changes(before: int, after: int, read: int, done: str) -> str:
+    """What is known of rows that changed while they were read, by their numbers; empty: nothing."""
+    if before == after == read:
+        return ""
+    # A walk reads one row of each key.
+    why = ": rows have the same key, or changed" if before == after else ""
+    return f"{before:,} rows before, {after:,} after, {read:,} {done}{why}"
+
+
 def _properties(described: Any) -> dict[str, str]:
     """Those that a user has set."""
     return {key: value for key, value in from_pairs(described.properties).items() if not key.startswith("airflow.")}

@@ -47,6 +47,8 @@ def rename(name: str, new_name: str, *, new_database: str = "", tries: Tries = O
         taken = yield from (looking if lost is not None else after(f"{was_not}.", looking))
         if taken is not None:
             if real_name(taken) == new_name and (yield from _is_it(subject, taken, lost)):
+                if lost is None and (yield from subject.look()) is not None:
+                    raise exceptions.MilvusRefusedError(f"{was_not}: {new_name!r} is its name already.")
                 return False
             raise exceptions.MilvusRefusedError(
                 f"{was_not}: {new_name!r} is the name of another collection, or an alias of one. Choose another name."

@@ -142,7 +142,14 @@ def _wrong_after_failure(stage: Stage, alone: Alone, ended: Ended, between: Inve
 
 
 def _part(result: Any, part: str) -> Any:
-    return result.get(part) if isinstance(result, Mapping) else None
+    return _without_ids(result.get(part)) if isinstance(result, Mapping) else None
+
+
+def _without_ids(told: Any) -> Any:
+    """Each try makes partitions of its own."""
+    if isinstance(told, Mapping):
+        return {key: _without_ids(value) for key, value in told.items() if key != "partition_id"}
+    return [_without_ids(one) for one in told] if isinstance(told, list) else told
 
 
 @dataclass(frozen=True, slots=True)

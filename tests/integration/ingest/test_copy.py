@@ -103,6 +103,17 @@ def test_rows_stay_in_their_partitions(milvus: Milvus, docs: str, copy: Copying)
         }
     assert counts == {"_default": 250, "p1": 0, "p2": 7}
     assert copy(target_name=f"{docs}_part", partition_names="p2")["rows"] == 7
+    assert copy(target_name=f"{docs}_parts", partition_names=["p2", "p1", "_default"])["rows"] == 257
+
+
+def test_a_partition_key_chooses_the_partitions_of_the_copy(milvus: Milvus, docs: str, copy: Copying) -> None:
+    fields = [
+        {"name": "id", "type": "INT64", "is_primary": True},
+        {"name": "tenant", "type": "INT64", "is_partition_key": True},
+        {"name": "vector", "type": "FLOAT_VECTOR", "dim": 8},
+    ]
+    told = copy(transform=lambda rows: ({**row, "tenant": row["id"] % 3} for row in rows), schema={"fields": fields})
+    assert [row["tenant"] for row in rows_of(milvus, told["collection"])] == [key % 3 for key in range(250)]
 
 
 def test_a_retry_goes_on_where_the_rows_are_known_to_be_written(
@@ -122,6 +133,27 @@ def test_a_retry_goes_on_where_the_rows_are_known_to_be_written(
     assert (told["created"], told["rows"], told["written"]) == (True, 250, 250)
     assert read == list(range(0 if milvus.is_lite else 100, 250))
     assert rows_of(milvus, told["collection"]) == rows_of(milvus, docs)
+
+
+@pytest.mark.parametrize("milvus", ["standalone"], indirect=True)
+@pytest.mark.parametrize(
+    "other", [{"filter": "id < 200"}, {"output_fields": ["id", "vector"]}, {"transform": lambda rows: list(rows)}]
+)
+def test_a_retry_that_would_copy_other_rows_says_so(
+    milvus: Milvus, docs: str, copy: Copying, monkeypatch: pytest.MonkeyPatch, other: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(flow, "ROWS_AT_ONCE", 50)
+    monkeypatch.setattr(flow, "page_rows_of", lambda schema, wanted: 50)
+    with pytest.raises(WorkerLostError):
+        copy(a_try(state := TaskState(lost_at=4)), transform=lambda rows: [*rows])
+    state.lost_at = None
+
+    with pytest.raises(MilvusRefusedError, match=f"an earlier try of this task has copied other .* Drop '{docs}_copy', and"):
+        copy(a_try(state), **{"transform": lambda rows: [*rows], **other})
+    with milvus.plain_client() as client:
+        client.drop_collection(f"{docs}_copy")
+
+    assert copy(a_try(state), **other)["rows"] == (200 if "filter" in other else 250)
 
 
 def test_a_function_makes_other_rows_of_them(milvus: Milvus, docs: str, copy: Copying) -> None:

@@ -261,6 +261,17 @@ class TestBadRows:
             "incomplete": 1,
         }
 
+    def test_its_document_is_known_by_the_column_that_it_is_made_of(self, milvus: Milvus, docs: str) -> None:
+        sync(BEFORE)
+        columns = {"source": "path", "chunk": "chunk", "text": "text", "vector": "vector"}
+        given = [{"path": row.pop("source"), "source": "c.md", **row} for row in rows({"a.md": ["ONE"], "c.md": ["x"]})]
+        bad = {"path": "a.md", "source": "c.md", "chunk": 1, "text": "bad"}
+
+        result = sync([*given, bad], columns=columns, prune=True, on_bad_row="skip", max_deleted="any")
+
+        assert states(result) == {"a.md": "incomplete", "b.md": "pruned", "c.md": "replaced"}
+        assert held(milvus) == {"a.md": ["ONE", "two", "three"], "c.md": ["x"]}
+
     @pytest.mark.parametrize(
         "bad",
         ["text", {"chunk": 1, "text": "2", "vector": [0.5] * 4}, {"source": "", "chunk": 1, "text": "2", "vector": [0.5] * 4}],

@@ -44,6 +44,11 @@ def drop_alias(alias: str, context: Any = None, **arguments: Any) -> Any:
 
 
 class TestRename:
+    def test_to_its_own_name_is_refused_at_once(self, standalone: Milvus, make_collection: MakeCollection) -> None:
+        name = make_collection()
+        with pytest.raises(MilvusRefusedError, match=f"'{name}' was not renamed: '{name}' is its name already"):
+            rename(name, name, new_database="default")
+
     def test_keeps_rows_aliases_and_memory(self, milvus: Milvus, make_collection: MakeCollection) -> None:
         old, other = make_collection(load=True), make_collection("other")
         new, alias = f"new_{uuid.uuid4().hex[:8]}", f"{old}_live"

@@ -43,7 +43,7 @@ def test_what_becomes_of_documents(ledger: Ledger) -> None:
     ]
 
     assert ledger.holds(["s1", "s2", "x1"], ["shorter", "shorter", "rewritten"]) == ["shorter"]
-    assert ledger.left_source(["g1", "g2", "b1", "n1"], ["gone", "gone", "broken", None]) == 2
+    assert ledger.left_source(["g1", "g2", "b1", "n1", "n2"], ["gone", "gone", "broken", None, ""]) == 2
 
     assert list(ledger.old(3)) == [["g1", "g2", "x1"], ["s2"]]
     assert outcomes(ledger) == {
