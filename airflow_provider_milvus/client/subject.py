@@ -16,6 +16,7 @@ from airflow_provider_milvus.client.reads import aliases_of, describe, real_name
 from airflow_provider_milvus.exceptions import (
     MilvusCollectionNotFoundError,
     MilvusError,
+    MilvusInDoubtError,
     MilvusReplacedError,
     MilvusUnsupportedError,
 )
@@ -129,6 +130,13 @@ class Subject:
         return MilvusReplacedError(
             f"Collection {self.name!r} was dropped by somebody else while this task worked on it; if there is one of that name "
             f"now, it is another one.{f' {done}' if done else ''}"
+        )
+
+    def replaced_between_tries(self, done: str) -> MilvusInDoubtError:
+        """No retry follows, and whoever clears the task has looked: it is done to this collection then."""
+        return MilvusInDoubtError(
+            f"Collection {self.name!r} is another one than that of an earlier try of this task, which somebody has dropped. "
+            f"{done} Look at this one, and clear the task to have it done here."
         )
 
 

@@ -106,7 +106,7 @@ def _treat_existing(
         if if_exists == "replace":
             raise exceptions.MilvusRefusedError(
                 f"Collection {name!r} was not created: the one before was dropped, and there is another one{by} since. "
-                "Clear the task to replace it, too."
+                "Another run of the DAG replaces it, too."
             )
         raise exceptions.MilvusRefusedError(
             f"Collection {name!r} was not created: it exists{by}. "

@@ -201,6 +201,8 @@ def empty(
     if now and not drop_collections:
         raise exceptions.MilvusRefusedError(f"{was_not}: it has {_some(now)}. Drop them first, or set drop_collections=True.")
     if strangers := sorted(name for name, id in now.items() if noted["collections"].get(name) != id):
+        # No retry follows, and whoever clears the task has looked.
+        tries.leave(None)
         raise exceptions.MilvusRefusedError(
             f"{was_not}: since an earlier try of this task somebody has made {_some(strangers)}. Clear the task to drop all."
         )

@@ -103,7 +103,7 @@ def find_target(collection_name: str, partition_name: str, tries: Tries) -> Flow
     target = yield from writes.find_target(collection_name, partition_name)
     earlier, note = tries.earlier, [target.collection, target.collection_id]
     if earlier and earlier[0] == target.collection and earlier != note:
-        raise target.subject.replaced("An earlier try of this task was to delete rows of it, and may have.")
+        raise target.subject.replaced_between_tries("Rows of that one were to be deleted, and may have been.")
     tries.note(note)
     if partition_name and is_lite((yield from version_for(collection_name))):
         raise exceptions.MilvusUnsupportedError(

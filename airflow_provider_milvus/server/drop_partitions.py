@@ -120,6 +120,7 @@ def drop(
         if reason is None:
             going.append((seen, chosen.reason))
         elif chosen.name in partition_names:
+            dropping.look_anew(chosen.name)
             raise _kept(subject, chosen.name, reason)
         else:
             done.keep(chosen.name, reason)
@@ -177,7 +178,13 @@ class _Drop:
     def __post_init__(self) -> None:
         self._notes = dict(self.tries.earlier or {"collection_id": self.subject.collection_id})
         if self._notes["collection_id"] != self.subject.collection_id:
-            raise self.subject.replaced("An earlier try of this task was to drop partitions of it.")
+            raise self.subject.replaced_between_tries("Partitions of that one were to be dropped, and may have been.")
+
+    def look_anew(self, partition_name: str) -> None:
+        """No retry follows, and whoever clears the task has looked: the partition is as it is then."""
+        for what in ("seen", "drop"):
+            self._notes.pop(f"{what} {partition_name}", None)
+        self.tries.leave(self._notes)
 
     def all_dropped_before(self) -> list[tuple[PartitionState, str]]:
         """The partitions of which an earlier try has sent the drop, as that try saw them, and why."""

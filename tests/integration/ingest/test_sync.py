@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from airflow_provider_milvus.exceptions import (
     MilvusBadRowsError,
     MilvusError,
+    MilvusInDoubtError,
     MilvusInvalidArgumentError,
     MilvusNotLoadedError,
     MilvusRefusedError,
@@ -358,10 +359,13 @@ class TestRetry:
         with milvus.plain_client() as client:
             client.insert(NAME, [{"id": "k", "source": "a.md", "chunk": 0, "text": "theirs", "vector": [0.5] * 4}])
 
-        with pytest.raises(MilvusReplacedError, match=NAME):
+        with pytest.raises(MilvusInDoubtError, match=f"'{NAME}' is another one than that of an earlier try"):
             sync(AFTER, context=a_try(state))
 
         assert held(milvus) == {"a.md": ["theirs"]}
+        # Whoever clears the task has looked.
+        sync(AFTER, context=a_try(state), prune=True, max_deleted="any")
+        assert held(milvus) == AFTER
 
 
 def lose(patched: pytest.MonkeyPatch, moment: str) -> None:

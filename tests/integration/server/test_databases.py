@@ -10,6 +10,7 @@ import pytest
 
 from airflow_provider_milvus.exceptions import (
     MilvusDatabaseNotFoundError,
+    MilvusError,
     MilvusInDoubtError,
     MilvusInvalidArgumentError,
     MilvusRefusedError,
@@ -208,6 +209,24 @@ class TestAnswersThatGetLost:
             drop("tenant", a_try(state))
 
         assert "tenant" in modern.databases
+
+
+def test_a_collection_that_came_between_two_tries_stays_until_somebody_clears_the_task(modern: ScriptedMilvus) -> None:
+    create("tenant")
+    modern.add("goods", database="tenant")
+    state = TaskState()
+    modern.next("DropCollection", no_change, abort("UNAUTHENTICATED"))
+    modern.add("more", database="tenant")
+    with pytest.raises(MilvusError):
+        drop("tenant", a_try(state), drop_collections=True)
+    modern.add("theirs", database="tenant")
+
+    with pytest.raises(MilvusRefusedError, match="since an earlier try of this task somebody has made the collection 'theirs'"):
+        drop("tenant", a_try(state), drop_collections=True)
+    assert "theirs" in modern.collections
+
+    assert drop("tenant", a_try(state), drop_collections=True)["dropped"] is True
+    assert (modern.collections, list(modern.databases)) == ({}, ["default"])
 
 
 def test_a_database_that_is_another_one_by_now_stays(modern: ScriptedMilvus) -> None:

@@ -351,6 +351,8 @@ class TestRetry:
             drop("docs", a_try(state), partition_names=["p1"])
 
         assert docs.partitions["p1"] == 99
+        # Whoever clears the task has looked.
+        assert names(drop("docs", a_try(state), partition_names=["p1"])["dropped"]) == ["p1"]
 
     def test_keeps_what_was_written_to_since_the_try_before_looked(self, scripted: ScriptedMilvus, state: TaskState) -> None:
         docs = scripted.add("docs", LOADED, partitions={"_default": 1, "p1": 11})
@@ -363,6 +365,8 @@ class TestRetry:
             drop("docs", a_try(state), partition_names=["p1"], release=True)
 
         assert "p1" in docs.partitions
+        drop("docs", a_try(state), partition_names=["p1"], release=True)
+        assert "p1" not in docs.partitions
 
     def test_counts_what_the_try_before_has_created(self, scripted: ScriptedMilvus, state: TaskState) -> None:
         scripted.add("docs")

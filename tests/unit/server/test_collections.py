@@ -330,7 +330,9 @@ class TestReplace:
             return server.create(call)
 
         server._answers["CreateCollection"] = be_overtaken
-        with pytest.raises(MilvusRefusedError, match=r"the one before was dropped, and there is another one since\. Clear"):
+        with pytest.raises(
+            MilvusRefusedError, match=r"the one before was dropped, and there is another one since\. Another run"
+        ):
             make(server, clock, if_exists="replace")
         assert server.there["docs"].collectionID == 5
 

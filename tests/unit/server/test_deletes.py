@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_milvus.client.tries import Tries
-from airflow_provider_milvus.exceptions import MilvusNotLoadedError, MilvusReplacedError, MilvusUnavailableError
+from airflow_provider_milvus.exceptions import MilvusInDoubtError, MilvusNotLoadedError, MilvusUnavailableError
 from airflow_provider_milvus.schema.definition import Definition
 from airflow_provider_milvus.schema.proto import schema_bytes
 from airflow_provider_milvus.server import deletes
@@ -26,7 +26,7 @@ def described(number: int) -> Any:
     return milvus_pb2.DescribeCollectionResponse(schema=schema, collectionID=number)
 
 
-@pytest.mark.parametrize(("now", "error"), [(8, MilvusReplacedError), (7, MilvusUnavailableError)])
+@pytest.mark.parametrize(("now", "error"), [(8, MilvusInDoubtError), (7, MilvusUnavailableError)])
 def test_a_retry_deletes_in_no_other_collection_that_has_got_the_name(clock: Clock, now: int, error: type) -> None:
     server = Server(
         DescribeCollection=described(7),
