@@ -19,7 +19,7 @@ from airflow_provider_milvus.conditions import IndexBuilt, wait_for
 from airflow_provider_milvus.ingest.run import IngestRequest, IngestRun
 from airflow_provider_milvus.rows.tables import pyarrow
 from airflow_provider_milvus.search.answer import ReadRows
-from airflow_provider_milvus.search.decode import DYNAMIC_FIELD, all_fields
+from airflow_provider_milvus.search.decode import all_fields
 from airflow_provider_milvus.search.source import Source, changes, definition_of, find_source, page_rows_of
 from airflow_provider_milvus.search.walk import Page, Pages, Walk
 from airflow_provider_milvus.server.load import load, placement
@@ -104,7 +104,8 @@ def _only(fields: Collection[str], definition: dict[str, Any]) -> dict[str, Any]
             **schema,
             "fields": described,
             "functions": functions,
-            "enable_dynamic_field": schema["enable_dynamic_field"] and DYNAMIC_FIELD in kept,
+            # A name that no field has is a key beside the schema.
+            "enable_dynamic_field": schema["enable_dynamic_field"] and bool(kept - {one["name"] for one in schema["fields"]}),
         },
         "indexes": [index for index in definition["indexes"] if index["field_name"].partition("[")[0] in kept],
     }

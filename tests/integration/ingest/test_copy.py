@@ -80,6 +80,20 @@ def test_some_rows_and_some_fields(milvus: Milvus, docs: str, copy: Copying) -> 
     assert rows_of(milvus, told["collection"]) == rows_of(milvus, docs)[:7]
 
 
+def test_one_key_of_what_rows_hold_beside_the_schema(milvus: Milvus, copy: Copying) -> None:
+    name = "beside"
+    with milvus.plain_client() as client:
+        client.create_collection(name, dimension=4)
+        client.insert(name, [{"id": key, "vector": [0.5] * 4, "color": "red", "size": key} for key in range(9)])
+        client.load_collection(name)
+
+    told = copy(collection_name=name, target_name="beside_copy", output_fields=["vector", "color"])
+
+    assert rows_of(milvus, told["collection"]) == [{"id": key, "vector": [0.5] * 4, "color": "red"} for key in range(9)]
+    with milvus.plain_client() as client:
+        client.drop_collection(name)
+
+
 def test_rows_stay_in_their_partitions(milvus: Milvus, docs: str, copy: Copying) -> None:
     with milvus.plain_client() as client:
         client.release_collection(docs)
