@@ -214,12 +214,16 @@ def always_wrong(scenario: Scenario, played: Played) -> list[str]:
 
 
 def _sent_twice(played: Played) -> list[str]:
-    answered = [
-        (change.rpc, change.request, change.number, change.task, change.attempt)
-        for change in played.carried_out
-        if change.answered
-    ]
-    twice = {sent[0] for sent in answered if answered.count(sent) > 1}
+    """The changes that came again after their answer. A load that was taken back may come again."""
+    answered: list[tuple[Any, ...]] = []
+    twice = set()
+    for change in played.carried_out:
+        if change.rpc.startswith("Release"):
+            answered = [sent for sent in answered if not (sent[0].startswith("Load") and sent[2] == change.number)]
+        sent = (change.rpc, change.request, change.number, change.task, change.attempt)
+        if change.answered:
+            twice |= {change.rpc} if sent in answered else set()
+            answered.append(sent)
     return [f"{rpc} was answered, and sent again" for rpc in sorted(twice)]
 
 
