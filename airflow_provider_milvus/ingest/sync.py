@@ -196,7 +196,12 @@ class Selection:
         return None
 
     def _take_bad(self, row: BadRow) -> None:
-        document = plain(row.row.get(self.request.document_field)) if not isinstance(row.row, str) else None
+        document, named = None, self.request.document_field
+        if not isinstance(row.row, str):
+            # A row that could not be read has the names of the source; the others have those of the fields.
+            columns = self.request.rows.columns
+            is_of_source = columns is not None and not set(row.row) <= columns.keys()
+            document = plain(row.row.get(columns[named] if columns and is_of_source else named))
         kind = next(field.type for field in self.target.schema.fields if field.name == self.request.document_field)
         if isinstance(document, _TYPES[kind]) and document != "":
             self.ledger.is_incomplete(document)

@@ -62,7 +62,7 @@ def csv_rows(lines: Iterator[bytes], name: str, schema: Schema, renaming: Renami
         elif texts.is_undecoded:
             yield UnreadableRow(f"{texts.where(name)} is not UTF-8", texts.row)
         else:
-            yield _row(cells, columns, texts, name)
+            yield _row(cells, header, columns, texts, name)
 
 
 class _Lines:
@@ -131,7 +131,9 @@ _Column = tuple[str, int, Callable[[str], Any] | None]
 """A field, the position of its cell, and what reads its text."""
 
 
-def _row(cells: list[str], columns: list[_Column], texts: _Lines, name: str) -> dict[str, Any] | UnreadableRow:
+def _row(
+    cells: list[str], header: list[str], columns: list[_Column], texts: _Lines, name: str
+) -> dict[str, Any] | UnreadableRow:
     row: dict[str, Any] = {}
     for field, at, read in columns:
         cell = cells[at]
@@ -142,7 +144,7 @@ def _row(cells: list[str], columns: list[_Column], texts: _Lines, name: str) -> 
                 row[field] = read(cell)
             except ValueError as error:
                 reason = f"{texts.where(name)}: {reprlib.repr(cell)} {error}"
-                return UnreadableRow(reason, {field: cells[at] for field, at, _ in columns}, field)
+                return UnreadableRow(reason, dict(zip(header, cells, strict=True)), field)
     return row
 
 

@@ -60,11 +60,10 @@ class Renaming:
         if self._unseen:
             self._unseen.difference_update(row)
             self._first = self._first or list(row)
-        renamed = {field: row[column] for field, column in self.columns.items() if column in row}
         for field in self._needed:
-            if field not in renamed:
-                return UnreadableRow(f"has no {self.columns[field]!r}; it has {_listed(row)}", renamed, field)
-        return renamed
+            if (column := self.columns[field]) not in row:
+                return UnreadableRow(f"has no {column!r}; it has {_listed(row)}", row, field)
+        return {field: row[column] for field, column in self.columns.items() if column in row}
 
     def check_seen(self) -> None:
         """To be called after the last row.
