@@ -282,8 +282,15 @@ def segments_on_storage(collection_name: str, partition_names: Sequence[str] = (
     """The segments on storage with rows in the named partitions, or in all, each with those it was compacted from; ``None``
     where the server does not tell.
     """
+    listing = Rpc("GetPersistentSegmentInfo", {"collectionName": collection_name})
     try:
-        answer = yield Rpc("GetPersistentSegmentInfo", {"collectionName": collection_name})
+        try:
+            answer = yield listing
+        except exceptions.MilvusServerError as error:
+            if "segment not found" not in str(error):
+                raise
+            # Milvus 2.3.5 lists segments and then reads each, and one was compacted in between.
+            answer = yield listing
     except (exceptions.MilvusUnsupportedError, exceptions.MilvusAuthenticationError):
         return None
     partitions = yield Rpc("ShowPartitions", {"collection_name": collection_name})

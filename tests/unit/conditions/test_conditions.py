@@ -31,6 +31,7 @@ from airflow_provider_milvus.conditions import (
     SnapshotRestored,
     Verdict,
     load_states,
+    segments_on_storage,
     wait_for,
 )
 from airflow_provider_milvus.conditions.base import REVIVE_AFTER
@@ -544,3 +545,15 @@ def test_an_error_of_a_job_names_the_collection(clock: Clock, kind: type[MilvusE
     server = Server(GetCompactionState=kind("The state of compaction 7 could not be read."))
     with pytest.raises(kind, match=r"^Compaction 7 of 'docs'.*: The state of compaction 7 could not be read\."):
         play(wait_for(Compacted(7, 1, "docs"), Deadline(5), poll_interval=1), server, clock)
+
+
+def test_a_segment_that_is_compacted_while_segments_are_listed_is_looked_for_again(clock: Clock) -> None:
+    gone, listed = MilvusServerError("segment not found[segment=7]"), SimpleNamespace(infos=[])
+    names = SimpleNamespace(partitionIDs=[], partition_names=[])
+
+    server = Server(GetPersistentSegmentInfo=[gone, listed], ShowPartitions=names)
+    assert play(segments_on_storage("docs"), server, clock) == {}
+
+    for answers in ([gone, gone], [MilvusServerError("no such thing")]):
+        with pytest.raises(MilvusServerError):
+            play(segments_on_storage("docs"), Server(GetPersistentSegmentInfo=answers, ShowPartitions=names), clock)
