@@ -154,7 +154,7 @@ class CopyRun:
     def _asked(self) -> str:
         """The same text for the same filter, partitions, fields and code of ``transform``."""
         original = self.original
-        asked = [original.filter, *original.partitions, "", *original.fields, "", *_code_of(self.transform)]
+        asked = [original.filter, *sorted(original.source.partition_names), "", *original.fields, "", *_code_of(self.transform)]
         return hashlib.sha256("\0".join(asked).encode()).hexdigest()[:16]
 
     def _copy(self, partition: str) -> None:

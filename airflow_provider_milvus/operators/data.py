@@ -236,6 +236,8 @@ class MilvusDeleteOperator(MilvusWriteOperator):
     :raises MilvusNotLoadedError: there is a filter, and the collection is not in memory. Nothing was changed.
     :raises MilvusUnsupportedError: ``partition_name`` on Milvus Lite, which would delete in all partitions. Nothing was
         changed.
+    :raises MilvusInDoubtError: the collection was dropped since an earlier try, and made anew. Cleared, the task deletes in the
+        one there is.
     :raises MilvusCollectionNotFoundError, MilvusPartitionNotFoundError, MilvusDatabaseNotFoundError: it does not exist. Nothing
         was changed.
     :raises MilvusServerError: rows that match are still there, perhaps since somebody else wrote them meanwhile.

@@ -140,7 +140,8 @@ class MilvusDropPartitionOperator(MilvusWriteOperator):
         ``partition_names``. The message says what was dropped before.
     :raises MilvusCollectionNotFoundError, MilvusPartitionNotFoundError, MilvusDatabaseNotFoundError: it does not exist. Nothing
         was changed.
-    :raises MilvusInDoubtError: an answer was lost, and the server (Milvus Lite) does not tell whether a partition is the same.
+    :raises MilvusInDoubtError: an answer was lost, and the server (Milvus Lite) does not tell whether a partition is the same;
+        or the collection was made anew since an earlier try. Cleared, the task does it to what there is.
     :raises MilvusTimeoutError, MilvusUnavailableError: some partitions may be dropped. A retry drops the rest.
     """
 

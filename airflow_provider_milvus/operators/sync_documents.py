@@ -78,7 +78,8 @@ class MilvusSyncDocumentsOperator(WriteRowsOperator):
     :raises MilvusInvalidArgumentError: the collection has no such fields. Nothing was changed.
     :raises MilvusUnsupportedError: the server generates the keys. Nothing was changed.
     :raises MilvusNotLoadedError: the collection is not in memory. Nothing was changed.
-    :raises MilvusReplacedError: the collection was dropped meanwhile, or since an earlier try, and made anew.
+    :raises MilvusReplacedError: the collection was dropped meanwhile, and made anew.
+    :raises MilvusInDoubtError: it was dropped since an earlier try, and made anew. Cleared, the task syncs the one there is.
     :raises MilvusServerError: the server does not show a chunk that it has acknowledged, or shows a row that it has deleted.
     :raises MilvusSourceError: a file cannot be read. The rows before are written, and nothing is deleted.
     :raises MilvusTimeoutError, MilvusUnavailableError, MilvusRateLimitError: not all was done in time. A retry does the rest.
