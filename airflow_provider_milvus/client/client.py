@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_milvus import exceptions
 from airflow_provider_milvus.client.channel import AsyncChannel, Channel
+from airflow_provider_milvus.client.collector import seldom_collected
 from airflow_provider_milvus.client.errors import build_error, cause_to_show, explain
 from airflow_provider_milvus.client.flow import Call, Deadline, Flow, Rest, Rpc, drive, drive_async, steady
 from airflow_provider_milvus.client.glances import Glances
@@ -209,7 +210,8 @@ class AsyncBoundedClient(_Client):
         try:
             connection = await self._connected(type(call), self._connect_timeout(allowed))
             self._users[connection] += 1
-            return await connection.send(call, settings.database, max(allowed - (time.monotonic() - started), 0.001))
+            with seldom_collected():
+                return await connection.send(call, settings.database, max(allowed - (time.monotonic() - started), 0.001))
         except Exception as error:
             sent = connection is not None
             known = self._explained(error, call, settings, started, sent=sent)

@@ -98,6 +98,8 @@ def _only(fields: Collection[str], definition: dict[str, Any]) -> dict[str, Any]
     functions = [one for one in schema.get("functions", ()) if set(one["input_field_names"]) <= set(fields)]
     kept = {*fields, *(name for function in functions for name in function["output_field_names"])}
     described = [{**one, "auto_id": False} for one in schema["fields"] if one["name"] in kept]
+    if not any(one.get("is_partition_key") for one in described):
+        definition = {key: value for key, value in definition.items() if key != "num_partitions"}
     return {
         **definition,
         "schema": {

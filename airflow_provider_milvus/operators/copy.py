@@ -250,10 +250,13 @@ class MilvusCopyCollectionOperator(MilvusWriteOperator):
         given = {name: value for name in names if (value := getattr(self, name)) is not None}
         try:
             if "schema" in given:
-                names_of_fields = [field.name for field in self._read_schema().fields]
+                fields = self._read_schema().fields
+                names_of_fields = [field.name for field in fields]
                 given.setdefault(
                     "indexes", [one for one in original.definition["indexes"] if one["field_name"] in names_of_fields]
                 )
+                if not any(field.is_partition_key for field in fields):
+                    given["num_partitions"] = None
             definition = Definition.of(self.target_name or original.source.collection, **{**original.definition, **given})
         except MilvusInvalidArgumentError as error:
             raise self.wrong(error) from None

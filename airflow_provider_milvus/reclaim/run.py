@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import itertools
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_milvus.client.collector import seldom_collected
 from airflow_provider_milvus.exceptions import MilvusError, MilvusInDoubtError
 from airflow_provider_milvus.metrics import Proxies, within
 from airflow_provider_milvus.reclaim.in_use import UseSincePlanned, count_attempts, with_unknown_usage, with_usage
@@ -49,23 +49,6 @@ class ServerState:
     warnings: list[str]
 
 
-_NEW_OBJECTS = 50_000
-"""What a run of thousands makes at a time, some twenty for each call that is under way."""
-
-
-@contextmanager
-def _seldom_collected() -> Iterator[None]:
-    """Let Python's collector run more seldom in the block: it looks at all that Airflow has imported, and took a quarter of the
-    CPU of a run over thousands of collections.
-    """
-    before = gc.get_threshold()
-    gc.set_threshold(max(before[0], _NEW_OBJECTS) if before[0] else 0, *before[1:])
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
-
-
 class ReclaimRun:
     """Uses ``runner``'s event loop inside its methods only, so that the operator can ask Airflow in between.
 
@@ -87,7 +70,7 @@ class ReclaimRun:
         self._client: AsyncBoundedClient = self._runner.run(self._open())
         self._deadline = self._hook.deadline()
         # Last of all: what is entered is not left when something here fails.
-        self._opened.enter_context(_seldom_collected())
+        self._opened.enter_context(seldom_collected())
         return self
 
     def __exit__(self, *exc_info: object) -> None:

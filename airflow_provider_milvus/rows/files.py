@@ -15,7 +15,7 @@ from airflow_provider_milvus.rows.json_text import read_row
 from airflow_provider_milvus.rows.pieces import Pieces, UnreadableRow
 from airflow_provider_milvus.rows.renaming import Renaming
 from airflow_provider_milvus.rows.storage import File, is_local, kind_of, without_secrets
-from airflow_provider_milvus.rows.tables import batch_columns, pyarrow
+from airflow_provider_milvus.rows.tables import batch_columns, lean, pyarrow
 from airflow_provider_milvus.schema.model import Schema
 from airflow_provider_milvus.schema.types import FLOAT_VECTORS
 
@@ -63,23 +63,12 @@ def _as_source_error(file: File) -> Iterator[None]:
 
 def _parquet(file: File, schema: Schema, renaming: Renaming, batch_rows: int) -> Pieces:
     pa = pyarrow(f"{file.url}: reading Parquet")
-    with _lean(pa), _seekable(file) as source, pa.parquet.ParquetFile(source, buffer_size=_BUFFER, pre_buffer=False) as opened:
+    with lean(pa), _seekable(file) as source, pa.parquet.ParquetFile(source, buffer_size=_BUFFER, pre_buffer=False) as opened:
         read = renaming.of_header(opened.schema_arrow.names, file.name)
         # A column that is not read costs neither time nor memory.
         columns = None if renaming.columns is None else list(dict.fromkeys(read.values()))
         for batch in opened.iter_batches(batch_size=batch_rows, use_threads=False, columns=columns):
             yield from batch_columns(batch, schema, renaming, batch_rows)
-
-
-@contextmanager
-def _lean(pa: Any) -> Iterator[None]:
-    """Give memory back to the system, of which pyarrow's own pool keeps some 20 MiB. All of the process shares the pool."""
-    before = pa.default_memory_pool()
-    pa.set_memory_pool(pa.system_memory_pool())
-    try:
-        yield
-    finally:
-        pa.set_memory_pool(before)
 
 
 @contextmanager

@@ -17,7 +17,6 @@ _LARGE = 2.0**63
 _FLOATS = numpy.dtype("<f8")
 _ZEROS = b"\0" * 6
 """How both 0 and 1 begin as 64-bit floats."""
-_HOLDS_FLOATS = frozenset((float, list, dict))
 
 
 def read_json(text: str | bytes) -> Any:
@@ -65,14 +64,11 @@ def read_row(text: bytes, vectors: Collection[str]) -> Any:
         row = read_json(text)
     if not isinstance(row, dict):
         return row
-    is_doubtful = False
-    for name, value in row.items():
-        if name in vectors:
-            # In a vector a large integer becomes a float all the same.
-            value = row[name] = compacted(value)
-        if value.__class__ in _HOLDS_FLOATS:
-            is_doubtful = is_doubtful or _may_be_rounded(value)
-    if is_doubtful and _may_have_large_integer(text):
+    for name in vectors:
+        if name in row:
+            row[name] = compacted(row[name])
+    # In a vector a large integer becomes a float all the same.
+    if any(map(_may_be_rounded, row.values())) and _may_have_large_integer(text):
         row |= {name: value for name, value in read_json(text).items() if row[name].__class__ is not numpy.ndarray}
     return row
 
@@ -111,7 +107,8 @@ def _packer(count: int) -> Callable[..., bytes]:
 
 def _may_be_rounded(value: Any) -> bool:
     """Whether a value of orjson's may be, or hold, a float that is a large integer in the text."""
-    return isinstance(value, list | dict) or (isinstance(value, float) and abs(value) >= _LARGE)
+    kind = value.__class__
+    return kind is list or kind is dict or (kind is float and not -_LARGE < value < _LARGE)
 
 
 def write_json(values: Mapping[str, Any]) -> bytes:

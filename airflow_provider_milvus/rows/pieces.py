@@ -49,7 +49,7 @@ def chunks(pieces: Pieces, batch_rows: int) -> Iterator[Chunk]:
                     continue
                 number += 1
                 # A copy: a generator may fill the same dict again and again.
-                collected[number] = dict(piece) if isinstance(piece, Mapping) else _bad_row(number, piece)
+                collected[number] = dict(piece) if isinstance(piece, (dict, Mapping)) else _bad_row(number, piece)
                 if len(collected) >= batch_rows:
                     yield _chunk(collected)
                     collected = {}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_milvus.exceptions import MilvusConfigurationError, MilvusInvalidArgumentError
@@ -115,6 +116,17 @@ def pyarrow(needed_for: str) -> Any:
             f"{needed_for} needs pyarrow, which is not installed: pip install 'airflow-provider-milvus[bulk]'"
         ) from error
     return pyarrow
+
+
+@contextmanager
+def lean(pa: Any) -> Iterator[None]:
+    """Give memory back to the system, of which pyarrow's own pool keeps some 20 MiB. All of the process shares the pool."""
+    before = pa.default_memory_pool()
+    pa.set_memory_pool(pa.system_memory_pool())
+    try:
+        yield
+    finally:
+        pa.set_memory_pool(before)
 
 
 def _batches(source: Any, batch_rows: int) -> Iterator[pa.RecordBatch]:

@@ -66,7 +66,8 @@ def _convert_at_once(values: Any, field: Field, width: int) -> Any:
     if types == {numpy.ndarray}:
         if len({(value.shape, value.dtype) for value in values}) != 1 or values[0].ndim != 1:
             return None
-        return _convert_at_once(numpy.stack(values), field, width)
+        # With equal lengths the same as numpy.stack, which cuts each array first.
+        return _convert_at_once(numpy.concatenate(values).reshape(len(values), -1), field, width)
     if types == {bytes} and field.type != "FLOAT_VECTOR":
         dtype = numpy.dtype(DATA_TYPES[field.type].numpy)
         if set(map(len, values)) != {width * dtype.itemsize}:

@@ -14,7 +14,7 @@ from uuid import uuid4
 
 from airflow_provider_milvus.rows.json_text import write_json
 from airflow_provider_milvus.rows.storage import is_local, storage
-from airflow_provider_milvus.rows.tables import pyarrow
+from airflow_provider_milvus.rows.tables import lean, pyarrow
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -124,6 +124,7 @@ class ParquetFile:
 
     def __enter__(self) -> Self:
         self._open.enter_context(self.whole)
+        self._open.enter_context(lean(self._pa))
         return self
 
     def take(self, answer: Readable) -> None:

@@ -56,14 +56,16 @@ def page_rows_of(schema: Schema, wanted: Collection[str]) -> int:
 
 
 def definition_of(source: Source) -> Flow[dict[str, Any]]:
-    """The collection as ``MilvusCreateCollectionOperator`` takes one: schema, indexes, properties and consistency level."""
+    """The collection as ``MilvusCreateCollectionOperator`` takes one, with all but the number of its shards."""
     described = source.subject.first
     indexes = yield from describe_indexes(source.collection)
+    has_partition_key = any(field.is_partition_key for field in source.schema.fields)
     return {
         "schema": schema_as_dict(source.schema),
         "indexes": [Index.of_described(index).as_dict() for index in indexes],
         "properties": _properties(described),
         "consistency_level": name_of(described.consistency_level, CONSISTENCY_LEVELS, "consistency"),
+        **({"num_partitions": int(described.num_partitions)} if has_partition_key and described.num_partitions else {}),
     }
 
 

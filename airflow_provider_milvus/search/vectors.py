@@ -23,7 +23,7 @@ def as_bytes(field: Any, kind: str, dim: int) -> np.ndarray[Any, Any]:
         # The floats stand packed at the end of the encoded message: many times faster than reading them one by one.
         floats = field.vectors.float_vector
         encoded = floats.SerializeToString()
-        data = encoded[len(encoded) - 4 * len(floats.data) :]
+        data = memoryview(encoded)[len(encoded) - 4 * len(floats.data) :]
     else:
         data = getattr(field.vectors, kind.lower())
     return np.frombuffer(data, np.uint8).reshape(-1, bytes_of_one(kind, dim))

@@ -90,6 +90,8 @@ class Walk:
         pages = Pages(self, page_rows, most, after)
         while (page := (yield from pages.next())) is not None:
             take(page)
+            # Not beside the next one.
+            del page
         return pages.count
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from pymilvus import DataType
 
 from airflow_provider_milvus.exceptions import (
     MilvusBadRowsError,
@@ -128,6 +129,32 @@ def test_a_partition_key_chooses_the_partitions_of_the_copy(milvus: Milvus, docs
     ]
     told = copy(transform=lambda rows: ({**row, "tenant": row["id"] % 3} for row in rows), schema={"fields": fields})
     assert [row["tenant"] for row in rows_of(milvus, told["collection"])] == [key % 3 for key in range(250)]
+
+
+def test_a_copy_has_as_many_partitions_behind_its_key(milvus: Milvus, docs: str, copy: Copying) -> None:
+    name = f"{docs}_by_tenant"
+    with milvus.plain_client() as client:
+        schema = client.create_schema()
+        schema.add_field("id", DataType.INT64, is_primary=True)
+        schema.add_field("tenant", DataType.INT64, is_partition_key=True)
+        schema.add_field("vector", DataType.FLOAT_VECTOR, dim=8)
+        client.create_collection(name, schema=schema, num_partitions=7)
+        index = client.prepare_index_params()
+        index.add_index("vector", index_type="FLAT", metric_type="L2")
+        client.create_index(name, index)
+        client.insert(name, [{"id": key, "tenant": key % 3, "vector": [0.5] * 8} for key in range(9)])
+        client.load_collection(name)
+
+    told = copy(collection_name=name, target_name=f"{name}_copy")
+    without = copy(collection_name=name, target_name=f"{name}_flat", output_fields=["vector"])
+
+    with milvus.plain_client() as client:
+        partitions = [client.describe_collection(one).get("num_partitions") for one in (name, told["collection"])]
+        assert partitions[0] == partitions[1]
+        assert milvus.is_lite or partitions[0] == 7
+        assert [field["name"] for field in client.describe_collection(without["collection"])["fields"]] == ["id", "vector"]
+        client.drop_collection(name)
+    assert (told["rows"], without["rows"]) == (9, 9)
 
 
 def test_a_retry_goes_on_where_the_rows_are_known_to_be_written(
