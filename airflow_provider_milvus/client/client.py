@@ -11,6 +11,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -29,6 +30,9 @@ from airflow_provider_milvus.protocol.lazy_pymilvus import import_pymilvus
 
 if TYPE_CHECKING:
     from airflow_provider_milvus.client.connection import ConnectionSettings
+
+MANY = 64
+"""Calls that are under way at once."""
 
 T = TypeVar("T")
 
@@ -210,7 +214,8 @@ class AsyncBoundedClient(_Client):
         try:
             connection = await self._connected(type(call), self._connect_timeout(allowed))
             self._users[connection] += 1
-            with seldom_collected():
+            # A few calls may be large, and grpc's are cycles, which hold what is sent until they are collected.
+            with seldom_collected() if self._users[connection] > MANY else nullcontext():
                 return await connection.send(call, settings.database, max(allowed - (time.monotonic() - started), 0.001))
         except Exception as error:
             sent = connection is not None

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 _NEW_OBJECTS = 50_000
-"""What thousands of calls have at a time, some twenty for each that is under way. A chunk of rows has fewer."""
+"""What thousands of calls make at a time, some twenty for each that is under way."""
 _lock = threading.Lock()
 _blocks = 0
 _before = gc.get_threshold()

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from airflow_provider_milvus.client.collector import seldom_collected
 from airflow_provider_milvus.client.flow import Deadline, Flow
 from airflow_provider_milvus.client.reads import health, is_lite, version_for
 from airflow_provider_milvus.client.tries import Tries
@@ -69,7 +68,7 @@ class IngestRun:
         self._tries = tries
         self._is_retry = is_retry
         self._report = report
-        self._bad_rows = BadRows(None if request.on_bad_row in ("fail", "skip") else request.on_bad_row)
+        self.bad_rows = BadRows(None if request.on_bad_row in ("fail", "skip") else request.on_bad_row)
 
     async def carry_out(self, deadline: Deadline | None = None) -> tuple[WriteTarget, Counts]:
         """Return when the server has acknowledged every row.
@@ -122,13 +121,13 @@ class IngestRun:
             select=select,
         )
         await asyncio.to_thread(self._tries.note, _progress(progress, start, Counts(unsure=True)))
-        with self._bad_rows, seldom_collected():
+        with self.bad_rows:
             await sending.carry_out(batches)
         await self.ask(client, target.subject.check(f"Rows were written to it before: {counts}."), deadline)
         if deadline.interruptions:
             await self.ask(client, _check_survived(target, counts), deadline)
-        if self._bad_rows.count:
-            self._report(f"Bad rows: {self._bad_rows}.")
+        if self.bad_rows.count:
+            self._report(f"Bad rows: {self.bad_rows}.")
         return counts
 
     async def _report_health(self, client: AsyncBoundedClient, deadline: Deadline) -> None:
@@ -164,11 +163,11 @@ class IngestRun:
         return await client.run(flow, deadline.at_most(self._hook.settings.timeout))
 
     def _take_bad_rows(self, rows: Sequence[BadRow]) -> None:
-        self._bad_rows.add(rows)
+        self.bad_rows.add(rows)
         if self._request.on_bad_row == "fail":
             raise MilvusBadRowsError(
                 f"Collection {self._request.collection_name!r} did not get all rows of {describe_source(self._request.rows)}: "
-                f"{self._bad_rows}. No row of their chunk was sent. Correct the source, or set on_bad_row to 'skip' or to a "
+                f"{self.bad_rows}. No row of their chunk was sent. Correct the source, or set on_bad_row to 'skip' or to a "
                 "path that ends in .jsonl."
             )
 
