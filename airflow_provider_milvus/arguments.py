@@ -101,9 +101,12 @@ class Argument(Generic[T]):
         return f"Leave it out{word} if nothing is meant, or mend what it comes from."
 
     def _checked(self, value: Any) -> Any:
-        if value is None or (self.nothing is not None and value in (self.nothing, [self.nothing])):
-            return None
-        return self.check(self.name, value)
+        return self.check(self.name, value) if self.is_something(value) else None
+
+    def is_something(self, value: Any) -> bool:
+        """Whether it is neither None nor the word for nothing. An array is not compared with a word."""
+        is_word = isinstance(value, (str, list, tuple)) and self.nothing is not None
+        return value is not None and not (is_word and value in (self.nothing, [self.nothing]))
 
 
 class OptionalArgument(Argument[T | None]):
@@ -159,7 +162,7 @@ class HasArguments:
 
     def is_given(self, name: str) -> bool:
         """Whether the DAG gives this argument: a value, or a template for one."""
-        return self.__dict__.get(name) not in (None, self._arguments[name].nothing)
+        return self._arguments[name].is_something(self.__dict__.get(name))
 
     def render_template_fields(self, context: Any, jinja_env: Any = None) -> None:
         super().render_template_fields(context, jinja_env)  # type: ignore[misc]

@@ -287,7 +287,7 @@ def check_on_bad_row(argument: str, value: Any) -> Any:
 
 def check_keys(argument: str, value: Any) -> list[Any]:
     """One or more primary keys, also as the text of a list."""
-    value = _read_list(value)
+    value = read_list(value)
     return list(value) if isinstance(value, Iterable) and not isinstance(value, (str, bytes, Mapping)) else [value]
 
 
@@ -300,7 +300,7 @@ def check_filter(argument: str, value: Any) -> str:
 
 def check_files(argument: str, value: Any) -> Any:
     """One path, a list of paths, a list of lists, or what ``MilvusPrepareImportOperator`` returned; also as text."""
-    value = _read_list(value)
+    value = read_list(value)
     if not isinstance(value, Mapping):
         read_files(argument, value)
     return value
@@ -331,7 +331,7 @@ def read_files(argument: str, value: Any, *, as_urls: bool = False) -> list[list
 
 def check_job_ids(argument: str, value: Any) -> list[str]:
     """One id, or several, also as the text of a list."""
-    value = _read_list(value)
+    value = read_list(value)
     given = value if isinstance(value, (list, tuple)) else [value]
     ids = [str(item).strip() for item in given if isinstance(item, (str, int)) and not isinstance(item, bool)]
     if not ids or len(ids) != len(given) or not all(ids):
@@ -361,7 +361,7 @@ def _as_list(text: str) -> str:
     return f" Write a list: {parts!r}." if len(parts) > 1 else ""
 
 
-def _read_list(text: Any) -> Any:
+def read_list(text: Any) -> Any:
     """What a template that renders no native objects made text of; anything else is itself."""
     import ast
     import json
@@ -370,7 +370,7 @@ def _read_list(text: Any) -> Any:
         return text
     for read in (json.loads, ast.literal_eval):
         try:
-            return read(text)
+            return read(text.strip())
         except (ValueError, SyntaxError):
             continue
     return text

@@ -162,7 +162,7 @@ class CopyRun:
     def _copy(self, partition: str) -> None:
         """The rows of one partition, or of all where it is empty."""
         original, done = self.original, self._done
-        schema, named = original.source.schema, [partition] if partition else []
+        schema, named = original.source.schema, [partition] if partition else list(original.source.partition_names)
         after = done.after if done.partition == partition else None
         match_all = Source(original.source.subject, schema, named).match_all
         walk = Walk(original.source.subject, schema.primary, original.fields, original.filter or match_all, named, "Strong")
@@ -187,7 +187,7 @@ class CopyRun:
     def _rows(self, page: Page) -> Any:
         read = ReadRows(page, self.original.source.schema, self.original.fields)
         if self.transform is not None:
-            rows = self.transform(read.rows())
+            rows = self.transform(read.rows(to_be_written=True))
             return list(rows) if isinstance(rows, Iterator) else rows
         pyarrow("A copy without transform")
         return read.arrow()
@@ -202,7 +202,15 @@ class CopyRun:
             collection_id=self.target.collection_id,
         )
         run = IngestRun(self.target_hook, request, ONE_TRY, is_retry=bool(self.earlier), report=self.report)
-        _, counts = asyncio.run(run.carry_out(self.deadline))
+        try:
+            _, counts = asyncio.run(run.carry_out(self.deadline))
+        except exceptions.MilvusBadRowsError:
+            source, read = self.original.source.collection, self._done.read
+            cause = "Correct transform or schema." if self.transform else "Give a schema that takes it, or a transform."
+            raise exceptions.MilvusBadRowsError(
+                f"Collection {source!r} was copied into {self.target.name!r} up to row {read:,} only: of those after "
+                f"it, counted from 1, {run.bad_rows}. {cause}"
+            ) from None
         self._done.written += counts.written
         self._done.replaced += counts.replaced
         self._done.batches += counts.batches

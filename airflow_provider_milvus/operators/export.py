@@ -90,7 +90,7 @@ class MilvusExportOperator(MilvusOperator):
         self.take(locals())
 
     def execute(self, context: Context) -> dict[str, Any]:
-        from airflow_provider_milvus.rows.storage import without_secrets
+        from airflow_provider_milvus.rows.storage import for_later, without_secrets
         from airflow_provider_milvus.search.export import export
         from airflow_provider_milvus.search.manifest import read_manifest
         from airflow_provider_milvus.server.filters import render
@@ -123,4 +123,4 @@ class MilvusExportOperator(MilvusOperator):
         )
         counts = {"rows": manifest.rows, "files": len(manifest.files), "bytes": sum(file.bytes for file in manifest.files)}
         changed = {"changed": manifest.changed} if manifest.changed else {}
-        return result(hook, collection, began, path=without_secrets(folder), **counts, resumed=resumed, **changed)
+        return result(hook, collection, began, path=for_later(folder), **counts, resumed=resumed, **changed)

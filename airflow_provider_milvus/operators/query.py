@@ -101,12 +101,20 @@ class MilvusQueryOperator(MilvusOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.take(locals())
+        self._check_limit()
+
+    def _check_limit(self) -> None:
+        if isinstance(self.limit, int) and isinstance(self.at_least, int) and self.at_least > self.limit:
+            raise self.wrong(
+                f"at_least is {self.at_least}, and limit lets it read {self.limit} rows. Raise limit, or write 'all'."
+            )
 
     def execute(self, context: Context) -> dict[str, Any]:
         from airflow_provider_milvus.search.query import query
         from airflow_provider_milvus.search.row_file import row_file
         from airflow_provider_milvus.server.filters import render
 
+        self._check_limit()
         began, hook = time.time(), self.hook()
         rows, limit = RowsOfResult(), self.limit
         with row_file(self.output_path) if self.output_path else nullcontext() as file:

@@ -61,9 +61,9 @@ class RowsOfResult:
 def outcome(operator: MilvusOperator, path: Any, rows: RowsOfResult, name: str) -> dict[str, Any]:
     """What a result has of the rows."""
     if path is not None:
-        from airflow_provider_milvus.rows.storage import without_secrets
+        from airflow_provider_milvus.rows.storage import for_later
 
-        return {"path": without_secrets(str(path))}
+        return {"path": for_later(path)}
     if not rows.are_complete:
         operator.log.warning(
             "The result has the first %s of %s %s: more than %s kB is too much for an XCom. Set output_path for all of them.",

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_milvus import kinds
@@ -27,11 +26,8 @@ LESS_IS_NEARER = frozenset({"L2", "HAMMING", "JACCARD"})
 
 def check_queries(argument: str, value: Any) -> list[Any]:
     """Vectors or texts, or one of them."""
-    value = value.tolist() if hasattr(value, "tolist") else value
-    if isinstance(value, str) and value.strip()[:1] in ("[", "{"):
-        # Or it is a text to search for that looks like that.
-        with suppress(ValueError):
-            value = json.loads(value)
+    # What looks like a list and is none is a text to search for.
+    value = value.tolist() if hasattr(value, "tolist") else kinds.read_list(value)
     if isinstance(value, (str, Mapping)) or (isinstance(value, (list, tuple)) and value and isinstance(value[0], (int, float))):
         return [value]
     if not isinstance(value, Iterable):
@@ -208,10 +204,16 @@ class MilvusSearchOperator(MilvusOperator):
                     raise self.wrong(f"{name} has no meaning for several fields. Leave it out.")
         elif self.is_given("ranker"):
             raise self.wrong("ranker has a meaning only with requests. Leave it out.")
+        self._check_limit()
+
+    def _check_limit(self) -> None:
+        if isinstance(self.limit, int) and isinstance(self.min_hits, int) and self.min_hits > self.limit:
+            raise self.wrong(f"min_hits is {self.min_hits}, and limit lets a query have {self.limit} hits. Raise limit.")
 
     def execute(self, context: Context) -> dict[str, Any]:
         from airflow_provider_milvus.search.row_file import row_file
 
+        self._check_limit()
         began, hook = time.time(), self.hook()
         rows, queries, count = RowsOfResult(), 0, 0
 

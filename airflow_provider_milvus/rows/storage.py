@@ -84,6 +84,14 @@ def without_secrets(text: str) -> str:
     return _SECRETS.sub(lambda match: f"{match[1]}{match[2]}{'?…' if match[3] else ''}", text)
 
 
+def for_later(path: Any) -> str:
+    """A path as a result has it, for a later task to open: without secrets, and with the id of Airflow's connection, or an
+    Azure container, before the ``@``."""
+    text = str(path)
+    user = re.match(r"(?!https?:)\w+://([^/?#\s@:]*@)", text)
+    return without_secrets(text) if user is None else without_secrets(text).replace("://", f"://{user[1]}", 1)
+
+
 def storage(path: Any, **options: Any) -> tuple[AbstractFileSystem, str]:
     """The file system of a path, and the path's name there.
 

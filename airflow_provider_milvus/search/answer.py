@@ -27,9 +27,12 @@ class ReadRows:
     wanted: Sequence[str]
     order: Sequence[int] | None = None
 
-    def rows(self) -> Rows:
+    def rows(self, *, to_be_written: bool = False) -> Rows:
+        """``to_be_written`` as of :func:`~search.decode.rows`."""
         fields = self.page.only(self.wanted, self.schema.primary.name)
-        rows = decode.rows(fields, self.schema, self.wanted) if fields else [{} for _ in self.page.keys]
+        rows: Rows = [{} for _ in self.page.keys]
+        if fields:
+            rows = decode.rows(fields, self.schema, self.wanted, to_be_written=to_be_written)
         return rows if self.order is None else [rows[place] for place in self.order]
 
     def arrow(self) -> pa.RecordBatch:
@@ -61,7 +64,8 @@ class ReadHits:
         )
         return [[next(hits) for _ in range(count)] for count in self.results.topks]
 
-    def rows(self) -> Rows:
+    def rows(self, *, to_be_written: bool = False) -> Rows:
+        """Hits are not written to a collection."""
         return [{"query": position, **hit} for position, hits in enumerate(self.by_query(), self.first) for hit in hits]
 
     def arrow(self) -> pa.RecordBatch:

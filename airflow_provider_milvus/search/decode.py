@@ -38,13 +38,17 @@ def every_field(schema: Schema) -> list[str]:
     return [*named, *([DYNAMIC_FIELD] if schema.enable_dynamic_field else [])]
 
 
-def rows(fields: Iterable[Any], schema: Schema, wanted: Collection[str]) -> list[dict[str, Any]]:
+def rows(
+    fields: Iterable[Any], schema: Schema, wanted: Collection[str], *, to_be_written: bool = False
+) -> list[dict[str, Any]]:
     """The rows of ``FieldData`` messages. A vector is a list of numbers, of a binary vector those of its bytes; a sparse vector
     is ``{index: value}``, with the index as text.
 
+    :param to_be_written: rows that an ingest gets: it takes a text in a JSON field as JSON, and None as no value, so that both
+        are their JSON text.
     :raises MilvusUnsupportedError: a field holds structs.
     """
-    columns = {field.field_name: values_of(field) for field in fields if not field.is_dynamic}
+    columns = {field.field_name: values_of(field, to_be_written) for field in fields if not field.is_dynamic}
     dynamic = [values_of(field) for field in fields if field.is_dynamic]
     known = {field.name for field in schema.fields}
     # A server may answer one key beside the schema with all that a row holds there.
@@ -60,14 +64,14 @@ def rows(fields: Iterable[Any], schema: Schema, wanted: Collection[str]) -> list
     return made
 
 
-def values_of(field: Any) -> list[Any]:
-    """The values of one ``FieldData``, None for a null."""
+def values_of(field: Any, to_be_written: bool = False) -> list[Any]:
+    """The values of one ``FieldData``, None for a null; ``to_be_written`` as of :func:`rows`."""
     kind = field.WhichOneof("field")
     if kind == "struct_arrays":
         raise MilvusUnsupportedError(
             f"Field {field.field_name!r} is an array of structs, which is not read here. Leave it out of output_fields."
         )
-    values = _vectors(field) if kind == "vectors" else _scalars(field.scalars)
+    values = _vectors(field) if kind == "vectors" else _scalars(field.scalars, to_be_written)
     valid = list(field.valid_data)
     if not valid:
         return values
@@ -77,13 +81,14 @@ def values_of(field: Any) -> list[Any]:
     return [next(present) if is_valid else None for is_valid in valid]
 
 
-def _scalars(scalars: Any) -> list[Any]:
+def _scalars(scalars: Any, to_be_written: bool = False) -> list[Any]:
     kind = scalars.WhichOneof("data")
     if kind is None:
         return []
     values = list(getattr(scalars, kind).data)
     if kind == "json_data":
-        return [read_json(value) if value else None for value in values]
+        kept = (b'"', b"n") if to_be_written else ()
+        return [value.decode() if value.startswith(kept) else read_json(value) if value else None for value in values]
     return [_scalars(value) for value in values] if kind == "array_data" else values
 
 

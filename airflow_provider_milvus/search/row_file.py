@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from functools import partial
 from types import TracebackType
@@ -30,6 +30,8 @@ class NewFile:
     def __init__(self, path: Any) -> None:
         self._path = path
         self._file: Any = None
+        self._commit: Callable[[], object]
+        self._discard: Callable[[], object]
         self._hash = hashlib.sha256()
         self.bytes = 0
         self.closed = False
@@ -42,11 +44,25 @@ class NewFile:
             fs.makedirs(folder, exist_ok=True)
             unfinished = f"{folder}/.{name}.{uuid4().hex}"
             self._file = open(unfinished, "wb")
-            self._commit, self._discard = partial(os.replace, unfinished, inside), partial(os.unlink, unfinished)
+            self._commit, self._discard = partial(os.replace, unfinished, inside), partial(self._remove, unfinished)
         else:
             self._file = fs.open(inside, "wb", autocommit=False)
-            self._commit, self._discard = self._file.commit, self._file.discard
+            self._commit, self._discard = self._file.commit, self._drop
         return self
+
+    def _remove(self, unfinished: str) -> None:
+        try:
+            self._file.close()
+        finally:
+            os.unlink(unfinished)
+
+    def _drop(self) -> None:
+        from fsspec.spec import AbstractBufferedFile
+
+        self._file.discard()
+        if isinstance(self._file, AbstractBufferedFile):
+            # Or it is closed when it is collected, and on Azure that makes it the new one, whatever ``open`` was told.
+            self._file.closed = True
 
     @property
     def sha256(self) -> str:
@@ -69,8 +85,8 @@ class NewFile:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
         with ExitStack() as undo:
             undo.callback(self._discard)
-            self._file.close()
             if kind is None:
+                self._file.close()
                 self._commit()
                 undo.pop_all()
 
@@ -78,7 +94,7 @@ class NewFile:
 class Readable(Protocol):
     """Rows of an answer."""
 
-    def rows(self) -> list[dict[str, Any]]: ...
+    def rows(self, *, to_be_written: bool = False) -> list[dict[str, Any]]: ...
 
     def arrow(self) -> pa.RecordBatch: ...
 
@@ -107,7 +123,7 @@ class RowFile:
 
     def take(self, answer: Readable) -> None:
         """:raises OSError: the storage does not take it."""
-        self.add(answer.rows())
+        self.add(answer.rows(to_be_written=True))
 
     def __exit__(self, *error: Any) -> None:
         self._open.__exit__(*error)

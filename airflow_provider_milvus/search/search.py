@@ -10,6 +10,8 @@ from typing import Any
 from airflow_provider_milvus import exceptions
 from airflow_provider_milvus.client.flow import Flow, Rpc
 from airflow_provider_milvus.conditions import describe_indexes
+from airflow_provider_milvus.rows.chunk import MISSING
+from airflow_provider_milvus.rows.column import shorten
 from airflow_provider_milvus.rows.source import read_rows
 from airflow_provider_milvus.schema.model import Field
 from airflow_provider_milvus.schema.pairs import from_pairs, to_pairs
@@ -22,7 +24,8 @@ from airflow_provider_milvus.server.deletes import read_key
 from airflow_provider_milvus.server.filters import to_literal
 
 AT_ONCE = 100
-"""Queries in one call."""
+"""Queries in one call, and fewer where that would be more than ``HITS_AT_ONCE``: a server refuses answers of 100 MB."""
+HITS_AT_ONCE = 10_000
 SEARCH_TIMEOUT = 60.0
 _TEXT = 21
 """The protocol's number for a text that the server itself makes a vector of."""
@@ -92,7 +95,7 @@ def search(
     answers: list[Any] = []
     (count,) = counts
     # What servers do with several queries in a hybrid search is not known.
-    step = AT_ONCE if len(requests) == 1 else 1
+    step = max(1, min(AT_ONCE, HITS_AT_ONCE // limit)) if len(requests) == 1 else 1
     for first in range(0, count, step):
         calls = [
             _fields_of_search(source, vector, kind, queries[first : first + step], request, grouped)
@@ -125,8 +128,10 @@ def search_files(
     :param take: called with the hits of the next queries; with none where the files have no row.
     :raises MilvusSourceError: a file does not exist, or cannot be read.
     :raises MilvusInvalidArgumentError: a file has no such column, or a row has nothing to search for.
+    :raises MilvusReplacedError: the collection was dropped meanwhile, or has another name now.
     """
     source = yield from find_source(collection_name, partition_names, "Collection {!r} was not searched.")
+    was_not = f"Collection {source.collection!r} was not searched for all queries"
     vector = _vector_field(source, request.anns_field)
     asked_for = Field(vector.name, "VARCHAR") if vector.name in source.schema.computed else vector
     schema = replace(source.schema, fields=(asked_for,), functions=(), enable_dynamic_field=False)
@@ -134,14 +139,18 @@ def search_files(
     found = None
     for chunk in read_rows(paths, schema, batch_rows=10 * AT_ONCE, columns=columns):
         for row in chunk.bad:
-            raise exceptions.MilvusInvalidArgumentError(
-                f"Collection {source.collection!r} was not searched for all queries: {row}."
-            )
-        part = replace(request, anns_field=vector.name, data=list(chunk.columns[vector.name]))
+            raise exceptions.MilvusInvalidArgumentError(f"{was_not}: {row}.")
+        queries = list(chunk.columns[vector.name])
+        for number, query in zip(chunk.row_numbers, queries, strict=True):
+            if query is None or query is MISSING:
+                raise exceptions.MilvusInvalidArgumentError(f"{was_not}: row {number} has no {columns[vector.name]!r}.")
+        part = replace(request, anns_field=vector.name, data=queries)
         found = yield from search(source.collection, [part], partition_names=partition_names, **asked)
         take(found)
     if found is None:
         take(Found(source.collection, (), source.schema, decode.wanted_fields(source.schema, asked.get("output_fields"))))
+    # Each part has found the collection anew.
+    yield from source.subject.check("Hits of both may have been taken.")
     return source.collection
 
 
@@ -161,9 +170,13 @@ def _encoded(source: Source, vector: Field, request: Request, consistency_level:
     kind = DATA_TYPES[vector.type].number
     if request.ids:
         return kind, (yield from _vectors_of_rows(source, vector, request.ids, consistency_level))
+    failure = f"Collection {source.collection!r} was not searched: data"
     if any(isinstance(value, str) for value in request.data) and vector.name in source.schema.computed:
-        return _TEXT, [str(text).encode() for text in request.data]
-    return kind, vectors.encode_queries(request.data, vector, f"Collection {source.collection!r} was not searched: data")
+        for position, text in enumerate(request.data):
+            if not isinstance(text, str):
+                raise exceptions.MilvusInvalidArgumentError(f"{failure}[{position}] is {shorten(text)}, and others are texts.")
+        return _TEXT, [text.encode() for text in request.data]
+    return kind, vectors.encode_queries(request.data, vector, failure)
 
 
 def _vectors_of_rows(source: Source, vector: Field, ids: Sequence[Any], consistency_level: str) -> Flow[list[bytes]]:

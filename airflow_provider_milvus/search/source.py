@@ -18,9 +18,6 @@ from airflow_provider_milvus.search.manifest import schema_as_dict
 from airflow_provider_milvus.search.vectors import bytes_of_one
 from airflow_provider_milvus.search.walk import PAGE_BYTES, PAGE_ROWS
 
-FIRST_PAGE = 1_000
-"""Rows of the first page: their size says how many the next one may have."""
-
 
 @dataclass(frozen=True, slots=True)
 class Source:
@@ -49,10 +46,10 @@ def find_source(collection_name: str, partition_names: Sequence[str], failure: s
 
 
 def page_rows_of(schema: Schema, wanted: Collection[str]) -> int:
-    """The rows of the first page."""
+    """The rows of a page at most, by what the vectors in them take."""
     asked = [field for field in schema.fields if field.name in wanted or "*" in wanted]
     of_a_row = sum(bytes_of_one(field.type, field.dim) for field in asked if field.is_vector and field.dim)
-    return min(PAGE_ROWS, max(1, PAGE_BYTES // (of_a_row or PAGE_BYTES // FIRST_PAGE)))
+    return min(PAGE_ROWS, max(1, PAGE_BYTES // max(1, of_a_row)))
 
 
 def definition_of(source: Source) -> Flow[dict[str, Any]]:

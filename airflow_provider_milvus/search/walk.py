@@ -21,6 +21,8 @@ from airflow_provider_milvus.server.filters import to_literal
 PAGE_BYTES = 8 * 2**20
 PAGE_ROWS = 10_000
 """A server answers with at most 16,384 rows."""
+FIRST_PAGE = 1_000
+"""Rows of the first page: their size says how many the next one may have."""
 PAGE_TIMEOUT = 60.0
 _IN_ORDER = {"iterator": "True", "reduce_stop_for_best": "True"}
 
@@ -116,7 +118,7 @@ class Pages:
 
         :raises MilvusReplacedError: at the end: the collection was dropped meanwhile. Pages may be of another one.
         """
-        limit = self._limit or self.page_rows
+        limit = self._limit or min(self.page_rows, FIRST_PAGE)
         wanted = limit if self.most is None else min(limit, self.most - self.count)
         page = (yield from self.walk.page(wanted, self.after)) if wanted > 0 else Page([], {}, 0)
         if not page.keys:

@@ -21,7 +21,8 @@ def rename(name: str, new_name: str, *, new_database: str = "", tries: Tries = O
     :raises MilvusRefusedError: the name is an alias, the new one is taken, or something that needs the name keeps it.
     :raises MilvusCollectionNotFoundError: it does not exist.
     :raises MilvusUnsupportedError: the server moves no collection to another database.
-    :raises MilvusInDoubtError: the answer was lost, and the server does not tell one collection from another.
+    :raises MilvusInDoubtError: the answer was lost, and the server does not tell one collection from another; or the
+        collection is another one than that of an earlier try.
     """
     was_not = f"Collection {name!r} was not renamed"
     described = yield from find(name)
@@ -35,6 +36,8 @@ def rename(name: str, new_name: str, *, new_database: str = "", tries: Tries = O
     if described is None:
         raise exceptions.MilvusCollectionNotFoundError(f"{was_not}: it does not exist. Check the name and the database.")
     subject = subject_of(described)
+    if earlier is not None and subject.collection_id != earlier:
+        raise subject.replaced_between_tries("That one was to be renamed, and may have been.")
     # Lite leaves new_database out of account, and would rename the collection where it is.
     if new_database and is_lite((yield from version_for(name))):
         raise exceptions.MilvusUnsupportedError(

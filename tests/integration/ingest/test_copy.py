@@ -127,7 +127,13 @@ def test_a_partition_key_chooses_the_partitions_of_the_copy(milvus: Milvus, docs
         {"name": "tenant", "type": "INT64", "is_partition_key": True},
         {"name": "vector", "type": "FLOAT_VECTOR", "dim": 8},
     ]
-    told = copy(transform=lambda rows: ({**row, "tenant": row["id"] % 3} for row in rows), schema={"fields": fields})
+    with milvus.plain_client() as client:
+        client.release_collection(docs)
+        client.create_partition(docs, "p1")
+        client.insert(docs, [{"id": key, "vector": [0.5] * 8} for key in range(1_000, 1_007)], partition_name="p1")
+        client.load_collection(docs)
+    asked = {"transform": lambda rows: ({**row, "tenant": row["id"] % 3} for row in rows), "schema": {"fields": fields}}
+    told = copy(**asked, partition_names="_default")
     assert [row["tenant"] for row in rows_of(milvus, told["collection"])] == [key % 3 for key in range(250)]
 
 
@@ -214,9 +220,12 @@ def test_a_function_makes_other_rows_of_them(milvus: Milvus, docs: str, copy: Co
         assert client.describe_index(told["collection"], "vector")["index_type"] == "FLAT"
 
 
-def test_a_row_that_the_copy_does_not_take_is_named(docs: str, copy: Copying) -> None:
-    with pytest.raises(MilvusBadRowsError, match="vector"):
-        copy(transform=lambda rows: [{**row, "vector": [1.0]} for row in rows])
+def test_a_row_that_the_copy_does_not_take_is_named(docs: str, copy: Copying, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flow, "ROWS_AT_ONCE", 50)
+    monkeypatch.setattr(flow, "TRANSFORMED_ROWS", 50)
+    wanted = "up to row 100 only: of those after it, counted from 1, row 8, field 'vector': .* Correct transform or schema"
+    with pytest.raises(MilvusBadRowsError, match=wanted):
+        copy(transform=lambda rows: [{**row, "vector": row["vector"][row["id"] == 107 :]} for row in rows])
 
 
 def test_two_rows_with_the_same_key_are_no_copy(docs: str, copy: Copying, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pyarrow.parquet as pq
 import pytest
 
+from airflow_provider_milvus.client.client import BoundedClient
 from airflow_provider_milvus.exceptions import (
     MilvusCheckError,
     MilvusInvalidArgumentError,
@@ -80,6 +82,7 @@ def test_finds_the_nearest_rows_of_each_query(milvus: Milvus, animals: str) -> N
 def test_takes_one_vector_or_the_text_of_one(milvus: Milvus, animals: str) -> None:
     assert ids(search(animals, data=AXES[1], limit=1)) == [["1_0"]]
     assert ids(search(animals, data="[0, 0, 1]", limit=1)) == [["2_0"]]
+    assert ids(search(animals, data=numpy.array(AXES), limit=1)) == [["0_0"], ["1_0"], ["2_0"]]
     with pytest.raises(MilvusInvalidArgumentError, match=r"was not searched: data\[1\] has 2 dimensions; the field has 3"):
         search(animals, data=[[1, 0, 0], [1, 0]])
     with pytest.raises(MilvusInvalidArgumentError, match=r"data\[0\] 'cat' is not a vector"):
@@ -207,8 +210,29 @@ def test_many_queries_take_several_calls(milvus: Milvus, animals: str) -> None:
     assert [hits[0]["entity"]["kind"] for hits in found["hits"]] == [0, 1, 2] * 80
 
 
+@pytest.mark.parametrize(("limit", "calls"), [(10, 1), (1_000, 3), (16_384, 25)])
+def test_an_answer_is_of_so_many_hits_as_a_server_sends(
+    milvus: Milvus, animals: str, monkeypatch: pytest.MonkeyPatch, limit: int, calls: int
+) -> None:
+    sent: list[int] = []
+    perform = BoundedClient.perform
+
+    def counted(client: BoundedClient, call: Any, *more: Any) -> Any:
+        sent.extend([call.fields["nq"]] if getattr(call, "name", "") == "Search" else [])
+        return perform(client, call, *more)
+
+    monkeypatch.setattr(BoundedClient, "perform", counted)
+    found = search(animals, data=AXES * 8 + AXES[:1], limit=limit)
+    assert (len(sent), sum(sent), found["queries"], found["count"]) == (calls, 25, 25, 225)
+
+
+def test_gates_that_the_limit_never_lets_hold_are_refused(animals: str) -> None:
+    with pytest.raises(MilvusInvalidArgumentError, match="min_hits is 20, and limit lets a query have 10"):
+        search(animals, data=AXES, min_hits=20)
+
+
 @pytest.mark.parametrize("milvus", ["lite"], indirect=True)
-def test_several_fields_are_searched_at_once(milvus: Milvus) -> None:
+def test_several_fields_are_searched_at_once(milvus: Milvus, tmp_path: Path) -> None:
     name = "both"
     MilvusCreateCollectionOperator(
         task_id="create",
@@ -233,6 +257,14 @@ def test_several_fields_are_searched_at_once(milvus: Milvus) -> None:
     MilvusUpsertOperator(task_id="write", collection_name=name, rows=rows).execute({})
     try:
         assert ids(search(name, data="pears", anns_field="words")) == [[1]]
+        # As a template renders a list.
+        assert ids(search(name, data="['pears', 'apples']", anns_field="words")) == [[1], [0]]
+        for no_text in (None, [0.5, 0.5]):
+            with pytest.raises(MilvusInvalidArgumentError, match=r"data\[1\] is .*, and others are texts"):
+                search(name, data=["pears", no_text], anns_field="words")
+        (tmp_path / "questions.jsonl").write_text('{"q": "pears"}\n{"q": null}\n')
+        with pytest.raises(MilvusInvalidArgumentError, match="row 2 has no 'q'"):
+            search(name, data_files=str(tmp_path / "questions.jsonl"), data_column="q", anns_field="words")
         both = [
             {"anns_field": "vector", "data": [AXES[2], AXES[0]]},
             {"anns_field": "words", "data": ["pears", "apples"], "limit": 1},

@@ -156,6 +156,21 @@ class TestRename:
         with pytest.raises(MilvusRefusedError):
             rename("docs", "docs_2", a_try(state))
 
+    def test_in_a_retry_leaves_another_collection_of_the_name(self, scripted: ScriptedMilvus) -> None:
+        scripted.add("docs")
+        state = TaskState()
+        scripted.next("RenameCollection", unanswered)
+        with pytest.raises(MilvusTimeoutError):
+            rename("docs", "docs_2", a_try(state), timeout=1)
+        del scripted.collections["docs_2"]
+        scripted.add("docs")
+
+        with pytest.raises(MilvusInDoubtError, match="'docs' is another one than that of an earlier try"):
+            rename("docs", "docs_2", a_try(state))
+        assert scripted.collections.keys() == {"docs"}
+        # Whoever clears the task has looked.
+        assert rename("docs", "docs_2", a_try(state))["collection"] == "docs_2"
+
 
 class TestDropAlias:
     def test_drops_the_alias_alone(self, milvus: Milvus, make_collection: MakeCollection) -> None:

@@ -24,6 +24,7 @@ from airflow_provider_milvus.exceptions import MilvusConfigurationError, MilvusI
 from airflow_provider_milvus.rows.chunk import Chunk
 from airflow_provider_milvus.rows.json_document import document_rows
 from airflow_provider_milvus.rows.source import read_rows
+from airflow_provider_milvus.rows.storage import for_later
 from airflow_provider_milvus.schema.model import Schema
 
 SCHEMA = Schema.of(
@@ -571,3 +572,19 @@ def test_a_header_with_a_missing_or_repeated_name_is_refused(file, header, messa
 def test_each_csv_file_has_its_own_header(file):
     paths = [file("a.csv", "id,text\n1,a\n"), file("b.csv", "text,id\nb,2\n"), file("c.csv", "id\n")]
     assert rows(paths) == [{"id": 1, "text": "a"}, {"id": 2, "text": "b"}]
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        ("s3://my_conn@bucket/x", "s3://my_conn@bucket/x"),
+        ("abfs://container@account.dfs.core.windows.net/x", "abfs://container@account.dfs.core.windows.net/x"),
+        ("s3://key:secret@bucket/x", "s3://bucket/x"),
+        ("https://token@host/x", "https://host/x"),
+        ("s3://my_conn@bucket/x?X-Amz-Signature=1", "s3://my_conn@bucket/x?…"),
+        ("/data/a@b", "/data/a@b"),
+        (Path("/data/x"), "/data/x"),
+    ],
+)
+def test_a_later_task_can_open_a_path_that_a_result_has(path: Any, told: str) -> None:
+    assert for_later(path) == told

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, ClassVar
 
 import pytest
+from fsspec import AbstractFileSystem
+from fsspec.spec import AbstractBufferedFile
 
 from airflow_provider_milvus.schema.model import Schema
 from airflow_provider_milvus.search.columns import arrow_schema
@@ -44,6 +49,38 @@ def test_after_an_error_at_the_end_nothing_is_left(tmp_path: Path, monkeypatch: 
     with pytest.raises(OSError, match="no space"), RowFile(tmp_path / "rows.jsonl") as file:
         file.add([{"id": 1}])
     assert names(tmp_path) == []
+
+
+class FileOnAzure(AbstractBufferedFile):
+    """As adlfs has it: what is closed has taken its place, and ``discard`` does nothing."""
+
+    def _upload_chunk(self, final: bool = False) -> bool:
+        self.fs.parts[self.path] = self.fs.parts.get(self.path, b"") + self.buffer.getvalue()
+        if final:
+            self.fs.files[self.path] = self.fs.parts.pop(self.path)
+        return True
+
+
+class Azure(AbstractFileSystem):
+    protocol = "azure-like"
+    files: ClassVar[dict[str, bytes]] = {}
+    parts: ClassVar[dict[str, bytes]] = {}
+
+    def _open(self, path: str, mode: str = "rb", **options: Any) -> FileOnAzure:
+        return FileOnAzure(self, path, mode, **options)
+
+
+def test_after_an_error_a_remote_file_is_as_it_was() -> None:
+    path = SimpleNamespace(fs=Azure(skip_instance_cache=True), path="rows.jsonl")
+    Azure.files["rows.jsonl"] = b"before"
+    with pytest.raises(ZeroDivisionError), RowFile(path) as file:
+        file.add({"id": 1 // number} for number in (1, 0))
+    del file
+    gc.collect()
+    assert Azure.files == {"rows.jsonl": b"before"}
+    with NewFile(path) as file:
+        file.write(b"after")
+    assert Azure.files == {"rows.jsonl": b"after"}
 
 
 def test_a_star_stands_for_all_that_a_server_gives_back() -> None:
