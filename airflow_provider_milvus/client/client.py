@@ -214,7 +214,7 @@ class AsyncBoundedClient(_Client):
         try:
             connection = await self._connected(type(call), self._connect_timeout(allowed))
             self._users[connection] += 1
-            # A few calls may be large, and grpc's are cycles, which hold what is sent until they are collected.
+            # For a few calls all else in the process keeps its collector as it is.
             with seldom_collected() if self._users[connection] > MANY else nullcontext():
                 return await connection.send(call, settings.database, max(allowed - (time.monotonic() - started), 0.001))
         except Exception as error:

@@ -32,18 +32,31 @@ def told_by_thread(call: Call, deadline: Deadline) -> Iterator[None]:
         teller.join()
 
 
+class _Teller:
+    """Of one attempt. A function that plans itself anew would be a cycle, and keep what is sent until it is collected."""
+
+    def __init__(self, call: Call, deadline: Deadline) -> None:
+        self._call = call
+        self._deadline = deadline
+        self._began = time.monotonic()
+        self._plan()
+
+    def _plan(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(WARN_EVERY, self._tell)
+
+    def _tell(self) -> None:
+        self._deadline.warn_of_silence(self._call, time.monotonic() - self._began)
+        self._plan()
+
+    def end(self) -> None:
+        self._timer.cancel()
+
+
 @contextmanager
 def told_by_loop(call: Call, deadline: Deadline) -> Iterator[None]:
     """The same on an event loop."""
-    began, loop = time.monotonic(), asyncio.get_running_loop()
-    timers: list[asyncio.TimerHandle] = []
-
-    def tell() -> None:
-        deadline.warn_of_silence(call, time.monotonic() - began)
-        timers[:] = [loop.call_later(WARN_EVERY, tell)]
-
-    timers.append(loop.call_later(WARN_EVERY, tell))
+    teller = _Teller(call, deadline)
     try:
         yield
     finally:
-        timers[0].cancel()
+        teller.end()

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from airflow_provider_milvus.client.collector import seldom_collected
 from airflow_provider_milvus.client.flow import Deadline, Flow
 from airflow_provider_milvus.client.reads import health, is_lite, version_for
 from airflow_provider_milvus.client.tries import Tries
@@ -121,7 +122,7 @@ class IngestRun:
             select=select,
         )
         await asyncio.to_thread(self._tries.note, _progress(progress, start, Counts(unsure=True)))
-        with self.bad_rows:
+        with self.bad_rows, seldom_collected():
             await sending.carry_out(batches)
         await self.ask(client, target.subject.check(f"Rows were written to it before: {counts}."), deadline)
         if deadline.interruptions:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -9,6 +10,8 @@ from contextlib import ExitStack
 import pytest
 
 from airflow_provider_milvus.client.collector import seldom_collected
+from airflow_provider_milvus.client.flow import Deadline, Rpc
+from airflow_provider_milvus.client.silence import told_by_loop
 
 
 @pytest.fixture(autouse=True)
@@ -41,3 +44,21 @@ def test_a_collector_that_runs_more_seldom_or_never_stays_so(first: int) -> None
     with seldom_collected():
         assert gc.get_threshold()[0] == first
     assert gc.get_threshold() == (first, 10, 10)
+
+
+async def test_what_was_sent_is_freed_with_its_answer() -> None:
+    """A cycle keeps it until the collector finds it: many rows, while the collector is held back."""
+    sent = Rpc("Upsert", {"fields_data": [b"x" * 1_000_000]})
+    gc.collect()
+    gc.disable()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        with told_by_loop(sent, Deadline(60)):
+            await asyncio.sleep(0)
+        del sent
+        gc.collect()
+        assert not [found for found in gc.garbage if isinstance(found, Rpc)]
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
