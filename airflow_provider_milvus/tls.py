@@ -22,7 +22,7 @@ def tls_context(url: str, files: Mapping[str, str] = MappingProxyType({}), *, tr
     :param trust_system: trust the system's authorities besides the certificate in ``files``.
     :raises MilvusConfigurationError: as :func:`check_files`.
     """
-    from ssl import PROTOCOL_TLS_CLIENT, SSLContext, create_default_context
+    from ssl import PROTOCOL_TLS_CLIENT, VERIFY_X509_PARTIAL_CHAIN, VERIFY_X509_STRICT, SSLContext, create_default_context
 
     if not url.startswith("https"):
         # httpx demands a context for http too, and this one costs nothing.
@@ -31,6 +31,9 @@ def tls_context(url: str, files: Mapping[str, str] = MappingProxyType({}), *, tr
     check_files(files)
     trusted = next((files[setting] for setting in _TRUSTED if setting in files), None)
     context = create_default_context(cafile=trusted)
+    if trusted:
+        # gRPC trusts a server's own certificate, whoever has signed it, and is not strict about an authority's.
+        context.verify_flags = (context.verify_flags | VERIFY_X509_PARTIAL_CHAIN) & ~VERIFY_X509_STRICT
     if trusted and trust_system:
         context.load_default_certs()
     if "client_pem_path" in files:

@@ -1,6 +1,6 @@
 """Rows per second into Milvus 2.3.5 from each kind of source, beside what one would write with pymilvus alone.
 
-Run with ``python -m benchmarks.ingest_sources [ROWS]``; 30,000 rows, by default, take some five minutes. The rows are those
+Run with ``python -m benchmarks.ingest_sources [ROWS]``; 30,000 rows, by default, take some three minutes. The rows are those
 of ``benchmarks/rows.py``, with 128 dimensions and four scalars. Beside ``MilvusUpsertOperator`` is a loop over the same source,
 read with json, csv, pandas or pyarrow, with ``MilvusClient.upsert`` of the slices that were the fastest of several for dicts.
 Each way writes into a collection that was just made, is not loaded and has no index; they take turns, and the median of the

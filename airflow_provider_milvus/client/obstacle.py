@@ -6,6 +6,8 @@ It tells what waiting may mend, such as a server that is restarted, from what it
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from threading import Thread
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,17 +18,37 @@ from airflow_provider_milvus.tls import tls_context
 
 OBSTACLE_TIMEOUT = 0.5
 """Seconds to connect to a port that did not let pymilvus connect, and as many for its answer."""
+SEARCH_TIMEOUT = 3.0
+"""Seconds for all of it."""
 
 Obstacle = tuple[type[MilvusError], str]
 """The kind of the error of a connection that did not come about, and the cause in words."""
 
 
 def find_obstacle(uri: str, tls: Mapping[str, str], *, grpc: bool = True) -> Obstacle | None:
-    """Why no connection comes about; ``None`` when the port accepts it and is silent, or answers as it should.
+    """Why no connection comes about; ``None`` when the port accepts it and is silent, or answers as it should, or when nothing
+    is found within ``SEARCH_TIMEOUT``.
 
     pymilvus before 3.0 waits for its channel to become ready and, when the time is up, does not give the reason. Of a failed
     handshake gRPC does not tell what the server says.
     """
+    found: Future[Obstacle | None] = Future()
+
+    def look() -> None:
+        try:
+            found.set_result(_look(uri, tls, grpc))
+        except BaseException as error:  # noqa: BLE001 - it is raised to whoever waits
+            found.set_exception(error)
+
+    # No limit ends the search for a host's address, and a thread of a pool would be waited for at the end of the process.
+    Thread(target=look, name="milvus-obstacle", daemon=True).start()
+    try:
+        return found.result(SEARCH_TIMEOUT)
+    except TimeoutError:
+        return None
+
+
+def _look(uri: str, tls: Mapping[str, str], grpc: bool) -> Obstacle | None:
     import socket
     import ssl
 

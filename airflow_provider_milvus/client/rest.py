@@ -86,6 +86,8 @@ class RestApi:
         except (TimeoutError, httpx.TimeoutException):
             raise self._failed(call, exceptions.MilvusTimeoutError, silence(time.monotonic() - began)) from None
         except httpx.ConnectError as error:
+            # The files may have changed.
+            self._context = None
             # For a name with two addresses httpx reports only that all attempts failed.
             found = await asyncio.to_thread(find_obstacle, self._url, self._settings.tls, grpc=False)
             kind, cause = found or unavailable(str(error), time.monotonic() - began)

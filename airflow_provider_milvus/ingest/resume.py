@@ -52,11 +52,15 @@ class Start:
     reason: str = ""
 
 
+_CLEARED = "A cleared task inserts all rows."
 _ANOTHER_COLLECTION = "the collection is not the one that the earlier try wrote to"
 
 
-def start_with_keys(saved: Progress | None, now: Progress, *, retry: bool) -> Start:
-    """For rows that bring their keys: rows in doubt are written once more, as an upsert."""
+def start_with_keys(saved: Progress | None, now: Progress, rows_now: int | None, *, retry: bool) -> Start:
+    """For rows that bring their keys: rows in doubt are written once more, as an upsert.
+
+    ``rows_now`` is the number of rows in the collection, or in the partition; ``None`` if they cannot be counted.
+    """
     if saved is None:
         if not retry:
             return Start()
@@ -66,6 +70,9 @@ def start_with_keys(saved: Progress | None, now: Progress, *, retry: bool) -> St
         return Start(upsert=True, reason=f"{_ANOTHER_COLLECTION}, so all rows are sent as an upsert")
     if now.source is None or saved.source != now.source or not now.collection_id or saved.destination != now.destination:
         return Start(upsert=True, reason="an earlier try may have written some rows, so all rows are sent as an upsert")
+    if rows_now is not None and rows_now < saved.written:
+        # Somebody has deleted some since, or rows of the source have the same key.
+        return Start(upsert=True, reason=f"it has {rows_now:,} rows by now, so all rows are sent as an upsert")
     return Start(
         after=saved.acknowledged,
         upsert=True,
@@ -87,22 +94,26 @@ def start_with_generated_keys(saved: Progress | None, now: Progress, rows_now: i
             raise MilvusInDoubtError(
                 f"Nothing was inserted into collection {now.collection!r}: {_ANOTHER_COLLECTION}. It has "
                 f"{'some' if rows_now is None else rows_now} rows, and nothing shows whether that try inserted some of them. "
-                "Truncate the collection, or clear the task when you know."
+                f"Truncate the collection, or look at it. {_CLEARED}"
             )
         return Start(reason=f"{_ANOTHER_COLLECTION}, so all rows are sent")
+    if rows_now == 0:
+        return Start(reason="the collection is empty by now, so all rows are sent")
     doubt = (
         f"Collection {now.collection!r} got at least {saved.written} rows from an earlier try, and the server made their keys"
     )
     if saved.source != now.source and (saved.written or saved.unsure):
-        raise MilvusInDoubtError(f"{doubt}. The source has changed since, so nothing shows which rows are missing.")
-    if not saved.unsure:
-        already_there = saved.written
-    elif saved.rows_before is None or rows_now is None:
+        raise MilvusInDoubtError(f"{doubt}. The source has changed since, so nothing shows which rows are missing. {_CLEARED}")
+    arrived = None if saved.rows_before is None or rows_now is None else rows_now - saved.rows_before
+    if arrived is None and saved.unsure:
         raise MilvusInDoubtError(
-            f"{doubt}. Whether more have arrived cannot be counted, since it was not loaded then, or is not loaded now."
+            f"{doubt}. Whether more have arrived cannot be counted, since it was not loaded then, or is not loaded now. "
+            f"{_CLEARED}"
         )
-    elif (already_there := rows_now - saved.rows_before) < saved.written:
+    if arrived is not None and arrived < saved.written:
         raise MilvusInDoubtError(
-            f"{doubt}. It had {saved.rows_before} rows before and has {rows_now} now, so somebody else has deleted some."
+            f"{doubt}. It had {saved.rows_before} rows before and has {rows_now} now, so somebody else has deleted some. "
+            f"{_CLEARED}"
         )
+    already_there = arrived if arrived is not None and saved.unsure else saved.written
     return Start(0, already_there, reason=f"an earlier try inserted {already_there:,} rows; the rows after them are sent")

@@ -11,7 +11,13 @@ from airflow_provider_milvus.client.collector import seldom_collected
 from airflow_provider_milvus.client.flow import Deadline, Flow
 from airflow_provider_milvus.client.reads import health, is_lite, version_for
 from airflow_provider_milvus.client.tries import Tries
-from airflow_provider_milvus.exceptions import MilvusBadRowsError, MilvusError, MilvusServerError, MilvusUnsupportedError
+from airflow_provider_milvus.exceptions import (
+    MilvusBadRowsError,
+    MilvusError,
+    MilvusInDoubtError,
+    MilvusServerError,
+    MilvusUnsupportedError,
+)
 from airflow_provider_milvus.ingest.resume import Progress, Start, start_with_generated_keys, start_with_keys
 from airflow_provider_milvus.ingest.sending import Counts, Select, Sending, encode
 from airflow_provider_milvus.rows.bad_rows import BadRows
@@ -97,7 +103,8 @@ class IngestRun:
         through = f", through the alias {target.alias!r}" if target.alias else ""
         self._report(f"Writing {describe_source(request.rows)} to collection {target.collection!r}{through}.")
         await self._report_health(client, deadline)
-        start, progress = await self._find_start(client, target, deadline)
+        made = {**request.made, **({target.schema.primary.name: request.key} if request.key else {})}
+        start, progress = await self._find_start(client, target, deadline, made)
         sending = Sending(
             client,
             target,
@@ -109,7 +116,6 @@ class IngestRun:
             save=lambda counts: self._tries.leave(_progress(progress, start, counts)),
             report=self._report,
         )
-        made = {**request.made, **({target.schema.primary.name: request.key} if request.key else {})}
         chunks = read_rows(request.rows, target.schema.without(made), batch_rows=request.batch_rows, columns=request.columns)
         batches = encode(
             with_made(chunks, made),
@@ -141,19 +147,29 @@ class IngestRun:
         if complaint:
             self._report(f"The server may not take the rows for now, and they wait until it does: {complaint}.")
 
-    async def _find_start(self, client: AsyncBoundedClient, target: WriteTarget, deadline: Deadline) -> tuple[Start, Progress]:
+    async def _find_start(
+        self, client: AsyncBoundedClient, target: WriteTarget, deadline: Deadline, made: Mapping[str, Made]
+    ) -> tuple[Start, Progress]:
         """Where to begin, and the progress to save, without how far this try has come."""
-        source = await asyncio.to_thread(fingerprint, self._request.rows, self._request.columns)
+        source = await asyncio.to_thread(fingerprint, self._request.rows, self._request.columns, made)
         progress = Progress(target.collection, target.collection_id, target.partition_name, source)
         saved = Progress.of(self._tries.earlier or {})
         if self._is_retry:
             await self.ask(client, writes.settle(target), deadline)
-        if target.generates_keys and not self._request.upsert:
+        generates_keys = target.generates_keys and not self._request.upsert
+        rows_now = None
+        if generates_keys or saved is not None:
             rows_now = await self.ask(client, writes.count(target), deadline)
-            start = start_with_generated_keys(saved, progress, rows_now)
+        if generates_keys:
+            try:
+                start = start_with_generated_keys(saved, progress, rows_now)
+            except MilvusInDoubtError:
+                # Nothing was sent in this try. Whoever clears the task has looked.
+                await asyncio.to_thread(self._tries.leave, {})
+                raise
             progress = replace(progress, rows_before=None if rows_now is None else rows_now - start.already_there)
         else:
-            start = start_with_keys(saved, progress, retry=self._is_retry)
+            start = start_with_keys(saved, progress, rows_now, retry=self._is_retry)
         if start.reason:
             self._report(f"This is a retry: {start.reason}.")
         return start, progress

@@ -82,6 +82,12 @@ def is_number(value: Any) -> bool:
     return isinstance(value, Real | Decimal) and not isinstance(value, bool | numpy.bool_ | numpy.timedelta64)
 
 
+def may_be_rounded(value: Any) -> bool:
+    """Whether it is a float that is so large that other whole numbers are the same float."""
+    is_float = isinstance(value, float | numpy.floating)
+    return is_float and 2 ** (numpy.finfo(type(value)).nmant + 1) <= abs(value) < math.inf
+
+
 def as_float(value: Any) -> float:
     """Any number as a float: infinite if it is too large for a float, NaN if it is a decimal's signalling NaN."""
     try:

@@ -18,6 +18,7 @@ from typing import Any
 
 from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError
 from airflow_provider_milvus.rows.chunk import MISSING, BadRow, Chunk
+from airflow_provider_milvus.rows.column import may_be_rounded
 
 FUNCTIONS: dict[str, Callable[[str], Any]] = {
     "uuid5": lambda text: str(uuid.uuid5(uuid.NAMESPACE_URL, text)),
@@ -61,6 +62,8 @@ class Made:
                 raise ValueError(f"is made of {name!r}, which is missing")
             if value is None and not self.takes_none:
                 raise ValueError(f"is made of {name!r}, which is None")
+            if may_be_rounded(value) and not self.takes_none:
+                raise ValueError(f"is made of {name!r}, of which {value!r} is a float that may have been rounded")
         try:
             text = json.dumps(
                 [plain(value) for value in values],

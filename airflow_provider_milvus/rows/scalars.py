@@ -27,6 +27,7 @@ from airflow_provider_milvus.rows.column import (
     convert_each,
     is_number,
     listed,
+    may_be_rounded,
     shorten,
     wrong_type,
 )
@@ -101,6 +102,8 @@ def _integer(value: Any, kind: str) -> int:
     exact: Any = value
     if value != (whole := int(exact)):
         raise BadValue(f"{value} has a fraction, and the field is {kind}")
+    if may_be_rounded(value):
+        raise BadValue(f"{value!r} is a float, which may have been rounded; give an integer, in pandas of type Int64")
     if whole not in (allowed := integer_range(kind)):
         raise BadValue(f"{shorten(whole)} is out of range: {kind} goes from {allowed[0]} to {allowed[-1]}")
     return whole

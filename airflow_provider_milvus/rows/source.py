@@ -76,9 +76,9 @@ def describe_source(source: Any) -> str:
     return f"the rows of a {type(source).__name__}"
 
 
-def fingerprint(source: Any, columns: Mapping[str, str] | None = None) -> str | None:
-    """A text that changes when the files of ``source`` change, or ``columns``: paths, sizes and times, or what a storage has
-    instead.
+def fingerprint(source: Any, columns: Mapping[str, str] | None = None, made: Mapping[str, Any] | None = None) -> str | None:
+    """A text that changes when the files of ``source`` change, or what becomes of them (``columns``, and what is ``made`` of
+    them): paths, sizes and times, or what a storage has instead.
 
     ``None`` for all other sources, since nobody knows whether they give the same rows in the same order again.
     """
@@ -86,7 +86,11 @@ def fingerprint(source: Any, columns: Mapping[str, str] | None = None) -> str | 
     if not paths or not all(is_path(path) for path in paths):
         return None
     found = [file for path in paths for file in files(path)]
-    read = [f"{file.url} {file.fs.ukey(file.path)}" for file in found] + [f"{it!r}" for it in (columns or {}).items()]
+    versions = [file.version for file in found]
+    if None in versions:
+        return None
+    read = [f"{file.url} {version}" for file, version in zip(found, versions, strict=True)]
+    read += [f"{it!r}" for mapping in (columns, made) for it in (mapping or {}).items()]
     return hashlib.sha256("\n".join(read).encode()).hexdigest()
 
 

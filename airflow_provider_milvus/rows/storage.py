@@ -50,6 +50,16 @@ class File:
         return _plain_name(self.path)
 
     @property
+    def version(self) -> str | None:
+        """A text that changes with the contents; ``None`` where the storage does not tell."""
+        if not {"http", "https"} & set((self.fs.protocol,) if isinstance(self.fs.protocol, str) else self.fs.protocol):
+            return str(self.fs.ukey(self.path))
+        # For fsspec what is at a web address never changes.
+        info = self.fs.info(self.path)
+        told = [str(info[name]) for name in ("ETag", "Last-Modified") if info.get(name)]
+        return " ".join([*told, str(info.get("size"))]) if told else None
+
+    @property
     def is_compressed(self) -> bool:
         return self.name.lower().endswith(".gz")
 

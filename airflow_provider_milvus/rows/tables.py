@@ -6,6 +6,7 @@ lists, with ``None`` for a null. The table itself is never changed.
 
 from __future__ import annotations
 
+import ctypes
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,6 +21,10 @@ from airflow_provider_milvus.schema.types import DENSE_VECTORS
 if TYPE_CHECKING:
     import pandas
     import pyarrow as pa
+
+_M_MMAP_THRESHOLD = -3
+"""Of glibc's ``malloc.h``; other C libraries have no such option."""
+_LARGE_BLOCK = 1 << 20
 
 
 def is_table(source: Any) -> bool:
@@ -120,7 +125,13 @@ def pyarrow(needed_for: str) -> Any:
 
 @contextmanager
 def lean(pa: Any) -> Iterator[None]:
-    """Give memory back to the system, of which pyarrow's own pool keeps some 20 MiB. All of the process shares the pool."""
+    """Give memory back to the system, of which pyarrow's own pool keeps some 20 MiB. All of the process shares the pool.
+
+    With each large block that is freed, glibc raises the size from which a block can be given back alone. Then pages of a
+    million rows leave holes of 190 MiB in the heap. So the process keeps to a fixed size from the first block on.
+    """
+    if (set_option := getattr(ctypes.CDLL(None), "mallopt", None)) is not None:
+        set_option(_M_MMAP_THRESHOLD, _LARGE_BLOCK)
     before = pa.default_memory_pool()
     pa.set_memory_pool(pa.system_memory_pool())
     try:

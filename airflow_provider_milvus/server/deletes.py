@@ -132,8 +132,8 @@ def read_key(primary: Field, value: Any, failure: str) -> int | str:
         value = value.item()  # A scalar of NumPy.
     if primary.type == "VARCHAR" and isinstance(value, str):
         return value
-    if primary.type == "INT64" and isinstance(value, str) and re.fullmatch(r"-?\d{1,18}", value.strip()):
-        return int(value)  # A template renders to text.
+    if primary.type == "INT64" and isinstance(value, str) and re.fullmatch(r"-?\d{1,19}", value.strip(), re.ASCII):
+        value = int(value)  # A template renders to text.
     if primary.type == "INT64" and isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63:
         return value
     hint = ""

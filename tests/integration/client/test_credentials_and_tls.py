@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from airflow_provider_milvus.client.obstacle import find_obstacle
 from airflow_provider_milvus.exceptions import (
     MilvusAuthenticationError,
     MilvusConfigurationError,
@@ -148,6 +149,19 @@ class TestTls:
         assert collections_through() == []
         assert asyncio.run(collections_through_async()) == []
         assert MilvusHook().test_connection()[0]
+
+    def test_the_servers_own_certificate_works_on_every_way(
+        self, secured: tuple[StandaloneServer, bool], authority: Authority, connect: Connect
+    ) -> None:
+        server, mutual = secured
+        if mutual:
+            pytest.skip("server_pem_path is for one-way TLS")
+        connect(server.uri, server_pem_path=str(authority.path.with_name("server.pem")))
+
+        assert collections_through() == []
+        settings = MilvusHook().settings
+        # What is no obstacle for gRPC is none here: a wait would end with it, which a restart only interrupts.
+        assert find_obstacle(settings.uri, settings.tls) is None
 
     def test_wrong_authority_is_a_failed_handshake(
         self, secured: tuple[StandaloneServer, bool], authority: Authority, stranger: Authority, connect: Connect

@@ -64,6 +64,10 @@ def test_gives_the_rows_with_some_keys(milvus: Milvus, docs: str, monkeypatch: p
     assert MilvusHook().query(docs, ids=[]) == []
     assert keys(query(docs, ids="[3, 4]", filter="id != 3")) == [4]
     assert keys(query(docs, ids=[9, 8, 7, 6, 5, 4], limit=5)) == [4, 5, 6, 7, 8]
+    assert query(docs, ids=["9223372036854775807", "-9223372036854775807"])["count"] == 0
+    for beyond in ("9223372036854775808", "٣"):
+        with pytest.raises(MilvusInvalidArgumentError, match=rf"ids holds '{beyond}', which cannot be a key"):
+            query(docs, ids=[beyond])
     with pytest.raises(MilvusInvalidArgumentError, match=r"Nothing was read: ids holds 'x', which cannot be a key"):
         query(docs, ids=["x"])
 

@@ -12,8 +12,10 @@ from airflow_provider_milvus.exceptions import MilvusInDoubtError, MilvusSourceE
 from airflow_provider_milvus.ingest.resume import Progress, start_with_generated_keys, start_with_keys
 from airflow_provider_milvus.rows.check import check
 from airflow_provider_milvus.rows.chunk import MISSING, Chunk
+from airflow_provider_milvus.rows.made import Made
 from airflow_provider_milvus.rows.source import fingerprint
 from airflow_provider_milvus.schema.model import Schema
+from dev.servers.pages import Answer, Pages, pages_server
 
 pytestmark = pytest.mark.newest
 
@@ -23,12 +25,12 @@ LAST = replace(NOW, acknowledged=120, written=100, unsure=True, rows_before=1000
 
 class TestWithKeys:
     def test_a_first_try_begins_at_the_first_row(self):
-        start = start_with_keys(None, NOW, retry=False)
+        start = start_with_keys(None, NOW, None, retry=False)
 
         assert (start.after, start.already_there, start.upsert, start.reason) == (0, 0, False, "")
 
     def test_a_retry_begins_after_the_last_row_that_is_certainly_written_and_upserts_the_rest(self):
-        start = start_with_keys(LAST, NOW, retry=True)
+        start = start_with_keys(LAST, NOW, None, retry=True)
 
         assert (start.after, start.upsert) == (120, True)
 
@@ -45,16 +47,22 @@ class TestWithKeys:
         ids=["no progress", "no files", "other files", "files no more", "no id"],
     )
     def test_rows_in_doubt_are_all_written_again_as_an_upsert(self, last, now):
-        start = start_with_keys(last, now, retry=True)
+        start = start_with_keys(last, now, None, retry=True)
 
         assert (start.after, start.already_there, start.upsert) == (0, 0, True)
 
     @pytest.mark.parametrize("change", [{"collection_id": 8}, {"partition_name": "p"}, {"collection": "docs_2"}])
     def test_another_collection_gets_all_rows(self, change):
-        start = start_with_keys(LAST, replace(NOW, **change), retry=True)
+        start = start_with_keys(LAST, replace(NOW, **change), None, retry=True)
 
         # The last rows of the earlier try may have come into this one.
         assert (start.after, start.already_there, start.upsert) == (0, 0, True)
+
+    @pytest.mark.parametrize(("rows_now", "after"), [(100, 120), (5_000, 120), (99, 0), (0, 0)])
+    def test_rows_that_are_there_no_more_are_written_again(self, rows_now, after):
+        start = start_with_keys(LAST, NOW, rows_now, retry=True)
+
+        assert (start.after, start.upsert) == (after, True)
 
 
 class TestGeneratedKeys:
@@ -68,6 +76,12 @@ class TestGeneratedKeys:
     def test_without_doubt_no_count_is_needed(self):
         assert start_with_generated_keys(replace(LAST, unsure=False), NOW, None).already_there == 100
 
+    @pytest.mark.parametrize("unsure", [True, False])
+    def test_an_empty_collection_gets_all_rows(self, unsure):
+        start = start_with_generated_keys(replace(LAST, unsure=unsure, source="other files"), NOW, 0)
+
+        assert (start.after, start.already_there, start.upsert) == (0, 0, False)
+
     def test_another_collection_gets_all_rows(self):
         assert start_with_generated_keys(LAST, replace(NOW, collection_id=8), 0).already_there == 0
 
@@ -79,6 +93,7 @@ class TestGeneratedKeys:
             (LAST, replace(NOW, collection_id=8), None, "It has some rows"),
             (replace(LAST, rows_before=None), NOW, 1100, "cannot be counted"),
             (LAST, NOW, 1099, "somebody else has deleted some"),
+            (replace(LAST, unsure=False), NOW, 1099, "somebody else has deleted some"),
             (LAST, replace(NOW, source="other files"), 1100, "The source has changed"),
             (replace(LAST, unsure=False), replace(NOW, source="other files"), 1100, "The source has changed"),
         ],
@@ -117,6 +132,23 @@ class TestFingerprint:
             Path(path).write_text("")
 
         assert fingerprint(paths) != fingerprint(paths[::-1])
+
+    def test_sees_what_is_made_of_them(self, tmp_path: Path):
+        path = tmp_path / "rows.jsonl"
+        path.write_text('{"id": 1}\n')
+        keys = [{"id": Made.of("key", text)} for text in ("uuid5(a)", "uuid5(a, b)")]
+
+        assert len({fingerprint(path), *(fingerprint(path, made=made) for made in keys)}) == 3
+
+    @pytest.mark.parametrize("header", ["ETag", "Last-Modified", None])
+    def test_of_a_web_address_is_that_of_what_the_server_says(self, header):
+        def of_version(pages: Pages, says: str) -> str | None:
+            pages.at["/rows.jsonl"] = Answer('{"id": 1}\n', 200, {header: says} if header else {})
+            return fingerprint(f"{pages.url}/rows.jsonl")
+
+        with pages_server() as pages:
+            first, same, other = (of_version(pages, says) for says in ("one", "one", "two"))
+        assert (first, same, other) == (None, None, None) if header is None else first == same != other
 
     @pytest.mark.parametrize("source", [[], [{"id": 1}], iter([]), lambda: "x.jsonl", ["x.jsonl", {"id": 1}]])
     def test_is_none_where_nobody_knows(self, source: Any):

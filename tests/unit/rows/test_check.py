@@ -53,6 +53,16 @@ def test_a_bad_row_has_its_number_field_and_reason_and_the_others_go_on(case: Ba
     assert f"row {case.number}" in str(bad)
 
 
+@pytest.mark.parametrize("number", [2.0**53, -(2.0**62), numpy.float64(1234567890123456789), numpy.float32(2**24), 1e18])
+def test_a_large_integer_that_came_as_a_float_is_bad(number: Any):
+    """It may have been another one: pandas makes floats of integers beside a missing one."""
+    (_, (bad,)) = checked_column({"type": "INT64"}, [7, number])
+    assert (bad.number, bad.field) == (2, "x")
+    assert "which may have been rounded" in bad.reason
+    values, none = checked_column({"type": "INT64"}, [2.0**53 - 1, Decimal(2**53 + 1), 2**53 + 1])
+    assert (values.tolist(), none) == ([2**53 - 1, 2**53 + 1, 2**53 + 1], ())
+
+
 @pytest.mark.parametrize("case", BAD_ROWS, ids=lambda case: case.id)
 def test_the_other_rows_are_as_they_are_without_the_bad_row(case: BadRowCase):
     """The slow path, which finds the bad value, gives the same as the fast path."""
