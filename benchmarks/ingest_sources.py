@@ -26,7 +26,7 @@ from benchmarks import rows
 from benchmarks.ingest import NAME, connect, expect, seconds
 from benchmarks.machine import machine
 
-ROWS, DIM, ROUNDS = 30_000, 128, 3
+ROWS, DIM, ROUNDS = 30_000, 128, 9
 SLICES = (1_000, 2_000, 5_000, 10_000)
 TUNED_ON = 20_000
 GOAL = 2.5
