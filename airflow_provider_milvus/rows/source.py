@@ -21,8 +21,8 @@ from airflow_provider_milvus.rows.storage import files, is_path, kind_of, withou
 from airflow_provider_milvus.rows.tables import dict_columns, is_table, table_columns
 from airflow_provider_milvus.schema.model import Schema
 
-NUMBERS = 7 << 15
-"""Numbers of vectors in a chunk: 0.9 MiB on the wire. As Python's own, of a list or JSON, they take eight times as much."""
+NUMBERS = 1 << 19
+"""Numbers of vectors in a chunk: 2 MiB on the wire. As Python's own, of a list or JSON, they take eight times as much."""
 _LONGEST_SHOWN = 200
 _IN_MEMORY = frozenset({"pandas", "polars", "pyarrow"})
 _PREPARED = {"files", "path", "rows", "refused"}
