@@ -33,6 +33,8 @@ def is_nothing(value: Any) -> bool:
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 LONGEST_NAME = 255
 """Milvus's ``proxy.maxNameLength``."""
+LARGEST_DIM = 32768
+"""Milvus's ``proxy.maxDimension``."""
 
 
 def check_name(argument: str, value: Any) -> str:

@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow_provider_milvus.arguments import Argument, OptionalArgument
 from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError
 from airflow_provider_milvus.hooks.milvus import MilvusHook
-from airflow_provider_milvus.kinds import check_flag, check_name, check_text, one_of, take_any, whole_number
+from airflow_provider_milvus.kinds import LARGEST_DIM, check_flag, check_name, check_text, one_of, take_any, whole_number
 from airflow_provider_milvus.operators.base import MilvusWriteOperator, result
 from airflow_provider_milvus.operators.run_notes import RetryNotes
-from airflow_provider_milvus.schema.model import LARGEST_DIM
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context

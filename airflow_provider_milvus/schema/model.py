@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError
-from airflow_provider_milvus.kinds import check_flag, check_name, check_whole_number
+from airflow_provider_milvus.kinds import LARGEST_DIM, check_flag, check_name, check_whole_number
 from airflow_provider_milvus.schema.pairs import from_pairs
 from airflow_provider_milvus.schema.types import (
     DATA_TYPES,
@@ -46,7 +46,6 @@ FLAGS = {
 """What is true or false of a field, by its name here and in the protocol."""
 SIZES = ("dim", "max_length", "max_capacity")
 
-LARGEST_DIM = 32768
 LONGEST_TEXT = 65535
 """Bytes in UTF-8."""
 LARGEST_ARRAY = 4096
