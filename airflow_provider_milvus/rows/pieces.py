@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Collection, Generator, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain
@@ -61,6 +61,12 @@ def chunks(pieces: Pieces, batch_rows: int) -> Iterator[Chunk]:
         yield _chunk(collected)
 
 
+def columns_of(rows: Collection[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """The values of rows, by name; ``MISSING`` is that of a row which lacks it."""
+    names = dict.fromkeys(chain.from_iterable(rows))
+    return {name: [row.get(name, MISSING) for row in rows] for name in names}
+
+
 def _bad_row(number: int, row: Any) -> BadRow:
     if isinstance(row, UnreadableRow):
         return BadRow(number, row.reason, row.row, row.field)
@@ -72,8 +78,7 @@ def _chunk(collected: Mapping[int, dict[str, Any] | BadRow]) -> Chunk:
     """A chunk of single rows, by their row numbers."""
     bad = tuple(row for row in collected.values() if isinstance(row, BadRow))
     rows = {number: row for number, row in collected.items() if not isinstance(row, BadRow)}
-    names = dict.fromkeys(chain.from_iterable(rows.values()))
-    columns = {name: [row.get(name, MISSING) for row in rows.values()] for name in names}
+    columns = columns_of(rows.values())
     numbers = list(rows)
     unbroken = bool(numbers) and numbers[-1] - numbers[0] == len(numbers) - 1
     return Chunk(range(numbers[0], numbers[-1] + 1) if unbroken else numbers, columns, bad)

@@ -15,7 +15,7 @@ from typing import Any
 from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError
 from airflow_provider_milvus.rows.chunk import Chunk
 from airflow_provider_milvus.rows.files import file_rows
-from airflow_provider_milvus.rows.pieces import Pieces, UnreadableRow, chunks
+from airflow_provider_milvus.rows.pieces import Columns, Pieces, UnreadableRow, chunks, columns_of
 from airflow_provider_milvus.rows.renaming import Renaming
 from airflow_provider_milvus.rows.storage import files, is_path, kind_of, without_secrets
 from airflow_provider_milvus.rows.tables import dict_columns, is_table, table_columns
@@ -145,11 +145,24 @@ def _source_pieces(source: Any, schema: Schema, renaming: Renaming, batch_rows: 
         raise MilvusInvalidArgumentError("rows: an asynchronous generator or function cannot be read; give an ordinary one.")
     elif isinstance(source, Mapping):
         yield from dict_columns(source, schema, renaming, batch_rows)
+    elif isinstance(source, list):
+        yield from _list_pieces(source, schema, renaming, batch_rows)
     elif isinstance(source, Iterable) and not isinstance(source, bytes | bytearray | memoryview):
         for item in source:
             yield from _item_pieces(item, schema, renaming, batch_rows)
     else:
         raise MilvusInvalidArgumentError(f"rows: a value of type {type(source).__name__} has no rows.")
+
+
+def _list_pieces(items: list[Any], schema: Schema, renaming: Renaming, batch_rows: int) -> Pieces:
+    """Plain rows of a list, a chunk at a time: half the work of one by one."""
+    for first in range(0, len(items), batch_rows):
+        some = items[first : first + batch_rows]
+        if renaming.columns is None and set(map(type, some)) == {dict}:
+            yield Columns(len(some), columns_of(some))
+        else:
+            for item in some:
+                yield from _item_pieces(item, schema, renaming, batch_rows)
 
 
 def _item_pieces(item: Any, schema: Schema, renaming: Renaming, batch_rows: int) -> Pieces:
