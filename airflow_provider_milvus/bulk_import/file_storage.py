@@ -21,7 +21,7 @@ from airflow_provider_milvus.rows.storage import storage, without_secrets
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
-WRITTEN_NAME = re.compile(r"\d+\.(parquet|json)")
+WRITTEN_NAME = re.compile(r"\d+-[0-9a-f]{12}\.(parquet|json)")
 """The names of the files that a run writes."""
 CALL_TIMEOUT = 300.0
 """Seconds for one call to a bucket, such as the upload of a file. s3fs itself waits for ever for a server that takes a

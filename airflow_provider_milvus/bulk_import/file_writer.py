@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,8 @@ from airflow_provider_milvus.schema.types import DATA_TYPES
 class ImportFileWriter:
     """Takes rows and writes them to files, a new one after every ``file_bytes``.
 
-    A file is written in ``directory``, named by its number from 1, and then handed to ``keep``. Rows that are not in a file yet
+    A file is written in ``directory``, named by its number from 1 and a digest of its content, and then handed to ``keep``: an
+    import that is under way is found again by the names of its files. Rows that are not in a file yet
     are in memory, where pymilvus's writer holds vectors as lists and needs about fifteen times ``file_bytes``.
 
     :param file_type: ``"parquet"`` or ``"json"``.
@@ -62,7 +64,9 @@ class ImportFileWriter:
         buffer = self._writer._new_buffer()
         self._writer.commit()
         buffer.persist(local_path=str(path.with_suffix("")), buffer_size=size, buffer_row_count=count)
-        self._keep(path)
+        with path.open("rb") as written:
+            digest = hashlib.file_digest(written, "sha256").hexdigest()[:12]
+        self._keep(path.rename(path.with_stem(f"{self.files}-{digest}")))
         self.rows += count
 
     def _to_values(self, name: str, column: Column) -> Sequence[Any]:

@@ -8,7 +8,7 @@ is in the server's listing, is not in the notes, and imports these files: the ne
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from airflow_provider_milvus.bulk_import.job import Files, ImportApi, ImportTarget, Job, JobState
@@ -43,6 +43,8 @@ class Submission:
     other_job_ids: list[str]
     rows_before: int | None = None
     attached: bool = False
+    partition_name: str = ""
+    options: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def job_ids(self) -> list[str]:
@@ -51,6 +53,11 @@ class Submission:
     @property
     def files(self) -> Files:
         return [group for portion in self.portions for group in portion.files]
+
+    @property
+    def what(self) -> tuple[object, ...]:
+        """What two tries have to have in common, to be of one import."""
+        return self.collection_id, sorted(self.files), self.partition_name, self.options
 
     def with_job(self, number: int, job_id: str) -> Submission:
         """The same, with ``job_id`` as the job of a portion."""
@@ -83,14 +90,26 @@ def submit(
     :raises MilvusTimeoutError, MilvusUnavailableError: a job may have begun; the next try looks for it first.
     """
     earlier = Submission.from_dict(tries.earlier) if tries.earlier else None
-    if earlier is not None and (earlier.collection_id, sorted(earlier.files)) == (subject.collection_id, sorted(files)):
+    submission = Submission(
+        target.collection_name,
+        subject.collection_id,
+        [Portion(part) for part in api.portions(files)],
+        [],
+        rows_before,
+        partition_name=target.partition_name,
+        options=target.options,
+    )
+    if earlier is not None and earlier.what == submission.what:
         report(f"An earlier try of this task began this import: jobs {', '.join(earlier.job_ids) or 'not noted'}.")
         submission = replace(earlier, collection_name=target.collection_name, attached=True)
         submission = yield from _attach(api, submission, report)
     else:
-        portions = [Portion(part) for part in api.portions(files)]
-        other_job_ids = yield from api.listed(target.collection_name)
-        submission = Submission(target.collection_name, subject.collection_id, portions, other_job_ids, rows_before)
+        if earlier is not None and earlier.job_ids:
+            report(
+                f"An earlier try of this task began another import, jobs {', '.join(earlier.job_ids)}: of other files, into "
+                "another partition or with other options. Its rows stay, unless it failed."
+            )
+        submission = replace(submission, other_job_ids=(yield from api.listed(target.collection_name)))
     tries.note(asdict(submission))
     for number, portion in enumerate(submission.portions):
         if not portion.job_id:

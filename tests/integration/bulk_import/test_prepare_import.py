@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import sys
 import uuid
@@ -233,14 +234,26 @@ class TestRetry:
             prepare(breaks, tmp_path, context, file_bytes=24 * 1_000)
         (directory,) = tmp_path.iterdir()
         assert len(everything(directory)) > 3
-        for name in ("notes.txt", "1.csv", "1.parquet.bak"):
+        for name in ("notes.txt", "1.csv", "1.parquet", "1-0123456789ab.parquet.bak"):
             (directory / name).write_text("somebody else's")
 
         result = prepare(small(10), tmp_path, context)
 
-        assert everything(directory) == ["1.csv", "1.parquet", "1.parquet.bak", "notes.txt"]
-        assert result["files"] == [[str(directory / "1.parquet")]]
+        ((path,),) = result["files"]
+        name = Path(path).name
+        assert everything(directory) == sorted(["1-0123456789ab.parquet.bak", "1.csv", "1.parquet", name, "notes.txt"])
+        assert path == str(directory / name)
         assert len(read(result["files"])) == 10
+
+    @pytest.mark.parametrize("file_type", ["parquet", "json"])
+    def test_has_the_names_of_the_try_before_only_for_the_same_rows(self, tmp_path: Path, file_type: str) -> None:
+        # By its files' names an import finds the one that an earlier try of its own began.
+        context = a_try(TaskState())
+        first, same, others = (
+            prepare(rows, tmp_path, context, file_type=file_type)["files"] for rows in (small(9), small(9), small(9, first=1))
+        )
+        assert first == same
+        assert first != others
 
     def test_of_another_run_has_a_directory_of_its_own(self, tmp_path: Path) -> None:
         one, other = a_try(TaskState()), a_try(TaskState())
@@ -287,7 +300,8 @@ class TestBucket:
 
         keys = [key for (key,) in result["files"]]
         assert sorted(objects.kept) == [f"a-bucket/{key}" for key in keys]
-        assert [key.rpartition("/")[2] for key in keys] == ["1.parquet", "2.parquet"]
+        names = [key.rpartition("/")[2] for key in keys]
+        assert [re.sub(r"-[0-9a-f]{12}\.parquet", "", name) for name in names] == ["1", "2"]
         assert result["urls"] == [[f"s3://a-bucket/{key}"] for key in keys]
         for number, key in enumerate(keys):
             (tmp_path / str(number)).write_bytes(objects.kept[f"a-bucket/{key}"])
@@ -305,9 +319,9 @@ class TestBucket:
         others = [f"a-bucket/{folder}/readme.txt", f"a-bucket/{folder}/more/1.parquet", "a-bucket/files/1.parquet"]
         objects.kept.update(dict.fromkeys(others, b"somebody else's"))
 
-        prepare(small(1), "s3://a-bucket/files", context, storage_conn_id="storage")
+        again = prepare(small(1), "s3://a-bucket/files", context, storage_conn_id="storage")
 
-        assert sorted(objects.kept) == sorted([*others, f"a-bucket/{folder}/1.parquet"])
+        assert sorted(objects.kept) == sorted([*others, *(f"a-bucket/{key}" for (key,) in again["files"])])
 
     def test_that_refuses_says_why_and_no_secret(self, objects: Objects) -> None:
         objects.refusing = "AccessDenied"

@@ -81,10 +81,10 @@ class Try:
         self.reports: list[str] = []
         self.slept: list[float] = []
 
-    def run(self, files: Files = FILES, collection_id: int = 1) -> Submission:
+    def run(self, files: Files = FILES, collection_id: int = 1, **target: Any) -> Submission:
         flow = submit(
             self.jobs,
-            ImportTarget("docs"),
+            ImportTarget("docs", **target),
             files,
             subject=Subject("docs", collection_id),
             rows_before=None,
@@ -177,6 +177,14 @@ class TestSubmit:
         task = Try(jobs)
         task.run()
         assert task.run([["c.parquet"]]).job_ids == ["3"]
+        assert "began another import, jobs 1, 2" in task.reports[-2]
+
+    @pytest.mark.parametrize("other", [{"partition_name": "p"}, {"options": {"backup": "true"}}])
+    def test_into_another_partition_or_with_other_options_is_another_import(self, jobs, other):
+        task = Try(jobs)
+        task.run()
+        assert task.run(**other).job_ids == ["3", "4"]
+        assert task.run(**other).attached
 
     def test_the_order_of_the_files_makes_no_difference(self, jobs):
         task = Try(jobs)
