@@ -62,7 +62,7 @@ class Argument(Generic[T]):
             value = instance.__dict__[self.name]
         except KeyError:
             raise AttributeError(self.name) from None
-        return value if self.name in instance.unrendered else self._checked(value)
+        return value if self.name in instance.unrendered else self.check_given(value)
 
     def __set__(self, instance: HasArguments, value: Any) -> None:
         before = instance.__dict__.get(self.name, _MISSING)
@@ -85,7 +85,7 @@ class Argument(Generic[T]):
                     raise MilvusInvalidArgumentError(f"{self.name} is None. {self._way_out()}")  # noqa: TRY301
                 return default
             self._refuse_nothing(value, is_first and self.name in instance.written)
-            self._checked(value)
+            self.check_given(value)
         except MilvusInvalidArgumentError as error:
             raise instance.wrong(error) from None
         return value
@@ -100,7 +100,8 @@ class Argument(Generic[T]):
         word = "" if self.nothing is None else f" or write {self.nothing!r}"
         return f"Leave it out{word} if nothing is meant, or mend what it comes from."
 
-    def _checked(self, value: Any) -> Any:
+    def check_given(self, value: Any) -> Any:
+        """What the operator gets of a value: None of the word for nothing."""
         return self.check(self.name, value) if self.is_something(value) else None
 
     def is_something(self, value: Any) -> bool:

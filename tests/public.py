@@ -73,6 +73,7 @@ MINIMAL: dict[str, dict[str, Any]] = {
     "MilvusPrepareImportOperator": {"collection_name": "docs", "rows": "docs.parquet", "path": "/tmp/docs"},
     "MilvusQueryOperator": {"collection_name": "docs"},
     "MilvusRecallCheckOperator": {"collection_name": "docs"},
+    "MilvusReclaimBacktestOperator": {"collections": ["events_*"]},
     "MilvusReclaimMemoryOperator": {"collections": ["events_*"]},
     "MilvusRefreshLoadOperator": {"collection_name": "docs"},
     "MilvusReleaseCollectionOperator": {"collection_name": "docs"},

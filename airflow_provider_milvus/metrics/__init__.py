@@ -13,7 +13,8 @@ from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError
 from airflow_provider_milvus.kinds import check_seconds
 from airflow_provider_milvus.metrics.endpoints import Endpoints
 from airflow_provider_milvus.metrics.prometheus import Prometheus
-from airflow_provider_milvus.metrics.source import Address, Attempts, Held, MetricsSource, Proxies, UsageAnswer, within
+from airflow_provider_milvus.metrics.source import Address, Attempts, Held, MetricsSource, UsageAnswer, within
+from airflow_provider_milvus.metrics.spans import Proxies
 from airflow_provider_milvus.wording import without_secrets
 
 __all__ = ["Attempts", "Held", "MetricsSource", "Proxies", "UsageAnswer", "metrics_source", "within"]

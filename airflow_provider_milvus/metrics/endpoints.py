@@ -14,7 +14,7 @@ from airflow_provider_milvus.answers.bodies import BodyError, pieces
 from airflow_provider_milvus.answers.numbers import read_number
 from airflow_provider_milvus.metrics import source
 from airflow_provider_milvus.metrics.counters import History, Proxy
-from airflow_provider_milvus.metrics.spans import Span
+from airflow_provider_milvus.metrics.spans import Proxies, Span, proxy_mismatch
 
 if TYPE_CHECKING:
     from httpx import Response
@@ -58,13 +58,13 @@ class Endpoints(source.MetricsSource):
         return source.attempts_of((name, sample) for name, page in pages.items() for sample in page if _is_use(sample))
 
     async def usage(
-        self, spans: Sequence[timedelta], *, proxies: source.Proxies, kept: Mapping[str, Any] | None = None
+        self, spans: Sequence[timedelta], *, proxies: Proxies, kept: Mapping[str, Any] | None = None
     ) -> source.UsageAnswer:
         now = time.time()
         pages = await self._read()
         seen = {name: _read_proxy(page) for name, page in pages.items() if _is_proxy(page)}
         number = proxies.number(value for page in pages.values() for name, _, value in page if name == source.PROXIES)
-        mismatch = source.proxy_mismatch(len(seen), number)
+        mismatch = proxy_mismatch(len(seen), number)
         history = History.read(kept, now).extend(
             seen, now, interruption=mismatch if number is not None else None, longest=max(spans, default=timedelta(0))
         )

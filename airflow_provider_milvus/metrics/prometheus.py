@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_milvus.answers.bodies import read_json
 from airflow_provider_milvus.answers.numbers import read_number
 from airflow_provider_milvus.metrics import source
-from airflow_provider_milvus.metrics.spans import Span
+from airflow_provider_milvus.metrics.past import Target
+from airflow_provider_milvus.metrics.spans import Proxies, Span, proxy_mismatch
 from airflow_provider_milvus.wording import in_words
 
 if TYPE_CHECKING:
     from httpx import AsyncClient, Response
 
+T = TypeVar("T")
+
 Vector = list[tuple[dict[str, str], float]]
-Target = tuple[str, str]
-"""What Prometheus scrapes: an instance, and the job that scrapes it."""
+Values = dict[int, float]
+"""By the number of the step."""
 
 LARGEST_ANSWER = 32 << 20
 """Bytes of an answer: 130 for each collection, node and kind of segment, so 10,000 collections on two nodes have 5 MB."""
 
 _WEEK = 7 * 86_400_000
-_USES = {
+USES = {
     source.SUCCEEDED: "",
     source.RECEIVED: "",
     source.REQUESTS: f'function_name=~"{"|".join(source.SEARCHES)}",status="total",collection_name!=""',
@@ -44,6 +47,9 @@ class Prometheus(source.MetricsSource):
         self._matchers = matchers
         self._timeout = timeout
 
+    async def open(self) -> AsyncClient:
+        return await source.open_client(self._address, self._timeout)
+
     async def held(self) -> dict[int, source.Held | None]:
         by = "collection_id, node_id, segment_state"
         return source.held_of(await self._sums((source.ROWS, source.BYTES), by, "instance, job", believe=True))
@@ -55,24 +61,24 @@ class Prometheus(source.MetricsSource):
     async def _sums(self, names: Sequence[str], by: str, scraped: str, *, believe: bool = False) -> list[source.Sample]:
         """The sums of some metrics by the labels ``by``. What two jobs scrape, with other labels ``scraped``, counts once."""
         samples: list[source.Sample] = []
-        async with await source.open_client(self._address, self._timeout) as client:
+        async with await self.open() as client:
             now = await self._now(client)
             for name in names:
-                query = f"max by ({by}) (sum by ({by}, {scraped}) ({self._selector(name, _USES.get(name, ''))}))"
+                query = f"max by ({by}) (sum by ({by}, {scraped}) ({self.selector(name, USES.get(name, ''))}))"
                 samples += [(name, labels, value) for labels, value in await self._ask(client, query, now, believe=believe)]
         return samples
 
     async def usage(
-        self, spans: Sequence[timedelta], *, proxies: source.Proxies, kept: Mapping[str, Any] | None = None
+        self, spans: Sequence[timedelta], *, proxies: Proxies, kept: Mapping[str, Any] | None = None
     ) -> source.UsageAnswer:
         answers = []
-        async with await source.open_client(self._address, self._timeout) as client:
+        async with await self.open() as client:
             now = await self._now(client)
-            present = await self._by_target(client, f"count by (instance, job) ({self._proxies})", now)
-            started = await self._by_target(client, f"max by (instance, job) ({self._selector(source.STARTED)})", now)
-            gauges = await self._ask(client, f"max({self._selector(source.PROXIES)})", now)
-            mismatch = source.proxy_mismatch(len(present), proxies.number(value for _, value in gauges))
-            counters = " or ".join(f"count by (db_name) ({self._selector(*use)})" for use in _USES.items())
+            present = await self._by_target(client, f"count by (instance, job) ({self.proxy_pages})", now)
+            started = await self._by_target(client, f"max by (instance, job) ({self.selector(source.STARTED)})", now)
+            gauges = await self._ask(client, f"max({self.selector(source.PROXIES)})", now)
+            mismatch = proxy_mismatch(len(present), proxies.number(value for _, value in gauges))
+            counters = " or ".join(f"count by (db_name) ({self.selector(*use)})" for use in USES.items())
             databases = [source.label_of(labels)[0] for labels, _ in await self._ask(client, counters, now)]
             names_databases = bool(databases) and None not in databases
             for span in spans:
@@ -86,24 +92,24 @@ class Prometheus(source.MetricsSource):
                 answers.append(Span(span, used, unknown, names_databases))
         return source.UsageAnswer(answers)
 
-    def _selector(self, metric: str, more: str = "") -> str:
+    def selector(self, metric: str, more: str = "") -> str:
         return f"{metric}{{{','.join(filter(None, (more, self._matchers)))}}}"
 
     @property
-    def _proxies(self) -> str:
-        return self._selector(source.NODES, 'role_name="proxy"')
+    def proxy_pages(self) -> str:
+        return self.selector(source.NODES, 'role_name="proxy"')
 
     def _steps_present(self, length: int, step: int) -> str:
         """The query for the number of steps at which a proxy was scraped, from the last step before the span; 0: only between
         two steps."""
-        at_steps = f"count_over_time((count by (instance, job) ({self._proxies}))[{length + step}ms:{step}ms])"
-        return f"{at_steps} or 0 * count by (instance, job) (last_over_time({self._proxies}[{length}ms]))"
+        at_steps = f"count_over_time((count by (instance, job) ({self.proxy_pages}))[{length + step}ms:{step}ms])"
+        return f"{at_steps} or 0 * count by (instance, job) (last_over_time({self.proxy_pages}[{length}ms]))"
 
     def _changed_labels(self, length: int) -> str:
         """The query for the labels whose counter moved within the span or did not exist at its start. ``increase`` alone misses
         a first use, and a use between the start and the first scrape."""
         parts = []
-        for counter in (self._selector(*use) for use in _USES.items()):
+        for counter in (self.selector(*use) for use in USES.items()):
             changed = f"last_over_time({counter}[{length}ms]) unless ({counter} == ({counter} offset {length}ms))"
             parts += [f"increase({counter}[{length}ms]) > 0", changed]
         return " or ".join(f"count by (db_name, collection_name) ({part})" for part in parts)
@@ -124,27 +130,49 @@ class Prometheus(source.MetricsSource):
         form = {"query": query, "timeout": f"{math.ceil(self._timeout)}s"}
         if now is not None:
             form["time"] = f"{now / 1000:.3f}"
-        vector = await source.fetch(client, self._address, self._timeout, self._read, path="/api/v1/query", form=form)
+        vector = await self._results(client, "/api/v1/query", form, lambda sample: float(sample["value"][1]))
         for _, value in vector:
             if not believe and read_number(value) is None:
                 raise source.unreadable_error(self._address, f"Prometheus says {value:g} where that cannot be")
         return vector
 
-    async def _read(self, answer: Response) -> Vector:
-        try:
-            body = await read_json(answer, LARGEST_ANSWER)
-            if body["status"] != "success":
-                raise source.unreadable_error(self._address, f"Prometheus says {str(body.get('error'))[:200]!r}")
-            # Some versions put remarks on the query among the warnings.
-            warnings = [warning for warning in body.get("warnings") or () if not warning.startswith("PromQL ")]
-            vector = [(_labels(sample["metric"]), float(sample["value"][1])) for sample in body["data"]["result"]]
-        except (ValueError, LookupError, TypeError, AttributeError, OverflowError):
-            raise self._not_prometheus() from None
-        if warnings:
-            raise source.unreadable_error(
-                self._address, f"the answer is incomplete, {warnings[0][:200]!r}", "Read Prometheus's log."
-            )
-        return vector
+    async def ask_range(
+        self, client: AsyncClient, query: str, first: float, last: float, step: float
+    ) -> list[tuple[dict[str, str], Values]]:
+        """The answers to a query, one each ``step`` from ``first`` to ``last``, in seconds since the epoch."""
+        form = {
+            "query": query,
+            "timeout": f"{math.ceil(self._timeout)}s",
+            "start": f"{first:.3f}",
+            "end": f"{last:.3f}",
+            "step": f"{step:.3f}",
+        }
+
+        def values(series: dict[str, Any]) -> Values:
+            return {round((moment - first) / step): float(value) for moment, value in series["values"]}
+
+        return await self._results(client, "/api/v1/query_range", form, values)
+
+    async def _results(
+        self, client: AsyncClient, path: str, form: Mapping[str, str], value: Callable[[dict[str, Any]], T]
+    ) -> list[tuple[dict[str, str], T]]:
+        async def read(answer: Response) -> list[tuple[dict[str, str], T]]:
+            try:
+                body = await read_json(answer, LARGEST_ANSWER)
+                if body["status"] != "success":
+                    raise source.unreadable_error(self._address, f"Prometheus says {str(body.get('error'))[:200]!r}")
+                # Some versions put remarks on the query among the warnings.
+                warnings = [warning for warning in body.get("warnings") or () if not warning.startswith("PromQL ")]
+                results = [(_labels(sample["metric"]), value(sample)) for sample in body["data"]["result"]]
+            except (ValueError, LookupError, TypeError, AttributeError, OverflowError):
+                raise self._not_prometheus() from None
+            if warnings:
+                raise source.unreadable_error(
+                    self._address, f"the answer is incomplete, {warnings[0][:200]!r}", "Read Prometheus's log."
+                )
+            return results
+
+        return await source.fetch(client, self._address, self._timeout, read, path=path, form=form)
 
     def _not_prometheus(self) -> Exception:
         return source.unreadable_error(

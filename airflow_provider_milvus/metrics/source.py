@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from airflow_provider_milvus.answers.bodies import BodyError, answer_to, read_json
 from airflow_provider_milvus.answers.numbers import read_number
 from airflow_provider_milvus.exceptions import MilvusMetricsError
-from airflow_provider_milvus.metrics.spans import Span
+from airflow_provider_milvus.metrics.spans import Proxies, Span
 from airflow_provider_milvus.tls import tls_context
 from airflow_provider_milvus.wording import without, without_secrets
 
@@ -57,23 +57,6 @@ class Held:
 
     rows: int
     bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class Proxies:
-    """How many proxies a server has, as far as its connection and the server itself tell.
-
-    ``configured`` is the connection's setting; the coordinator's gauge is another, if it is among the metrics; and a
-    ``standalone`` server has one.
-    """
-
-    configured: int | None = None
-    standalone: bool = False
-
-    def number(self, gauges: Iterable[float]) -> int | None:
-        """The greatest that is told: with too small a number, what is searched through another proxy would seem idle."""
-        # A coordinator on stand-by reports 0.
-        return max(self.configured or 0, int(max(gauges, default=0)), int(self.standalone)) or None
 
 
 @dataclass(slots=True)
@@ -218,10 +201,3 @@ def attempts_of(samples: Iterable[tuple[str, Sample]]) -> Attempts:
             sums[name][(proxy, *label_of(labels))] += value
     received, requests = sums[RECEIVED], sums[REQUESTS]
     return {key: max(received.get(key, 0), requests.get(key, 0)) for key in received.keys() | requests.keys()}
-
-
-def proxy_mismatch(seen: int, number: int | None) -> str | None:
-    """Why the metrics do not count: they are not those of exactly all proxies. ``None`` when they are."""
-    if number is None:
-        return "the number of Milvus's proxies is not known: add the coordinator's metrics, or set proxies in the connection"
-    return None if seen == number else f"the metrics are of {seen} proxies, and Milvus has {number}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -19,3 +20,27 @@ class Span:
     used: frozenset[tuple[str | None, str]]
     unknown: str | None = None
     names_databases: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Proxies:
+    """How many proxies a server has, as far as its connection and the server itself tell.
+
+    ``configured`` is the connection's setting; the coordinator's gauge is another, if it is among the metrics; and a
+    ``standalone`` server has one.
+    """
+
+    configured: int | None = None
+    standalone: bool = False
+
+    def number(self, gauges: Iterable[float]) -> int | None:
+        """The greatest that is told: with too small a number, what is searched through another proxy would seem idle."""
+        # A coordinator on stand-by reports 0.
+        return max(self.configured or 0, int(max(gauges, default=0)), int(self.standalone)) or None
+
+
+def proxy_mismatch(seen: int, number: int | None) -> str | None:
+    """Why the metrics do not count: they are not those of exactly all proxies. ``None`` when they are."""
+    if number is None:
+        return "the number of Milvus's proxies is not known: add the coordinator's metrics, or set proxies in the connection"
+    return None if seen == number else f"the metrics are of {seen} proxies, and Milvus has {number}"

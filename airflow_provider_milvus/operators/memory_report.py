@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_milvus.arguments import OptionalArgument
 from airflow_provider_milvus.kinds import check_databases
 from airflow_provider_milvus.operators.base import MilvusOperator
-from airflow_provider_milvus.operators.reclaim import databases_in_scope
+from airflow_provider_milvus.operators.reclaim_rules import databases_in_scope
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context

@@ -9,6 +9,7 @@ import importlib
 from typing import Any
 
 _MODULES = {
+    "backtest": ("MilvusReclaimBacktestOperator",),
     "bulk_import": ("MilvusBulkImportOperator",),
     "checks": ("MilvusRecallCheckOperator", "MilvusRowCountCheckOperator"),
     "collection": ("MilvusCreateCollectionOperator", "MilvusDropCollectionOperator", "MilvusRenameCollectionOperator"),

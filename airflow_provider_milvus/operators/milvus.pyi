@@ -1,5 +1,8 @@
 """What a type checker sees of the door: operators/milvus.py imports the same names when they are first used."""
 
+from airflow_provider_milvus.operators.backtest import (
+    MilvusReclaimBacktestOperator as MilvusReclaimBacktestOperator,
+)
 from airflow_provider_milvus.operators.bulk_import import (
     MilvusBulkImportOperator as MilvusBulkImportOperator,
 )

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_milvus import kinds
 from airflow_provider_milvus.arguments import Argument, OptionalArgument
-from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError, MilvusReclaimError, MilvusUnsupportedError
-from airflow_provider_milvus.operators.base import HOUR, MilvusOperator, failed_in_part
-from airflow_provider_milvus.operators.dates import date_in_name, now_of
+from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError, MilvusReclaimError
+from airflow_provider_milvus.operators.base import HOUR, failed_in_part
+from airflow_provider_milvus.operators.dates import now_of
+from airflow_provider_milvus.operators.reclaim_rules import ReclaimRules, databases_in_scope, spans_of
 from airflow_provider_milvus.operators.run_notes import RetryNotes, RunNotes
 
 if TYPE_CHECKING:
@@ -25,18 +25,9 @@ if TYPE_CHECKING:
     from airflow_provider_milvus.reclaim.run import ServerState
 
 RULE_ARGUMENTS = ("older_than", "idle_for", "loaded_for", "memory_budget", "min_idle", "max_releases")
-LEAST_IDLE_FOR_BUDGET = timedelta(hours=1)
-"""A budget releases only what has been idle for this time, where use is known and ``min_idle`` says nothing else."""
-SPANS_TO_ORDER_BY = (timedelta(days=1), timedelta(days=7))
-"""Use is asked for over these spans, too, so that the coldest collections go first."""
 
 
-def databases_in_scope(databases: list[str] | None, own: str) -> list[str] | None:
-    """The databases that the DAG names, or else the connection's ``own``; None: all databases of the server."""
-    return None if databases == ["*"] else databases or [own]
-
-
-class MilvusReclaimMemoryOperator(MilvusOperator):
+class MilvusReclaimMemoryOperator(ReclaimRules):
     """Release collections that are old, idle, long loaded, or too much for a budget; done when the server says NotLoad of each.
 
     All arguments are templates.
@@ -110,21 +101,9 @@ class MilvusReclaimMemoryOperator(MilvusOperator):
     """
 
     timeout = Argument(kinds.check_seconds)
-    collections = OptionalArgument(kinds.check_patterns)
-    exclude = OptionalArgument(kinds.check_patterns, widens=True, nothing="-", empty_list="written")
-    databases = OptionalArgument(kinds.check_databases)
-    older_than = OptionalArgument(kinds.check_age, widens=True, nothing="any")
-    idle_for = OptionalArgument(kinds.check_span, widens=True, nothing="any")
-    loaded_for = OptionalArgument(kinds.check_span, widens=True, nothing="any")
-    memory_budget = OptionalArgument(kinds.check_size, widens=True, nothing="any")
-    min_idle = OptionalArgument(kinds.check_span, widens=True, nothing="any")
     plan = OptionalArgument(kinds.take_any, empty_list="given")
     plan_path = OptionalArgument(kinds.check_text)
-    date_format = Argument(kinds.check_text)
-    timezone = Argument(kinds.check_timezone)
-    keep_aliased = Argument(kinds.check_flag)
     dry_run = Argument(kinds.check_flag)  # type: ignore[assignment]
-    max_releases = OptionalArgument(kinds.whole_number(1), widens=True, nothing="any")
     fail_if_nothing_matches = Argument(kinds.check_flag)
     release_timeout = OptionalArgument(kinds.check_seconds)
 
@@ -163,12 +142,11 @@ class MilvusReclaimMemoryOperator(MilvusOperator):
 
         hook, notes = self.hook(), RunNotes(context)
         approved = self._approved_plan()
-        policy = self._policy(context) if approved is None else None
-        self.log_where(hook, "Reclaiming memory.")
+        policy = self.policy(now_of(context, self.log.info)) if approved is None else None
         has_metrics = hook.settings.metrics_url is not None
-        if policy is not None and policy.budget is not None and policy.min_idle is None and has_metrics:
-            policy = replace(policy, min_idle=LEAST_IDLE_FOR_BUDGET)
-        spans = self._spans(policy, has_metrics) if policy else []
+        policy = policy and self.with_use(policy, has_metrics)
+        self.log_where(hook, "Reclaiming memory.")
+        spans = spans_of(policy, has_metrics) if policy else []
         databases = databases_in_scope(self.databases, hook.settings.database)
         last_notes = notes.read()
         with (
@@ -183,7 +161,7 @@ class MilvusReclaimMemoryOperator(MilvusOperator):
                 server = run.look(databases, policy, spans, last_notes)
                 if server.databases != [hook.settings.database]:
                     self.log.info("Databases: %s.", ", ".join(server.databases))
-                policy = self._with_budget(policy, server)
+                policy = self.with_budget(policy, self.memory_budget, server.nodes.memory)
                 report, plan = run.decide(policy, server)
                 self._warn_of_unmatched(policy, server, report)
             report.dry_run = self.dry_run
@@ -240,24 +218,6 @@ class MilvusReclaimMemoryOperator(MilvusOperator):
             raise MilvusInvalidArgumentError(f"Nothing was released. {' '.join(unmatched)}")
         report.warnings += unmatched
 
-    def _with_budget(self, policy: Policy, server: ServerState) -> Policy:
-        share = self.memory_budget
-        if not isinstance(share, kinds.Share):
-            return policy
-        if server.nodes.memory is None:
-            raise MilvusUnsupportedError(
-                "Nothing was released: memory_budget is a share of the query nodes' memory, which this server does not report. "
-                "Give it as a size, such as '64GiB'."
-            )
-        return replace(policy, budget=int(share * server.nodes.memory))
-
-    def _spans(self, policy: Policy, has_metrics: bool) -> list[timedelta]:
-        """The spans over which use is asked for: none where no rule needs it."""
-        needed = {span for span in (policy.idle_for, policy.min_idle) if span is not None}
-        if needed and not has_metrics:
-            raise self.wrong(f"idle_for and min_idle need metrics: set metrics_url in the connection {self.milvus_conn_id!r}.")
-        return sorted(needed | set(SPANS_TO_ORDER_BY)) if has_metrics and (needed or policy.budget is not None) else []
-
     def _approved_plan(self) -> list[PlannedRelease] | None:
         from airflow_provider_milvus.reclaim.packed import is_packed
         from airflow_provider_milvus.reclaim.plan import read_plan
@@ -272,28 +232,4 @@ class MilvusReclaimMemoryOperator(MilvusOperator):
             raise self.wrong(
                 f"plan is not what a dry run returned under 'plan': {error}. "
                 "From a template it needs render_template_as_native_obj=True on the DAG."
-            ) from None
-
-    def _policy(self, context: Context) -> Policy:
-        from airflow_provider_milvus.reclaim.policy import Policy
-
-        date_of = date_in_name(self, self.date_format, self.timezone)
-        try:
-            return Policy(
-                patterns=self.collections or (),
-                exclude=self.exclude or (),
-                older_than=self.older_than,
-                idle_for=self.idle_for,
-                loaded_for=self.loaded_for,
-                min_idle=self.min_idle,
-                # A share becomes bytes when the server has reported its memory.
-                budget=None if self.memory_budget is None else int(self.memory_budget),
-                max_releases=self.max_releases,
-                date_of=date_of,
-                now=now_of(context, self.log.info),
-                keep_aliased=self.keep_aliased,
-            )
-        except ValueError as error:
-            raise self.wrong(
-                f"{error}. Set one or more of collections, older_than, idle_for, loaded_for and memory_budget."
             ) from None

@@ -52,12 +52,14 @@ class Surveyor:
     :param estimate: estimate a size that the metrics do not have, with three calls for each such collection.
     :param needs_details: whether a loaded collection of this name is worth a call of its own; the others are listed without
         their properties.
+    :param details_of_all: ask for those of collections that are not in memory, too.
     """
 
     client: AsyncBoundedClient
     deadline: Deadline
     estimate: bool = False
     needs_details: Callable[[str], bool] = lambda name: True
+    details_of_all: bool = False
     _measured: Mapping[int, Held] = field(init=False, default_factory=dict)
     _room: asyncio.Semaphore = field(init=False, default_factory=lambda: asyncio.Semaphore(AT_ONCE))
 
@@ -108,7 +110,9 @@ class Surveyor:
     async def _look_at_all(self, database: str) -> list[CollectionState]:
         states = await self._states(database)
         asked = [
-            state for state in states if state.in_memory and (self.needs_details(state.collection) or self._estimates(state))
+            state
+            for state in states
+            if self.details_of_all or (state.in_memory and (self.needs_details(state.collection) or self._estimates(state)))
         ]
         details = await self._details(database, [state.collection for state in asked])
         described = await asyncio.gather(*(self._with_details(state, details[state.collection]) for state in asked))

@@ -268,6 +268,8 @@ TASKS: tuple[Task, ...] = (
         before=import_file,
         reach=12.0,
     ),
+    # There is no Prometheus: it fails once the server has answered.
+    Task(Scenario(operators.MilvusReclaimBacktestOperator, {"collections": "docs_*"}, in_memory=True), names=""),
     Task(Scenario(operators.MilvusCreateSnapshotOperator, {**_DOCS, "snapshot_name": "monday"})),
     Task(
         Scenario(

@@ -73,7 +73,7 @@ def test_says_what_it_is_and_what_it_needs(wheel, information):
     needed = {line.replace(" ", "") for line in metadata.get_all("Requires-Dist") if "extra ==" not in line}
     assert needed == {line.replace(" ", "") for line in declared}
     assert {"apache-airflow>=2.11.0", "pymilvus>=2.6.11"} <= needed
-    assert metadata.get_all("Provides-Extra") == ["bulk", "lite"]
+    assert metadata.get_all("Provides-Extra") == ["bulk", "lite", "picture"]
 
 
 def test_the_floors_are_those_that_make_lowest_runs_with():

@@ -16,6 +16,7 @@ from airflow_provider_milvus.conditions import LoadState
 from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError
 from airflow_provider_milvus.hooks.milvus import MilvusHook
 from airflow_provider_milvus.operators.base import result
+from airflow_provider_milvus.operators.dates import now_of
 from airflow_provider_milvus.operators.milvus import (
     MilvusLoadCollectionOperator,
     MilvusReclaimMemoryOperator,
@@ -197,7 +198,7 @@ class Run:
 
 class TestNowOfAReclaim:
     def now(self, **context: Any) -> datetime:
-        return make(MilvusReclaimMemoryOperator)._policy(context).now
+        return now_of(context, print)
 
     def test_is_the_runs_logical_date(self):
         logical = datetime(2024, 3, 1, tzinfo=UTC)
@@ -252,6 +253,7 @@ class TestDeferrable:
             "MilvusPrepareImportOperator",
             "MilvusQueryOperator",
             "MilvusRecallCheckOperator",
+            "MilvusReclaimBacktestOperator",
             "MilvusReclaimMemoryOperator",
             "MilvusReleaseCollectionOperator",
             "MilvusReleasePartitionsOperator",

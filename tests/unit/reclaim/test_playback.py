@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
+from airflow_provider_milvus.metrics.past import Sizes, Uses
 from airflow_provider_milvus.metrics.spans import Span
+from airflow_provider_milvus.reclaim.history import History
 from airflow_provider_milvus.reclaim.inventory import MEASURED, CollectionState, Memory
-from airflow_provider_milvus.reclaim.playback import Held, History, Playback, Uses, play
+from airflow_provider_milvus.reclaim.playback import Playback, play
 from airflow_provider_milvus.reclaim.policy import DateInName, Policy
 from airflow_provider_milvus.reclaim.usage import usage_of
 
@@ -30,10 +32,10 @@ def collection(name: str, **known: Any) -> CollectionState:
 
 
 def history(
-    *collections: CollectionState, held: dict[str, Held] | None = None, uses: dict[str, list[tuple[float, int]]], **more: Any
+    *collections: CollectionState, held: dict[str, Sizes] | None = None, uses: dict[str, list[tuple[float, int]]], **more: Any
 ) -> History:
     """``uses``: the days and the numbers of searches. Each collection takes a GiB all the time, where ``held`` says nothing."""
-    always = Held([at(0)], [GIB])
+    always = Sizes([at(0)], [GIB])
     return History(
         at(0),
         at(10),
@@ -84,14 +86,14 @@ def test_a_search_through_an_alias_is_one_of_the_collection() -> None:
 
 
 def test_what_leaves_memory_by_itself_frees_nothing_after_that() -> None:
-    held = Held([at(0), at(4), at(5)], [2 * GIB, 0, GIB])
+    held = Sizes([at(0), at(4), at(5)], [2 * GIB, 0, GIB])
     past = history(collection("a"), held={"a": held}, uses={"a": [(0.5, 1), (4.5, 9)]})
     # Released on day 3; somebody released it on day 4, searched it in vain, and loaded it on day 5. Idle again on day 7.
     assert told(play(past, policy(), NIGHTS, [IDLE])) == [(3.0, "a", 48.0, None, 0), (7.0, "a", 72.0, None, 0)]
 
 
 def test_a_size_that_grows_counts_as_it_grew() -> None:
-    held = Held([at(0), at(3.5)], [GIB, 3 * GIB])
+    held = Sizes([at(0), at(3.5)], [GIB, 3 * GIB])
     past = history(collection("a"), held={"a": held}, uses={"a": [(1.0, 1), (4.0, 1)]})
     assert told(play(past, policy(), NIGHTS, [IDLE]))[0] == (3.0, "a", 12 + 36, 4.0, 1)
 
@@ -102,7 +104,7 @@ def test_what_is_not_known_is_not_idle_and_not_counted() -> None:
     past = history(collection("a"), uses={"a": [(1.0, 1), (5.0, 4)]}, gaps=[gap])
     # The run of day 3 does not know of the gap that follows; those of days 4 and 5 are in it.
     assert told(play(past, policy(), NIGHTS, [IDLE])) == [(3.0, "a", 48.0, 5.0, None), (7.0, "a", 72.0, None, 0)]
-    held = Held([at(0), at(2)], [GIB, None])
+    held = Sizes([at(0), at(2)], [GIB, None])
     unsized = play(history(collection("a"), held={"a": held}, uses={}), policy(), NIGHTS, [IDLE])
     assert told(unsized) == [(2.0, "a", None, None, 0)]
     assert (unsized.freed, unsized.unknown, unsized.nights[1].unknown) == (0.0, 1, 1)
@@ -124,7 +126,8 @@ def test_a_budget_takes_the_coldest_and_says_whether_it_is_met() -> None:
 
 def test_what_was_made_later_was_not_there() -> None:
     young = CollectionState("default", "a", "Loaded", created=START + timedelta(days=4, hours=1))
-    played = play(history(young, uses={}), policy(), NIGHTS, [IDLE])
+    held = {"a": Sizes([at(0), at(4.1)], [0, GIB])}
+    played = play(history(young, held=held, uses={}), policy(), NIGHTS, [IDLE])
     assert told(played) == [(7.0, "a", 72.0, None, 0)]
     assert [night.loaded // GIB for night in played.nights] == [0, 0, 0, 0, 1, 1, 1, 0, 0]
 
@@ -144,7 +147,7 @@ def test_a_first_night_decides_as_the_run_of_that_night(
     subjects = [collection(name) for name in known]
     past = history(
         *subjects,
-        held={name: Held([at(0)], [size]) for name, (_, size) in known.items()},
+        held={name: Sizes([at(-1), at(0)], [GIB, size]) for name, (_, size) in known.items()},
         uses={name: [((moment - at(0)) / DAY, 1) for moment in times] for name, (times, _) in known.items()},
     )
     now = START + timedelta(days=day)
@@ -182,5 +185,5 @@ def test_a_first_night_decides_as_the_run_of_that_night(
 
 @pytest.mark.parametrize(("start", "end", "hours"), [(0.0, 1.0, 24.0), (0.5, 2.0, 12 + 48), (3.0, 4.0, 0.0)])
 def test_byte_seconds(start: float, end: float, hours: float) -> None:
-    held = Held([at(0), at(1), at(3)], [GIB, 2 * GIB, 0])
+    held = Sizes([at(0), at(1), at(3)], [GIB, 2 * GIB, 0])
     assert held.byte_seconds(at(start), at(end)) == pytest.approx(hours * 3600 * GIB)

@@ -1,0 +1,112 @@
+"""The history that a policy is played back on: what the metrics remember, of the collections that the server has today."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+
+from airflow_provider_milvus.metrics.counters import Label
+from airflow_provider_milvus.metrics.past import Gap, Past, Sizes, Uses
+from airflow_provider_milvus.metrics.spans import Span
+from airflow_provider_milvus.reclaim.inventory import CollectionState
+
+Key = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the metrics do not remember of a collection, and a run has seen."""
+
+    aliases: tuple[str, ...] = ()
+    properties: Mapping[str, str] = field(default_factory=dict)
+    windows: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What is remembered from ``start`` to ``end``, in seconds since the epoch, a value every ``step`` seconds.
+
+    :param collections: as they are today. Their state, size and use are the history's.
+    :param sizes: by the keys of ``collections``.
+    :param uses: by database (None: the counters do not name it) and name.
+    :param gaps: when the counters were not those of all proxies, and why.
+    :param shared: the names that exist in more than one database.
+    :param facts: what runs have seen since ``known_since``, by collection, whenever it changed. Before that today's are taken.
+    """
+
+    start: float
+    end: float
+    step: float
+    collections: Sequence[CollectionState]
+    sizes: Mapping[Key, Sizes]
+    uses: Mapping[Label, Uses]
+    gaps: Sequence[Gap] = ()
+    names_databases: bool = True
+    shared: frozenset[str] = frozenset()
+    facts: Mapping[Key, Sequence[tuple[float, Facts]]] = field(default_factory=dict)
+    known_since: float = float("inf")
+
+    @classmethod
+    def of(
+        cls,
+        past: Past,
+        collections: Iterable[CollectionState],
+        *,
+        shared: frozenset[str] = frozenset(),
+        facts: Mapping[Key, Sequence[tuple[float, Facts]]] | None = None,
+        known_since: float = float("inf"),
+    ) -> History:
+        """What is known of ``collections``. What has been dropped since is left out: the metrics know only its number."""
+        there = list(collections)
+        sizes = {state.key: past.sizes[id] for state in there if (id := state.collection_id) is not None and id in past.sizes}
+        return cls(
+            past.start,
+            past.end,
+            past.step,
+            there,
+            sizes,
+            past.uses,
+            past.gaps,
+            past.names_databases,
+            shared,
+            facts or {},
+            known_since,
+        )
+
+    def as_of(self, subject: CollectionState, moment: float) -> CollectionState:
+        """A collection as the last run before ``moment`` has seen it, or as it is today."""
+        seen = self.facts.get(subject.key, ())
+        place = bisect_right(seen, moment, key=lambda change: change[0]) - 1
+        if place < 0 or moment < self.known_since:
+            return subject
+        facts = seen[place][1]
+        return replace(subject, aliases=facts.aliases, properties=facts.properties, windows=facts.windows)
+
+    def is_assumed(self, moment: float) -> bool:
+        """Whether aliases, properties and windows at that time are today's, since no run has told what they were."""
+        return moment < self.known_since
+
+    def span(self, now: float, length: timedelta) -> Span:
+        """What a run at ``now`` would have been told of the last ``length``."""
+        start = now - length.total_seconds()
+        used = frozenset(label for label, uses in self.uses.items() if uses.any_within(start, now))
+        unknown = "the history begins later" if start < self.start else self._gap(start, now)
+        return Span(length, used, unknown, self.names_databases)
+
+    def is_known(self, start: float, end: float) -> bool:
+        """Whether all searches between are."""
+        return self._gap(start, end) is None
+
+    def next_use(self, subject: CollectionState, moment: float) -> tuple[float, int] | None:
+        """When it was next used, and how often within that step: under any of its names, in its database or in one that the
+        counters do not name."""
+        labels = ((database, name) for database in (subject.database, None) for name in (subject.collection, *subject.aliases))
+        uses = (self.uses[label] for label in labels if label in self.uses)
+        following = [found for use in uses if (found := use.first_after(moment)) is not None]
+        first = min((when for when, _ in following), default=None)
+        return None if first is None else (first, sum(count for when, count in following if when == first))
+
+    def _gap(self, start: float, end: float) -> str | None:
+        return next((why for first, last, why in self.gaps if first < end and last > start), None)

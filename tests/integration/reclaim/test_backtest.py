@@ -1,0 +1,198 @@
+"""A policy played back on a past that a real Prometheus remembers, with answers that were computed by hand."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_milvus.exceptions import MilvusMetricsError
+from airflow_provider_milvus.operators.milvus import MilvusReclaimBacktestOperator
+from dev.servers.prometheus import PLATFORM_HAS_IT, prometheus_with_history
+from dev.servers.scripted import LOADED, NOT_LOADED, ScriptedMilvus
+from tests.integration.support import Connect, context_of_run
+
+pytestmark = [
+    pytest.mark.newest,
+    pytest.mark.skipif(not PLATFORM_HAS_IT, reason="there is no prometheus on the PATH"),
+]
+
+GIB = 2**30
+SCRAPE = 600
+FIRST, NOW = datetime(2026, 2, 20, tzinfo=UTC), datetime(2026, 3, 12, tzinfo=UTC)
+Value = Callable[[float], float | None]
+
+
+def march(day: int, hour: int = 0, minute: int = 0) -> float:
+    return datetime(2026, 3, day, hour, minute, tzinfo=UTC).timestamp()
+
+
+def counted(*searches: tuple[float, int], before: int = 5) -> Value:
+    """A counter that has ``before`` from the start, and to which these numbers are added at these times."""
+    return lambda moment: before + sum(count for when, count in searches if when <= moment)
+
+
+class Past:
+    """The series of one proxy and one query node, scraped every ten minutes."""
+
+    def __init__(self) -> None:
+        self.series: list[tuple[str, dict[str, str], Value]] = []
+        self.add("milvus_num_node", lambda moment: 1, role_name="proxy")
+        self.add("milvus_num_node", lambda moment: 1, role_name="querynode")
+        self.add("milvus_rootcoord_proxy_num", lambda moment: 1)
+        self.started: Value = lambda moment: 1.7e9
+        self.add("process_start_time_seconds", lambda moment: self.started(moment))
+
+    def add(self, name: str, value: Value, **labels: str) -> None:
+        self.series.append((name, {"instance": "a:9091", "job": "milvus", "node_id": "1", **labels}, value))
+
+    def holds(self, collection_id: int, size: int, until: float = float("inf")) -> None:
+        """As Milvus: the rows go with a release, the size keeps its value."""
+        labels = {"collection_id": str(collection_id), "segment_state": "Sealed"}
+        self.add("milvus_querynode_entity_size", lambda moment: size, **labels)
+        self.add("milvus_querynode_entity_num", lambda moment: 1000 if moment < until else 0, **labels)
+
+    def searches(self, name: str, *searches: tuple[float, int]) -> None:
+        labels = {"collection_name": name, "db_name": "default"}
+        self.add("milvus_proxy_req_count", counted(*searches), **labels, function_name="Search", status="total")
+        # It counts the vectors, of which a search may have many.
+        self.add("milvus_proxy_received_nq", counted(*((when, 10 * count) for when, count in searches)), **labels)
+
+    def text(self) -> Iterator[str]:
+        for name, labels, value in self.series:
+            shown = ",".join(f'{label}="{text}"' for label, text in labels.items())
+            for moment in range(int(FIRST.timestamp()), int(NOW.timestamp()) + 1, SCRAPE):
+                if (now := value(moment)) is not None:
+                    yield f"{name}{{{shown}}} {now} {moment}\n"
+        yield "# EOF\n"
+
+
+@pytest.fixture
+def past(scripted: ScriptedMilvus) -> Past:
+    """``a`` is searched on 1 and 7 March, ``aliased`` never, ``c`` on the 1st and 2nd (somebody releases it
+    on the 6th), ``busy`` daily."""
+    told = Past()
+    numbers = {
+        name: scripted.add(name, *states).number
+        for name, *states in (("a", LOADED), ("aliased", LOADED), ("c", NOT_LOADED), ("busy", LOADED))
+    }
+    scripted.collections["aliased"].aliases.append("live")
+    told.holds(numbers["a"], 2 * GIB)
+    told.holds(numbers["aliased"], GIB)
+    told.holds(numbers["c"], GIB, until=march(6, 12))
+    told.holds(numbers["busy"], GIB)
+    told.holds(999, GIB)
+    told.searches("a", (march(1, 12, 5), 3), (march(7, 9, 5), 4))
+    told.searches("c", (march(1, 12, 5), 1), (march(2, 12, 5), 1))
+    told.searches("busy", *((march(day, 12, 5), 2) for day in range(1, 12)))
+    return told
+
+
+@pytest.fixture
+def play(past: Past, scripted: ScriptedMilvus, connect: Connect, tmp_path: Path) -> Callable[..., dict[str, Any]]:
+    def run(**arguments: Any) -> dict[str, Any]:
+        with prometheus_with_history(tmp_path / "prometheus", past.text(), look_back="25m") as url:
+            connect(scripted.uri, metrics_url=url)
+            task = MilvusReclaimBacktestOperator(task_id="backtest", since="P10D", idle_for="P3D", **arguments)
+            result: dict[str, Any] = task.execute(context_of_run(NOW))
+            return result
+
+    return run
+
+
+def released(result: dict[str, Any]) -> list[tuple[str, str, float | None, str | None, int | None]]:
+    return [
+        (entry["at"][5:16], entry["collection"], entry["gib_hours"], (entry["next_use"] or "")[5:16] or None, entry["missed"])
+        for entry in result["releases"]
+    ]
+
+
+def figures(result: dict[str, Any]) -> dict[str, tuple[int, float, int, int]]:
+    return {
+        each["policy"]: (each["releases"], each["gib_hours"], each["missed"], each["reloads"]) for each in result["policies"]
+    }
+
+
+def test_says_what_every_night_would_have_released_and_who_would_have_missed_it(
+    play: Callable[..., dict[str, Any]], scripted: ScriptedMilvus
+) -> None:
+    result = play(price=0.5, policies={"1 day": {"idle_for": "P1D"}})
+
+    assert released(result) == [
+        # Two GiB until the step in which it is searched again.
+        ("03-05T03:00", "a", 54.5 * 2, "03-07T09:30", 4),
+        ("03-06T03:00", "c", 9.0, None, 0),
+        ("03-11T03:00", "a", 21 * 2, None, 0),
+    ]
+    assert figures(result) == {"this policy": (3, 160.0, 4, 1), "1 day": (3, 102.5 * 2 + 69 * 2 + 57, 4, 1)}
+    assert [policy["saved"] for policy in result["policies"]] == [80.0, 200.0]
+    # What is not played takes no part: the fifth collection has been dropped since.
+    assert [night["bytes_before"] / GIB for night in result["nights"]] == [5, 5, 5, 5, 3, 2, 4, 4, 4, 4]
+    assert (result["unknown"], len(result["warnings"])) == ([], 1)
+    assert "1 collections that were in memory" in result["warnings"][0]
+    assert [policy["assumed"] for policy in result["policies"]] == [True, True]
+    assert "freed 160.0 GiB-hours, 80.00 of the bill; 4 searches" in result["summary"]
+    assert json.loads(json.dumps(result)) == result
+    assert {call.name for call in scripted.calls} & {"ReleaseCollection", "LoadCollection", "AlterCollection"} == set()
+
+
+def test_suggests_what_frees_most_and_misses_few_enough(play: Callable[..., dict[str, Any]]) -> None:
+    # In ten days a third of it.
+    assert play(most_missed=12)["suggested"] == "idle for 1 day"
+    assert play(most_missed=11)["suggested"] is None
+
+
+def test_a_restart_of_the_proxy_makes_the_use_before_it_unknown(past: Past, play: Callable[..., dict[str, Any]]) -> None:
+    past.started = lambda moment: 1.7e9 if moment < march(5) else march(5) - 60
+
+    result = play()
+
+    assert released(result) == [("03-11T03:00", "a", 42.0, None, 0)]
+    (unknown,) = result["unknown"]
+    assert unknown["reason"] == "proxy a:9091 was restarted"
+    assert (unknown["start"][5:16], unknown["end"][5:16]) == ("03-04T23:30", "03-05T00:00")
+
+
+def test_searches_while_the_proxy_was_not_scraped_are_not_known(past: Past, play: Callable[..., dict[str, Any]]) -> None:
+    # The scrapes of the night of the 6th are missing, after the release of the 5th.
+    past.series = [
+        (name, labels, lambda moment, value=value: None if march(6, 20) < moment < march(6, 22) else value(moment))
+        for name, labels, value in past.series
+    ]
+
+    result = play(exclude=["c"])
+
+    # The size is not known for that time, either.
+    assert released(result) == [("03-05T03:00", "a", None, "03-07T09:30", None), ("03-11T03:00", "a", 42.0, None, 0)]
+    assert result["policies"][0]["unknown"] == 1
+
+
+def test_too_few_proxies_make_all_use_unknown(past: Past, play: Callable[..., dict[str, Any]]) -> None:
+    past.add("milvus_rootcoord_proxy_num", lambda moment: 2, instance="b:9091")
+
+    result = play()
+
+    assert released(result) == []
+    assert "the metrics are of 1 proxies, and Milvus has 2" in [unknown["reason"] for unknown in result["unknown"]]
+
+
+@pytest.mark.parametrize("picture", ["nights.png", "nights.svg"])
+def test_draws_the_nights(play: Callable[..., dict[str, Any]], tmp_path: Path, picture: str) -> None:
+    pytest.importorskip("matplotlib")
+    result = play(picture=str(tmp_path / "pictures" / picture), memory_budget="2GiB")
+    drawn = Path(result["picture"]).read_bytes()
+    assert drawn.startswith(b"\x89PNG" if picture.endswith("png") else b"<?xml")
+
+
+def test_pages_without_a_past_are_refused(scripted: ScriptedMilvus, connect: Connect) -> None:
+    for settings, words in (
+        ({}, "has no metrics_url"),
+        ({"metrics_url": "http://127.0.0.1:9/metrics"}, "tell the present only"),
+    ):
+        connect(scripted.uri, **settings)
+        with pytest.raises(MilvusMetricsError, match=words):
+            MilvusReclaimBacktestOperator(task_id="backtest", idle_for="P3D").execute(context_of_run(NOW))
