@@ -30,11 +30,12 @@ wrong_python = $(PYTHON) is Python %d.%d; Airflow $* needs 3.11 to 3.$(newest-$*
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PRECIOUS: .venv/airflow-%/.made .venv/airflow-%/.servers
-.PHONY: help demo test contract roles meanwhile faults access kills rounds test-all test-cluster bench bench-check lowest wheel lint clean
+.PHONY: help demo docs test contract roles meanwhile faults access kills rounds test-all test-cluster bench bench-check lowest wheel lint clean
 
 help:
 	@echo "make demo                    tonight's memory reclaim, through Airflow, on Milvus Lite"
 	@echo "make demo MILVUS=standalone  the same on the real Milvus server (x86-64 Linux and macOS)"
+	@echo "make docs                    the documentation as a site, in build/site; a warning is an error"
 	@echo "make test                    the tests, on Airflow 3.3, without a whole Airflow and what else is slow"
 	@echo "make test AIRFLOW=2.11       those that apply to the oldest Airflow"
 	@echo "make test ARGS='-k release'  some tests; ARGS goes to pytest"
@@ -63,6 +64,9 @@ help:
 
 demo: $(main)/.servers
 	@$(main)/bin/python -m dev.demo $(MILVUS)
+
+docs: $(main)/.test
+	@$(main)/bin/python -m dev.site
 
 test: $(chosen)/.test
 	@$(chosen)/bin/python $(pytest) $(if $(MILVUS_URI),tests/integration -k outside,-n 4 -m 'not slow and not airflow and not long') $(ARGS)
@@ -123,7 +127,7 @@ lint: $(main)/.test
 	$(main)/bin/lint-imports --no-cache
 
 clean:
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
 
 .venv/airflow-%/.made: constraints/airflow-%.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v <= (3, $(newest-$*)) or sys.exit("$(wrong_python)" % v)'
@@ -142,13 +146,14 @@ $(lowest)/.servers: $(lowest)/.made $(main)/.test $(shell find airflow_provider_
 	@echo "Installing the wheel into $(@D) (a minute or two)"
 	@rm -rf dist
 	@$(main)/bin/python -m build --no-isolation > /dev/null
+	@$(main)/bin/python -m twine check --strict $(CURDIR)/dist/*
 	@$(@D)/bin/python -m pip install -q "$$(ls $(CURDIR)/dist/*.whl)[lite]" -c constraints/airflow-lowest.txt
 	@$(@D)/bin/python -m pip install -q --no-deps --force-reinstall $(CURDIR)/dist/*.whl
 	@touch $@
 
 .venv/airflow-%/.test: .venv/airflow-%/.servers
 	@echo "Installing what the tests need into $(@D)"
-	@$(@D)/bin/python -m pip install -q --group test $(if $(filter $(main),$(@D)),--group lint) -c constraints/airflow-$*.txt
+	@$(@D)/bin/python -m pip install -q --group test $(if $(filter $(main),$(@D)),--group lint --group docs --group release) -c constraints/airflow-$*.txt
 	@$(if $(filter $(main),$(@D)),$(@D)/bin/python -m pip install -q --no-deps --group embedding -c constraints/airflow-$*.txt)
 	@touch $@
 

@@ -36,7 +36,25 @@ def is_retry(context: Context) -> bool:
 
 
 class WriteRowsOperator(MilvusWriteOperator):
-    """Base of the operators that write rows. :class:`MilvusUpsertOperator` tells of the arguments."""
+    """Base of the operators that write rows. Of ``rows`` only paths and other tasks' outputs are templates.
+
+    :param collection_name: the collection, or an alias, which is resolved once: the rows go to the collection behind it.
+    :param rows: paths or URLs of Parquet, JSON or CSV files, directories or patterns; a list of dicts or any iterable of them;
+        a pandas, Arrow or other table, or a dict of columns, ``{"id": [...], "vector": [...]}``; a function without arguments
+        that returns one of these; or another task's output, such as that of ``MilvusPrepareImportOperator``.
+    :param columns: for each field the column of ``rows`` that it is made of, such as ``{"id": "doc_id", "vector":
+        "embedding"}``; other columns are not read. By default each column is the field of its name.
+    :param partition_name: the partition; by default Milvus's own choice.
+    :param create_partition: create that partition if it is missing; False by default: fail.
+    :param key: make the primary key of columns, such as ``"uuid5(source, chunk)"``; by default the rows bring it. The functions
+        are ``uuid5``, ``sha256`` and ``int64``.
+    :param batch_rows: rows of a chunk, at most; 5,000 by default. Large vectors make it smaller, for the memory.
+    :param batch_bytes: bytes of one call, at most; 16 MiB by default, 60 MiB at most. A larger row is a bad row.
+    :param max_parallel: calls under way at once; 2 by default, 16 at most.
+    :param on_bad_row: ``"fail"``, the default: a chunk with a bad row is not sent, and no row after it. ``"skip"``: the other
+        rows are written. A path or URL that ends in ``.jsonl``: as ``"skip"``, and the bad rows go there, each with its reason.
+    :param timeout: seconds for the whole operation; 3600 by default.
+    """
 
     collection_name = Argument(kinds.check_name)
     rows = Argument(kinds.take_any, empty_list="given")
@@ -144,22 +162,6 @@ class MilvusUpsertOperator(WriteRowsOperator):
     ``replaced`` (left out, since a later row of the same chunk has the key), ``refused`` (bad rows), ``batches``, ``bytes`` and
     ``seconds``; ``alias`` if one was given.
 
-    :param collection_name: the collection, or an alias, which is resolved once: the rows go to the collection behind it.
-    :param rows: paths or URLs of Parquet, JSON or CSV files, directories or patterns; a list of dicts or any iterable of them;
-        a pandas, Arrow or other table, or a dict of columns, ``{"id": [...], "vector": [...]}``; a function without arguments
-        that returns one of these; or another task's output, such as that of ``MilvusPrepareImportOperator``.
-    :param columns: for each field the column of ``rows`` that it is made of, such as ``{"id": "doc_id", "vector":
-        "embedding"}``; other columns are not read. By default each column is the field of its name.
-    :param partition_name: the partition; by default Milvus's own choice.
-    :param create_partition: create that partition if it is missing; False by default: fail.
-    :param key: make the primary key of columns, such as ``"uuid5(source, chunk)"``; by default the rows bring it. The functions
-        are ``uuid5``, ``sha256`` and ``int64``.
-    :param batch_rows: rows of a chunk, at most; 5,000 by default. Large vectors make it smaller, for the memory.
-    :param batch_bytes: bytes of one call, at most; 16 MiB by default, 60 MiB at most. A larger row is a bad row.
-    :param max_parallel: calls under way at once; 2 by default, 16 at most.
-    :param on_bad_row: ``"fail"``, the default: a chunk with a bad row is not sent, and no row after it. ``"skip"``: the other
-        rows are written. A path or URL that ends in ``.jsonl``: as ``"skip"``, and the bad rows go there, each with its reason.
-    :param timeout: seconds for the whole operation; 3600 by default.
     :raises MilvusInvalidArgumentError: also where a column does not exist. The message names those that do.
     :raises MilvusBadRowsError: there is a bad row. The chunks before it are written.
     :raises MilvusSourceError: a file cannot be read. The rows before are written. What a function raises is raised unchanged.

@@ -70,13 +70,14 @@ class MilvusReclaimMemoryOperator(ReclaimRules):
     :param older_than: release what is older than this time, from the start of the day in its name to the DAG run's logical date
         (``run_after`` where a run has none). A timedelta, or an ISO 8601 duration such as ``"P7D"``. A collection without a
         date in its name stays.
-    :param idle_for: release what was certainly neither searched nor queried for this time. It needs the connection's
-        ``metrics_url``.
-    :param loaded_for: release what every run of this task has seen loaded for this time.
+    :param idle_for: release what was certainly neither searched nor queried for this time, a timedelta or an ISO 8601 duration
+        such as ``"PT36H"``. It needs the connection's ``metrics_url``.
+    :param loaded_for: release what every run of this task has seen loaded for this time, a timedelta or an ISO 8601 duration.
     :param memory_budget: release the coldest until the rest fits: ``"64GiB"``, or a share of the query nodes' memory, such as
         ``"70%"``. Where use is known (``metrics_url``), only what was idle for ``min_idle``, or else for an hour, is released.
         Unknown sizes do not count.
-    :param min_idle: keep what was not certainly idle for this time. It needs ``metrics_url``.
+    :param min_idle: keep what was not certainly idle for this time, a timedelta or an ISO 8601 duration. It needs
+        ``metrics_url``.
     :param plan: the ``plan`` of a dry run, or the path of its ``plan_path``: release exactly this, except what has changed
         since. It replaces the arguments above and ``max_releases``.
     :param plan_path: where a dry run writes its plan, as a path or a URL such as ``"s3://my_conn@bucket/plan.json"``; ``plan``

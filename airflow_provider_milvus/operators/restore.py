@@ -47,9 +47,9 @@ class MilvusRestoreLoadOperator(MilvusOperator):
     :param max_parallel: the greatest number of loads under way at once; 1 by default.
     :param first: patterns of names to load first, in this order; case matters. Of the collections that match the same pattern,
         or none, the one that was released last comes first. By default there are no patterns.
-    :param max_memory_percent: stop when the query nodes would use more than this share of their memory: what they use, with the
-        size of the next collection where the reclaim has reported it. The rest is reported as failed, with "no head-room".
-        Milvus Lite does not report its memory, so there everything is loaded. By default there is no limit.
+    :param max_memory_percent: stop when the query nodes would use more than this share of their memory, in per cent: what they
+        use, with the size of the next collection where the reclaim has reported it. The rest is reported as failed, with "no
+        head-room". Milvus Lite does not report its memory, so there everything is loaded. By default there is no limit.
     :param if_missing: of a collection that does not exist any more: ``"fail"`` at the end, the default, or ``"skip"``. A
         missing database always fails.
     :param load_timeout: seconds for one load; 3600 by default.

@@ -57,7 +57,7 @@ class MilvusSwapAliasOperator(WatchedOperator, MilvusWriteOperator):
     :param then: ``"keep"``, the default, ``"release"`` or ``"drop"`` the old collection.
     :param timeout: seconds for the whole operation; 3600 by default.
     :param poll_interval: seconds between two looks at the alias in the grace period, at most; 2 by default.
-    :param stall_timeout: of no use here: nothing moves in a grace period, so a shorter ``stall_timeout`` fails the task.
+    :param stall_timeout: seconds, of no use here: nothing moves in a grace period, so a shorter one fails the task.
     :param deferrable: wait for the end of the grace period in the triggerer; by default what ``[operators] default_deferrable``
         says.
     :raises MilvusRefusedError: the collection is not in memory, its name is an alias, the alias is a collection's name, or it
