@@ -15,13 +15,14 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/*.md"))]
 PUBLIC = {name: kind for door in DOORS for name, kind in through(door).items()}
 
-_BLOCK = re.compile(r"(?:^<!-- (?P<mark>.*) -->\n)?^```(?P<language>python|sh)\n(?P<code>(?s:.*?))^```$", re.M)
+_BLOCK = re.compile(r"(?:^<!-- (?P<mark>.*) -->\n)?^```(?P<language>python|sh|diff)\n(?P<code>(?s:.*?))^```$", re.M)
 _EXAMPLE = re.compile(r"^( *)\.\. code-block:: python\n\s*\n((?:\1 +.*\n|\s*\n)+)", re.M)
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A block of code; ``mark`` is what the comment on the line before says: why it is not run here, or what it needs."""
+    """A block of code; ``mark`` is what the comment on the line before says: why it is not run here, what it needs, or that it
+    belongs into a file."""
 
     name: str
     language: str

@@ -25,6 +25,8 @@ COLLECTIONS = ("docs", "books", "events_20260131", "staging")
 """What the pages talk about."""
 _REASON = re.compile(r"not run here: \S.*")
 _BY_CI = re.compile(r"run by CI: (\S.*)")
+_IN_A_COPY = re.compile(r"run in the copy|into \S+(?:, at the end)?")
+"""By test_contributing.py."""
 _NEEDS = re.compile(r"needs Airflow (\d+)\.(\d+)")
 _BARE_DATE = re.compile(r"\{\{ *(ds|ts|logical_date|data_interval_\w+)(_nodash\w*)?\b|ds_add\(ds")
 _AIRFLOW = tuple(map(int, version("apache-airflow").split(".")[:2]))
@@ -54,7 +56,7 @@ def run(block: Block, module: ModuleType) -> None:
 
 
 def is_run(block: Block) -> bool:
-    return not _REASON.fullmatch(block.mark) and not _BY_CI.fullmatch(block.mark)
+    return not any(mark.fullmatch(block.mark) for mark in (_REASON, _BY_CI, _IN_A_COPY))
 
 
 @pytest.mark.parametrize("block", [block for block in BLOCKS if block.language == "python" and is_run(block)], ids=str)
