@@ -9,6 +9,26 @@ DEFAULT_DATABASE = "default"
 DEFAULT_TIMEOUT = 60.0
 DEFAULT_CONNECT_TIMEOUT = 10.0
 
+GUIDES = (
+    "tutorial",
+    "loading-and-releasing",
+    "nightly-reclaim",
+    "getting-it-back",
+    "memory-and-use",
+    "collections",
+    "partitions",
+    "rows",
+    "decorators",
+    "documents",
+    "bulk-import",
+    "searching",
+    "copying",
+    "checks",
+    "maintenance",
+    "pipelines",
+)
+"""The pages of docs/ that tell how a job is done."""
+
 
 def connection_fields() -> dict[str, dict[str, Any]]:
     """The settings in the connection's ``extra``, the common ones first, as the form shows them. Each may stay empty."""
@@ -79,7 +99,15 @@ def get_provider_info() -> dict[str, Any]:
         "package-name": "airflow-provider-milvus",
         "name": "Milvus",
         "description": "Milvus, the vector database: ingest, check, load, release and reclaim its collections.",
-        "integrations": [{"integration-name": integration, "external-doc-url": "https://milvus.io/docs", "tags": ["software"]}],
+        "integrations": [
+            {
+                "integration-name": integration,
+                "external-doc-url": "https://milvus.io/docs",
+                "how-to-guide": [f"/docs/{guide}.md" for guide in GUIDES],
+                "logo": "/integration-logos/milvus.svg",
+                "tags": ["software"],
+            }
+        ],
         **{
             kind: [{"integration-name": integration, "python-modules": [f"{package}.{kind}.milvus"]}]
             for kind in ("hooks", "operators", "sensors", "triggers")

@@ -8,6 +8,7 @@ from importlib import import_module
 from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import airflow
 import jsonschema
@@ -19,6 +20,7 @@ from airflow_provider_milvus.client.connection import ConnectionSettings, _Extra
 from airflow_provider_milvus.decorators import milvus as decorators
 from airflow_provider_milvus.get_provider_info import connection_fields, field_behaviour, get_provider_info
 from airflow_provider_milvus.hooks.milvus import MilvusHook
+from dev.site.pages import ROOT, groups
 from tests.public import DOORS
 
 KINDS = ("hooks", "operators", "sensors", "triggers")
@@ -73,6 +75,14 @@ def test_airflow_finds_the_task_decorators(decorator):
 def test_every_task_decorator_is_registered():
     named = {decorator["class-name"] for decorator in get_provider_info()["task-decorators"]}
     assert named == {f"{decorators.__name__}.{name}" for name in vars(decorators) if name.endswith("_task")}
+
+
+def test_its_guides_are_those_of_the_index_and_its_logo_is_there():
+    (integration,) = get_provider_info()["integrations"]
+    pages = ["tutorial", *groups()["Memory"], *groups()["Collections and rows"]]
+    assert integration["how-to-guide"] == [f"/docs/{page}.md" for page in pages]
+    logo = ROOT / "docs" / integration["logo"].removeprefix("/")
+    assert ElementTree.parse(logo).getroot().tag.endswith("svg")
 
 
 def test_the_hook_is_the_one_named():
