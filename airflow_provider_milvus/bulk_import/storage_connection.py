@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_provider_milvus.exceptions import MilvusConfigurationError
-from airflow_provider_milvus.hooks.milvus import known_connection
+from airflow_provider_milvus.hooks.connections import fetch
 
 _ENDPOINT = re.compile(r"https?://([A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?")
 KEYS_IN_EXTRA = ("aws_access_key_id", "aws_secret_access_key")
@@ -35,10 +35,7 @@ class StorageConnection:
 
         :raises MilvusConfigurationError: it does not exist, holds no pair of keys, or its address is not one of http or https.
         """
-        from airflow.providers.common.compat.sdk import BaseHook
-
-        with known_connection(conn_id):
-            connection = BaseHook.get_connection(conn_id)
+        connection = fetch(conn_id)
         extra = connection.extra_dejson
         token, region = (str(extra.get(name) or "") for name in ("aws_session_token", "region_name"))
         return StorageConnection(*_read_keys(connection, extra), token, _read_endpoint_url(connection, extra), region)

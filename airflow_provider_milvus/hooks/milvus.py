@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
 from airflow.providers.common.compat.sdk import BaseHook
 
 from airflow_provider_milvus.exceptions import MilvusConfigurationError, MilvusError, MilvusMetricsError
+from airflow_provider_milvus.hooks.connections import fetch, fetch_shared
 from airflow_provider_milvus.kinds import check_name, check_seconds
 from airflow_provider_milvus.protocol.lazy_pymilvus import import_pymilvus
 
 if TYPE_CHECKING:
-    from asyncio import AbstractEventLoop
-
     from airflow.providers.common.compat.sdk import Connection
 
     from airflow_provider_milvus.client.client import AsyncBoundedClient, BoundedClient
     from airflow_provider_milvus.client.connection import ConnectionSettings
     from airflow_provider_milvus.client.flow import Deadline
     from airflow_provider_milvus.client.shared import SharedClient
-    from airflow_provider_milvus.client.shared_look import SharedLook
     from airflow_provider_milvus.metrics import MetricsSource
 
 TEST_TIMEOUT = 4.0
@@ -75,9 +72,7 @@ class MilvusHook(BaseHook):
         :raises MilvusConfigurationError: a setting is unknown, malformed or contradicts another.
         """
         if self._settings is None:
-            with known_connection(self.milvus_conn_id):
-                connection = self.get_connection(self.milvus_conn_id)
-            self._use(self._read(connection))
+            self._use(self._read(fetch(self.milvus_conn_id)))
         assert self._settings is not None
         return self._settings
 
@@ -250,7 +245,7 @@ class MilvusHook(BaseHook):
         if "airflow_provider_milvus.protocol.milvus_pb2" not in sys.modules:
             await asyncio.to_thread(_import_protocol)
         if self._settings is None:
-            connection = await self._fetch_connection()
+            connection = await fetch_shared(self.milvus_conn_id)
             # A thread for each of a thousand waits takes longer than what most of them have to do there.
             reads_files = "_pem_path" in (connection.extra or "")
             self._use(await asyncio.to_thread(self._read, connection) if reads_files else self._read(connection))
@@ -310,41 +305,12 @@ class MilvusHook(BaseHook):
             mask_secret(secret)
         self._settings = settings
 
-    async def _fetch_connection(self) -> Connection:
-        """All who ask at about the same moment share what is fetched after they have asked."""
-        import asyncio
-
-        from airflow_provider_milvus.client.shared_look import SharedLook
-
-        reads = _READS.setdefault(asyncio.get_running_loop(), {})
-        if self.milvus_conn_id not in reads:
-            reads[self.milvus_conn_id] = SharedLook(_fetch_connections, READ_AFTER)
-        connection = await reads[self.milvus_conn_id].at(self.milvus_conn_id)
-        assert connection is not None
-        return connection
-
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
         """The fields of the connection form in Airflow 2.11 to 3.1; later versions read ``get_provider_info``."""
-        from flask_appbuilder.fieldwidgets import BS3PasswordFieldWidget, BS3TextFieldWidget
-        from flask_babel import lazy_gettext
-        from wtforms import BooleanField, PasswordField, StringField
-        from wtforms.validators import Optional
+        from airflow_provider_milvus.hooks.form import widgets
 
-        from airflow_provider_milvus.get_provider_info import connection_fields
-
-        def field(described: dict[str, Any]) -> Any:
-            label, schema = lazy_gettext(described["label"]), described["schema"]
-            text: dict[str, Any] = {"description": described.get("description", ""), "validators": [Optional()]}
-            if "boolean" in schema["type"]:
-                return BooleanField(label, description=text["description"])
-            if schema.get("format") == "password":
-                text["description"] += " Airflow 2 forgets it when the connection is edited: enter it again then."
-                return PasswordField(label, widget=BS3PasswordFieldWidget(), **text)
-            # Numbers too: Airflow drops the whole hook over a field of a class that it does not list, such as FloatField.
-            return StringField(label, widget=BS3TextFieldWidget(), **text)
-
-        return {setting: field(described) for setting, described in connection_fields().items()}
+        return widgets()
 
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
@@ -354,46 +320,9 @@ class MilvusHook(BaseHook):
         return {key.replace("-", "_"): value for key, value in field_behaviour().items()}
 
 
-_READS: WeakKeyDictionary[AbstractEventLoop, dict[str, SharedLook[Connection]]] = WeakKeyDictionary()
-READ_AFTER = 0.1
-"""Seconds in which waits that begin share one read of their connection: for each read a triggerer with 1,000 triggers goes once
-through its database, which takes 0.1 s of CPU."""
-
-
-async def _fetch_connections(conn_ids: Collection[str]) -> dict[str, Connection]:
-    return {conn_id: await _fetch_connection(conn_id) for conn_id in conn_ids}
-
-
-async def _fetch_connection(conn_id: str) -> Connection:
-    with known_connection(conn_id):
-        if hasattr(BaseHook, "aget_connection"):
-            return await BaseHook.aget_connection(conn_id)
-        from asgiref.sync import sync_to_async
-
-        fetched: Connection = await sync_to_async(BaseHook.get_connection)(conn_id)
-        return fetched
-
-
 def _import_protocol() -> None:
     """Import what the first call needs, before any clock runs: it takes some tenths of a second of CPU."""
     import grpc.aio  # noqa: F401
 
     from airflow_provider_milvus.client import connection, shared  # noqa: F401
     from airflow_provider_milvus.protocol import milvus_pb2  # noqa: F401
-
-
-@contextmanager
-def known_connection(conn_id: str) -> Iterator[None]:
-    """Fetch a connection in the block.
-
-    :raises MilvusConfigurationError: there is no connection with that id.
-    """
-    from airflow.providers.common.compat.sdk import AirflowNotFoundException
-
-    try:
-        yield
-    except AirflowNotFoundException:
-        raise MilvusConfigurationError(
-            f"There is no connection {conn_id!r}. Nothing was sent. Add it in Airflow, or as AIRFLOW_CONN_{conn_id.upper()} "
-            "where the task runs, or correct the id."
-        ) from None

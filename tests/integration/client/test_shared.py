@@ -13,7 +13,8 @@ import pytest
 
 from airflow_provider_milvus.client.shared import _OF_LOOP
 from airflow_provider_milvus.conditions import Condition, LoadFinished, LoadState
-from airflow_provider_milvus.hooks.milvus import MilvusHook, _fetch_connection
+from airflow_provider_milvus.hooks.connections import _fetch
+from airflow_provider_milvus.hooks.milvus import MilvusHook
 from airflow_provider_milvus.triggers.milvus import MilvusConditionTrigger, outcome_of
 from dev.servers.scripted import LOADED, NOT_LOADED, ScriptedMilvus, abort, loading, refuse, scripted_server
 from tests.integration.support import Connect, MakeCollection, Milvus, event_of
@@ -266,14 +267,14 @@ def test_waits_that_begin_together_share_one_read_of_their_connection(
 ) -> None:
     """Each read takes an airflow triggerer once through its database. Who comes later has what is in the connection then."""
     reads = 0
-    kept = _fetch_connection
+    kept = _fetch
 
     async def counted(conn_id: str) -> Any:
         nonlocal reads
         reads += 1
         return await kept(conn_id)
 
-    monkeypatch.setattr("airflow_provider_milvus.hooks.milvus._fetch_connection", counted)
+    monkeypatch.setattr("airflow_provider_milvus.hooks.connections._fetch", counted)
 
     async def addresses(count: int) -> set[str]:
         hooks = [MilvusHook() for _ in range(count)]

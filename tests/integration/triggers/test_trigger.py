@@ -14,7 +14,7 @@ import pytest
 
 from airflow_provider_milvus.conditions import Condition, LoadFinished, LoadState, base
 from airflow_provider_milvus.exceptions import MilvusError, MilvusLoadFailedError, MilvusLoadStalledError
-from airflow_provider_milvus.hooks.milvus import MilvusHook
+from airflow_provider_milvus.hooks.connections import fetch_shared
 from airflow_provider_milvus.operators.milvus import MilvusLoadCollectionOperator
 from airflow_provider_milvus.triggers import milvus
 from airflow_provider_milvus.triggers.milvus import MilvusConditionTrigger, outcome_of
@@ -76,13 +76,12 @@ def test_it_ends_the_same_after_a_restart_of_the_triggerer(scripted: ScriptedMil
 
 def test_it_fetches_the_connection_once_and_makes_one_client(scripted: ScriptedMilvus, monkeypatch: pytest.MonkeyPatch) -> None:
     fetched = []
-    fetch = MilvusHook._fetch_connection
 
-    async def counted(hook: MilvusHook) -> Any:
-        fetched.append(hook.milvus_conn_id)
-        return await fetch(hook)
+    async def counted(conn_id: str) -> Any:
+        fetched.append(conn_id)
+        return await fetch_shared(conn_id)
 
-    monkeypatch.setattr(MilvusHook, "_fetch_connection", counted)
+    monkeypatch.setattr("airflow_provider_milvus.hooks.milvus.fetch_shared", counted)
     scripted.add("docs", *[loading(40)] * 5, LOADED)
 
     asyncio.run(event_of(trigger_for(LoadState("docs"))))
