@@ -72,7 +72,7 @@ test: $(chosen)/.test
 	@$(chosen)/bin/python $(pytest) $(if $(MILVUS_URI),tests/integration -k outside,-n 4 -m 'not slow and not airflow and not long') $(ARGS)
 
 contract: $(main)/.test
-	@$(if $(MILVUS_URI),$(main)/bin/milvus-airflow check --contract --write --uri $(MILVUS_URI),$(main)/bin/python -m dev.contract)
+	@$(if $(MILVUS_URI),$(main)/bin/milvus-airflow contract --write --uri $(MILVUS_URI),$(main)/bin/python -m dev.contract)
 
 # Most tests wait most of the time; those with a whole Airflow need the cores. With ARGS one of the two may have none (5).
 test-all: $(chosen)/.test

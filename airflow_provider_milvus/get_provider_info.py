@@ -116,6 +116,8 @@ def get_provider_info() -> dict[str, Any]:
             {"name": f"milvus_{what}", "class-name": f"{package}.decorators.milvus.milvus_{what}_task"}
             for what in ("insert", "search", "upsert")
         ],
+        # From Airflow 3.2 on: `airflow milvus`.
+        "cli": [f"{package}.cli.main.get_commands"],
         # Airflow 2.11 has datasets in place of assets.
         "asset-uris": asset_uris(),
         "dataset-uris": asset_uris(),

@@ -68,6 +68,8 @@ FAILURES = {
     "ReleasePartitions": "Partitions {partitions} of collection {collection_name!r} {were_not} released",
     "RenameCollection": "Collection {oldName!r} {was_not} renamed to {newName!r}",
     "RestoreSnapshot": "The restore of snapshot {name!r} into collection {target_collection_name!r} {was_not} begun",
+    "SelectGrant": "The privileges of role {entity[role][name]!r} could not be read",
+    "SelectUser": "The roles of user {user[name]!r} could not be read",
     "Search": "Collection {collection_name!r} could not be searched",
     "ShowCollections": "The collections{of_database} could not be listed",
     "ShowPartitions": "The partitions of collection {collection_name!r} could not be listed",

@@ -49,13 +49,16 @@ class MilvusMemoryReportOperator(MilvusOperator):
     def execute(self, context: Context) -> dict[str, object]:
         hook = self.hook()
         self.log_where(hook, "Reporting what is in memory.")
-        databases = databases_in_scope(self.databases, hook.settings.database)
-        report = asyncio.run(self._look(hook, databases))
+        report = self.look(hook)
         for warning in report.warnings:
             self.log.warning(warning)
         self.log.info("In memory:\n%s", report.as_table())
         self.log_where(hook, report.as_sentence())
         return report.as_result()
+
+    def look(self, hook: MilvusHook) -> MemoryReport:
+        """The report of now, without a DAG run."""
+        return asyncio.run(self._look(hook, databases_in_scope(self.databases, hook.settings.database)))
 
     async def _look(self, hook: MilvusHook, databases: list[str] | None) -> MemoryReport:
         from airflow_provider_milvus.reclaim.memory_report import MemoryReport

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
     from airflow_provider_milvus.reclaim.plan import PlannedRelease
     from airflow_provider_milvus.reclaim.policy import Policy
     from airflow_provider_milvus.reclaim.report import ReclaimReport
-    from airflow_provider_milvus.reclaim.run import ServerState
+    from airflow_provider_milvus.reclaim.run import ReclaimRun, ServerState
+
+log = logging.getLogger(__name__)
 
 RULE_ARGUMENTS = ("older_than", "idle_for", "loaded_for", "memory_budget", "min_idle", "max_releases")
 
@@ -143,12 +146,8 @@ class MilvusReclaimMemoryOperator(ReclaimRules):
 
         hook, notes = self.hook(), RunNotes(context)
         approved = self._approved_plan()
-        policy = self.policy(now_of(context, self.log.info)) if approved is None else None
-        has_metrics = hook.settings.metrics_url is not None
-        policy = policy and self.with_use(policy, has_metrics)
+        rules = self._rules(context, hook) if approved is None else None
         self.log_where(hook, "Reclaiming memory.")
-        spans = spans_of(policy, has_metrics) if policy else []
-        databases = databases_in_scope(self.databases, hook.settings.database)
         last_notes = notes.read()
         with (
             RetryNotes(context).of() as tries,
@@ -158,13 +157,8 @@ class MilvusReclaimMemoryOperator(ReclaimRules):
             if approved is not None:
                 report, plan = run.look_again(approved), approved
             else:
-                assert policy is not None
-                server = run.look(databases, policy, spans, last_notes)
-                if server.databases != [hook.settings.database]:
-                    self.log.info("Databases: %s.", ", ".join(server.databases))
-                policy = self.with_budget(policy, self.memory_budget, server.nodes.memory)
-                report, plan = run.decide(policy, server)
-                self._warn_of_unmatched(policy, server, report)
+                assert rules is not None
+                report, plan = self._decide(run, hook, rules, last_notes, self.log.info)
             report.dry_run = self.dry_run
             if report.dry_run:
                 report.planned = plan
@@ -183,6 +177,46 @@ class MilvusReclaimMemoryOperator(ReclaimRules):
             if run.notes:
                 notes.update({**last_notes, **run.notes})
             return self._publish(context, hook, report)
+
+    def look_ahead(self, context: Context) -> ReclaimReport:
+        """What a run in this context would release now. Nothing is changed, neither on the server nor in Airflow.
+
+        :raises MilvusInvalidArgumentError: the task has a ``plan``, so that there is nothing to decide.
+        """
+        from airflow_provider_milvus.reclaim.run import ReclaimRun
+
+        if self.is_given("plan"):
+            raise self.wrong("it releases a plan that was made before, and makes none.")
+        hook = self.hook()
+        rules = self._rules(context, hook)
+        with asyncio.Runner() as runner, ReclaimRun(runner, hook, report=log.info) as run:
+            report, plan = self._decide(run, hook, rules, RunNotes(context).read(), log.info)
+        report.dry_run, report.planned = True, plan
+        return report
+
+    def _rules(self, context: Context, hook: MilvusHook) -> tuple[Policy, list[timedelta]]:
+        """The policy, and the spans over which use is asked for."""
+        policy = self.policy(now_of(context, self.log.info))
+        has_metrics = hook.settings.metrics_url is not None
+        policy = self.with_use(policy, has_metrics)
+        return policy, spans_of(policy, has_metrics)
+
+    def _decide(
+        self,
+        run: ReclaimRun,
+        hook: MilvusHook,
+        rules: tuple[Policy, list[timedelta]],
+        last_notes: dict[str, Any],
+        tell: Callable[..., object],
+    ) -> tuple[ReclaimReport, list[PlannedRelease]]:
+        policy, spans = rules
+        server = run.look(databases_in_scope(self.databases, hook.settings.database), policy, spans, last_notes)
+        if server.databases != [hook.settings.database]:
+            tell("Databases: %s.", ", ".join(server.databases))
+        policy = self.with_budget(policy, self.memory_budget, server.nodes.memory)
+        report, plan = run.decide(policy, server)
+        self._warn_of_unmatched(policy, server, report)
+        return report, plan
 
     def _publish(self, context: Context, hook: MilvusHook, report: ReclaimReport) -> dict[str, object]:
         from airflow.providers.common.compat.sdk import Stats

@@ -41,6 +41,11 @@ class MemoryReport:
     def as_table(self) -> str:
         return self._table("simple")
 
+    def as_rows(self) -> list[dict[str, object]]:
+        """A row for each of the 200 biggest collections."""
+        headers, cells = self._cells
+        return [dict(zip(headers, row, strict=True)) for row in cells]
+
     def as_sentence(self) -> str:
         of = f" of {human(self.capacity)}" if self.capacity else ""
         return f"{len(self._loaded)} of {len(self.collections)} collections are in memory with {total(self._loaded)}{of}."
@@ -59,9 +64,16 @@ class MemoryReport:
     def _table(self, style: str) -> str:
         from tabulate import tabulate
 
-        loaded = self._loaded
+        headers, rows = self._cells
+        table = tabulate(rows, headers=headers, tablefmt=style, disable_numparse=True)
+        more = len(self._loaded) - MOST_ROWS
+        return table + (f"\n… and {more} more" if more > 0 else "")
+
+    @property
+    def _cells(self) -> tuple[tuple[str, ...], list[tuple[object, ...]]]:
+        """The headers of the table, and its rows."""
         headers = ("database", "collection", "state", "memory", "source", "rows", "partitions", "replicas", "aliases")
-        rows = [
+        return headers, [
             (
                 *collection.key,
                 collection.state,
@@ -74,8 +86,6 @@ class MemoryReport:
             )
             for collection in self.biggest
         ]
-        table = tabulate(rows, headers=headers, tablefmt=style, disable_numparse=True)
-        return table + (f"\n… and {len(loaded) - MOST_ROWS} more" if len(loaded) > MOST_ROWS else "")
 
 
 def _entry(collection: CollectionState) -> dict[str, object]:

@@ -75,6 +75,16 @@ class ReclaimReport:
             result |= {"dry_run": True, "plan": self.plan_path or pack([planned.as_dict() for planned in self.planned])}
         return result
 
+    def as_entries(self) -> dict[str, object]:
+        """JSON-safe, with every entry of a dry run, however many there are."""
+        return {
+            "planned": self._planned_entries,
+            "kept": self.kept,
+            "totals": self.totals(),
+            "warnings": self.warnings,
+            "summary": self.as_sentence(),
+        }
+
     def totals(self) -> dict[str, object]:
         """Counts, and bytes of the collections themselves, never of a process."""
         before, released = self._size_before, self._size_released
@@ -104,6 +114,11 @@ class ReclaimReport:
         width = max((len(entry["collection"]) + len(entry["reason"]) for _, entry in rows[:MOST_ROWS]), default=0) + 60
         table = _table(rows, "github", min(MOST_ROWS, MOST_IN_RESULT // width), _escape)
         return "\n".join(filter(None, [f"{self.as_sentence()}\n", warnings, table]))
+
+    def as_rows(self) -> list[dict[str, str]]:
+        """A row for each collection: what happened to it, and why."""
+        headers, cells = _cells(self._rows)
+        return [dict(zip(("outcome", *headers[1:]), row, strict=True)) for row in cells]
 
     def as_sentence(self) -> str:
         """One sentence, for a notification."""
@@ -186,16 +201,21 @@ def _escape(text: str) -> str:
 def _table(rows: list[tuple[str, Entry]], style: str, most: int = MOST_ROWS, escape: Callable[[str], str] = str) -> str:
     from tabulate import tabulate
 
-    several = len({entry["database"] for _, entry in rows}) > 1
-    cells = [
-        (kind, *([entry["database"]] if several else []), entry["collection"], entry["state"], _size(entry), entry["reason"])
-        for kind, entry in rows[:most]
-    ]
+    headers, cells = _cells(rows, most)
     escaped = [[escape(cell) for cell in row] for row in cells]
-    headers = ("", *(["database"] if several else []), "collection", "state now", "memory", "why")
     table = tabulate(escaped, headers=headers, tablefmt=style, disable_numparse=True)
     rest = Counter(kind for kind, _ in rows[most:])
     return table + "".join(f"\n… and {count} more {kind}" for kind, count in rest.items())
+
+
+def _cells(rows: list[tuple[str, Entry]], most: int | None = None) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """The headers of a table, and its first rows."""
+    several = len({entry["database"] for _, entry in rows}) > 1
+    headers = ("", *(["database"] if several else []), "collection", "state now", "memory", "why")
+    return headers, [
+        (kind, *([entry["database"]] if several else []), entry["collection"], entry["state"], _size(entry), entry["reason"])
+        for kind, entry in rows[:most]
+    ]
 
 
 def _size(entry: Entry) -> str:

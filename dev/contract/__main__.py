@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from airflow_provider_milvus.cli.main import settings_of
+from airflow.providers.common.compat.sdk import Connection
+
 from airflow_provider_milvus.client.client import BoundedClient
+from airflow_provider_milvus.client.connection import ConnectionSettings
 from airflow_provider_milvus.contract.check import Asked, Contract
 from dev.contract.answers import PAGE, RUN, differences, with_table, write
 from dev.servers.dialects import DIALECTS
@@ -34,7 +37,8 @@ def stand_in(version: str) -> Iterator[str]:
 
 
 def ask(uri: str) -> list[Asked]:
-    with BoundedClient(settings_of(uri), timeout=30) as client:
+    connection = Connection(conn_id="contract", conn_type="milvus", extra=json.dumps({"uri": uri}))
+    with BoundedClient(ConnectionSettings.of(connection), timeout=30) as client:
         contract = Contract(client)
         return [*contract.reads(), *contract.story()]
 

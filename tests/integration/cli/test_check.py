@@ -1,65 +1,163 @@
-"""``milvus-airflow check``: what it prints, what it sends, and what it leaves behind."""
+"""``check``: what it finds out about the server, the metrics and the user, and how it ends."""
 
 from __future__ import annotations
 
+from importlib.metadata import version
+
 import pytest
 
-from airflow_provider_milvus.cli.main import main
-from airflow_provider_milvus.contract.clauses import READS, STORY
-from dev.servers.scripted import Refusal, lost, refuse
+from airflow_provider_milvus.contract.clauses import READS
+from dev.servers.dialects import DIALECTS
+from dev.servers.scripted import abort, refuse, scripted_server
+from dev.servers.standalone import PLATFORM_HAS_IT, standalone_server
+
+PASSWORD = "Sehr-geheim-1"
 
 
-def run(*arguments: str) -> int:
-    return main(["check", *arguments])
+def told(rows: list[dict[str, str]]) -> dict[str, tuple[str, str]]:
+    return {row["what"]: (row["state"], row["told"]) for row in rows}
 
 
-def test_a_server_that_answers_is_named_with_its_version(lite, capsys):
-    assert run() == 0
-    assert "Milvus milvus_lite" in capsys.readouterr().out
+def grant(role: str, kind: str, name: str, privilege: str, database: str = "default") -> dict[str, object]:
+    return {
+        "role": {"name": role},
+        "object": {"name": kind},
+        "object_name": name,
+        "db_name": database,
+        "grantor": {"privilege": {"name": privilege}},
+    }
 
 
-def test_one_that_does_not_answer_ends_with_2_and_the_reason(refused, capsys):
-    assert run("--uri", refused) == 2
-    assert "the connection was refused" in capsys.readouterr().err
+def test_a_server_is_named_with_what_it_can_do(lite, commands):
+    ended = commands.run("check", "--output", "json")
+    rows = told(ended.read())
+    assert ended.code == 0
+    assert rows["server"] == ("ok", f"Milvus {lite_version(lite)} at {lite.uri}")
+    assert rows["versions"][1].startswith(f"airflow-provider-milvus {version('airflow-provider-milvus')}, apache-airflow 3")
+    assert rows["user"] == ("ok", "none: this server lets everybody in")
+    assert rows["metrics"][0] == "no"
+    assert rows["snapshots"][0] == "no"
+    assert rows["contract"] == ("ok", f"{len(READS)} answers are as this provider relies on")
 
 
-def test_the_contract_alone_sends_only_reads(scripted, capsys):
-    before = dict(scripted.collections)
-    assert run("--contract") == 0
-    assert capsys.readouterr().out.count("holds") == len(READS) + 1
-    sent = {call.name for call in scripted.calls}
-    assert sent <= {"Connect", *(clause.call for clause in READS)}
-    assert scripted.collections == before
+def lite_version(lite) -> str:
+    with lite.plain_client() as client:
+        return str(client.get_server_version())
+
+
+def test_only_reads_are_sent(scripted, commands):
+    commands.run("check")
+    sent = {call.name for call in scripted.calls} - {clause.call for clause in READS} - {"Connect"}
+    assert sent <= {"BatchDescribeCollection", "ListSnapshots"}
+
+
+@pytest.mark.parametrize(("played", "truncates"), [("2.5.17", "no"), ("2.6.16", "ok")])
+def test_what_differs_by_version_is_told(commands, connect, played, truncates):
+    with scripted_server(DIALECTS[played]) as server:
+        connect(server.uri)
+        rows = told(commands.ask("check"))
+    assert rows["truncation"][0] == truncates
+    assert rows["descriptions of many collections"][0] == truncates
+    assert rows["memory of the query nodes"] == ("no", "memory_budget has to be a size, not a share")
+
+
+class TestUser:
+    @pytest.fixture
+    def as_intern(self, scripted, connect):
+        connect(scripted.uri, login="intern", password=PASSWORD)
+        return scripted
+
+    def answer(self, server, roles, grants=()):
+        server.always("SelectUser", lambda *_: {"results": [{"user": {"name": "intern"}, "roles": roles}]})
+        server.always(
+            "SelectGrant",
+            lambda _, request, __: {"entities": [each for each in grants if each["role"]["name"] == request.entity.role.name]},
+        )
+
+    def test_has_the_privileges_of_its_roles(self, as_intern, commands):
+        self.answer(
+            as_intern,
+            [{"name": "public"}, {"name": "reclaim"}],
+            [
+                grant("public", "Global", "*", "DescribeCollection"),
+                grant("reclaim", "Collection", "events", "Release"),
+                grant("reclaim", "Collection", "events", "GetLoadState"),
+            ],
+        )
+        ended = commands.run("check", "--output", "json")
+        rows = told(ended.read())
+        assert rows["user"] == ("ok", "intern, with the roles public, reclaim")
+        assert rows["privileges"][1] == (
+            "GetLoadState, Release on Collection events in the database default; "
+            "DescribeCollection on Global all in the database default"
+        )
+        assert PASSWORD not in ended.out + ended.err
+        assert {call.request.user.name for call in as_intern.received("SelectUser")} == {"intern"}
+
+    def test_may_do_all_as_an_administrator(self, as_intern, commands):
+        self.answer(as_intern, [{"name": "admin"}])
+        assert told(commands.ask("check"))["privileges"] == ("ok", "all")
+
+    def test_is_unknown_where_the_server_does_not_tell(self, as_intern, commands):
+        as_intern.always("SelectUser", abort("UNIMPLEMENTED"))
+        ended = commands.run("check", "--output", "json")
+        assert told(ended.read())["user"][0] == "unknown"
+        assert ended.code == 0
+
+    def test_who_lacks_a_privilege_breaks_no_contract(self, as_intern, commands):
+        self.answer(as_intern, [{"name": "public"}])
+        as_intern.grants = {"ShowCollections", "DescribeCollection"}
+        ended = commands.run("check", "--output", "json")
+        rows = told(ended.read())
+        assert rows["Query of a missing collection"][0] == "unknown"
+        assert "lacks the privilege Query" in rows["Query of a missing collection"][1]
+        assert ended.code == 0
 
 
 @pytest.mark.standalone
-def test_with_write_all_is_asked_and_nothing_is_left(standalone, capsys):
-    with standalone.plain_client() as client:
-        before = client.list_databases(), client.list_collections()
-        assert run("--contract", "--write") == 0
-        assert (client.list_databases(), client.list_collections()) == before
-    printed = capsys.readouterr().out
-    assert all(f"  holds  {clause.name}\n" in printed for clause in (*READS, *STORY))
-    assert "In the database airflow_contract_" in printed
+@pytest.mark.skipif(not PLATFORM_HAS_IT, reason="there is no Milvus 2.3.5 for this platform")
+def test_a_real_user_may_ask_for_its_own_grants(tmp_path, commands, connect):
+    settings = {"common.security.authorizationEnabled": "true"}
+    with standalone_server(tmp_path, settings) as server:
+        from airflow_provider_milvus.protocol.lazy_pymilvus import import_pymilvus
+
+        root = import_pymilvus().MilvusClient(server.uri, token="root:Milvus", timeout=30, dedicated=True)
+        root.create_user("intern", PASSWORD)
+        root.create_role("reclaim")
+        root.grant_privilege("reclaim", "Collection", "Release", "*")
+        root.grant_role("intern", "reclaim")
+        root.close()
+        connect(server.uri, login="intern", password=PASSWORD)
+        rows = told(commands.ask("check"))
+        assert "reclaim" in rows["user"][1]
+        assert "Release on Collection all" in rows["privileges"][1]
+        connect(server.uri, login="root", password="Milvus")
+        assert told(commands.ask("check"))["privileges"] == ("ok", "all")
 
 
-@pytest.mark.parametrize("call", ["CreateCollection", "LoadCollection", "Insert"])
-def test_nothing_is_left_when_the_connection_breaks_meanwhile(scripted, capsys, call):
-    scripted.next(call, lost)
-    assert run("--contract", "--write") == 1
-    assert (scripted.collections, list(scripted.databases)) == ({}, ["default"])
+def test_metrics_that_cannot_be_read_are_wrong(scripted, commands, connect, refused):
+    connect(scripted.uri, metrics_url=f"{refused}/metrics")
+    ended = commands.run("check", "--output", "json")
+    assert told(ended.read())["metrics"][0] == "WRONG"
+    assert (ended.code, ended.err) == (1, "1 of these would keep tasks from working.\n")
 
 
-def test_what_does_not_hold_is_printed_with_the_answer(scripted, capsys):
-    scripted.always("DescribeCollection", refuse(8, "rate limit exceeded"))
-    assert run("--contract") == 1
-    printed = capsys.readouterr().out
-    assert "WRONG  DescribeCollection of a missing collection: " in printed
-    assert "rate limit exceeded (code 8)" in printed
-    assert printed.endswith("2 of this provider's assumptions do not hold here.\n")
+def test_writes_that_are_denied_are_wrong(scripted, commands):
+    answer = {"isHealthy": True, "quota_states": [5], "reasons": ["memory quota exhausted"]}
+    scripted.always("CheckHealth", lambda *_: answer)
+    rows = told(commands.ask("check"))
+    assert rows["health"] == ("WRONG", "writes are denied (memory quota exhausted)")
 
 
-def test_an_old_number_of_another_meaning_does_not_hold(scripted, capsys):
-    """As the older enumeration, 8 is an illegal kind of index."""
-    scripted.always("DescribeCollection", lambda server, request, context: Refusal(0, "", 8))
-    assert run("--contract") == 1
+def test_a_clause_that_does_not_hold_is_wrong(scripted, commands):
+    scripted.always("DescribeAlias", refuse(5, "internal"))
+    ended = commands.run("check", "--output", "json")
+    assert told(ended.read())["DescribeAlias of a missing alias"][0] == "WRONG"
+    assert ended.code == 1
+
+
+def test_is_quick_where_nothing_listens(commands, refused):
+    ended = commands.run("check", "--uri", refused)
+    assert ended.code == 3
+    assert "the connection was refused" in ended.err
+    assert ended.out == ""

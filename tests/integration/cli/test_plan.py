@@ -1,0 +1,137 @@
+"""``plan``: what a reclaim would release now, by rules of its own or by those of a DAG file; and nothing is changed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from airflow.providers.common.compat.sdk import Variable
+
+from dev.servers.scripted import LOADED, NOT_LOADED
+
+EXAMPLES = Path(__file__).parents[3] / "example_dags"
+CHANGES = {"ReleaseCollection", "LoadCollection", "AlterCollection"}
+DAG_FILE = """
+from datetime import datetime, timedelta
+from airflow.providers.common.compat.sdk import DAG
+from airflow_provider_milvus.operators.milvus import MilvusReclaimMemoryOperator
+
+print("a DAG file may print")
+with DAG("nightly", schedule=None, start_date=datetime(2026, 1, 1), params={{"only": ["tmp_*"]}},
+         render_template_as_native_obj=True):
+    MilvusReclaimMemoryOperator(task_id="temporary", collections="{{{{ params.only }}}}")
+    MilvusReclaimMemoryOperator(task_id="old", collections={old}, older_than=timedelta(days=7))
+"""
+
+
+@pytest.fixture
+def server(scripted):
+    scripted.add("events_20200101", LOADED)
+    scripted.add("events_20990101", LOADED)
+    scripted.add("tmp_a", LOADED)
+    scripted.add("live_20200101", LOADED, aliases=["live"])
+    scripted.add("events_20200102", NOT_LOADED)
+    yield scripted
+    assert not CHANGES & {call.name for call in scripted.calls}
+
+
+def planned(answer):
+    return sorted(entry["collection"] for entry in answer["planned"])
+
+
+def test_has_the_rules_of_the_operator(server, commands):
+    ended = commands.run("plan", "--collections", "events_*", "live_*", "--older-than", "P7D", "--output", "json")
+    assert ended.code == 0
+    answer = ended.read()
+    assert planned(answer) == ["events_20200101"]
+    reasons = {entry["collection"]: entry["reason"] for entry in answer["kept"]}
+    assert reasons["live_20200101"] == "behind the alias live"
+    assert answer["totals"]["loaded_before"] == 4
+    assert ended.err.splitlines()[-1].startswith("Dry run: 1")
+    assert planned(commands.ask("plan", "--collections", "live_*", "--no-keep-aliased")) == ["live_20200101"]
+
+
+def test_shows_each_collection_with_its_reason(server, commands):
+    rows = [row.split("|") for row in commands.run("plan", "--collections", "tmp_*").out.splitlines() if "|" in row]
+    assert [cell.strip() for cell in rows[0]] == ["outcome", "collection", "state now", "memory", "why"]
+    assert {row[1].strip(): row[0].strip() for row in rows[1:]}["tmp_a"] == "would release"
+    assert {row[1].strip(): row[4].strip() for row in rows[1:]}["events_20990101"] == "matches no pattern"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["--collections", "x", "--older-than", "a week"],
+        ["--collections", "x", "--task-id", "old"],
+        ["--collections", "x", "--dag-file", "dag.py"],
+        ["--collections", "x", "--idle-for", "P1D"],
+    ],
+    ids=["no rule", "no duration", "a task without a file", "two kinds of rules", "no metrics"],
+)
+def test_rules_that_make_no_plan_are_wrong_usage(server, commands, arguments):
+    ended = commands.run("plan", *arguments)
+    assert (ended.code, ended.out) == (2, "")
+    assert len(ended.err.splitlines()) == 1
+    assert server.received("ShowCollections") == []
+
+
+class TestDagFile:
+    @pytest.fixture
+    def dag_file(self, tmp_path):
+        path = tmp_path / "nightly.py"
+        path.write_text(DAG_FILE.format(old=["events_*"]))
+        return str(path)
+
+    def test_all_its_reclaims_are_planned(self, server, commands, dag_file):
+        ended = commands.run("plan", "--dag-file", dag_file, "--output", "json")
+        assert {answer["task"]: planned(answer) for answer in ended.read()} == {
+            "nightly.temporary": ["tmp_a"],
+            "nightly.old": ["events_20200101"],
+        }
+        assert "a DAG file may print" in ended.err
+
+    def test_or_one(self, server, commands, dag_file):
+        assert planned(commands.ask("plan", "--dag-file", dag_file, "--task-id", "old")) == ["events_20200101"]
+
+    def test_the_example_is_planned_with_its_default_parameters(self, server, commands):
+        answers = commands.ask("plan", "--dag-file", str(EXAMPLES / "milvus_nightly_memory_reclaim.py"))
+        assert [planned(answer) for answer in answers] == [["events_20200101"], ["tmp_a"]]
+
+    def test_a_task_that_releases_what_was_approved_has_no_rules(self, server, commands):
+        pytest.importorskip("airflow.providers.standard.operators.hitl")
+        answer = commands.ask("plan", "--dag-file", str(EXAMPLES / "milvus_reclaim_with_approval.py"))
+        assert answer["task"] == "milvus_reclaim_with_approval.plan"
+
+    def test_the_notes_of_the_task_are_read_and_left_as_they_are(self, server, commands, monkeypatch, tmp_path):
+        path = tmp_path / "nightly.py"
+        path.write_text(DAG_FILE.format(old=["events_*"]).replace("older_than=", "loaded_for="))
+        asked = []
+        monkeypatch.setattr(Variable, "get", lambda key, *_, **__: asked.append(key) or {})
+        monkeypatch.setattr(Variable, "set", lambda *_, **__: pytest.fail("a plan wrote notes"))
+        commands.ask("plan", "--dag-file", str(path), "--task-id", "old")
+        assert asked == ["milvus_run_notes.nightly.old"]
+
+    @pytest.mark.parametrize(
+        ("change", "said"),
+        [
+            (lambda text: text.replace("import DAG", "import DOG"), "is not a DAG file that can be read: ImportError"),
+            (lambda text: text.replace("params.only", "ti.xcom_pull(task_ids='a')"), "need a run of its DAG"),
+            (lambda text: "", "has no task that reclaims memory by rules of its own."),
+        ],
+        ids=["broken", "of another task", "empty"],
+    )
+    def test_what_cannot_be_planned_is_said_in_one_line(self, server, commands, dag_file, change, said):
+        path = Path(dag_file)
+        path.write_text(change(path.read_text()))
+        ended = commands.run("plan", "--dag-file", dag_file)
+        assert (ended.code, ended.out) == (2, "")
+        assert said in ended.err.splitlines()[-1]
+        assert "Traceback" not in ended.err
+
+
+def test_a_server_that_is_out_of_reach_ends_with_3(commands, refused, monkeypatch, connect):
+    connect(refused, timeout=1)
+    ended = commands.run("plan", "--collections", "x")
+    assert ended.code == 3
+    assert "the connection was refused" in ended.err
