@@ -104,13 +104,14 @@ class MilvusHook(BaseHook):
 
         Each answer may take the connection's ``connect_timeout``, and 10 seconds at most.
         """
-        if not self.settings.metrics_url:
+        settings = self.settings
+        if not settings.metrics_url:
             return None
         from airflow_provider_milvus.metrics import metrics_source
 
-        timeout = min(10.0, self.settings.connect_timeout)
-        url = self.settings.metrics_url.get_secret_value()
-        return metrics_source(url, matchers=self.settings.metrics_matchers, timeout=timeout)
+        timeout = min(10.0, settings.connect_timeout)
+        url = settings.metrics_url.get_secret_value()
+        return metrics_source(url, matchers=settings.metrics_matchers, timeout=timeout, tls=settings.tls)
 
     def needed_metrics(self) -> MetricsSource:
         """Where this Milvus's metrics are read.

@@ -7,6 +7,8 @@ reads. ``reclaim/usage.py`` says what a counter means for a collection.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from types import MappingProxyType
 from urllib.parse import unquote, urlsplit
 
 from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError
@@ -23,7 +25,9 @@ _MATCHER = r'\s*[A-Za-z_]\w*\s*(=~|!~|!=|=)\s*"([^"\\\n]|\\.)*"\s*'
 _MATCHERS = re.compile(rf"{_MATCHER}(,{_MATCHER})*,?\s*", re.ASCII)
 
 
-def metrics_source(url: str, *, matchers: str | None = "", timeout: float = 10.0) -> MetricsSource:
+def metrics_source(
+    url: str, *, matchers: str | None = "", timeout: float = 10.0, tls: Mapping[str, str] = MappingProxyType({})
+) -> MetricsSource:
     """The source at ``url``. Nothing is sent yet.
 
     .. code-block:: python
@@ -41,10 +45,11 @@ def metrics_source(url: str, *, matchers: str | None = "", timeout: float = 10.0
         basic authentication.
     :param matchers: label matchers for every query of Prometheus, such as ``namespace="prod"``.
     :param timeout: seconds for one answer, connecting included; 10 by default.
+    :param tls: a connection's TLS files by their settings; for https the authority in them is trusted besides the system's.
     :raises MilvusInvalidArgumentError: an argument can never work.
     """
     limit = check_seconds("timeout", timeout)
-    addresses = [_read_address(part.strip()) for part in url.split(",")] if isinstance(url, str) else []
+    addresses = [_read_address(part.strip(), tls) for part in url.split(",")] if isinstance(url, str) else []
     given = (matchers or "").strip()
     pages = sum(address.url.endswith("/metrics") for address in addresses)
     if pages != len(addresses) or not addresses:
@@ -64,7 +69,7 @@ def metrics_source(url: str, *, matchers: str | None = "", timeout: float = 10.0
     return Endpoints(addresses, limit)
 
 
-def _read_address(text: str) -> Address:
+def _read_address(text: str, tls: Mapping[str, str]) -> Address:
     try:
         parts = urlsplit(text)
         usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
@@ -76,4 +81,4 @@ def _read_address(text: str) -> Address:
             "the base URL of a Prometheus, or Milvus endpoints that each end in /metrics."
         )
     auth = (unquote(parts.username or ""), unquote(parts.password or "")) if "@" in parts.netloc else None
-    return Address(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path.rstrip('/')}", auth)
+    return Address(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path.rstrip('/')}", auth, tls)

@@ -94,10 +94,11 @@ class MetricsSource(ABC):
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A URL without user info, and its credentials. Messages show ``shown`` of it."""
+    """A URL without user info, its credentials and the connection's TLS files. Messages show ``shown`` of it."""
 
     url: str = field(repr=False)
     auth: tuple[str, str] | None = field(default=None, repr=False)
+    tls: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
     shown: str = field(init=False)
 
     def without_secrets(self, text: str) -> str:
@@ -129,7 +130,8 @@ async def within(seconds: float, reading: Awaitable[T]) -> T:
 async def open_client(address: Address, timeout: float) -> AsyncClient:
     from httpx import AsyncClient
 
-    return AsyncClient(timeout=timeout, verify=await asyncio.to_thread(tls_context, address.url))
+    context = await asyncio.to_thread(tls_context, address.url, address.tls, trust_system=True)
+    return AsyncClient(timeout=timeout, verify=context)
 
 
 async def fetch(

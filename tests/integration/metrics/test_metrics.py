@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -14,7 +15,9 @@ from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError, Milvu
 from airflow_provider_milvus.hooks.milvus import MilvusHook
 from airflow_provider_milvus.metrics import Held, Proxies, metrics_source
 from dev.servers.pages import Answer, Pages, Request, pages_server, vector
-from tests.integration.support import SLACK, ends_within
+from dev.servers.tls import tls_end
+from tests.certificates import Authority
+from tests.integration.support import SLACK, Connect, ends_within
 
 HOUR = timedelta(hours=1)
 SECRET = "s3cret-of-metrics"
@@ -169,6 +172,37 @@ async def test_user_info_is_sent_as_basic_authentication(pages):
     url = page(pages).replace("//", "//user:p%40ss@")
     await metrics_source(url).held()
     assert pages.requests[0].headers["Authorization"] == "Basic dXNlcjpwQHNz"
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    return Authority(tmp_path, "authority")
+
+
+@pytest.fixture
+def secured(pages: Pages, authority: Authority) -> Iterator[str]:
+    """A page behind TLS, whose certificate only ``authority`` vouches for."""
+    page(pages)
+    with tls_end(pages.port, *authority.issue("server")) as port:
+        yield f"https://127.0.0.1:{port}/metrics"
+
+
+@pytest.mark.parametrize("setting", ["ca_pem_path", "server_pem_path"])
+async def test_the_connections_authority_is_trusted_for_the_metrics(
+    secured: str, authority: Authority, connect: Connect, setting: str
+) -> None:
+    connect("https://milvus:19530", metrics_url=secured, **{setting: str(authority.path)})
+    source = MilvusHook().metrics()
+    assert source is not None
+    assert await source.held() == {44: Held(35, 3500)}
+
+
+async def test_another_authority_is_not(secured: str, tmp_path: Path, connect: Connect) -> None:
+    connect("https://milvus:19530", metrics_url=secured, ca_pem_path=str(Authority(tmp_path, "other").path))
+    source = MilvusHook().metrics()
+    assert source is not None
+    with pytest.raises(MilvusMetricsError, match="CERTIFICATE_VERIFY_FAILED"):
+        await source.held()
 
 
 class TestPrometheusRefuses:
