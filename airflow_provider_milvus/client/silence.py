@@ -1,14 +1,34 @@
-"""What the log says while one attempt at a call is not answered: a line every ``WARN_EVERY`` seconds."""
+"""What the log says meanwhile: a line every ``WARN_EVERY`` seconds while one attempt at a call is not answered, and one every
+``TELL_EVERY`` seconds of work that takes many calls.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from airflow_provider_milvus.client.flow import WARN_EVERY, Call, Deadline
+
+log = logging.getLogger(__name__)
+
+TELL_EVERY = 10.0
+
+
+class Progress:
+    """How far some work has come. Nothing is said of what is quick."""
+
+    def __init__(self) -> None:
+        self._told = time.monotonic()
+
+    def tell(self, words: str, *numbers: object) -> None:
+        """Log this, unless something was logged within ``TELL_EVERY`` seconds."""
+        if time.monotonic() - self._told >= TELL_EVERY:
+            self._told = time.monotonic()
+            log.info(words, *numbers)
 
 
 @contextmanager

@@ -110,7 +110,7 @@ def measure(
     report(f"Searching collection {collection!r} for {len(searched)} vectors, one by one.")
     answers, seconds = yield from _search_all(subject, searched, k, dict(search_params or {}))
     report(f"Comparing with all {total} vectors of collection {collection!r}.")
-    truth = yield from _compute_truth(subject, searched, answers, k, total, report)
+    truth = yield from _compute_truth(subject, searched, answers, k)
     recalls = [(recall, query.name) for recall, query in zip(truth.recalls(), searched, strict=True) if recall is not None]
     if not recalls:
         raise exceptions.MilvusInvalidArgumentError(f"{nothing} find.")
@@ -234,20 +234,13 @@ def _search(subject: _Subject, vector: bytes, limit: int, search_params: dict[st
     )
 
 
-def _compute_truth(
-    subject: _Subject, queries: Sequence[_Query], answers: Sequence[Sequence[Key]], k: int, total: int, report: Report
-) -> Flow[Truth]:
+def _compute_truth(subject: _Subject, queries: Sequence[_Query], answers: Sequence[Sequence[Key]], k: int) -> Flow[Truth]:
     kind = subject.vector.type
     searched = vectors.as_numbers(vectors.stack([query.vector for query in queries]), kind)
     truth = Truth(searched, [query.key for query in queries], answers, metric=subject.metric, k=k)
-    reported = time.monotonic()
 
     def take(page: Page) -> None:
-        nonlocal reported
         truth.add(page.keys, vectors.as_numbers(_vectors_of(subject, page), kind))
-        if time.monotonic() - reported >= 10:
-            reported = time.monotonic()
-            report(f"Compared with {truth.rows} of {total} vectors.")
 
     yield from _rows_of(subject, with_vectors=True).rows(take, page_rows=subject.page_rows)
     return truth

@@ -9,6 +9,7 @@ from typing import Any
 
 from airflow_provider_milvus import exceptions
 from airflow_provider_milvus.client.flow import Flow, Rpc
+from airflow_provider_milvus.client.silence import Progress
 from airflow_provider_milvus.conditions import describe_indexes
 from airflow_provider_milvus.rows.chunk import MISSING
 from airflow_provider_milvus.rows.column import shorten
@@ -94,6 +95,7 @@ def search(
     grouped = {} if group_by_field is None else {"group_by_field": group_by_field}
     answers: list[Any] = []
     (count,) = counts
+    progress = Progress()
     # What servers do with several queries in a hybrid search is not known.
     step = max(1, min(AT_ONCE, HITS_AT_ONCE // limit)) if len(requests) == 1 else 1
     for first in range(0, count, step):
@@ -108,6 +110,7 @@ def search(
             each = [{**one, **{key: common[key] for key in ("collection_name", "partition_names")}} for one in calls]
             call = Rpc("HybridSearch", {**common, "requests": each, "rank_params": to_pairs(ranked)}, SEARCH_TIMEOUT)
         answers.append((yield call).results)
+        progress.tell("Searched collection %r for %s of %s queries so far.", source.collection, first + step, count)
     yield from source.subject.check()
     return Found(source.collection, answers, source.schema, wanted, metric)
 
@@ -136,7 +139,7 @@ def search_files(
     asked_for = Field(vector.name, "VARCHAR") if vector.name in source.schema.computed else vector
     schema = replace(source.schema, fields=(asked_for,), functions=(), enable_dynamic_field=False)
     columns = {vector.name: data_column or vector.name}
-    found = None
+    found, searched, progress = None, 0, Progress()
     for chunk in read_rows(paths, schema, batch_rows=10 * AT_ONCE, columns=columns):
         for row in chunk.bad:
             raise exceptions.MilvusInvalidArgumentError(f"{was_not}: {row}.")
@@ -147,6 +150,8 @@ def search_files(
         part = replace(request, anns_field=vector.name, data=queries)
         found = yield from search(source.collection, [part], partition_names=partition_names, **asked)
         take(found)
+        searched += len(queries)
+        progress.tell("Searched collection %r for %s queries so far.", source.collection, f"{searched:,}")
     if found is None:
         take(Found(source.collection, (), source.schema, decode.wanted_fields(source.schema, asked.get("output_fields"))))
     # Each part has found the collection anew.

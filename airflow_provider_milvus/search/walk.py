@@ -13,6 +13,7 @@ from typing import Any
 
 from airflow_provider_milvus import exceptions
 from airflow_provider_milvus.client.flow import Flow, Rpc
+from airflow_provider_milvus.client.silence import Progress
 from airflow_provider_milvus.client.subject import Subject
 from airflow_provider_milvus.schema.model import Field
 from airflow_provider_milvus.schema.pairs import to_pairs
@@ -89,9 +90,10 @@ class Walk:
         self, take: Callable[[Page], object], *, page_rows: int = PAGE_ROWS, most: int | None = None, after: Key | None = None
     ) -> Flow[int]:
         """Call ``take`` with every page; return the number of rows. The rest is as in :class:`Pages`."""
-        pages = Pages(self, page_rows, most, after)
+        pages, progress = Pages(self, page_rows, most, after), Progress()
         while (page := (yield from pages.next())) is not None:
             take(page)
+            progress.tell("Read %s rows of collection %r so far.", f"{pages.count:,}", self.subject.name)
             # Not beside the next one.
             del page
         return pages.count

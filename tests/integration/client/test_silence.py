@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 
 import pytest
@@ -11,7 +12,8 @@ from airflow_provider_milvus.client import silence
 from airflow_provider_milvus.client.flow import Deadline, Flow, Rpc
 from airflow_provider_milvus.exceptions import MilvusTimeoutError
 from airflow_provider_milvus.hooks.milvus import MilvusHook
-from dev.servers.scripted import LOADED, ScriptedMilvus, never_answer
+from dev.roles import SCHEMA
+from dev.servers.scripted import LOADED, ScriptedMilvus, collection_schema, never_answer
 
 
 def flush() -> Flow[None]:
@@ -62,3 +64,24 @@ def test_attempt_that_is_answered_is_not(
     in_worker()
 
     assert ": no answer for" not in log_text()
+
+
+def test_rows_that_take_long_are_counted_in_the_log(
+    scripted: ScriptedMilvus, monkeypatch: pytest.MonkeyPatch, log_text: Callable[[], str]
+) -> None:
+    monkeypatch.setattr(silence, "TELL_EVERY", 0.0)
+    scripted.add("docs", LOADED, keys=list(range(2_500)), schema=collection_schema("docs", SCHEMA))
+
+    assert len(MilvusHook().query("docs", output_fields=["id"], limit=None)) == 2_500
+
+    counted = re.findall(r"Read ([\d,]+) rows of collection 'docs' so far", log_text())
+    assert counted[-1] == "2,500"
+    assert len(counted) > 1
+
+
+def test_rows_that_take_no_time_are_not(scripted: ScriptedMilvus, log_text: Callable[[], str]) -> None:
+    scripted.add("docs", LOADED, keys=list(range(2_500)), schema=collection_schema("docs", SCHEMA))
+
+    MilvusHook().query("docs", output_fields=["id"], limit=None)
+
+    assert "so far" not in log_text()
