@@ -73,6 +73,8 @@ class LocalAirflow:
     """More of the environment, such as ``AIRFLOW__CORE__EXECUTOR``."""
     part: str = "airflow"
     """The name of the log."""
+    logins: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    """Role and password of each user; the first one is who asks. By default there is no login, and everybody is an admin."""
 
     @property
     def log(self) -> Path:
@@ -99,7 +101,8 @@ class LocalAirflow:
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": self._database,
             # A task that waits five seconds for a busy API would fail, and wait minutes for its retry.
             "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
-            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": str(not self.logins),
+            **self._of_logins,
             "AIRFLOW__API__PORT": str(self.port),
             "AIRFLOW__API__BASE_URL": f"http://localhost:{self.port}",
             "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
@@ -110,6 +113,19 @@ class LocalAirflow:
             },
             **self.settings,
         }
+
+    @property
+    def _of_logins(self) -> dict[str, str]:
+        if not self.logins:
+            return {}
+        return {
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(f"{user}:{role}" for user, (role, _) in self.logins.items()),
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(self._passwords),
+        }
+
+    @property
+    def _passwords(self) -> Path:
+        return self.home / "passwords.json"
 
     def migrate(self) -> None:
         """Create the database."""
@@ -180,7 +196,9 @@ class LocalAirflow:
         """
         authorization = {}
         if path.startswith("/api/"):
-            authorization["Authorization"] = f"Bearer {self.ask('GET', '/auth/token')['access_token']}"
+            user, (_, password) = next(iter(self.logins.items()), ("", ("", "")))
+            login = ("POST", "/auth/token", {"username": user, "password": password}) if user else ("GET", "/auth/token")
+            authorization["Authorization"] = f"Bearer {self.ask(*login)['access_token']}"
         request = urllib.request.Request(
             f"http://localhost:{self.port}{path}",
             method=method,
@@ -253,6 +271,8 @@ class LocalAirflow:
         self, command: list[str], stdin: int = subprocess.DEVNULL, stdout: int | None = None
     ) -> Iterator[subprocess.Popen[bytes]]:
         self.home.mkdir(parents=True, exist_ok=True)
+        if self.logins:
+            self._passwords.write_text(json.dumps({user: password for user, (_, password) in self.logins.items()}))
         with self.log.open("ab") as output:
             process = subprocess.Popen(
                 command,

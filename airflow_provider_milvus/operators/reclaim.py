@@ -13,6 +13,7 @@ from airflow_provider_milvus.arguments import Argument, OptionalArgument
 from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError, MilvusReclaimError
 from airflow_provider_milvus.operators.base import HOUR, failed_in_part
 from airflow_provider_milvus.operators.dates import now_of
+from airflow_provider_milvus.operators.kept_reports import keep_report
 from airflow_provider_milvus.operators.reclaim_rules import ReclaimRules, databases_in_scope, spans_of
 from airflow_provider_milvus.operators.run_notes import RetryNotes, RunNotes
 
@@ -176,6 +177,8 @@ class MilvusReclaimMemoryOperator(ReclaimRules):
                     tries.leave([entry.as_dict() for entry in run.sent])
             if run.notes:
                 notes.update({**last_notes, **run.notes})
+            in_scope = rules[0].in_scope if rules is not None else None
+            keep_report(context, self.milvus_conn_id, report, run.seen, in_scope=in_scope, databases=run.databases)
             return self._publish(context, hook, report)
 
     def look_ahead(self, context: Context) -> ReclaimReport:

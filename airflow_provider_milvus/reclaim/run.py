@@ -62,6 +62,7 @@ class ReclaimRun:
         self._opened = AsyncExitStack()
         self._metrics: MetricsSource | None = None
         self._now: dict[tuple[str, str], CollectionState] = {}
+        self._databases: list[str] = []
         self._earlier: dict[tuple[str, str], PlannedRelease] = {}
         self.notes: dict[str, Any] = {}
 
@@ -127,7 +128,7 @@ class ReclaimRun:
     def look_again(self, approved: Sequence[PlannedRelease]) -> ReclaimReport:
         """A report with the collections that are in memory now in the databases of an approved plan."""
         names = {entry.collection for entry in approved}
-        databases = sorted({entry.database for entry in approved})
+        self._databases = databases = sorted({entry.database for entry in approved})
         deadline = self._deadline.at_most(self._hook.settings.timeout)
         surveyor = Surveyor(self._client, deadline, needs_details=lambda name: name in names)
         survey = self._runner.run(surveyor.look(databases, self._metrics))
@@ -143,7 +144,7 @@ class ReclaimRun:
 
     def decide(self, policy: Policy, server: ServerState) -> tuple[ReclaimReport, list[PlannedRelease]]:
         """A report with the collections to keep, and the releases to carry out, in order."""
-        self._now = {collection.key: collection for collection in server.collections}
+        self._now, self._databases = {collection.key: collection for collection in server.collections}, server.databases
         loaded = [collection for collection in server.collections if collection.in_memory]
         report = ReclaimReport(loaded=loaded, budget=policy.budget, warnings=list(server.warnings))
         plan = []
@@ -201,6 +202,16 @@ class ReclaimRun:
             else:
                 known.append(replace(entry, load=load))
         return known
+
+    @property
+    def seen(self) -> Mapping[tuple[str, str], CollectionState]:
+        """The collections as this run saw them before its first release."""
+        return self._now
+
+    @property
+    def databases(self) -> list[str]:
+        """Those that this run looked at."""
+        return self._databases
 
     @property
     def sent(self) -> list[PlannedRelease]:

@@ -14,7 +14,10 @@ ROOT = Path(airflow_provider_milvus.__file__).parent
 FILES = sorted(path for path in ROOT.rglob("*.py") if path.read_text().strip())
 PAGE = (ROOT.parent / "docs" / "architecture.md").read_text()
 
-HEAVY = {"pymilvus", "grpc", "google", "pandas", "numpy", "pyarrow", "fsspec", "yaml", "pydantic", "httpx", "prometheus_client"}
+HEAVY = {
+    *("pymilvus", "grpc", "google", "pandas", "numpy", "pyarrow", "fsspec", "yaml", "pydantic", "httpx", "prometheus_client"),
+    *("fastapi", "starlette", "sqlalchemy", "orjson"),
+}
 """Libraries that no DAG file pays for at each parse."""
 PARSED = {"", "operators", "sensors", "triggers", "hooks"}
 """Folders that a DAG file imports."""

@@ -45,9 +45,11 @@ def test_holds_the_package_and_nothing_beside_it(wheel, information):
     assert {name.partition("/")[0] for name in wheel.namelist()} == {"airflow_provider_milvus", information}
 
 
-def test_holds_every_module_and_the_types_marker(wheel):
+def test_holds_every_module_the_files_of_the_page_and_the_types_marker(wheel):
     source = {path.relative_to(ROOT).as_posix() for path in PACKAGE.rglob("*.py*") if path.suffix in (".py", ".pyi")}
-    assert source | {"airflow_provider_milvus/py.typed"} == {
+    page = {path.relative_to(ROOT).as_posix() for path in PACKAGE.glob("page/files/*")}
+    assert {path.rpartition("/")[2] for path in page} == {"index.html", "page.css", "page.js"}
+    assert source | page | {"airflow_provider_milvus/py.typed"} == {
         name for name in wheel.namelist() if name.startswith("airflow_provider_milvus/")
     }
 
@@ -62,6 +64,7 @@ def test_tells_airflow_where_to_look(wheel, information):
     assert dict(entry_points["apache_airflow_provider"]) == {
         "provider_info": "airflow_provider_milvus.get_provider_info:get_provider_info"
     }
+    assert dict(entry_points["airflow.plugins"]) == {"milvus": "airflow_provider_milvus.page.plugin:MilvusPage"}
 
 
 def test_says_what_it_is_and_what_it_needs(wheel, information):

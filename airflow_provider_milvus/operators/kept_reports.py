@@ -1,0 +1,82 @@
+"""Where the report of the reclaims of a connection is kept: one Airflow Variable for each connection, and no secret in it.
+
+Airflow cannot read and write a Variable in one step, and tasks that reclaim side by side end at about the same time. So a task
+looks whether its report is still there, a moment after it has written it.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Collection, Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from airflow_provider_milvus.operators.run_notes import shorten
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_milvus.reclaim.inventory import CollectionState
+    from airflow_provider_milvus.reclaim.kept_report import KeptReport
+    from airflow_provider_milvus.reclaim.report import ReclaimReport
+
+PREFIX = "milvus_reclaims."
+LOOK_AFTER = 0.5
+"""Seconds after which a task looks whether another one has overwritten its report: longer than that takes to read and write."""
+TRIES = 3
+
+log = logging.getLogger(__name__)
+
+
+def key_of(conn_id: str) -> str:
+    """The name of the Variable."""
+    return shorten(f"{PREFIX}{conn_id}")
+
+
+def keep_report(
+    context: Context,
+    conn_id: str,
+    report: ReclaimReport,
+    seen: Mapping[tuple[str, str], CollectionState],
+    *,
+    in_scope: Callable[[str], bool] | None,
+    databases: Collection[str],
+) -> None:
+    """Add a run to what is kept. Outside a DAG run nothing is kept; that it cannot be kept is only logged."""
+    from airflow.providers.common.compat.sdk import Variable
+
+    from airflow_provider_milvus.reclaim.kept_report import ReclaimOf
+
+    task_instance, run_id = context.get("ti"), str(context.get("run_id") or "")
+    if task_instance is None or not run_id:
+        return
+    run = ReclaimOf(datetime.now(UTC), task_instance.dag_id, task_instance.task_id, run_id)
+    key = key_of(conn_id)
+    try:
+        for _ in range(TRIES):
+            kept = _read(key)
+            kept.add(run, report, seen, in_scope=in_scope, databases=databases)
+            description = f"The last reclaims of {conn_id}, kept by airflow-provider-milvus"
+            Variable.set(key, kept.as_value(), description=description, serialize_json=True)
+            time.sleep(LOOK_AFTER)
+            if _read(key).has(run):
+                return
+        log.warning(
+            "The report of this reclaim was not kept for the Milvus page: other tasks have overwritten it %d times.", TRIES
+        )
+    except Exception as error:  # noqa: BLE001 - the reclaim is done, whether Airflow's API server is there or not.
+        log.warning("The report of this reclaim was not kept for the Milvus page; the reclaim itself is done: %s", error)
+
+
+def _read(key: str) -> KeptReport:
+    from airflow.providers.common.compat.sdk import Variable
+
+    from airflow_provider_milvus.reclaim.kept_report import KeptReport
+
+    try:
+        value = Variable.get(key, None, deserialize_json=True)
+        return KeptReport() if value is None else KeptReport.read(value)
+    except ValueError as error:
+        log.warning("The Airflow Variable %r is replaced: %s.", key, error)
+        return KeptReport()

@@ -1,0 +1,78 @@
+"""The app behind the page: its files, which connections there are, and what a Milvus has. Nothing in it changes anything.
+
+Airflow lets everybody in to the app of a plugin. So the app itself asks for a logged-in user who may read connections, at every
+route; FastAPI's own pages and a folder of static files would not be asked for it, so there are none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+FILES = {path.name: path for path in sorted((Path(__file__).parent / "files").iterdir())}
+HEADERS = {
+    "Cache-Control": "no-cache",
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'self'",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+def make_app() -> FastAPI:
+    """The app, which Airflow's API server mounts."""
+    from airflow.api_fastapi.app import get_auth_manager
+    from airflow.api_fastapi.core_api.security import get_user, requires_access_connection
+    from fastapi import Depends, FastAPI, HTTPException
+    from fastapi.responses import FileResponse, Response
+
+    from airflow_provider_milvus.page.sources import conn_ids
+
+    app = FastAPI(
+        title="Milvus",
+        dependencies=[Depends(requires_access_connection("GET"))],
+        openapi_url=None,
+        redirect_slashes=False,
+    )
+
+    def file(name: str) -> Response:
+        if name not in FILES:
+            raise HTTPException(404)
+        return FileResponse(FILES[name], headers=HEADERS)
+
+    def json(value: Any) -> Response:
+        import orjson
+
+        headers = {**HEADERS, "Cache-Control": "no-store"}
+        return Response(orjson.dumps(value), media_type="application/json", headers=headers)
+
+    @app.get("/", response_class=FileResponse)
+    def page() -> Any:
+        return file("index.html")
+
+    @app.get("/files/{name}", response_class=FileResponse)
+    def file_of_page(name: str) -> Any:
+        return file(name)
+
+    def readable(user: Any) -> list[str]:
+        known = conn_ids()
+        allowed = get_auth_manager().filter_authorized_connections(conn_ids=set(known), user=user, method="GET")
+        return [conn_id for conn_id in known if conn_id in allowed]
+
+    @app.get("/api/connections", response_class=Response)
+    def connections(user: Any = Depends(get_user)) -> Any:  # noqa: B008 - FastAPI's way
+        return json({"connections": readable(user)})
+
+    @app.get("/api/connections/{connection_id}", response_class=Response)
+    async def connection(connection_id: str, user: Any = Depends(get_user)) -> Any:  # noqa: B008
+        from airflow_provider_milvus.page.content import content_of
+
+        # Of other types of connections, and of those that there are not, nothing is told.
+        if connection_id not in await asyncio.to_thread(readable, user):
+            raise HTTPException(404)
+        return json(await content_of(connection_id))
+
+    return app

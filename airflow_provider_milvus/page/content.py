@@ -1,0 +1,75 @@
+"""What the page shows of one connection, as plain JSON: the collections as they are, and what the last reclaims did."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_milvus.exceptions import MilvusError
+from airflow_provider_milvus.page.look import Look, look_at
+from airflow_provider_milvus.page.sources import ServersHook, kept_of
+from airflow_provider_milvus.reclaim.kept_report import KeptReport, subject_of
+from airflow_provider_milvus.reclaim.report import Entry
+from airflow_provider_milvus.schema.window_marks import RECLAIM_PROPERTY
+
+if TYPE_CHECKING:
+    from airflow_provider_milvus.reclaim.inventory import CollectionState
+
+
+async def content_of(conn_id: str) -> dict[str, Any]:
+    """All of a connection. A Milvus that cannot be asked is a ``problem``, and the rows are what the last reclaims saw."""
+    hook = ServersHook(conn_id)
+    kept, unreadable = await asyncio.to_thread(kept_of, conn_id)
+    look: Look | None = None
+    problem = None
+    try:
+        look = await look_at(hook)
+    except MilvusError as error:
+        problem = str(error)
+    content = await asyncio.to_thread(as_content, look, kept)
+    content |= {"connection": conn_id, "problem": problem, "at": datetime.now(UTC).isoformat()}
+    if unreadable:
+        content["warnings"].append(unreadable)
+    return content
+
+
+def as_content(look: Look | None, kept: KeptReport) -> dict[str, Any]:
+    """The rows of a look, each with the last decision about it; without a look those that the last reclaims saw."""
+    states = look.collections if look is not None else [subject_of(decision) for decision in kept.decisions.values()]
+    return {
+        "server": look.server if look is not None else None,
+        "capacity": look.capacity if look is not None else None,
+        "collections": [_row(state, kept.decisions.get(state.key), asked=look is not None) for state in states],
+        "runs": kept.runs,
+        "warnings": list(look.warnings) if look is not None else [],
+    }
+
+
+def _row(state: CollectionState, decision: Entry | None, *, asked: bool) -> dict[str, Any]:
+    # A collection that was made anew under the name is another one.
+    if decision is not None and asked and decision.get("id", state.collection_id) != state.collection_id:
+        decision = None
+    usage, use_at = state.usage, None
+    if usage.reason.startswith("unknown") and decision is not None and not decision.get("use", "unknown").startswith("unknown"):
+        usage, use_at = subject_of(decision).usage, decision["at"]
+    idle = usage.idle_for
+    return {
+        "database": state.database,
+        "collection": state.collection,
+        "state": state.state,
+        "rows": state.rows,
+        "bytes": state.memory.bytes if state.in_memory else None,
+        "bytes_source": state.memory.source,
+        "replicas": state.replicas,
+        "groups": list(state.resource_groups),
+        "partitions": list(state.partitions) if state.partitions else None,
+        "aliases": list(state.aliases),
+        "windows": state.windows,
+        "reclaim": state.properties.get(RECLAIM_PROPERTY) or None,
+        "idle": int(idle.total_seconds()) if idle is not None else 0 if usage.reason.startswith("searched") else None,
+        "use": usage.reason,
+        "use_at": use_at,
+        "decision": decision
+        and {name: decision.get(name) for name in ("outcome", "reason", "at", "dag_id", "run_id", "dry_run")},
+    }

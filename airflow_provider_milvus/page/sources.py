@@ -1,0 +1,69 @@
+"""What the page reads in Airflow: the connections of type ``milvus``, and what is kept of their reclaims.
+
+It runs in the API server, which asks its own database where a task asks the API server.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import TYPE_CHECKING
+
+from airflow_provider_milvus.hooks.milvus import MilvusHook
+from airflow_provider_milvus.operators.kept_reports import PREFIX, key_of
+from airflow_provider_milvus.reclaim.kept_report import KeptReport
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Connection
+
+IN_ENVIRONMENT = "AIRFLOW_CONN_"
+
+log = logging.getLogger(__name__)
+
+
+class ServersHook(MilvusHook):
+    """The hook, where the connection comes from the API server's own database and secrets backends."""
+
+    @classmethod
+    def get_connection(cls, conn_id: str) -> Connection:
+        from airflow.models.connection import Connection as Stored
+
+        return Stored.get_connection_from_secrets(conn_id)
+
+
+def conn_ids() -> list[str]:
+    """The connections of type ``milvus``: of the database, of the environment, and those of which a reclaim is kept.
+
+    No other secrets backend can list what it has.
+    """
+    from airflow.models.connection import Connection as Stored
+    from airflow.models.variable import Variable
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    with create_session() as session:
+        stored = session.scalars(select(Stored.conn_id).where(Stored.conn_type == MilvusHook.conn_type)).all()
+        kept = session.scalars(select(Variable.key).where(Variable.key.startswith(PREFIX, autoescape=True))).all()
+    named = [name.removeprefix(IN_ENVIRONMENT).lower() for name in os.environ if name.startswith(IN_ENVIRONMENT)]
+    found = {*stored, *filter(_is_milvus, {*named, *(key.removeprefix(PREFIX) for key in kept)})}
+    return sorted(found)
+
+
+def _is_milvus(conn_id: str) -> bool:
+    try:
+        return ServersHook.get_connection(conn_id).conn_type == MilvusHook.conn_type
+    except Exception as error:  # noqa: BLE001 - another provider's connection may be anything, and is not ours to report.
+        log.debug("The connection %r is left out: %s", conn_id, type(error).__name__)
+        return False
+
+
+def kept_of(conn_id: str) -> tuple[KeptReport, str | None]:
+    """What is kept of the reclaims of a connection, and why it cannot be read, if so."""
+    from airflow.models.variable import Variable
+
+    key = key_of(conn_id)
+    try:
+        value = Variable.get(key, None, deserialize_json=True)
+        return (KeptReport() if value is None else KeptReport.read(value)), None
+    except ValueError as error:
+        return KeptReport(), f"What is kept of the last reclaims, the Airflow Variable {key!r}, cannot be read: {error}."

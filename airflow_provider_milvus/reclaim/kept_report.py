@@ -1,0 +1,158 @@
+"""What is kept of the reclaims of one connection: the last decision about each collection, and the totals of the last runs.
+
+It is plain JSON, for the page in Airflow and for a look back. Several tasks may reclaim the same Milvus, each with its own
+patterns and databases: of a collection the newest decision counts that had it in scope.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from airflow_provider_milvus.reclaim.inventory import UNKNOWN, CollectionState, Memory, total
+from airflow_provider_milvus.reclaim.packed import pack, unpack
+from airflow_provider_milvus.reclaim.report import Entry, ReclaimReport, make_entry
+from airflow_provider_milvus.reclaim.usage import Usage
+from airflow_provider_milvus.schema.window_marks import RECLAIM_PROPERTY
+
+MOST_RUNS = 60
+Key = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class ReclaimOf:
+    """The run that made a report: when it ended, and the task and DAG run that it was."""
+
+    at: datetime
+    dag_id: str
+    task_id: str
+    run_id: str
+
+    def as_dict(self) -> dict[str, str]:
+        return {"at": self.at.isoformat(), "dag_id": self.dag_id, "task_id": self.task_id, "run_id": self.run_id}
+
+
+@dataclass(slots=True)
+class KeptReport:
+    """``runs`` are the totals of the last runs, oldest first. ``decisions`` has an entry for each collection that they saw.
+
+    An entry names the run (``at``, ``dag_id``, ``task_id``, ``run_id``, ``dry_run``), the ``outcome`` and its ``reason``, and
+    what the run knew of the collection; :func:`subject_of` reads that. What was not known is left out.
+    """
+
+    runs: list[Entry] = field(default_factory=list)
+    decisions: dict[Key, Entry] = field(default_factory=dict)
+
+    @staticmethod
+    def read(value: Any) -> KeptReport:
+        """What :meth:`as_value` returned.
+
+        :raises ValueError: it is something else.
+        """
+        try:
+            decisions = {(entry["database"], entry["collection"]): dict(entry) for entry in unpack(value["decisions"])}
+            return KeptReport([dict(run) for run in value["runs"]][-MOST_RUNS:], decisions)
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"it is no report of reclaims: {error!r}") from None
+
+    def as_value(self) -> dict[str, Any]:
+        """JSON-safe; packed text in place of many decisions."""
+        return {"runs": self.runs, "decisions": pack([self.decisions[key] for key in sorted(self.decisions)])}
+
+    def has(self, run: ReclaimOf) -> bool:
+        return any(run.as_dict().items() <= kept.items() for kept in self.runs)
+
+    def add(
+        self,
+        run: ReclaimOf,
+        report: ReclaimReport,
+        seen: Mapping[Key, CollectionState],
+        *,
+        in_scope: Callable[[str], bool] | None,
+        databases: Collection[str],
+    ) -> None:
+        """Add a run.
+
+        :param seen: the collections as the run saw them before its first release.
+        :param in_scope: whether the run decided about a collection of this name; None: about those of a plan alone.
+        :param databases: those that the run looked at.
+        """
+        before = total(report.loaded)
+        totals = report.totals()
+        counted = ("released", "kept", "failed", "bytes_before", "bytes_after", "unknown_sizes", "budget")
+        self.runs.append(
+            {
+                **run.as_dict(),
+                "dry_run": report.dry_run,
+                "databases": sorted(databases),
+                **{name: totals[name] for name in counted},
+                "bytes_source": before.source,
+                "planned": len(report.planned),
+            }
+        )
+        del self.runs[:-MOST_RUNS]
+        if in_scope is not None:
+            gone = [key for key in self.decisions if key[0] in databases and key not in seen]
+            for key in gone:
+                del self.decisions[key]
+        of_run = {**run.as_dict(), "dry_run": report.dry_run}
+        for outcome, entry in _outcomes(report):
+            key = (entry["database"], entry["collection"])
+            if in_scope is None or in_scope(key[1]) or key not in self.decisions:
+                self.decisions[key] = _without_unknown({**_known_of(seen.get(key)), **entry, "outcome": outcome, **of_run})
+
+
+def subject_of(decision: Entry) -> CollectionState:
+    """The collection as the run saw it, and as it left it: ``state`` is that of afterwards."""
+    idle, created = decision.get("idle"), decision.get("created")
+    return CollectionState(
+        decision["database"],
+        decision["collection"],
+        decision.get("state", "unknown"),
+        tuple(decision.get("aliases", ())),
+        collection_id=decision.get("id"),
+        created=None if created is None else datetime.fromisoformat(created),
+        properties=decision.get("properties", {}),
+        rows=decision.get("rows"),
+        replicas=decision.get("loaded_replicas"),
+        memory=Memory(decision.get("bytes"), decision.get("bytes_source", UNKNOWN)),
+        usage=Usage(None if idle is None else timedelta(seconds=idle), decision.get("use", "unknown: not asked")),
+        windows=decision.get("windows", 0),
+    )
+
+
+def _known_of(subject: CollectionState | None) -> Entry:
+    if subject is None:
+        return {}
+    idle = subject.usage.idle_for
+    return {
+        "id": subject.collection_id,
+        "created": None if subject.created is None else subject.created.isoformat(),
+        "aliases": list(subject.aliases),
+        "windows": subject.windows,
+        # The other properties decide nothing, and may be anything.
+        "properties": {name: value for name, value in subject.properties.items() if name == RECLAIM_PROPERTY},
+        "rows": subject.rows,
+        "loaded_replicas": subject.replicas,
+        "idle": None if idle is None else int(idle.total_seconds()),
+        "use": subject.usage.reason,
+    }
+
+
+def _without_unknown(entry: Entry) -> Entry:
+    return {name: value for name, value in entry.items() if value not in (None, [], {})}
+
+
+def _outcomes(report: ReclaimReport) -> Iterator[tuple[str, Entry]]:
+    lists = {
+        "planned": [make_entry(planned.subject, planned.reason) for planned in report.planned],
+        "released": report.released,
+        "reloaded": report.reloaded,
+        "failed": report.failed,
+        "kept": report.kept,
+    }
+    for outcome, entries in lists.items():
+        for entry in entries:
+            yield outcome, entry

@@ -1,0 +1,41 @@
+"""Every part of Airflow imports the plugin: it must cost next to nothing there, and be absent where Airflow has no pages."""
+
+from __future__ import annotations
+
+import ast
+from importlib.metadata import distribution
+
+import airflow_provider_milvus.page.plugin as plugin
+
+LOADED = """
+    import sys
+    from airflow.providers.common.compat.sdk import AirflowPlugin
+    before = set(sys.modules)
+    from airflow_provider_milvus.page.plugin import MilvusPage
+    page = MilvusPage()
+    print(sorted(set(sys.modules) - before))
+"""
+
+
+def test_airflow_finds_it():
+    (entry,) = [each for each in distribution("airflow-provider-milvus").entry_points if each.group == "airflow.plugins"]
+    assert entry.load() is plugin.MilvusPage
+
+
+def test_costs_its_own_module_alone(run_python):
+    new = ast.literal_eval(run_python(LOADED).splitlines()[-1])
+    assert new == ["airflow_provider_milvus.page", "airflow_provider_milvus.page.plugin"]
+
+
+def test_has_a_page_where_airflow_has_pages():
+    page = plugin.MilvusPage()
+    assert bool(page.external_views) == plugin.HAS_PAGES
+    assert bool(page.fastapi_apps) == plugin.HAS_PAGES
+    for view in page.external_views:
+        assert view["destination"] == "nav"
+        assert f"/{view['href']}".startswith(f"{plugin.URL}/")
+
+
+def test_an_airflow_without_pages_is_offered_nothing(monkeypatch):
+    monkeypatch.setattr(plugin, "HAS_PAGES", False)
+    assert plugin.MilvusPage().fastapi_apps == []
