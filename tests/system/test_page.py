@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ import pytest
 
 from airflow_provider_milvus.page import plugin
 from dev import browser
-from dev.local_airflow import EXAMPLE_DAGS, LocalAirflow
+from dev.local_airflow import LocalAirflow
 from dev.servers.lite import lite_server
 from dev.servers.process import free_ports
 from tests.integration.support import Milvus, build_collection, eventually
@@ -24,7 +23,34 @@ pytestmark = [
     pytest.mark.skipif(not browser.IS_HERE, reason="needs playwright, and a Chromium that is installed"),
 ]
 
-DAG = "milvus_nightly_memory_reclaim"
+DAG = "reclaim_from_the_page"
+RECLAIM = """
+from datetime import datetime
+
+from airflow.providers.common.compat.sdk import DAG, Param
+from airflow_provider_milvus.operators.milvus import MilvusReclaimMemoryOperator
+
+NAMES = {"type": "array", "items": {"type": "string"}}
+with DAG(
+    dag_id="reclaim_from_the_page",
+    schedule=None,
+    start_date=datetime(2026, 1, 1),
+    render_template_as_native_obj=True,
+    params={
+        "collections": Param(["events_*"], **NAMES),
+        "databases": Param(["default"], **NAMES),
+        "dry_run": Param(True, type="boolean"),
+    },
+    tags=["milvus"],
+):
+    MilvusReclaimMemoryOperator(
+        task_id="reclaim",
+        collections="{{ params.collections }}",
+        exclude=["*_keep"],
+        databases="{{ params.databases }}",
+        dry_run="{{ params.dry_run }}",
+    )
+"""
 OLD, NEW, KEPT = "events_20260101", "docs", "events_20260102_keep"
 LOGINS = {"ada": ("admin", "password-of-ada"), "vic": ("viewer", "password-of-vic")}
 PATIENCE = 60_000
@@ -53,7 +79,7 @@ class Served:
 @pytest.fixture(scope="module")
 def served(migrated: LocalAirflow, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     dags = tmp_path_factory.mktemp("dags")
-    shutil.copy(EXAMPLE_DAGS / f"{DAG}.py", dags)
+    (dags / f"{DAG}.py").write_text(RECLAIM)
     with ExitStack() as running:
         server = running.enter_context(lite_server(tmp_path_factory.mktemp("milvus")))
         milvus = Milvus("lite", server.uri, server.process)
@@ -86,7 +112,7 @@ def test_an_admin_sees_sorts_and_filters_before_and_after_a_reclaim(served: Serv
     frame.locator("#search").fill("")
 
     served.airflow.trigger(DAG, {"dry_run": False})
-    eventually(lambda: served.airflow.state_of(DAG) in ("success", "failed"), 240)
+    eventually(lambda: served.airflow.state_of(DAG) in ("success", "failed"), 240, 1.0)
     assert served.airflow.state_of(DAG) == "success"
     assert served.milvus.state_of(OLD) == "NotLoad"
     frame.locator("#refresh").click()

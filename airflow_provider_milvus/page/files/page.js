@@ -3,7 +3,7 @@
 "use strict";
 
 const ROW = 33; // pixels of a row, its line included
-const AROUND = 12; // rows beyond the visible ones
+const AROUND = 8; // rows beyond the visible ones
 const HOLDERS = 10;
 const SVG = "http://www.w3.org/2000/svg";
 const $ = (id) => document.getElementById(id);
@@ -112,7 +112,9 @@ function use(row) {
   return row.use.replace("neither searched nor queried for", "idle for at least").replace("searched or queried within the last", "within the last");
 }
 
-const useHint = (row) => (row.use_at ? `${row.use}, as the reclaim of ${when(row.use_at)} saw it` : row.use);
+function useHint(row) {
+  return row.use_at ? `${row.use}, as the reclaim of ${when(row.use_at)} saw it` : row.use;
+}
 
 function decision(row) {
   const made = row.decision;
