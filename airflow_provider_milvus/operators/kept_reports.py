@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from airflow_provider_milvus.reclaim.report import ReclaimReport
 
 PREFIX = "milvus_reclaims."
-LOOK_AFTER = 0.5
+LOOK_AFTER = 0.3
 """Seconds after which a task looks whether another one has overwritten its report: longer than that takes to read and write."""
 TRIES = 3
 

@@ -41,7 +41,7 @@ class Look:
 async def look_at(hook: MilvusHook) -> Look:
     """Look at the Milvus of ``hook``.
 
-    :raises MilvusError: it cannot be asked. The message has no secret of the connection.
+    :raises MilvusError: it cannot be asked.
     """
     began = time.monotonic()
     try:
@@ -53,11 +53,8 @@ async def look_at(hook: MilvusHook) -> Look:
     left = ALIVE_WITHIN - (time.monotonic() - began)
     if settings.uri.endswith(".db"):
         raise MilvusConfigurationError("This connection is a Milvus Lite file, which one process at a time may open: a task.")
-    try:
-        async with await hook.shared_client() as client:
-            return await _look(hook, client, Deadline(left))
-    except MilvusError as error:
-        raise type(error)(settings.without_secrets(str(error))) from None
+    async with await hook.shared_client() as client:
+        return await _look(hook, client, Deadline(left))
 
 
 async def _look(hook: MilvusHook, client: AsyncBoundedClient, alive: Deadline) -> Look:
@@ -84,4 +81,4 @@ async def _look(hook: MilvusHook, client: AsyncBoundedClient, alive: Deadline) -
             collections, _ = await within(deadline.remaining, counted)
         except MilvusError as error:
             warnings.append(f"The use of collections is not known: {error}")
-    return Look(settings.uri, collections, survey.nodes.memory, [settings.without_secrets(warning) for warning in warnings])
+    return Look(settings.uri, collections, survey.nodes.memory, warnings)

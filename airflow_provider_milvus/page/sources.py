@@ -45,13 +45,16 @@ def conn_ids() -> list[str]:
         stored = session.scalars(select(Stored.conn_id).where(Stored.conn_type == MilvusHook.conn_type)).all()
         kept = session.scalars(select(Variable.key).where(Variable.key.startswith(PREFIX, autoescape=True))).all()
     named = [name.removeprefix(IN_ENVIRONMENT).lower() for name in os.environ if name.startswith(IN_ENVIRONMENT)]
-    found = {*stored, *filter(_is_milvus, {*named, *(key.removeprefix(PREFIX) for key in kept)})}
-    return sorted(found)
+    return sorted({*stored, *filter(_is_milvus, named), *(key.removeprefix(PREFIX) for key in kept)})
 
 
 def _is_milvus(conn_id: str) -> bool:
+    """Whether the environment has a connection of that id to a Milvus."""
+    from airflow.secrets.environment_variables import EnvironmentVariablesBackend
+
     try:
-        return ServersHook.get_connection(conn_id).conn_type == MilvusHook.conn_type
+        found = EnvironmentVariablesBackend().get_connection(conn_id)
+        return found is not None and found.conn_type == MilvusHook.conn_type
     except Exception as error:  # noqa: BLE001 - another provider's connection may be anything, and is not ours to report.
         log.debug("The connection %r is left out: %s", conn_id, type(error).__name__)
         return False
