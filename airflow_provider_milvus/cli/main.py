@@ -5,6 +5,7 @@
     milvus-airflow check --conn-id milvus_default
     milvus-airflow memory --output json
     milvus-airflow plan --dag-file dags/nightly.py
+    milvus-airflow backtest --idle-for P7D --since 30d
     milvus-airflow contract --uri http://localhost:19530
 
 Both are described with Airflow's own classes, so that help, output and completion are alike.
@@ -17,9 +18,9 @@ from collections.abc import Sequence
 
 from airflow.cli.cli_config import ActionCommand, GroupCommand
 
-from airflow_provider_milvus.cli import check, contract, memory, plan
+from airflow_provider_milvus.cli import backtest, check, contract, memory, plan
 
-COMMANDS: tuple[ActionCommand, ...] = (check.COMMAND, contract.COMMAND, memory.COMMAND, plan.COMMAND)
+COMMANDS: tuple[ActionCommand, ...] = (backtest.COMMAND, check.COMMAND, contract.COMMAND, memory.COMMAND, plan.COMMAND)
 ABOUT = "Ask a Milvus what Airflow needs to know"
 
 

@@ -60,6 +60,11 @@ def plan(given: Namespace) -> int:
     return FINE
 
 
+def rules_of(given: Namespace) -> dict[str, Any]:
+    """Those that were given, as an operator's arguments."""
+    return {name: value for name in RULES if (value := getattr(given, name)) is not None}
+
+
 def _tasks(given: Namespace) -> Iterator[tuple[str, MilvusReclaimMemoryOperator, Any]]:
     """Each task with its name and the context of its run."""
     import pendulum
@@ -67,7 +72,7 @@ def _tasks(given: Namespace) -> Iterator[tuple[str, MilvusReclaimMemoryOperator,
     from airflow_provider_milvus.operators.milvus import MilvusReclaimMemoryOperator
 
     now = pendulum.now("UTC")
-    rules = {name: value for name in RULES if (value := getattr(given, name)) is not None}
+    rules = rules_of(given)
     if given.dag_file is None:
         if given.task_id is not None:
             raise UsageError("--task-id names a task of a DAG file: give --dag-file as well.")
@@ -139,6 +144,12 @@ def _flag(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
+RULE_ARGUMENTS = (
+    *(argument(_flag(name), nargs="+", help=help) for name, help in LISTS.items()),
+    *(argument(_flag(name), help=help) for name, help in TEXTS.items()),
+    argument("--keep-aliased", action=argparse.BooleanOptionalAction, help="keep a collection that has an alias"),
+)
+
 COMMAND = ActionCommand(
     name="plan",
     help="What a reclaim would release now, and why",
@@ -147,9 +158,7 @@ COMMAND = ActionCommand(
     args=(
         *SERVER,
         DATABASES,
-        *(argument(_flag(name), nargs="+", help=help) for name, help in LISTS.items()),
-        *(argument(_flag(name), help=help) for name, help in TEXTS.items()),
-        argument("--keep-aliased", action=argparse.BooleanOptionalAction, help="keep a collection that has an alias"),
+        *RULE_ARGUMENTS,
         argument("--dag-file", help="take the rules of the tasks in this DAG file, with its default parameters"),
         argument("--task-id", help="with --dag-file: of this task only"),
         OUTPUT,

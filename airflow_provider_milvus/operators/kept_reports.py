@@ -69,6 +69,16 @@ def keep_report(
         log.warning("The report of this reclaim was not kept for the Milvus page; the reclaim itself is done: %s", error)
 
 
+def kept_report(context: Context, conn_id: str) -> KeptReport:
+    """What earlier runs have kept; nothing outside a DAG run.
+
+    :raises AirflowException: Airflow does not answer.
+    """
+    from airflow_provider_milvus.reclaim.kept_report import KeptReport
+
+    return _read(key_of(conn_id)) if context.get("ti") is not None else KeptReport()
+
+
 def _read(key: str) -> KeptReport:
     from airflow.providers.common.compat.sdk import Variable
 

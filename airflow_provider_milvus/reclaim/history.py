@@ -33,7 +33,7 @@ class History:
     :param uses: by database (None: the counters do not name it) and name.
     :param gaps: when the counters were not those of all proxies, and why.
     :param shared: the names that exist in more than one database.
-    :param facts: what runs have seen since ``known_since``, by collection, whenever it changed. Before that today's are taken.
+    :param facts: what runs have seen of a collection, each time that it had changed. Before the first one today's are taken.
     """
 
     start: float
@@ -46,7 +46,6 @@ class History:
     names_databases: bool = True
     shared: frozenset[str] = frozenset()
     facts: Mapping[Key, Sequence[tuple[float, Facts]]] = field(default_factory=dict)
-    known_since: float = float("inf")
 
     @classmethod
     def of(
@@ -56,37 +55,29 @@ class History:
         *,
         shared: frozenset[str] = frozenset(),
         facts: Mapping[Key, Sequence[tuple[float, Facts]]] | None = None,
-        known_since: float = float("inf"),
     ) -> History:
         """What is known of ``collections``. What has been dropped since is left out: the metrics know only its number."""
         there = list(collections)
         sizes = {state.key: past.sizes[id] for state in there if (id := state.collection_id) is not None and id in past.sizes}
         return cls(
-            past.start,
-            past.end,
-            past.step,
-            there,
-            sizes,
-            past.uses,
-            past.gaps,
-            past.names_databases,
-            shared,
-            facts or {},
-            known_since,
+            past.start, past.end, past.step, there, sizes, past.uses, past.gaps, past.names_databases, shared, facts or {}
         )
 
     def as_of(self, subject: CollectionState, moment: float) -> CollectionState:
         """A collection as the last run before ``moment`` has seen it, or as it is today."""
-        seen = self.facts.get(subject.key, ())
-        place = bisect_right(seen, moment, key=lambda change: change[0]) - 1
-        if place < 0 or moment < self.known_since:
+        facts = self._facts(subject, moment)
+        if facts is None:
             return subject
-        facts = seen[place][1]
         return replace(subject, aliases=facts.aliases, properties=facts.properties, windows=facts.windows)
 
-    def is_assumed(self, moment: float) -> bool:
-        """Whether aliases, properties and windows at that time are today's, since no run has told what they were."""
-        return moment < self.known_since
+    def is_assumed(self, subject: CollectionState, moment: float) -> bool:
+        """Whether its aliases, properties and windows at that time are today's, since no run has told what they were."""
+        return self._facts(subject, moment) is None
+
+    def _facts(self, subject: CollectionState, moment: float) -> Facts | None:
+        seen = self.facts.get(subject.key, ())
+        place = bisect_right(seen, moment, key=lambda change: change[0]) - 1
+        return None if place < 0 else seen[place][1]
 
     def span(self, now: float, length: timedelta) -> Span:
         """What a run at ``now`` would have been told of the last ``length``."""

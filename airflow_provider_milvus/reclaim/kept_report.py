@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from airflow_provider_milvus.metrics.counters import LONGEST
+from airflow_provider_milvus.reclaim.history import Facts
 from airflow_provider_milvus.reclaim.inventory import UNKNOWN, CollectionState, Memory, total
 from airflow_provider_milvus.reclaim.packed import pack, unpack
 from airflow_provider_milvus.reclaim.report import Entry, ReclaimReport, make_entry
@@ -39,11 +41,13 @@ class KeptReport:
     """``runs`` are the totals of the last runs, oldest first. ``decisions`` has an entry for each collection that they saw.
 
     An entry names the run (``at``, ``dag_id``, ``task_id``, ``run_id``, ``dry_run``), the ``outcome`` and its ``reason``, and
-    what the run knew of the collection; :func:`subject_of` reads that. What was not known is left out.
+    what the run knew of the collection; :func:`subject_of` reads that. What was not known is left out. ``facts`` are what no
+    metric remembers of a collection, each time that a run saw it changed.
     """
 
     runs: list[Entry] = field(default_factory=list)
     decisions: dict[Key, Entry] = field(default_factory=dict)
+    facts: dict[Key, list[tuple[float, Facts]]] = field(default_factory=dict)
 
     @staticmethod
     def read(value: Any) -> KeptReport:
@@ -53,13 +57,26 @@ class KeptReport:
         """
         try:
             decisions = {(entry["database"], entry["collection"]): dict(entry) for entry in unpack(value["decisions"])}
-            return KeptReport([dict(run) for run in value["runs"]][-MOST_RUNS:], decisions)
+            facts: dict[Key, list[tuple[float, Facts]]] = {}
+            for database, collection, at, aliases, properties, windows in unpack(value["facts"]):
+                known = Facts(tuple(aliases), dict(properties), windows)
+                facts.setdefault((database, collection), []).append((at, known))
+            return KeptReport([dict(run) for run in value["runs"]][-MOST_RUNS:], decisions, facts)
         except (KeyError, TypeError) as error:
             raise ValueError(f"it is no report of reclaims: {error!r}") from None
 
     def as_value(self) -> dict[str, Any]:
         """JSON-safe; packed text in place of many decisions."""
-        return {"runs": self.runs, "decisions": pack([self.decisions[key] for key in sorted(self.decisions)])}
+        facts = [
+            [*key, at, list(known.aliases), dict(known.properties), known.windows]
+            for key in sorted(self.facts)
+            for at, known in self.facts[key]
+        ]
+        return {
+            "runs": self.runs,
+            "decisions": pack([self.decisions[key] for key in sorted(self.decisions)]),
+            "facts": pack(facts),
+        }
 
     def has(self, run: ReclaimOf) -> bool:
         return any(run.as_dict().items() <= kept.items() for kept in self.runs)
@@ -97,11 +114,24 @@ class KeptReport:
             gone = [key for key in self.decisions if key[0] in databases and key not in seen]
             for key in gone:
                 del self.decisions[key]
+                self.facts.pop(key, None)
         of_run = {**run.as_dict(), "dry_run": report.dry_run}
         for outcome, entry in _outcomes(report):
             key = (entry["database"], entry["collection"])
-            if in_scope is None or in_scope(key[1]) or key not in self.decisions:
+            decides = in_scope is None or in_scope(key[1])
+            if decides or key not in self.decisions:
                 self.decisions[key] = _without_unknown({**_known_of(seen.get(key)), **entry, "outcome": outcome, **of_run})
+            # Of the others a run does not ask for the properties.
+            if decides and key in seen and seen[key].in_memory:
+                self._remember(seen[key], run.at.timestamp())
+
+    def _remember(self, subject: CollectionState, at: float) -> None:
+        known = Facts(subject.aliases, _deciding(subject), subject.windows)
+        changes = self.facts.setdefault(subject.key, [])
+        if not changes or changes[-1][1] != known:
+            changes.append((at, known))
+        while len(changes) > 1 and changes[1][0] < at - LONGEST.total_seconds():
+            del changes[0]
 
 
 def subject_of(decision: Entry) -> CollectionState:
@@ -132,13 +162,17 @@ def _known_of(subject: CollectionState | None) -> Entry:
         "created": None if subject.created is None else subject.created.isoformat(),
         "aliases": list(subject.aliases),
         "windows": subject.windows,
-        # The other properties decide nothing, and may be anything.
-        "properties": {name: value for name, value in subject.properties.items() if name == RECLAIM_PROPERTY},
+        "properties": _deciding(subject),
         "rows": subject.rows,
         "loaded_replicas": subject.replicas,
         "idle": None if idle is None else int(idle.total_seconds()),
         "use": subject.usage.reason,
     }
+
+
+def _deciding(subject: CollectionState) -> dict[str, str]:
+    """The other properties decide nothing, and may be anything."""
+    return {name: value for name, value in subject.properties.items() if name == RECLAIM_PROPERTY}
 
 
 def _without_unknown(entry: Entry) -> Entry:

@@ -54,10 +54,9 @@ async def look_back(
     moments: Sequence[float],
     *,
     facts: Mapping[Key, Sequence[tuple[float, Facts]]] | None = None,
-    known_since: float = float("inf"),
 ) -> LookedBack:
     """:param databases: those of the collections; None: all.
-    :param facts: what runs have seen of the collections since ``known_since``.
+    :param facts: what runs have seen of the collections, as :class:`History` has it.
     :raises MilvusMetricsError: the connection has no ``metrics_url``, or the past cannot be read there.
     :raises MilvusError: the server does not list its collections.
     """
@@ -86,5 +85,5 @@ async def look_back(
             f"{len(gone)} collections that were in memory within this time are not played: they have been dropped since, or "
             "belong to another database."
         )
-    history = History.of(past, survey.collections, shared=shared, facts=facts, known_since=known_since)
+    history = History.of(past, survey.collections, shared=shared, facts=facts)
     return LookedBack(history, survey.nodes.memory, warnings)

@@ -47,7 +47,7 @@ class PlayedRelease:
 class Night:
     """One run. ``loaded`` and ``left`` are the known bytes before and after it; ``unknown`` is the number of the others.
 
-    ``is_assumed``: aliases, properties and windows are today's, since no run has told what they were.
+    ``is_assumed``: of some collection aliases, property and windows are today's, since no run has told what they were.
     """
 
     at: float
@@ -130,9 +130,8 @@ def play(history: History, policy: Policy, nights: Sequence[datetime], spans: Se
         sizes = [state.memory.bytes for state in states]
         loaded = sum(size or 0 for size in sizes)
         gone = sum(release.subject.memory.bytes or 0 for release in releases)
-        played.append(
-            Night(moment, releases, loaded, loaded - gone, sizes.count(None), policy.budget, history.is_assumed(moment))
-        )
+        assumed = any(history.is_assumed(state, moment) for state in states if policy.in_scope(state.collection))
+        played.append(Night(moment, releases, loaded, loaded - gone, sizes.count(None), policy.budget, assumed))
     return Playback(played)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from airflow_provider_milvus.exceptions import MilvusMetricsError
 from airflow_provider_milvus.operators.milvus import MilvusReclaimBacktestOperator
 from dev.servers.prometheus import PLATFORM_HAS_IT, prometheus_with_history
 from dev.servers.scripted import LOADED, NOT_LOADED, ScriptedMilvus
+from tests.integration.past import RememberedPast
 from tests.integration.support import Connect, context_of_run
 
 pytestmark = [
@@ -22,60 +23,18 @@ pytestmark = [
 ]
 
 GIB = 2**30
-SCRAPE = 600
 FIRST, NOW = datetime(2026, 2, 20, tzinfo=UTC), datetime(2026, 3, 12, tzinfo=UTC)
-Value = Callable[[float], float | None]
 
 
 def march(day: int, hour: int = 0, minute: int = 0) -> float:
     return datetime(2026, 3, day, hour, minute, tzinfo=UTC).timestamp()
 
 
-def counted(*searches: tuple[float, int], before: int = 5) -> Value:
-    """A counter that has ``before`` from the start, and to which these numbers are added at these times."""
-    return lambda moment: before + sum(count for when, count in searches if when <= moment)
-
-
-class Past:
-    """The series of one proxy and one query node, scraped every ten minutes."""
-
-    def __init__(self) -> None:
-        self.series: list[tuple[str, dict[str, str], Value]] = []
-        self.add("milvus_num_node", lambda moment: 1, role_name="proxy")
-        self.add("milvus_num_node", lambda moment: 1, role_name="querynode")
-        self.add("milvus_rootcoord_proxy_num", lambda moment: 1)
-        self.started: Value = lambda moment: 1.7e9
-        self.add("process_start_time_seconds", lambda moment: self.started(moment))
-
-    def add(self, name: str, value: Value, **labels: str) -> None:
-        self.series.append((name, {"instance": "a:9091", "job": "milvus", "node_id": "1", **labels}, value))
-
-    def holds(self, collection_id: int, size: int, until: float = float("inf")) -> None:
-        """As Milvus: the rows go with a release, the size keeps its value."""
-        labels = {"collection_id": str(collection_id), "segment_state": "Sealed"}
-        self.add("milvus_querynode_entity_size", lambda moment: size, **labels)
-        self.add("milvus_querynode_entity_num", lambda moment: 1000 if moment < until else 0, **labels)
-
-    def searches(self, name: str, *searches: tuple[float, int]) -> None:
-        labels = {"collection_name": name, "db_name": "default"}
-        self.add("milvus_proxy_req_count", counted(*searches), **labels, function_name="Search", status="total")
-        # It counts the vectors, of which a search may have many.
-        self.add("milvus_proxy_received_nq", counted(*((when, 10 * count) for when, count in searches)), **labels)
-
-    def text(self) -> Iterator[str]:
-        for name, labels, value in self.series:
-            shown = ",".join(f'{label}="{text}"' for label, text in labels.items())
-            for moment in range(int(FIRST.timestamp()), int(NOW.timestamp()) + 1, SCRAPE):
-                if (now := value(moment)) is not None:
-                    yield f"{name}{{{shown}}} {now} {moment}\n"
-        yield "# EOF\n"
-
-
 @pytest.fixture
-def past(scripted: ScriptedMilvus) -> Past:
+def past(scripted: ScriptedMilvus) -> RememberedPast:
     """``a`` is searched on 1 and 7 March, ``aliased`` never, ``c`` on the 1st and 2nd (somebody releases it
     on the 6th), ``busy`` daily."""
-    told = Past()
+    told = RememberedPast(FIRST, NOW)
     numbers = {
         name: scripted.add(name, *states).number
         for name, *states in (("a", LOADED), ("aliased", LOADED), ("c", NOT_LOADED), ("busy", LOADED))
@@ -93,7 +52,7 @@ def past(scripted: ScriptedMilvus) -> Past:
 
 
 @pytest.fixture
-def play(past: Past, scripted: ScriptedMilvus, connect: Connect, tmp_path: Path) -> Callable[..., dict[str, Any]]:
+def play(past: RememberedPast, scripted: ScriptedMilvus, connect: Connect, tmp_path: Path) -> Callable[..., dict[str, Any]]:
     def run(**arguments: Any) -> dict[str, Any]:
         with prometheus_with_history(tmp_path / "prometheus", past.text(), look_back="25m") as url:
             connect(scripted.uri, metrics_url=url)
@@ -146,7 +105,9 @@ def test_suggests_what_frees_most_and_misses_few_enough(play: Callable[..., dict
     assert play(most_missed=11)["suggested"] is None
 
 
-def test_a_restart_of_the_proxy_makes_the_use_before_it_unknown(past: Past, play: Callable[..., dict[str, Any]]) -> None:
+def test_a_restart_of_the_proxy_makes_the_use_before_it_unknown(
+    past: RememberedPast, play: Callable[..., dict[str, Any]]
+) -> None:
     past.started = lambda moment: 1.7e9 if moment < march(5) else march(5) - 60
 
     result = play()
@@ -157,7 +118,9 @@ def test_a_restart_of_the_proxy_makes_the_use_before_it_unknown(past: Past, play
     assert (unknown["start"][5:16], unknown["end"][5:16]) == ("03-04T23:30", "03-05T00:00")
 
 
-def test_searches_while_the_proxy_was_not_scraped_are_not_known(past: Past, play: Callable[..., dict[str, Any]]) -> None:
+def test_searches_while_the_proxy_was_not_scraped_are_not_known(
+    past: RememberedPast, play: Callable[..., dict[str, Any]]
+) -> None:
     # The scrapes of the night of the 6th are missing, after the release of the 5th.
     past.series = [
         (name, labels, lambda moment, value=value: None if march(6, 20) < moment < march(6, 22) else value(moment))
@@ -171,7 +134,7 @@ def test_searches_while_the_proxy_was_not_scraped_are_not_known(past: Past, play
     assert result["policies"][0]["unknown"] == 1
 
 
-def test_too_few_proxies_make_all_use_unknown(past: Past, play: Callable[..., dict[str, Any]]) -> None:
+def test_too_few_proxies_make_all_use_unknown(past: RememberedPast, play: Callable[..., dict[str, Any]]) -> None:
     past.add("milvus_rootcoord_proxy_num", lambda moment: 2, instance="b:9091")
 
     result = play()

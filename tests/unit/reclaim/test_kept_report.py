@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_milvus.reclaim.history import Facts
 from airflow_provider_milvus.reclaim.inventory import MEASURED, CollectionState, Memory
 from airflow_provider_milvus.reclaim.kept_report import MOST_RUNS, KeptReport, ReclaimOf, subject_of
 from airflow_provider_milvus.reclaim.plan import PlannedRelease
@@ -56,7 +57,7 @@ def reasons(kept: KeptReport) -> dict[str, str]:
 def test_comes_back_from_json_as_it_was():
     kept = add(KeptReport(), state("a"), state("b", None), released="a", budget=50)
     again = KeptReport.read(json.loads(json.dumps(kept.as_value())))
-    assert (again.runs, again.decisions) == (kept.runs, kept.decisions)
+    assert (again.runs, again.decisions, again.facts) == (kept.runs, kept.decisions, kept.facts)
 
 
 def test_many_collections_are_packed():
@@ -146,6 +147,26 @@ def test_tells_what_the_run_knew_of_a_collection():
     assert {name: getattr(read, name) for name in told} == {name: getattr(known, name) for name in told}
 
 
+def test_remembers_each_change_of_what_no_metric_tells():
+    kept = KeptReport()
+    for night, known in enumerate(
+        [{}, {}, {"aliases": ("live",)}, {"aliases": ("live",)}, {"windows": 1}, {"properties": {"x": "y"}}]
+    ):
+        add(kept, state("a", **known), night=night)
+    changes = KeptReport.read(json.loads(json.dumps(kept.as_value()))).facts["default", "a"]
+    nights = [(round(at - NIGHT.timestamp()) // 86_400, facts) for at, facts in changes]
+    assert nights == [(0, Facts()), (2, Facts(("live",))), (4, Facts(windows=1)), (5, Facts())]
+    # What was so 92 days ago still counts on the day after; what came before it does not.
+    add(kept, state("a"), night=98)
+    assert [facts for _, facts in kept.facts["default", "a"]] == [Facts()]
+
+
+def test_does_not_remember_what_the_run_did_not_ask_for():
+    away = CollectionState("default", "a", "NotLoad")
+    assert add(KeptReport(), away).facts == {}
+    assert add(KeptReport(), state("a"), state("tmp"), scope="tmp").facts.keys() == {("default", "tmp")}
+
+
 def test_tells_what_was_not_known_as_such():
     read = subject_of(add(KeptReport(), state("a", None)).decisions["default", "a"])
     assert (read.memory, read.rows, read.replicas, read.usage.idle_for) == (Memory(), None, None, None)
@@ -157,7 +178,9 @@ NOT_KEPT = [
     {},
     "text",
     {"runs": [], "decisions": "xz:nonsense"},
-    {"runs": 7, "decisions": []},
+    {"runs": 7, "decisions": [], "facts": []},
+    {"runs": [], "decisions": [], "facts": [1]},
+    {"runs": [], "decisions": []},
     {"runs": [], "decisions": [1]},
 ]
 

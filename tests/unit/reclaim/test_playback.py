@@ -10,7 +10,7 @@ from hypothesis import given, strategies as st
 
 from airflow_provider_milvus.metrics.past import Sizes, Uses
 from airflow_provider_milvus.metrics.spans import Span
-from airflow_provider_milvus.reclaim.history import History
+from airflow_provider_milvus.reclaim.history import Facts, History
 from airflow_provider_milvus.reclaim.inventory import MEASURED, CollectionState, Memory
 from airflow_provider_milvus.reclaim.playback import Playback, play
 from airflow_provider_milvus.reclaim.policy import DateInName, Policy
@@ -122,6 +122,18 @@ def test_a_budget_takes_the_coldest_and_says_whether_it_is_met() -> None:
     assert [night.meets_budget for night in played.nights] == [True, True]
     tight = play(past, policy(idle_for=None, budget=0, min_idle=IDLE), NIGHTS[3:4], spans)
     assert (tight.nights[0].left // GIB, tight.nights[0].meets_budget) == (1, False)
+
+
+def test_what_a_run_has_seen_counts_from_then_on() -> None:
+    """Today it has no alias and no window."""
+    seen = {("default", "a"): [(at(3.5), Facts(aliases=("live",))), (at(5.5), Facts(windows=1)), (at(7.5), Facts())]}
+    played = play(history(collection("a"), uses={"live": [(4.5, 3)]}, facts=seen), policy(), NIGHTS, [IDLE])
+    # On days 4 and 5 an alias keeps it, on 6 and 7 a window. What was searched as "live" was "a" then, and is not any more.
+    assert told(played) == [(2.0, "a", 8 * 24, None, 0)]
+    kept = play(history(collection("a"), uses={}, facts=seen), policy(), NIGHTS[3:], [IDLE])
+    assert told(kept) == [(8.0, "a", 48.0, None, 0)]
+    assert [night.is_assumed for night in kept.nights] == [False] * 6
+    assert [night.is_assumed for night in played.nights] == [True, True] + [False] * 7
 
 
 def test_what_was_made_later_was_not_there() -> None:
