@@ -30,11 +30,13 @@ wrong_python = $(PYTHON) is Python %d.%d; Airflow $* needs 3.11 to 3.$(newest-$*
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PRECIOUS: .venv/airflow-%/.made .venv/airflow-%/.servers
-.PHONY: help demo docs test contract roles meanwhile faults access kills rounds test-all test-cluster bench bench-check lowest wheel lint clean
+.PHONY: help demo ui docs test contract roles meanwhile faults access kills rounds test-all test-cluster bench bench-check lowest wheel lint clean
 
 help:
 	@echo "make demo                    tonight's memory reclaim, through Airflow, on Milvus Lite"
 	@echo "make demo MILVUS=standalone  the same on the real Milvus server (x86-64 Linux and macOS)"
+	@echo "make ui                      Airflow's own pages, with the example DAGs, a Milvus and a month of history; Ctrl-C ends it all"
+	@echo "make ui MILVUS=standalone ARGS='--port 8081 --dags DIR'      on the real server, at another port, with DAGs of yours"
 	@echo "make docs                    the documentation as a site, in build/site; a warning is an error"
 	@echo "make test                    the tests, on Airflow 3.3, without a whole Airflow and what else is slow"
 	@echo "make test AIRFLOW=2.11       those that apply to the oldest Airflow"
@@ -64,6 +66,9 @@ help:
 
 demo: $(main)/.servers
 	@$(main)/bin/python -m dev.demo $(MILVUS)
+
+ui: $(main)/.servers
+	@$(main)/bin/python -m dev.ui $(MILVUS) $(ARGS)
 
 docs: $(main)/.test
 	@$(main)/bin/python -m dev.site

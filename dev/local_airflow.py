@@ -65,6 +65,8 @@ class LocalAirflow:
     """The port of :meth:`served`; the commands of one process need none."""
     connections: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """More connections, by id, each with its extra; or another ``milvus_default``."""
+    users: Mapping[str, str] = field(default_factory=dict)
+    """Who may log in, with their roles (``admin``, ``viewer``); the password is the name. With none, everybody is an admin."""
     paused: bool = False
     """Whether a DAG is paused until somebody unpauses it, as in an Airflow that nobody has configured."""
     database: str = ""
@@ -73,8 +75,6 @@ class LocalAirflow:
     """More of the environment, such as ``AIRFLOW__CORE__EXECUTOR``."""
     part: str = "airflow"
     """The name of the log."""
-    logins: Mapping[str, tuple[str, str]] = field(default_factory=dict)
-    """Role and password of each user; the first one is who asks. By default there is no login, and everybody is an admin."""
 
     @property
     def log(self) -> Path:
@@ -84,6 +84,18 @@ class LocalAirflow:
     def _database(self) -> str:
         # SQLite has one writer at a time, and answers the others with an error after five seconds.
         return self.database or f"sqlite:///{self.home / 'airflow.db'}?timeout=60"
+
+    @property
+    def _passwords(self) -> Path:
+        return self.home / "passwords.json"
+
+    @property
+    def _logins(self) -> dict[str, str]:
+        setting = "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER"
+        if not self.users:
+            return {f"{setting}_ALL_ADMINS": "True"}
+        users = ",".join(f"{name}:{role}" for name, role in self.users.items())
+        return {f"{setting}_USERS": users, f"{setting}_PASSWORDS_FILE": str(self._passwords)}
 
     @property
     def environment(self) -> dict[str, str]:
@@ -101,8 +113,7 @@ class LocalAirflow:
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": self._database,
             # A task that waits five seconds for a busy API would fail, and wait minutes for its retry.
             "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
-            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": str(not self.logins),
-            **self._of_logins,
+            **self._logins,
             "AIRFLOW__API__PORT": str(self.port),
             "AIRFLOW__API__BASE_URL": f"http://localhost:{self.port}",
             "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
@@ -113,19 +124,6 @@ class LocalAirflow:
             },
             **self.settings,
         }
-
-    @property
-    def _of_logins(self) -> dict[str, str]:
-        if not self.logins:
-            return {}
-        return {
-            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(f"{user}:{role}" for user, (role, _) in self.logins.items()),
-            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(self._passwords),
-        }
-
-    @property
-    def _passwords(self) -> Path:
-        return self.home / "passwords.json"
 
     def migrate(self) -> None:
         """Create the database."""
@@ -166,6 +164,8 @@ class LocalAirflow:
 
         :raises RuntimeError: it has not, although a lot of time has passed; the message ends with what Airflow wrote last.
         """
+        self.home.mkdir(parents=True, exist_ok=True)
+        self._passwords.write_text(json.dumps({name: name for name in self.users}))
         with self.started("standalone"):
             self.wait_until_served()
             yield
@@ -189,15 +189,15 @@ class LocalAirflow:
         except OSError:
             return set()
 
-    def ask(self, method: str, path: str, body: Any = None) -> Any:
-        """Ask the API, inside of :meth:`served`.
+    def ask(self, method: str, path: str, body: Any = None, *, user: str = "") -> Any:
+        """Ask the API, inside of :meth:`served`, as ``user``, or else as the first one.
 
         :raises urllib.error.HTTPError: the answer is a refusal; with what Airflow wrote last as a note.
         """
         authorization = {}
         if path.startswith("/api/"):
-            user, (_, password) = next(iter(self.logins.items()), ("", ("", "")))
-            login = ("POST", "/auth/token", {"username": user, "password": password}) if user else ("GET", "/auth/token")
+            name = user or next(iter(self.users), "")
+            login = ("POST", "/auth/token", {"username": name, "password": name}) if name else ("GET", "/auth/token")
             authorization["Authorization"] = f"Bearer {self.ask(*login)['access_token']}"
         request = urllib.request.Request(
             f"http://localhost:{self.port}{path}",

@@ -23,10 +23,10 @@ class Sample:
     alias: str | None = None
 
 
-def samples(now: datetime) -> list[Sample]:
-    """Collections for the example DAG's default rules: ten days of events, one that serves searches, and temporary ones."""
+def samples(now: datetime, days: int = 10) -> list[Sample]:
+    """Collections for the example DAG's default rules: some days of events, one that serves searches, and temporary ones."""
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
-    days = [midnight - timedelta(days=ago) for ago in reversed(range(10))]
+    days = [midnight - timedelta(days=ago) for ago in reversed(range(days))]
     # The oldest is in use: an alias keeps it.
     audited, *others = days
     return [
@@ -64,6 +64,14 @@ def create(uri: str, samples: Iterable[Sample]) -> None:
             if time.monotonic() > give_up:
                 raise RuntimeError(f"not loaded after {LOAD_PATIENCE:g} s: {', '.join(not_yet)}")
             time.sleep(0.2)
+
+
+def ids(uri: str) -> dict[str, int]:
+    """The id of every collection; 0 where the server tells none."""
+    from pymilvus import MilvusClient
+
+    with closing(MilvusClient(uri, dedicated=True)) as client:
+        return {name: int(client.describe_collection(name).get("collection_id") or 0) for name in client.list_collections()}
 
 
 def load_states(uri: str) -> dict[str, str]:

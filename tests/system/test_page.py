@@ -52,7 +52,7 @@ with DAG(
     )
 """
 OLD, NEW, KEPT = "events_20260101", "docs", "events_20260102_keep"
-LOGINS = {"ada": ("admin", "password-of-ada"), "vic": ("viewer", "password-of-vic")}
+USERS = {"ada": "admin", "vic": "viewer"}
 PATIENCE = 60_000
 """Milliseconds for what the browser waits for."""
 
@@ -69,7 +69,7 @@ class Served:
         page.set_default_timeout(PATIENCE)
         page.goto(f"http://localhost:{self.airflow.port}/")
         page.locator("input[name=username]").fill(user)
-        page.locator("input[name=password]").fill(LOGINS[user][1])
+        page.locator("input[name=password]").fill(user)
         page.locator("button[type=submit]").click()
         page.wait_for_url(lambda url: "/auth/" not in url)
         page.goto(f"http://localhost:{self.airflow.port}/plugin/milvus")
@@ -87,7 +87,7 @@ def served(migrated: LocalAirflow, tmp_path_factory: pytest.TempPathFactory) -> 
             for name in (OLD, NEW, KEPT):
                 build_collection(client, name, rows=100, dim=8)
                 client.load_collection(name)
-        airflow = LocalAirflow(migrated.home, server.uri, dags, *free_ports(1), logins=LOGINS)
+        airflow = LocalAirflow(migrated.home, server.uri, dags, *free_ports(1), users=USERS)
         running.enter_context(airflow.served())
         yield Served(airflow, milvus, running.enter_context(browser.browser()))
 
