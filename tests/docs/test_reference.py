@@ -16,6 +16,8 @@ from dev.site.reference import REFERENCE, arguments_of, documented, public_names
 from tests.docs.blocks import PUBLIC, ROOT
 from tests.public import OPERATORS, TASKS, arguments_of as arguments_that_are_taken
 
+pytestmark = pytest.mark.newest
+
 ERRORS = {
     name: kind
     for name, kind in vars(exceptions).items()
