@@ -31,41 +31,65 @@ GUIDES = (
 
 
 def connection_fields() -> dict[str, dict[str, Any]]:
-    """The settings in the connection's ``extra``, the common ones first, as the form shows them. Each may stay empty."""
+    """The settings in the connection's ``extra``, as the form shows them, in the order in which people fill it. Each may stay
+    empty. Airflow 3.2 and later show each section by itself, earlier versions all fields in this order.
+    """
+    sections = {
+        "Database and access": {
+            "database": _text("Database", f"Empty: Milvus's own {DEFAULT_DATABASE!r}."),
+            "token": _text("Token", "Instead of user and password: an API key, or user:password.", format="password"),
+            "uri": _text(
+                "URI",
+                "Instead of host and port: http://…, https://…, unix:…, or the path of a Milvus Lite file that ends in .db.",
+            ),
+            "timeout": _seconds("Timeout (s)", "For one operation as a whole", DEFAULT_TIMEOUT),
+            "connect_timeout": _seconds("Connect timeout (s)", "For one attempt to connect", DEFAULT_CONNECT_TIMEOUT),
+        },
+        "TLS": {
+            "secure": {
+                "label": "Use TLS",
+                "description": "Implied by an https URI and by any certificate below.",
+                "schema": {"type": ["boolean", "null"], "default": False},
+            },
+            "ca_pem_path": _text("CA certificate", "Path of the PEM file of the authority that signed the certificates."),
+            "server_pem_path": _text("Server certificate", "Path of the PEM file of the trusted certificate (one-way TLS)."),
+            "client_pem_path": _text("Client certificate", "Path of a PEM file; for mutual TLS, with the CA and the key."),
+            "client_key_path": _text("Client key", "Path of a PEM file; for mutual TLS."),
+            "server_name": _text("Server name", "The name in the server's certificate, where it differs from the host."),
+        },
+        "Metrics": {
+            "metrics_url": _text(
+                "Metrics URL",
+                "Base URL of the Prometheus that scrapes this Milvus, or its own …/metrics pages, with commas.",
+            ),
+            "metrics_matchers": _text(
+                "Metrics matchers", 'Label matchers that tell this Milvus from others in Prometheus, such as namespace="prod".'
+            ),
+            "proxies": {
+                "label": "Proxies",
+                "description": "How many proxies the Milvus has, where neither its coordinator's metrics nor the server tell.",
+                "schema": {"type": ["integer", "null"], "minimum": 1},
+            },
+        },
+        "Links": {
+            "console_url": _text(
+                "Console URL",
+                "Base URL of Attu, or any address with {database} and {collection} in it, for a link from each task.",
+            ),
+        },
+        "Bulk imports and Zilliz Cloud": {
+            "rest_url": _text(
+                "REST URL", "For bulk imports, where it is not the server's address; Zilliz Cloud's control plane."
+            ),
+            "cluster_id": _text("Cluster ID", "Zilliz Cloud, for bulk imports."),
+            "project_id": _text("Project ID", "Zilliz Cloud, for bulk imports into a project's database; with the region."),
+            "region_id": _text("Region ID", "Zilliz Cloud, with the project."),
+        },
+    }
     return {
-        "database": _text("Database", f"Empty: Milvus's own {DEFAULT_DATABASE!r}."),
-        "token": _text("Token", "Instead of user and password: an API key, or user:password.", format="password"),
-        "uri": _text(
-            "URI",
-            "Instead of host and port: http://…, https://…, unix:…, or the path of a Milvus Lite file that ends in .db.",
-        ),
-        "secure": {
-            "label": "Use TLS",
-            "description": "Implied by an https URI and by any certificate below.",
-            "schema": {"type": ["boolean", "null"], "default": False},
-        },
-        "timeout": _seconds("Timeout (s)", "For one operation as a whole", DEFAULT_TIMEOUT),
-        "metrics_url": _text(
-            "Metrics URL", "Base URL of the Prometheus that scrapes this Milvus, or its own …/metrics pages, with commas."
-        ),
-        "metrics_matchers": _text(
-            "Metrics matchers", 'Label matchers that tell this Milvus from others in Prometheus, such as namespace="prod".'
-        ),
-        "proxies": {
-            "label": "Proxies",
-            "description": "How many proxies the Milvus has, where neither its coordinator's metrics nor the server tell.",
-            "schema": {"type": ["integer", "null"], "minimum": 1},
-        },
-        "ca_pem_path": _text("CA certificate", "Path of the PEM file of the authority that signed the server's certificate."),
-        "server_pem_path": _text("Server certificate", "Path of the PEM file of the trusted certificate (one-way TLS)."),
-        "client_pem_path": _text("Client certificate", "Path of a PEM file; for mutual TLS, with the CA and the key."),
-        "client_key_path": _text("Client key", "Path of a PEM file; for mutual TLS."),
-        "server_name": _text("Server name", "The name in the server's certificate, where it differs from the host."),
-        "connect_timeout": _seconds("Connect timeout (s)", "For one attempt to connect", DEFAULT_CONNECT_TIMEOUT),
-        "rest_url": _text("REST URL", "For bulk imports, where it is not the server's address; Zilliz Cloud's control plane."),
-        "cluster_id": _text("Cluster ID", "Zilliz Cloud, for bulk imports."),
-        "project_id": _text("Project ID", "Zilliz Cloud, for bulk imports into a project's database; with the region."),
-        "region_id": _text("Region ID", "Zilliz Cloud, with the project."),
+        name: {**field, "schema": {**field["schema"], "section": section}}
+        for section, fields in sections.items()
+        for name, field in fields.items()
     }
 
 
@@ -116,6 +140,7 @@ def get_provider_info() -> dict[str, Any]:
             {"name": f"milvus_{what}", "class-name": f"{package}.decorators.milvus.milvus_{what}_task"}
             for what in ("insert", "search", "upsert")
         ],
+        "extra-links": [f"{package}.hooks.links.MilvusConsoleLink"],
         # From Airflow 3.2 on: `airflow milvus`.
         "cli": [f"{package}.cli.main.get_commands"],
         # Airflow 2.11 has datasets in place of assets.

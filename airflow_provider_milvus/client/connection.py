@@ -53,17 +53,18 @@ class _Extra(BaseModel):
     database: Text = None
     token: Secret = None
     uri: Text = None
-    secure: Flag = None
     timeout: Seconds = None
-    metrics_url: Text = None
-    metrics_matchers: Text = None
-    proxies: Annotated[Annotated[int, Field(gt=0)] | None, BeforeValidator(_none_if_blank)] = None
+    connect_timeout: Seconds = None
+    secure: Flag = None
     ca_pem_path: Text = None
     server_pem_path: Text = None
     client_pem_path: Text = None
     client_key_path: Text = None
     server_name: Text = None
-    connect_timeout: Seconds = None
+    metrics_url: Text = None
+    metrics_matchers: Text = None
+    proxies: Annotated[Annotated[int, Field(gt=0)] | None, BeforeValidator(_none_if_blank)] = None
+    console_url: Text = None
     rest_url: Text = None
     cluster_id: Text = None
     project_id: Text = None
@@ -88,13 +89,20 @@ class ConnectionSettings(BaseModel):
     proxies: int | None = None
     """How many proxies the Milvus has; None: the metrics or the server have to tell."""
     rest_url: SecretStr | None = None
+    console_url: str | None = None
+    """The base URL of Attu, or a template with {database} and {collection}."""
     cloud: dict[str, str] = Field(default_factory=dict)
     """Which cluster, or which project and region, Zilliz Cloud's REST API shall use; empty for a Milvus."""
 
     @property
+    def server(self) -> str:
+        """The connection and its server, for messages; without a secret."""
+        return f"Connection {self.conn_id!r} ({self.uri})"
+
+    @property
     def where(self) -> str:
-        """The connection and the database, for messages; without a secret."""
-        return f"Connection {self.conn_id!r} ({self.uri}), database {self.database!r}"
+        """The same, with the database."""
+        return f"{self.server}, database {self.database!r}"
 
     @property
     def secrets(self) -> set[str]:
@@ -150,6 +158,7 @@ def _read(connection: Connection, database: str | None) -> ConnectionSettings:
         metrics_matchers=extra.metrics_matchers,
         proxies=extra.proxies,
         rest_url=_read_rest_url(extra),
+        console_url=_read_console_url(extra),
         cloud=_read_cloud(extra),
     )
 
@@ -212,6 +221,27 @@ def _check_metrics(extra: _Extra) -> None:
         raise _WrongSettingError("metrics_matchers is set without metrics_url.")
     if extra.metrics_url:
         metrics_source(extra.metrics_url, matchers=extra.metrics_matchers)
+
+
+def _read_console_url(extra: _Extra) -> str | None:
+    if not extra.console_url:
+        return None
+    url = extra.console_url
+    filled = url.replace("{database}", "d").replace("{collection}", "c")
+    try:
+        parts = urlsplit(filled)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or "{" in filled or "}" in filled or any(map(str.isspace, url)):
+        raise _WrongSettingError(
+            f"console_url {without_secrets(url)!r} must be an http:// or https:// address with a host; in it {{database}} and "
+            "{collection} stand for names."
+        )
+    # Whoever sees a task sees its links.
+    if parts.username or parts.password:
+        raise _credentials_in("console_url")
+    return url
 
 
 def _read_rest_url(extra: _Extra) -> SecretStr | None:

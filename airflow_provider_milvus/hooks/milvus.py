@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from airflow_provider_milvus.client.flow import Deadline
     from airflow_provider_milvus.client.shared import SharedClient
     from airflow_provider_milvus.metrics import MetricsSource
+
+log = logging.getLogger(__name__)
 
 TEST_TIMEOUT = 4.0
 """Seconds for a test of the connection, which runs inside Airflow's API server."""
@@ -73,7 +76,14 @@ class MilvusHook(BaseHook):
         """
         if self._settings is None:
             self._use(self._read(fetch(self.milvus_conn_id)))
+            assert self._settings is not None
+            log.info("%s.", self._settings.where)
         assert self._settings is not None
+        return self._settings
+
+    @property
+    def known_settings(self) -> ConnectionSettings | None:
+        """The settings as they were fetched; None where nobody has asked for them yet."""
         return self._settings
 
     @property

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 from airflow.providers.common.compat.sdk import AirflowFailException, AssetAlias, BaseOperator, conf
 
 from airflow_provider_milvus.arguments import Argument, HasArguments, OptionalArgument
+from airflow_provider_milvus.hooks.links import HasLinks
 from airflow_provider_milvus.hooks.milvus import MilvusHook
 from airflow_provider_milvus.kinds import check_flag, check_name, check_seconds, check_text
 from airflow_provider_milvus.triggers.milvus import BACKSTOP, MilvusConditionTrigger, outcome_of, resumed_with
@@ -30,7 +31,7 @@ HOUR = 3600.0
 """Seconds for work that a task waits for, unless the DAG says otherwise."""
 
 
-class MilvusOperator(HasArguments, BaseOperator):
+class MilvusOperator(HasLinks, HasArguments, BaseOperator):
     """Base of the operators. All arguments are templates.
 
     :param milvus_conn_id: the connection, of type ``milvus``; ``milvus_default`` by default.
@@ -68,7 +69,8 @@ class MilvusOperator(HasArguments, BaseOperator):
         self.refuse_unrendered()
         hook = MilvusHook(self.milvus_conn_id, self.database, self.timeout)
         if (most := self._execution_seconds) is not None and most < hook.operation_timeout:
-            return MilvusHook(self.milvus_conn_id, self.database, most)
+            hook.timeout = most
+        self.hook_in_use = hook
         return hook
 
     @property
@@ -77,7 +79,7 @@ class MilvusOperator(HasArguments, BaseOperator):
         return None if self.execution_timeout is None else float(self.execution_timeout.total_seconds())
 
     def log_where(self, hook: MilvusHook, sentence: str) -> None:
-        """Log a sentence with the connection, the server and the database: the first and the last line of a run."""
+        """Log a sentence with the connection, the server and the database: the last line of a run."""
         self.log.info("%s %s.", sentence, hook.settings.where)
 
     def push_result(self, context: Context, result: object) -> None:

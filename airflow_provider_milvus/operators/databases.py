@@ -28,7 +28,8 @@ class _DatabaseOperator(MilvusOperator):
 
     def hook(self) -> MilvusHook:
         """In the connection's own database: that of the task may not exist, and calls about it name it."""
-        return MilvusHook(self.milvus_conn_id, None, super().hook().timeout)
+        self.hook_in_use = MilvusHook(self.milvus_conn_id, None, super().hook().timeout)
+        return self.hook_in_use
 
     def _result(self, hook: MilvusHook, began: float, **more: Any) -> dict[str, Any]:
         seconds = round(time.time() - began, 3)

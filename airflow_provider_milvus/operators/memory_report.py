@@ -48,7 +48,7 @@ class MilvusMemoryReportOperator(MilvusOperator):
 
     def execute(self, context: Context) -> dict[str, object]:
         hook = self.hook()
-        self.log_where(hook, "Reporting what is in memory.")
+        self.log.info("Reporting what is in memory at %s.", hook.settings.uri)
         report = self.look(hook)
         for warning in report.warnings:
             self.log.warning(warning)
@@ -67,7 +67,7 @@ class MilvusMemoryReportOperator(MilvusOperator):
         async with await hook.shared_client() as client:
             surveyor = Surveyor(client, hook.deadline(), estimate=True, needs_details=lambda name: False)
             survey = await surveyor.look(databases or await surveyor.databases(), hook.metrics())
-            report = MemoryReport(survey.collections, survey.nodes.memory, survey.warnings)
+            report = MemoryReport(survey.collections, survey.nodes.memory, survey.warnings, hook.settings.server)
             named = {state.key: state for state in await asyncio.gather(*map(surveyor.with_parts, report.biggest))}
         report.collections = [named.get(state.key, state) for state in report.collections]
         return report

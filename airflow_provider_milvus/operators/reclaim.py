@@ -148,7 +148,7 @@ class MilvusReclaimMemoryOperator(ReclaimRules):
         hook, notes = self.hook(), RunNotes(context)
         approved = self._approved_plan()
         rules = self._rules(context, hook) if approved is None else None
-        self.log_where(hook, "Reclaiming memory.")
+        self.log.info("Reclaiming memory at %s.", hook.settings.uri)
         last_notes = notes.read()
         with (
             RetryNotes(context).of() as tries,
@@ -160,7 +160,7 @@ class MilvusReclaimMemoryOperator(ReclaimRules):
             else:
                 assert rules is not None
                 report, plan = self._decide(run, hook, rules, last_notes, self.log.info)
-            report.dry_run = self.dry_run
+            report.dry_run, report.server = self.dry_run, hook.settings.server
             if report.dry_run:
                 report.planned = plan
                 if self.plan_path is not None:
@@ -194,7 +194,7 @@ class MilvusReclaimMemoryOperator(ReclaimRules):
         rules = self._rules(context, hook)
         with asyncio.Runner() as runner, ReclaimRun(runner, hook, report=log.info) as run:
             report, plan = self._decide(run, hook, rules, RunNotes(context).read(), log.info)
-        report.dry_run, report.planned = True, plan
+        report.server, report.dry_run, report.planned = hook.settings.server, True, plan
         return report
 
     def _rules(self, context: Context, hook: MilvusHook) -> tuple[Policy, list[timedelta]]:

@@ -103,7 +103,7 @@ class MilvusRestoreLoadOperator(MilvusOperator):
         report = ReloadReport()
         if entries:
             # It also fetches the connection, here where there is no event loop yet that this would block.
-            self.log_where(hook, f"Reloading {len(entries)} collections.")
+            self.log.info("Reloading %s collections at %s.", len(entries), hook.settings.uri)
             asyncio.run(self._reload(hook, entries, report))
         self.log.info("Reload:\n%s", report.as_table())
         self.log_where(hook, report.as_sentence())

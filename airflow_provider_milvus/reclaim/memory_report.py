@@ -13,11 +13,14 @@ MOST_ROWS = 200
 
 @dataclass(slots=True)
 class MemoryReport:
-    """The collections of a server. ``capacity`` is the query nodes' memory in bytes, where the server reports it."""
+    """The collections of a server. ``capacity`` is the query nodes' memory in bytes, where the server reports it. ``server``
+    names the connection and the server.
+    """
 
     collections: Sequence[CollectionState]
     capacity: int | None = None
     warnings: list[str] = field(default_factory=list)
+    server: str = ""
 
     def as_result(self) -> dict[str, object]:
         """JSON-safe and bounded, for XCom: the 200 biggest collections, and totals over all."""
@@ -35,7 +38,7 @@ class MemoryReport:
             },
             "warnings": self.warnings,
             "summary": self.as_sentence(),
-            "markdown": f"{self.as_sentence()}\n\n{self._table('github')}",
+            "markdown": "\n\n".join(filter(None, [self.as_sentence(), self.server, self._table("github")])),
         }
 
     def as_table(self) -> str:

@@ -31,9 +31,10 @@ class ReclaimReport:
     ``reloaded`` were released, and are in memory again: something came meanwhile that keeps them, or somebody has loaded them.
 
     ``loaded`` are the collections that were in memory before, ``budget`` are the bytes that they may take. ``errors`` are those
-    behind ``failed``.
+    behind ``failed``. ``server`` names the connection and the server.
     """
 
+    server: str = ""
     dry_run: bool = False
     planned: list[PlannedRelease] = field(default_factory=list)
     plan_path: str | None = None
@@ -107,13 +108,14 @@ class ReclaimReport:
         return _table(self._rows, "simple")
 
     def as_markdown(self) -> str:
-        """The sentence, the warnings and the table, for a page or a message."""
+        """The sentence, the server, the warnings and the table, for a page or a message."""
         warnings = "".join(f"- {_escape(warning)}\n" for warning in self.warnings)
         rows = self._rows
         # A table is as wide as its longest cells.
         width = max((len(entry["collection"]) + len(entry["reason"]) for _, entry in rows[:MOST_ROWS]), default=0) + 60
         table = _table(rows, "github", min(MOST_ROWS, MOST_IN_RESULT // width), _escape)
-        return "\n".join(filter(None, [f"{self.as_sentence()}\n", warnings, table]))
+        server = f"{_escape(self.server)}\n" if self.server else ""
+        return "\n".join(filter(None, [f"{self.as_sentence()}\n", server, warnings, table]))
 
     def as_rows(self) -> list[dict[str, str]]:
         """A row for each collection: what happened to it, and why."""

@@ -12,6 +12,7 @@ from airflow.providers.common.compat.sdk import AirflowSensorTimeout, BaseSensor
 
 from airflow_provider_milvus.arguments import Argument, HasArguments, OptionalArgument
 from airflow_provider_milvus.exceptions import MilvusMetricsError, MilvusTimeoutError, MilvusTlsError, MilvusUnavailableError
+from airflow_provider_milvus.hooks.links import HasLinks
 from airflow_provider_milvus.hooks.milvus import MilvusHook
 from airflow_provider_milvus.kinds import check_flag, check_name, check_text
 from airflow_provider_milvus.triggers.milvus import BACKSTOP, MilvusConditionTrigger, outcome_of
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class MilvusConditionSensor(HasArguments, BaseSensorOperator):
+class MilvusConditionSensor(HasLinks, HasArguments, BaseSensorOperator):
     """Wait for a condition in ``poke`` or ``reschedule`` mode, or in the triggerer. It only reads. All arguments are templates.
 
     A subclass names the condition:
@@ -79,7 +80,8 @@ class MilvusConditionSensor(HasArguments, BaseSensorOperator):
 
     @cached_property
     def _hook(self) -> MilvusHook:
-        return MilvusHook(self.milvus_conn_id, self.database)
+        self.hook_in_use = MilvusHook(self.milvus_conn_id, self.database)
+        return self.hook_in_use
 
     def condition(self) -> Condition:
         """What to wait for. Every look asks for it again."""

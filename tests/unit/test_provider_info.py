@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from functools import cache
 from importlib import import_module
@@ -22,6 +23,7 @@ from airflow_provider_milvus.get_provider_info import connection_fields, field_b
 from airflow_provider_milvus.hooks.milvus import MilvusHook
 from dev.site.pages import ROOT, groups
 from tests.public import DOORS
+from tests.unit.cli.test_main import ADDS_COMMANDS
 
 KINDS = ("hooks", "operators", "sensors", "triggers")
 
@@ -40,7 +42,7 @@ def test_is_valid_for_the_schema_that_airflow_checks_at_start_up():
     jsonschema.validate(get_provider_info(), schema("provider_info.schema.json"))
 
 
-@pytest.mark.parametrize("part", ["connection-types", "integrations", "task-decorators", *KINDS])
+@pytest.mark.parametrize("part", ["connection-types", "extra-links", "integrations", "task-decorators", *KINDS])
 def test_each_part_is_valid_for_the_schema_of_airflows_own_providers(part):
     whole = schema("provider.yaml.schema.json")
     described = whole["properties"][part]
@@ -130,6 +132,23 @@ class TestConnectionFields:
         types = {"bool": "boolean", "float": "number", "int": "integer"}
         expected = next((shown for name, shown in types.items() if name in kind), "string")
         assert connection_fields()[setting]["schema"]["type"][0] == expected
+
+    def test_of_a_section_stand_together(self):
+        sections = [field["schema"]["section"] for field in connection_fields().values()]
+        assert [section for section, _ in itertools.groupby(sections)] == list(dict.fromkeys(sections))
+        assert next(iter(sections)) == connection_fields()["token"]["schema"]["section"]
+
+    @pytest.mark.skipif(not ADDS_COMMANDS, reason="Airflow shows sections from 3.2 on")
+    def test_reach_the_form_in_their_sections(self, run_python):
+        code = """
+            import json
+            from airflow.api_fastapi.core_api.services.ui.connections import HookMetaService
+            (milvus,) = (hook for hook in HookMetaService.hook_meta_data() if hook.connection_type == "milvus")
+            print(json.dumps({name: field["schema"]["section"] for name, field in milvus.extra_fields.items()}))
+        """
+        shown = json.loads(run_python(code).splitlines()[-1])
+        assert shown == {name: field["schema"]["section"] for name, field in connection_fields().items()}
+        assert list(shown) == list(connection_fields())
 
 
 class TestFormBefore32:

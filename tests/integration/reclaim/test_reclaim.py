@@ -474,7 +474,8 @@ def test_log_begins_and_ends_with_connection_server_and_database(scripted: Scrip
     reclaim(dry_run=True, collections="*")
 
     where = f"Connection 'milvus_default' ({scripted.uri}), database 'default'."
-    assert f"Reclaiming memory. {where}" in (text := log_text())
+    assert f"{where}\n" in (text := log_text())
+    assert f"Reclaiming memory at {scripted.uri}." in text
     assert f"Nothing was changed. {where}" in text
     assert "Databases:" not in text
 

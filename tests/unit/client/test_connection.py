@@ -78,6 +78,7 @@ def test_a_host_alone_gets_every_default(connection):
         "metrics_url": None,
         "metrics_matchers": None,
         "proxies": None,
+        "console_url": None,
         "rest_url": None,
         "cloud": {},
     }
@@ -526,3 +527,22 @@ class TestFromTheEnvironment:
         assert hook.settings.uri == "http://first:19530"
         monkeypatch.setenv("AIRFLOW_CONN_MILVUS_DEFAULT", "milvus://second")
         assert hook.settings.uri == "http://first:19530"
+
+
+@pytest.mark.parametrize("url", ["http://attu:8000", "https://c.example/x/{database}/{collection}?tab=1#top", " http://attu "])
+def test_a_console_is_an_address_or_a_template(connection, url):
+    assert ConnectionSettings.of(connection(host="h", console_url=url)).console_url == url.strip()
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["attu:8000", "ftp://attu", "http://", "http://attu/{name}", "http://attu/}", "http://at tu", "javascript:alert(1)"],
+)
+def test_a_console_that_is_no_address_is_refused(connection, url):
+    assert "console_url" in refusal(connection(host="h", console_url=url))
+
+
+def test_a_console_with_credentials_is_refused_and_they_stay_hidden(connection):
+    message = refusal(connection(host="h", console_url=f"https://me:{SECRET}@attu"))
+    assert "console_url" in message
+    assert SECRET not in message

@@ -102,6 +102,11 @@ class TestTable:
         assert set(rule) <= set("|:-")
         assert [cell.strip() for cell in row.split("|")[1:-1]] == ["released", "a", "NotLoad", "", r"matches 'x\*'"]
 
+    def test_as_markdown_names_the_server_below_the_one_line(self):
+        outcome = ReclaimReport(server="Connection 'a_b' (http://h:1)", kept=made("a"))
+        assert outcome.as_markdown().splitlines()[2] == "Connection 'a_b' (http://h:1)"
+        assert "Connection" not in outcome.as_sentence()
+
     def test_as_markdown_has_the_warnings_before_the_table(self):
         outcome = ReclaimReport(
             released=made("a"), warnings=["The budget is not met.", "The pattern 'b*' matches no collection."]
