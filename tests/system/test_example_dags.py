@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import html
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -17,6 +20,7 @@ from airflow.exceptions import ParamValidationError
 from dev import sample_collections
 from dev.local_airflow import EXAMPLE_DAGS, LocalAirflow, RunDag
 from dev.sample_collections import Sample
+from dev.servers.mail import Mailbox, mail_server
 from tests.integration.support import Milvus
 
 # A DAG costs some 10 s: what is done on both servers by the integration tests is done here on one.
@@ -181,6 +185,46 @@ def test_reclaim_and_restore_ends_with_the_same_in_memory(
     assert sorted(back) == sorted(released)
     assert back[:2] == ["events_20260515", "events_20260514"]
     assert sample_collections.load_states(milvus.uri) == before
+
+
+@pytest.fixture
+def mailbox() -> Iterator[Mailbox]:
+    with mail_server() as mailbox:
+        yield mailbox
+
+
+def with_mail(airflow: LocalAirflow, mailbox: Mailbox, **more: Any) -> LocalAirflow:
+    extra = {"disable_ssl": True, "disable_tls": True}
+    smtp = {"conn_type": "smtp", "host": "127.0.0.1", "port": mailbox.port, "extra": extra}
+    return replace(airflow, settings={"AIRFLOW_CONN_SMTP_DEFAULT": json.dumps(smtp)}, **more)
+
+
+@ON_LITE
+def test_reclaim_and_tell_sends_what_it_would_release(
+    airflow: LocalAirflow, milvus: Milvus, samples: list[Sample], mailbox: Mailbox
+) -> None:
+    before = sample_collections.load_states(milvus.uri)
+    with_mail(airflow, mailbox).run_dag("milvus_reclaim_and_tell", now=NOW)
+
+    (mail,) = mailbox.mails
+    result = airflow.results("milvus_reclaim_and_tell")["reclaim"]
+    text = html.unescape(mail.get_body().get_content())
+    assert mail["To"] == "team@example.com"
+    assert mail["Subject"] == f"Milvus: {result['summary']}"
+    assert result["planned"]
+    assert all(entry["collection"] in text for entry in result["planned"])
+    assert f"Connection 'milvus_default' ({milvus.uri})" in text
+    assert sample_collections.load_states(milvus.uri) == before
+
+
+def test_reclaim_and_tell_sends_why_it_failed(migrated: LocalAirflow, mailbox: Mailbox, refused: str) -> None:
+    connections = {"milvus_default": {"uri": refused, "timeout": "2"}}
+    with pytest.raises(RuntimeError):
+        with_mail(migrated, mailbox, connections=connections).run_dag("milvus_reclaim_and_tell", now=NOW)
+
+    (mail,) = mailbox.mails
+    assert mail["Subject"] == "Milvus: the reclaim failed"
+    assert "the connection was refused" in mail.get_body().get_content()
 
 
 @ON_STANDALONE

@@ -38,6 +38,7 @@ REFUSED_FORMS: dict[str, Any] = {
     "milvus_query": ["docs"],
     "milvus_read_rows": ["docs"],
     "milvus_reclaim_and_restore": {"collections": []},
+    "milvus_reclaim_and_tell": {"to": ""},
     "milvus_reclaim_with_approval": {"older_than": ""},
     "milvus_release_collection_walkthrough": ["customized_setup"],
     "milvus_reembed": {"then": "keep"},
