@@ -25,7 +25,9 @@ HEADERS = {
 def make_app() -> FastAPI:
     """The app, which Airflow's API server mounts."""
     from airflow.api_fastapi.app import get_auth_manager
+    from airflow.api_fastapi.auth.managers.models.resource_details import ConnectionDetails
     from airflow.api_fastapi.core_api.security import get_user, requires_access_connection
+    from airflow.models.connection import Connection
     from fastapi import Depends, FastAPI, HTTPException
     from fastapi.responses import FileResponse, Response
 
@@ -58,9 +60,11 @@ def make_app() -> FastAPI:
         return file(name)
 
     def readable(user: Any) -> list[str]:
-        known = conn_ids()
-        allowed = get_auth_manager().filter_authorized_connections(conn_ids=set(known), user=user, method="GET")
-        return [conn_id for conn_id in known if conn_id in allowed]
+        def may_read(conn_id: str) -> bool:
+            details = ConnectionDetails(conn_id=conn_id, team_name=Connection.get_team_name(conn_id))
+            return bool(get_auth_manager().is_authorized_connection(method="GET", details=details, user=user))
+
+        return list(filter(may_read, conn_ids()))
 
     @app.get("/api/connections", response_class=Response)
     def connections(user: Any = Depends(get_user)) -> Any:  # noqa: B008 - FastAPI's way

@@ -101,7 +101,7 @@ function memory(row) {
   if (!inMemory(row)) return "";
   if (row.bytes === null) return element("span", { class: "unknown", title: "Its size is not known" }, "?");
   const bar = element("i", { class: `bar ${row.bytes_source}` });
-  bar.style.width = `${Math.max(2, (60 * row.bytes) / page.biggest)}px`;
+  bar.style.width = `${Math.max(2, (48 * row.bytes) / page.biggest)}px`;
   const measured = row.bytes_source === "measured";
   const text = element("span", { class: measured ? "" : "estimated-size", title: row.bytes_source }, `${measured ? "" : "~"}${size(row.bytes)}`);
   return element("span", {}, bar, text);
