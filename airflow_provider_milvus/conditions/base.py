@@ -25,6 +25,8 @@ EAGER_PAUSE = 0.1
 
 
 class Verdict(StrEnum):
+    """What a look means for the condition: it is met, not yet met, or can never be met."""
+
     MET = "met"
     NOT_YET = "not yet"
     NEVER = "never"
@@ -32,7 +34,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What one look saw: the state, the progress in per cent where there is one, and what it means for the condition."""
+    """What a look saw: the ``state``, the ``progress`` in per cent if there is one, and the ``reason`` of the ``verdict``."""
 
     verdict: Verdict
     state: str

@@ -41,7 +41,7 @@ class InMemory:
 
 @dataclass(frozen=True)
 class LoadState(Condition):
-    """A collection, or each of the named partitions, is ``Loaded`` or ``NotLoad``.
+    """A collection, or each of the named partitions, is in the ``target_state``: ``Loaded`` or ``NotLoad``.
 
     Milvus calls a collection Loaded as soon as one partition is loaded, so the state of each named partition is read. With
     ``fail_if_not_loading``, NotLoad means that nobody is loading it, and the condition can never be met.

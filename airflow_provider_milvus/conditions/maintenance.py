@@ -69,7 +69,7 @@ class Compacted(Condition):
 
 @dataclass(frozen=True)
 class SnapshotRestored(Condition):
-    """A job that restores a snapshot into a new collection has ended."""
+    """The job ``job_id``, which restores a snapshot into a new collection, has ended."""
 
     job_id: int
     collection_name: str

@@ -96,21 +96,21 @@ def menu() -> str:
     menus = {
         **groups(),
         "Reference": [f"reference/{name}" for name in REFERENCE],
-        "Beside": ["pages", "examples/index", *project],
+        "Project": ["pages", "examples/index", *project],
     }
     return "".join(f"\n{_tree(pages, f':caption: {caption}')}" for caption, pages in menus.items())
 
 
 def example_pages() -> Iterator[tuple[str, str]]:
-    """A page for each example DAG: its first line as the heading, and the whole file."""
+    """A page for each example DAG: its name, its first line, and the whole file."""
     names = []
     for file in sorted((ROOT / EXAMPLES).glob("*.py")):
         code = file.read_text()
-        heading = code.removeprefix('"""').partition("\n")[0].removesuffix('"""').removesuffix(".")
+        first = code.removeprefix('"""').partition("\n")[0].removesuffix('"""')
         names.append(file.stem)
-        yield f"examples/{file.stem}.md", f"# {heading}\n\n`{EXAMPLES}/{file.name}`\n\n```python\n{code}```\n"
-    first = "# Examples\n\nEach runs as it stands, and is run by the tests.\n\n"
-    yield "examples/index.md", first + _tree(names, ":maxdepth: 1", hidden=False)
+        yield f"examples/{file.stem}.md", f"# {file.stem}\n\n{first}\n\n`{EXAMPLES}/{file.name}`:\n\n```python\n{code}```\n"
+    heading = "# Examples\n\nEach runs as it stands, and is run by the tests.\n\n"
+    yield "examples/index.md", heading + _tree(names, ":maxdepth: 1", hidden=False)
 
 
 def _tree(pages: list[str], *options: str, hidden: bool = True) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import re
 from typing import Any
 
 import pytest
 
-from airflow_provider_milvus import exceptions, kinds
+from airflow_provider_milvus import conditions, exceptions, kinds
 from airflow_provider_milvus.arguments import Argument
 from airflow_provider_milvus.decorators import milvus as decorators
 from dev.site.pages import groups
@@ -92,6 +93,16 @@ def test_each_error_has_a_row_and_each_row_an_error() -> None:
     table = page[: page.index("## Which error it is")]
     named = {name for row in re.findall(r"^\|.*$", table, re.M) for name in re.findall(r"`(Milvus\w+Error)`", row)}
     assert named - {"MilvusError"} == set(ERRORS)
+
+
+@pytest.mark.parametrize("name", public_names("conditions"))
+def test_each_condition_says_what_it_is_and_what_its_fields_are(name: str) -> None:
+    public = getattr(conditions, name)
+    said = " ".join(vars(base).get("__doc__") or "" for base in getattr(public, "__mro__", [public]) if base is not object)
+    fields = [field.name for field in dataclasses.fields(public)] if dataclasses.is_dataclass(public) else []
+    # These two mean the same everywhere.
+    assert [field for field in fields if field not in said and field not in ("collection_name", "partition_names")] == []
+    assert public.__doc__
 
 
 @pytest.mark.parametrize("kind", ERRORS.values(), ids=ERRORS)
