@@ -30,6 +30,11 @@ class Sizes:
         place = bisect_right(self.moments, moment) - 1
         return self.bytes[place] if place >= 0 else 0
 
+    @property
+    def first_loaded(self) -> float:
+        """When it was first seen in memory; the end of the history, if never."""
+        return next((moment for moment, size in zip(self.moments, self.bytes, strict=True) if size), self.moments[-1])
+
     def was_loaded(self, moment: float) -> bool:
         """Whether it was in memory when that was last known."""
         place = bisect_right(self.moments, moment)

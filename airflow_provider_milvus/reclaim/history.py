@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from airflow_provider_milvus.metrics.counters import Label
 from airflow_provider_milvus.metrics.past import Gap, Past, Sizes, Uses
@@ -57,8 +57,13 @@ class History:
         facts: Mapping[Key, Sequence[tuple[float, Facts]]] | None = None,
     ) -> History:
         """What is known of ``collections``. What has been dropped since is left out: the metrics know only its number."""
-        there = list(collections)
-        sizes = {state.key: past.sizes[id] for state in there if (id := state.collection_id) is not None and id in past.sizes}
+        there, sizes = [], {}
+        for state in collections:
+            if (known := past.sizes.get(state.collection_id or 0)) is not None:
+                sizes[state.key] = known
+                # Where the server's clock was wrong, or it was restored: what is in memory has been created.
+                first = datetime.fromtimestamp(known.first_loaded, UTC)
+                there.append(replace(state, created=min(state.created or first, first)))
         return cls(
             past.start, past.end, past.step, there, sizes, past.uses, past.gaps, past.names_databases, shared, facts or {}
         )

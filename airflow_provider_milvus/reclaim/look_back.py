@@ -78,7 +78,9 @@ async def look_back(
     shared = frozenset(name for name, count in places.items() if count > 1)
     warnings = list(survey.warnings)
     there = {state.collection_id for state in survey.collections}
-    if past.sizes and not there & past.sizes.keys():
+    if survey.collections and there == {None}:
+        warnings.append("This server tells no ids, by which the metrics know its collections: nothing is played.")
+    elif past.sizes and not there & past.sizes.keys():
         warnings.append("The metrics name no collection that is there today: they may be of another server.")
     elif gone := past.sizes.keys() - there:
         warnings.append(

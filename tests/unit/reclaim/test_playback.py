@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
-from airflow_provider_milvus.metrics.past import Sizes, Uses
+from airflow_provider_milvus.metrics.past import Past, Sizes, Uses
 from airflow_provider_milvus.metrics.spans import Span
 from airflow_provider_milvus.reclaim.history import Facts, History
 from airflow_provider_milvus.reclaim.inventory import MEASURED, CollectionState, Memory
@@ -134,6 +134,17 @@ def test_what_a_run_has_seen_counts_from_then_on() -> None:
     assert told(kept) == [(8.0, "a", 48.0, None, 0)]
     assert [night.is_assumed for night in kept.nights] == [False] * 6
     assert [night.is_assumed for night in played.nights] == [True, True] + [False] * 7
+
+
+def test_a_history_is_of_what_the_metrics_know_and_what_was_in_memory_had_been_made() -> None:
+    sizes = {1: Sizes([at(0), at(2)], [0, GIB]), 9: Sizes([at(0)], [GIB])}
+    today = [
+        CollectionState("default", name, "NotLoad", collection_id=number, created=START + timedelta(days=5))
+        for name, number in (("a", 1), ("never_loaded", 2), ("of_lite", None))
+    ]
+    past = History.of(Past(at(0), at(10), HOUR, sizes, {}), today)
+    assert past.sizes == {("default", "a"): sizes[1]}
+    assert [(one.collection, one.created) for one in past.collections] == [("a", START + timedelta(days=2))]
 
 
 def test_what_was_made_later_was_not_there() -> None:
