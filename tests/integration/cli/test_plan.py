@@ -51,6 +51,13 @@ def test_has_the_rules_of_the_operator(server, commands):
     assert planned(commands.ask("plan", "--collections", "live_*", "--no-keep-aliased")) == ["live_20200101"]
 
 
+def test_names_all_however_many_there_are(server, commands):
+    names = [f"batch_{number:04}" for number in range(500)]
+    for name in names:
+        server.add(name, LOADED)
+    assert planned(commands.ask("plan", "--collections", "batch_*")) == names
+
+
 def test_shows_each_collection_with_its_reason(server, commands):
     rows = [row.split("|") for row in commands.run("plan", "--collections", "tmp_*").out.splitlines() if "|" in row]
     assert [cell.strip() for cell in rows[0]] == ["outcome", "collection", "state now", "memory", "why"]

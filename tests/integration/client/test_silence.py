@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 
@@ -85,3 +86,13 @@ def test_rows_that_take_no_time_are_not(scripted: ScriptedMilvus, log_text: Call
     MilvusHook().query("docs", output_fields=["id"], limit=None)
 
     assert "so far" not in log_text()
+
+
+def test_work_is_told_of_every_ten_seconds(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr(silence, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    caplog.set_level("INFO")
+    progress = silence.Progress()
+    for clock.now in (5, 11, 12, 20, 22):
+        progress.tell("at %s", clock.now)
+    assert [record.message for record in caplog.records] == ["at 11", "at 22"]
