@@ -9,15 +9,10 @@ from __future__ import annotations
 import json
 import statistics
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from random import Random
 from typing import Any
 
-from airflow_provider_milvus.page.app import FILES, HEADERS
 from airflow_provider_milvus.page.content import as_content
 from airflow_provider_milvus.page.look import Look
 from airflow_provider_milvus.reclaim.inventory import CollectionState, Memory
@@ -25,10 +20,10 @@ from airflow_provider_milvus.reclaim.kept_report import KeptReport, ReclaimOf
 from airflow_provider_milvus.reclaim.report import ReclaimReport, make_entry
 from airflow_provider_milvus.reclaim.usage import Usage
 from dev.browser import IS_HERE, browser
+from dev.page import served_page
 
 TIMES = 15
 REASON = "not known to be idle for 7 days: searched or queried within the last 1 day"
-TYPES = {"html": "text/html", "js": "text/javascript", "css": "text/css"}
 UNTIL_DRAWN = """async (act) => {
     const began = performance.now();
     new Function(act)();
@@ -81,42 +76,12 @@ def content(count: int) -> dict[str, Any]:
     return {**as_content(look, kept), "connection": "milvus_default", "problem": None, "at": "2026-03-01T03:00:00+00:00"}
 
 
-@contextmanager
-def served(answer: dict[str, Any]) -> Iterator[str]:
-    """The page and one connection, without a login."""
-    answers = {"/api/connections": {"connections": ["milvus_default"]}, "/api/connections/milvus_default": answer}
-    bodies = {path: ("application/json", json.dumps(body).encode()) for path, body in answers.items()}
-    bodies |= {f"/files/{name}": (TYPES[path.suffix[1:]], path.read_bytes()) for name, path in FILES.items()}
-    bodies["/"] = bodies["/files/index.html"]
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            kind, body = bodies.get(self.path, ("text/plain", b""))
-            self.send_response(200)
-            for name, value in {**HEADERS, "Content-Type": kind, "Content-Length": str(len(body))}.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *arguments: Any) -> None:
-            """Quiet."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_address[1]}/"
-        finally:
-            server.shutdown()
-            thread.join()
-
-
 def main(count: int = 5000) -> None:
     if not IS_HERE:
         print("This needs playwright, and a Chromium that is installed.")
         return
     answer = content(count)
-    with served(answer) as url, browser() as chromium:
+    with served_page({"milvus_default": answer}) as url, browser() as chromium:
         # Code of the test would not be let in by the page's own policy.
         page = chromium.new_context(viewport={"width": 1600, "height": 1000}, bypass_csp=True).new_page()
         waits = []

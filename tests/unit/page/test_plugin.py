@@ -36,6 +36,14 @@ def test_has_a_page_where_airflow_has_pages():
         assert f"/{view['href']}".startswith(f"{plugin.URL}/")
 
 
-def test_an_airflow_without_pages_is_offered_nothing(monkeypatch):
-    monkeypatch.setattr(plugin, "HAS_PAGES", False)
-    assert plugin.MilvusPage().fastapi_apps == []
+def test_an_airflow_without_pages_is_offered_nothing(run_python):
+    """As the plugin class of 2.11 and 3.0: it knows no external views."""
+    code = """
+        import sys
+        import airflow.providers.common.compat.sdk as sdk
+        sdk.AirflowPlugin = type("AirflowPlugin", (), {"name": None})
+        from airflow_provider_milvus.page.plugin import MilvusPage
+        page = MilvusPage()
+        print(page.external_views, page.fastapi_apps, "airflow_provider_milvus.page.app" in sys.modules)
+    """
+    assert run_python(code).splitlines()[-1] == "[] [] False"

@@ -1,0 +1,199 @@
+"""The page itself in a real browser, with answers by hand: what is shown, in which order, and what fills in a DAG's form."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from airflow_provider_milvus.page.content import as_content
+from airflow_provider_milvus.page.look import Look
+from airflow_provider_milvus.reclaim.inventory import CollectionState, Memory
+from airflow_provider_milvus.reclaim.kept_report import KeptReport, ReclaimOf
+from airflow_provider_milvus.reclaim.report import ReclaimReport, make_entry
+from airflow_provider_milvus.reclaim.usage import Usage
+from dev import browser
+from dev.page import served_page
+
+pytestmark = [
+    pytest.mark.newest,
+    pytest.mark.skipif(not browser.IS_HERE, reason="needs playwright, and a Chromium that is installed"),
+]
+
+EVIL = "<img src=x onerror=document.title='broken'>"
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    with browser.browser() as opened:
+        yield opened
+
+
+def state(
+    name: str, size: int | None = None, source: str = "unknown", database: str = "default", **more: Any
+) -> CollectionState:
+    return CollectionState(database, name, more.pop("now", "Loaded"), memory=Memory(size, source), **more)
+
+
+STATES = [
+    state("middle", 20, "estimated", aliases=("live",), rows=7, usage=Usage(None, "searched or queried within the last 1 h")),
+    state("small", 10, "measured", usage=Usage(timedelta(days=7), "neither searched nor queried for 7 days")),
+    state("unknown"),
+    state("big", 30, "measured", windows=2),
+    state("out", now="NotLoad"),
+    state("big", 5, "measured", database="other"),
+]
+
+
+def content(states: list[CollectionState] = STATES, problem: str | None = None) -> dict[str, Any]:
+    kept = KeptReport()
+    report = ReclaimReport(
+        released=[make_entry(states[-2], "14 days old", "NotLoad")],
+        kept=[make_entry(states[0], f"behind the alias live {EVIL}")],
+        loaded=states,
+        budget=40,
+    )
+    run = ReclaimOf(datetime(2026, 3, 10, tzinfo=UTC), "nightly", "reclaim", "night_0")
+    kept.add(run, report, {each.key: each for each in states}, in_scope=lambda _: True, databases=["default"])
+    look = Look("http://milvus:19530", states, warnings=[f"a warning {EVIL}"])
+    made = as_content(look, kept)
+    return {**made, "connection": "milvus_default", "problem": problem, "at": "2026-03-10T08:00:00+00:00"}
+
+
+@contextmanager
+def opened(chromium: Any, connections: dict[str, Any] | None = None, **more: Any) -> Iterator[Any]:
+    with served_page({"milvus_default": content()} if connections is None else connections, **more) as url:
+        context = chromium.new_context(viewport={"width": 1500, "height": 900})
+        page = context.new_page()
+        page.errors = []
+        page.on("pageerror", lambda error: page.errors.append(str(error)))
+        page.on("console", lambda message: page.errors.append(message.text) if message.type == "error" else None)
+        page.goto(url)
+        if connections != {}:
+            page.wait_for_selector("body[data-shown]", state="attached")
+        yield page
+        assert page.errors == []
+        context.close()
+
+
+def shown(page: Any) -> list[str]:
+    return [row.get_attribute("data-collection") for row in page.locator("tr[data-collection]").all()]
+
+
+def sort(page: Any, column: str) -> list[str]:
+    page.locator(f"th[data-column={column}] button").click()
+    return shown(page)
+
+
+def test_the_biggest_come_first_and_what_is_not_known_last(chromium):
+    with opened(chromium) as page:
+        assert shown(page) == ["big", "middle", "small", "big", "out", "unknown"]
+        assert sort(page, "bytes") == ["out", "big", "small", "middle", "big", "unknown"]
+        assert sort(page, "use")[:2] == ["middle", "small"]
+
+
+def test_measured_estimated_and_unknown_are_told_apart(chromium):
+    with opened(chromium) as page:
+        cells = {name: page.locator(f"tr[data-collection={name}] td").nth(5) for name in ("small", "middle", "unknown", "out")}
+        assert {name: cell.inner_text().strip() for name, cell in cells.items()} == {
+            "small": "10 B",
+            "middle": "~20 B",
+            "unknown": "?",
+            "out": "",
+        }
+        bars = [cells[name].locator(".bar").get_attribute("class") for name in ("small", "middle")]
+        assert bars == ["bar measured", "bar estimated"]
+
+
+@pytest.mark.parametrize(
+    ("control", "value", "left"),
+    [
+        ("search", "LIVE", ["middle"]),
+        ("search", "14 days", ["out"]),
+        ("state", "out", ["out"]),
+        ("outcome", "kept", ["middle"]),
+        ("outcome", "none", ["small", "big", "unknown", "big"]),
+    ],
+)
+def test_filters(chromium, control, value, left):
+    with opened(chromium) as page:
+        if control == "search":
+            page.locator("#search").fill(value)
+        else:
+            page.locator(f"#{control}").select_option(value)
+        assert sorted(shown(page)) == sorted(left)
+        assert page.locator("#count").inner_text() == f"{len(left)} of 6 collections"
+
+
+def test_text_of_a_server_is_only_text(chromium):
+    with opened(chromium) as page:
+        assert EVIL in page.locator("#warnings").inner_text()
+        assert EVIL in page.locator("tr[data-collection=middle]").inner_text()
+        assert page.title() == "Milvus"
+        assert page.locator("img").count() == 0
+
+
+def test_only_the_rows_that_can_be_seen_exist(chromium):
+    states = [state(f"c_{number:04}", number, "measured") for number in range(5000)]
+    with opened(chromium, {"milvus_default": content(states)}) as page:
+        assert 10 < len(shown(page)) < 100
+        page.locator("#scroller").evaluate("(it) => { it.scrollTop = it.scrollHeight; }")
+        page.locator("tr[data-collection=c_0000]").wait_for()
+        assert len(shown(page)) < 100
+
+
+def test_a_problem_is_shown_with_what_the_last_reclaims_saw(chromium):
+    with opened(chromium, {"milvus_default": content(problem="It does not answer.")}) as page:
+        assert page.locator("#problem").inner_text() == "It does not answer. The rows are what the last reclaims saw."
+        assert len(shown(page)) == 6
+
+
+def test_without_a_connection_it_says_what_to_do(chromium):
+    with opened(chromium, {}) as page:
+        page.get_by_text("no connection of type Milvus").wait_for()
+
+
+class TestForm:
+    PARAMS = {
+        "collections": {"value": ["events_*"], "schema": {"type": "array"}},
+        "databases": {"value": ["default"], "schema": {"type": "array"}},
+        "dry_run": {"value": True, "schema": {"type": "boolean"}},
+    }
+
+    def filled(self, page: Any, *chosen: str) -> tuple[dict[str, Any], str]:
+        for name in chosen:
+            page.locator(f"tr[data-collection={name}] input").first.check()
+        page.locator("#fill").click()
+        page.locator("#copy:enabled").wait_for()
+        return json.loads(page.locator("#conf").input_value()), page.locator("#form-note").inner_text()
+
+    def test_has_the_chosen_collections_and_the_other_params_as_they_are(self, chromium):
+        with opened(chromium, dags={"reclaim": self.PARAMS, "no_collections": {"x": {"value": 1}}}) as page:
+            conf, note = self.filled(page, "small", "middle")
+            assert conf == {"collections": ["middle", "small"], "databases": ["default"], "dry_run": True}
+            assert note == ""
+            assert page.locator("#dag option").all_inner_texts() == ["reclaim"]
+
+    def test_says_where_it_means_more_than_was_chosen(self, chromium):
+        with opened(chromium, dags={"reclaim": self.PARAMS}) as page:
+            page.locator("tr[data-collection=big]").filter(has_text="other").locator("input").check()
+            _, note = self.filled(page, "small")
+            assert "1 more collections than you chose, such as default.big" in note
+
+    def test_of_one_collection_names_one_and_says_so(self, chromium):
+        with opened(chromium, dags={"load": {"collection": {"value": "docs"}}}) as page:
+            conf, note = self.filled(page, "small", "middle")
+            assert conf == {"collection": "middle"}
+            assert "the other 1 are not" in note
+            assert 'no Param "databases"' in note
+
+    def test_says_that_there_is_no_dag_for_it(self, chromium):
+        with opened(chromium) as page:
+            page.locator("tr[data-collection=small] input").check()
+            page.locator("#fill").click()
+            page.get_by_text("There is no DAG with the tag").wait_for()
+            assert page.locator("#copy").is_disabled()
