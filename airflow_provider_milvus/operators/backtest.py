@@ -12,7 +12,7 @@ from airflow_provider_milvus.arguments import Argument, OptionalArgument
 from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError
 from airflow_provider_milvus.operators.base import HOUR
 from airflow_provider_milvus.operators.dates import now_of
-from airflow_provider_milvus.operators.kept_reports import kept_report
+from airflow_provider_milvus.operators.kept_reports import read_report
 from airflow_provider_milvus.operators.reclaim_rules import ReclaimRules, databases_in_scope, spans_of
 
 if TYPE_CHECKING:
@@ -176,7 +176,7 @@ class MilvusReclaimBacktestOperator(ReclaimRules):
         longest = max((span for policy in policies.values() for span in spans_of(policy, True)), default=now - now)
         moments = steps_through(nights[-1], nights[0] - longest, now)
         databases = databases_in_scope(self.databases, hook.settings.database)
-        facts = kept_report(context, self.milvus_conn_id).facts
+        facts = read_report(self.milvus_conn_id).facts if context.get("ti") is not None else {}
         found = asyncio.run(look_back(hook, databases, moments, facts=facts))
         for name, changed in changes.items():
             policies[name] = self.with_budget(policies[name], self.rule("memory_budget", changed), found.memory)

@@ -34,6 +34,21 @@ def key_of(conn_id: str) -> str:
     return shorten(f"{PREFIX}{conn_id}")
 
 
+def read_report(conn_id: str) -> KeptReport:
+    """What a task can read of the last reclaims; empty when there were none, or when it cannot be read."""
+    from airflow.providers.common.compat.sdk import Variable
+
+    from airflow_provider_milvus.reclaim.kept_report import KeptReport
+
+    key = key_of(conn_id)
+    try:
+        value = Variable.get(key, None, deserialize_json=True)
+        return KeptReport() if value is None else KeptReport.read(value)
+    except ValueError as error:
+        log.warning("The Airflow Variable %r is not used: %s.", key, error)
+        return KeptReport()
+
+
 def keep_report(
     context: Context,
     conn_id: str,
@@ -52,41 +67,17 @@ def keep_report(
     if task_instance is None or not run_id:
         return
     run = ReclaimOf(datetime.now(UTC), task_instance.dag_id, task_instance.task_id, run_id)
-    key = key_of(conn_id)
     try:
         for _ in range(TRIES):
-            kept = _read(key)
+            kept = read_report(conn_id)
             kept.add(run, report, seen, in_scope=in_scope, databases=databases)
             description = f"The last reclaims of {conn_id}, kept by airflow-provider-milvus"
-            Variable.set(key, kept.as_value(), description=description, serialize_json=True)
+            Variable.set(key_of(conn_id), kept.as_value(), description=description, serialize_json=True)
             time.sleep(LOOK_AFTER)
-            if _read(key).has(run):
+            if read_report(conn_id).has(run):
                 return
         log.warning(
             "The report of this reclaim was not kept for the Milvus page: other tasks have overwritten it %d times.", TRIES
         )
     except Exception as error:  # noqa: BLE001 - the reclaim is done, whether Airflow's API server is there or not.
         log.warning("The report of this reclaim was not kept for the Milvus page; the reclaim itself is done: %s", error)
-
-
-def kept_report(context: Context, conn_id: str) -> KeptReport:
-    """What earlier runs have kept; nothing outside a DAG run.
-
-    :raises AirflowException: Airflow does not answer.
-    """
-    from airflow_provider_milvus.reclaim.kept_report import KeptReport
-
-    return _read(key_of(conn_id)) if context.get("ti") is not None else KeptReport()
-
-
-def _read(key: str) -> KeptReport:
-    from airflow.providers.common.compat.sdk import Variable
-
-    from airflow_provider_milvus.reclaim.kept_report import KeptReport
-
-    try:
-        value = Variable.get(key, None, deserialize_json=True)
-        return KeptReport() if value is None else KeptReport.read(value)
-    except ValueError as error:
-        log.warning("The Airflow Variable %r is replaced: %s.", key, error)
-        return KeptReport()

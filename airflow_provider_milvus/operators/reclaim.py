@@ -177,9 +177,12 @@ class MilvusReclaimMemoryOperator(ReclaimRules):
                     tries.leave([entry.as_dict() for entry in run.sent])
             if run.notes:
                 notes.update({**last_notes, **run.notes})
-            in_scope = rules[0].in_scope if rules is not None else None
-            keep_report(context, self.milvus_conn_id, report, run.seen, in_scope=in_scope, databases=run.databases)
-            return self._publish(context, hook, report)
+            try:
+                return self._publish(context, hook, report)
+            finally:
+                # Last of all: Airflow's API server may be away for a while.
+                in_scope = rules[0].in_scope if rules is not None else None
+                keep_report(context, self.milvus_conn_id, report, run.seen, in_scope=in_scope, databases=run.databases)
 
     def look_ahead(self, context: Context) -> ReclaimReport:
         """What a run in this context would release now. Nothing is changed, neither on the server nor in Airflow.

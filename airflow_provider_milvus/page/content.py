@@ -11,7 +11,6 @@ from airflow_provider_milvus.page.look import Look, look_at
 from airflow_provider_milvus.page.sources import ServersHook, kept_of
 from airflow_provider_milvus.reclaim.kept_report import KeptReport, subject_of
 from airflow_provider_milvus.reclaim.report import Entry
-from airflow_provider_milvus.schema.window_marks import RECLAIM_PROPERTY
 
 if TYPE_CHECKING:
     from airflow_provider_milvus.reclaim.inventory import CollectionState
@@ -63,10 +62,8 @@ def _row(state: CollectionState, decision: Entry | None, *, asked: bool) -> dict
         "bytes_source": state.memory.source,
         "replicas": state.replicas,
         "groups": list(state.resource_groups),
-        "partitions": list(state.partitions) if state.partitions else None,
         "aliases": list(state.aliases),
         "windows": state.windows,
-        "reclaim": state.properties.get(RECLAIM_PROPERTY) or None,
         "idle": int(idle.total_seconds()) if idle is not None else 0 if usage.reason.startswith("searched") else None,
         "use": usage.reason,
         "use_at": use_at,
