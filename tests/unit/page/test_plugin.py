@@ -9,6 +9,7 @@ import airflow_provider_milvus.page.plugin as plugin
 
 LOADED = """
     import sys
+    import airflow_provider_milvus
     from airflow.providers.common.compat.sdk import AirflowPlugin
     before = set(sys.modules)
     from airflow_provider_milvus.page.plugin import MilvusPage
