@@ -102,18 +102,6 @@ class MilvusReclaimBacktestOperator(ReclaimRules):
     of this policy (with ``next_use`` and ``missed``), ``unknown`` (from when to when the use is not known, and why),
     ``assumed``, ``warnings``, ``summary`` and ``markdown``; ``suggested`` with ``most_missed``; ``picture`` with ``picture``.
 
-    :param collections: as all rules, those of :class:`MilvusReclaimMemoryOperator`: patterns of names in scope.
-    :param exclude: patterns of names that always stay; by default none.
-    :param databases: one database, several, or ``"*"`` for all; by default ``database``, or else the connection's.
-    :param older_than: release what is older than this time, by the day in its name.
-    :param idle_for: release what was certainly neither searched nor queried for this time.
-    :param loaded_for: release what every night has seen loaded for this time.
-    :param memory_budget: release the coldest until the rest fits: a size, or a share of the query nodes' memory of today.
-    :param min_idle: keep what was not certainly idle for this time.
-    :param date_format: how a name has its date, as for ``strptime``; ``"%Y%m%d"`` by default.
-    :param timezone: the time zone of the nights, and of the days in names; ``"UTC"`` by default.
-    :param keep_aliased: keep a collection that has an alias; True by default.
-    :param max_releases: the greatest number of releases in a night.
     :param since: the time that is played, up to the logical date: a timedelta or a duration such as
         ``"P30D"``; 30 days by default.
     :param at: the time of the day at which a night's run is, ``"03:00"`` by default.

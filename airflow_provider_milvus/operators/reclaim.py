@@ -67,33 +67,13 @@ class MilvusReclaimMemoryOperator(ReclaimRules):
     ``dry_run``. When a release has failed, the result is pushed to XCom before the task fails. A retry also reports what an
     earlier try of the same run has released.
 
-    :param collections: patterns of names in scope, such as ``"events_*"``; case matters. By default all names, which needs one
-        of the four rules.
-    :param exclude: patterns of names that always stay; by default none.
-    :param databases: one database, several, or ``"*"`` for all; by default ``database``, or else the connection's.
-    :param older_than: release what is older than this time, from the start of the day in its name to the DAG run's logical date
-        (``run_after`` where a run has none). A timedelta, or an ISO 8601 duration such as ``"P7D"``. A collection without a
-        date in its name stays.
-    :param idle_for: release what was certainly neither searched nor queried for this time, a timedelta or an ISO 8601 duration
-        such as ``"PT36H"``. It needs the connection's ``metrics_url``.
-    :param loaded_for: release what every run of this task has seen loaded for this time, a timedelta or an ISO 8601 duration.
-    :param memory_budget: release the coldest until the rest fits: ``"64GiB"``, or a share of the query nodes' memory, such as
-        ``"70%"``. Where use is known (``metrics_url``), only what was idle for ``min_idle``, or else for an hour, is released.
-        Unknown sizes do not count.
-    :param min_idle: keep what was not certainly idle for this time, a timedelta or an ISO 8601 duration. It needs
-        ``metrics_url``.
     :param plan: the ``plan`` of a dry run, or the path of its ``plan_path``: release exactly this, except what has changed
-        since. It replaces the arguments above and ``max_releases``.
+        since. It takes the place of all rules.
     :param plan_path: where a dry run writes its plan, as a path or a URL such as ``"s3://my_conn@bucket/plan.json"``; ``plan``
         of the result is that path then. By default the plan is in the result, as packed text where it is long: a plan of five
         thousand collections may take more than the 100 kB of a good XCom.
-    :param date_format: how a name has its date, as for ``strptime``; ``"%Y%m%d"`` by default. Without a day it is the first of
-        the month.
-    :param timezone: the time zone in which a day starts; ``"UTC"`` by default.
-    :param keep_aliased: keep a collection that has an alias; True by default.
     :param dry_run: only plan; False by default. This argument takes the place of a method of Airflow's operators that only
         ``airflow tasks test --dry-run`` of Airflow 2 calls.
-    :param max_releases: the greatest number of releases; the coldest go first. By default there is no limit.
     :param fail_if_nothing_matches: fail, before anything is released, when a pattern matches no collection, or ``date_format``
         matches no name in scope; False by default: this is a warning.
     :param timeout: seconds for the whole run; 3600 by default.

@@ -29,7 +29,29 @@ def databases_in_scope(databases: list[str] | None, own: str) -> list[str] | Non
 
 
 class ReclaimRules(MilvusOperator):
-    """Base of both. The arguments are those of :class:`MilvusReclaimMemoryOperator`."""
+    """Base of both.
+
+    :param collections: patterns of names in scope, such as ``"events_*"``; case matters. By default all names, which needs one
+        of the four rules.
+    :param exclude: patterns of names that always stay; by default none.
+    :param databases: one database, several, or ``"*"`` for all; by default ``database``, or else the connection's.
+    :param older_than: release what is older than this time, from the start of the day in its name to the DAG run's logical date
+        (``run_after`` where a run has none). A timedelta, or an ISO 8601 duration such as ``"P7D"``. A collection without a
+        date in its name stays.
+    :param idle_for: release what was certainly neither searched nor queried for this time, a timedelta or an ISO 8601 duration
+        such as ``"PT36H"``. It needs the connection's ``metrics_url``.
+    :param loaded_for: release what every run of this task has seen loaded for this time, a timedelta or an ISO 8601 duration.
+    :param memory_budget: release the coldest until the rest fits: ``"64GiB"``, or a share of the query nodes' memory, such as
+        ``"70%"``. Where use is known (``metrics_url``), only what was idle for ``min_idle``, or else for an hour, is released.
+        Unknown sizes do not count.
+    :param min_idle: keep what was not certainly idle for this time, a timedelta or an ISO 8601 duration. It needs
+        ``metrics_url``.
+    :param date_format: how a name has its date, as for ``strptime``; ``"%Y%m%d"`` by default. Without a day it is the first of
+        the month.
+    :param timezone: the time zone in which a day starts; ``"UTC"`` by default.
+    :param keep_aliased: keep a collection that has an alias; True by default.
+    :param max_releases: the greatest number of releases; the coldest go first. By default there is no limit.
+    """
 
     collections = OptionalArgument(kinds.check_patterns)
     exclude = OptionalArgument(kinds.check_patterns, widens=True, nothing="-", empty_list="written")

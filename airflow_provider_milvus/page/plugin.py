@@ -31,3 +31,15 @@ class MilvusPage(AirflowPlugin):
         from airflow_provider_milvus.page.app import make_app
 
         return [{"app": make_app(), "url_prefix": URL, "name": "Milvus"}]
+
+    @cached_property
+    def operator_extra_links(self) -> list[Any]:  # type: ignore[override]
+        """From each task to the page. Asked for where DAGs are shown or read."""
+        if not HAS_PAGES:
+            return []
+        from airflow_provider_milvus.hooks.links import MilvusPageLink
+        from airflow_provider_milvus.operators import milvus as operators
+        from airflow_provider_milvus.sensors import milvus as sensors
+
+        named = [getattr(door, name) for door in (operators, sensors) for name in dir(door) if name.startswith("Milvus")]
+        return [MilvusPageLink([kind for kind in named if isinstance(kind, type)])]

@@ -6,6 +6,7 @@ import ast
 from importlib.metadata import distribution
 
 import airflow_provider_milvus.page.plugin as plugin
+from tests.public import TASKS
 
 LOADED = """
     import sys
@@ -32,6 +33,9 @@ def test_has_a_page_where_airflow_has_pages():
     page = plugin.MilvusPage()
     assert bool(page.external_views) == plugin.HAS_PAGES
     assert bool(page.fastapi_apps) == plugin.HAS_PAGES
+    assert {kind for link in page.operator_extra_links for kind in link.operators} >= (
+        set(TASKS) if plugin.HAS_PAGES else set()
+    )
     for view in page.external_views:
         assert view["destination"] == "nav"
         assert f"/{view['href']}".startswith(f"{plugin.URL}/")
