@@ -14,6 +14,8 @@ from airflow_provider_milvus.reclaim.report import MOST_IN_RESULT
 from airflow_provider_milvus.wording import human, in_words
 
 MONTH = timedelta(days=30)
+MOST_GAPS = 100
+"""In a result."""
 ASSUMED = "aliases, properties and windows were taken from today, for lack of a report of that time"
 CANDIDATES = tuple(timedelta(days=days) for days in (1, 2, 3, 5, 7, 10, 14, 21, 30))
 """Values of ``idle_for`` that are tried for a suggestion."""
@@ -59,7 +61,9 @@ class Backtest:
             "policies": [self.figures(name) for name in self.played],
             "nights": [_night(night) for night in self.own.nights],
             "releases": shown,
-            "unknown": [{"start": _iso(start), "end": _iso(end), "reason": why} for start, end, why in self.unknown],
+            "unknown": [
+                {"start": _iso(start), "end": _iso(end), "reason": why} for start, end, why in list(self.unknown)[:MOST_GAPS]
+            ],
             "assumed": [ASSUMED] if self.own.is_assumed else [],
             "warnings": self.warnings,
             "summary": self.as_sentence(),

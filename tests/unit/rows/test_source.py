@@ -50,6 +50,12 @@ def ids(chunks: list[Chunk]) -> list[tuple[list[int], list[int]]]:
     return [(list(chunk.row_numbers), list(chunk.columns["id"])) for chunk in chunks]
 
 
+def told_of(chunk: Chunk) -> list[tuple[int, Any]]:
+    """Each row, good or bad, by its number."""
+    good = [(number, chunk.row(at)) for at, number in enumerate(chunk.row_numbers)]
+    return sorted([*good, *((bad.number, bad.reason) for bad in chunk.bad)], key=lambda row: row[0])
+
+
 def table_of(**columns: Any) -> pa.Table:
     return pa.table(columns)
 
@@ -111,6 +117,14 @@ def test_an_empty_source_has_no_chunk(source):
 def test_a_key_that_a_row_lacks_is_missing_and_not_none():
     chunk = only([{"id": 1, "text": None}, {"price": 2.0, "id": 2}, {}])
     assert [chunk.row(at) for at in range(3)] == [{"id": 1, "text": None}, {"id": 2, "price": 2.0}, {}]
+
+
+def test_plain_rows_of_a_list_come_as_those_of_a_generator():
+    """They are taken apart a chunk at a time, and only where all of the chunk are plain."""
+    rows = [{"id": 1}, {"price": 2.0, "id": 2}, {"id": 3}, "text", {"id": 5}, [{"id": 6}], {"id": 7}, {"id": 8, "text": None}]
+    for batch_rows in (1, 2, 3, 9):
+        of_list, of_generator = read(rows, batch_rows), read(iter(rows), batch_rows)
+        assert [row for chunk in of_list for row in told_of(chunk)] == [row for chunk in of_generator for row in told_of(chunk)]
 
 
 def test_an_item_that_is_no_row_is_a_bad_row_in_its_place():
