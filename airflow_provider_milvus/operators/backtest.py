@@ -12,7 +12,7 @@ from airflow_provider_milvus.arguments import Argument, OptionalArgument
 from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError
 from airflow_provider_milvus.operators.base import HOUR
 from airflow_provider_milvus.operators.dates import now_of
-from airflow_provider_milvus.operators.kept_reports import read_report
+from airflow_provider_milvus.operators.kept_reports import keep_backtest, read_report
 from airflow_provider_milvus.operators.reclaim_rules import ReclaimRules, databases_in_scope, spans_of
 
 if TYPE_CHECKING:
@@ -179,6 +179,7 @@ class MilvusReclaimBacktestOperator(ReclaimRules):
 
             draw(backtest, self.picture)
             result["picture"] = self.picture
+        keep_backtest(context, self.milvus_conn_id, result)
         return result
 
     def _changes(self) -> dict[str, dict[str, Any]]:

@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_milvus.operators.run_notes import shorten
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_milvus.reclaim.inventory import CollectionState
-    from airflow_provider_milvus.reclaim.kept_report import KeptReport
+    from airflow_provider_milvus.reclaim.kept_report import KeptReport, ReclaimOf
     from airflow_provider_milvus.reclaim.report import ReclaimReport
 
 PREFIX = "milvus_reclaims."
@@ -58,7 +58,21 @@ def keep_report(
     in_scope: Callable[[str], bool] | None,
     databases: Collection[str],
 ) -> None:
-    """Add a run to what is kept. Outside a DAG run nothing is kept; that it cannot be kept is only logged."""
+    """Add a run to what is kept."""
+
+    def add(kept: KeptReport, run: ReclaimOf) -> None:
+        kept.add(run, report, seen, in_scope=in_scope, databases=databases)
+
+    _keep(context, conn_id, "reclaim", add)
+
+
+def keep_backtest(context: Context, conn_id: str, result: Mapping[str, Any]) -> None:
+    """Keep the last backtest."""
+    _keep(context, conn_id, "backtest", lambda kept, run: kept.add_backtest(run, result))
+
+
+def _keep(context: Context, conn_id: str, what: str, add: Callable[[KeptReport, ReclaimOf], None]) -> None:
+    """Outside a DAG run nothing is kept; that it cannot be kept is only logged."""
     from airflow.providers.common.compat.sdk import Variable
 
     from airflow_provider_milvus.reclaim.kept_report import ReclaimOf
@@ -70,14 +84,14 @@ def keep_report(
     try:
         for _ in range(TRIES):
             kept = read_report(conn_id)
-            kept.add(run, report, seen, in_scope=in_scope, databases=databases)
+            add(kept, run)
             description = f"The last reclaims of {conn_id}, kept by airflow-provider-milvus"
             Variable.set(key_of(conn_id), kept.as_value(), description=description, serialize_json=True)
             time.sleep(LOOK_AFTER)
             if read_report(conn_id).has(run):
                 return
         log.warning(
-            "The report of this reclaim was not kept for the Milvus page: other tasks have overwritten it %d times.", TRIES
+            "The report of this %s was not kept for the Milvus page: other tasks have overwritten it %d times.", what, TRIES
         )
-    except Exception as error:  # noqa: BLE001 - the reclaim is done, whether Airflow's API server is there or not.
-        log.warning("The report of this reclaim was not kept for the Milvus page; the reclaim itself is done: %s", error)
+    except Exception as error:  # noqa: BLE001 - the work is done, whether Airflow's API server is there or not.
+        log.warning("The report of this %s was not kept for the Milvus page; the %s itself is done: %s", what, what, error)

@@ -41,6 +41,7 @@ def as_content(look: Look | None, kept: KeptReport) -> dict[str, Any]:
         "capacity": look.capacity if look is not None else None,
         "collections": [_row(state, kept.decisions.get(state.key), asked=look is not None) for state in states],
         "runs": kept.runs,
+        "backtest": kept.backtest,
         "warnings": list(look.warnings) if look is not None else [],
     }
 

@@ -158,6 +158,7 @@ def _night(night: Night) -> dict[str, Any]:
         "bytes_after": night.left,
         "unknown_sizes": night.unknown,
         "missed": sum(release.missed or 0 for release in night.releases),
+        "budget": night.budget,
         "within_budget": night.meets_budget,
         "assumed": night.is_assumed,
     }

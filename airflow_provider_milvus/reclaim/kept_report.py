@@ -42,12 +42,14 @@ class KeptReport:
 
     An entry names the run (``at``, ``dag_id``, ``task_id``, ``run_id``, ``dry_run``), the ``outcome`` and its ``reason``, and
     what the run knew of the collection; :func:`subject_of` reads that. What was not known is left out. ``facts`` are what no
-    metric remembers of a collection, each time that a run saw it changed.
+    metric remembers of a collection, each time that a run saw it changed. ``backtest`` is the last one: its run, its
+    ``nights`` and its ``summary``.
     """
 
     runs: list[Entry] = field(default_factory=list)
     decisions: dict[Key, Entry] = field(default_factory=dict)
     facts: dict[Key, list[tuple[float, Facts]]] = field(default_factory=dict)
+    backtest: Entry = field(default_factory=dict)
 
     @staticmethod
     def read(value: Any) -> KeptReport:
@@ -61,7 +63,7 @@ class KeptReport:
             for database, collection, at, aliases, properties, windows in unpack(value["facts"]):
                 known = Facts(tuple(aliases), dict(properties), windows)
                 facts.setdefault((database, collection), []).append((at, known))
-            return KeptReport([dict(run) for run in value["runs"]][-MOST_RUNS:], decisions, facts)
+            return KeptReport([dict(run) for run in value["runs"]][-MOST_RUNS:], decisions, facts, dict(value["backtest"]))
         except (KeyError, TypeError) as error:
             raise ValueError(f"it is no report of reclaims: {error!r}") from None
 
@@ -76,10 +78,15 @@ class KeptReport:
             "runs": self.runs,
             "decisions": pack([self.decisions[key] for key in sorted(self.decisions)]),
             "facts": pack(facts),
+            "backtest": self.backtest,
         }
 
     def has(self, run: ReclaimOf) -> bool:
-        return any(run.as_dict().items() <= kept.items() for kept in self.runs)
+        return any(run.as_dict().items() <= kept.items() for kept in (*self.runs, self.backtest))
+
+    def add_backtest(self, run: ReclaimOf, result: Mapping[str, Any]) -> None:
+        """Keep what the page shows of a backtest, in place of the one before."""
+        self.backtest = {**run.as_dict(), "nights": result["nights"][-MOST_RUNS:], "summary": result["summary"]}
 
     def add(
         self,

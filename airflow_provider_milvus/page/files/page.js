@@ -260,17 +260,41 @@ function nothing(figure, words) {
   figure.append(element("p", { class: "faint" }, words));
 }
 
-// A bar for each run: pale what was in memory before it, full what was left; a red line is the budget.
 function showHistory() {
   const { runs } = page.content;
+  const told = (run) => {
+    const budget = run.budget === null ? "" : `, budget ${size(run.budget)}`;
+    const unknown = run.unknown_sizes ? `, ${run.unknown_sizes} of unknown size` : "";
+    const did = run.dry_run ? `a dry run, would release ${run.planned}` : `released ${run.released}, failed ${run.failed}`;
+    return `${run.dag_id}, ${run.task_id}: ${did}\n${size(run.bytes_before)} before, ${size(run.bytes_after)} after (${run.bytes_source}${unknown})${budget}`;
+  };
+  const none = runs.length ? "The runs knew no size. With metrics_url, or a memory budget, they do." : "No reclaim has kept a report yet.";
+  drawRuns($("history"), runs, "Memory before and after each of the last runs", told, none);
+}
+
+// The nights of the last backtest, drawn as dry runs.
+function showBacktest() {
+  const { nights, summary, at, dag_id, task_id } = page.content.backtest ?? {};
+  const figure = $("backtest");
+  figure.hidden = !nights;
+  if (!nights) return;
+  const runs = nights.map((night) => ({ ...night, dry_run: true, bytes_source: "measured", budget: night.budget ?? null }));
+  const assumed = (night) => (night.assumed ? ", assumed" : "");
+  const told = (night) => `would release ${night.releases}, ${night.missed} searches missed${assumed(night)}\n${size(night.bytes_before)} before, ${size(night.bytes_after)} after`;
+  drawRuns(figure, runs, "Memory before and after each night of the last backtest", told, "The history knew no size.");
+  figure.append(element("p", { class: "faint" }, `${summary} (${dag_id}, ${task_id}, ${when(at)})`));
+}
+
+// A bar for each run: pale what was in memory before it, full what was left; a red line is the budget.
+function drawRuns(figure, runs, label, told, none) {
   const known = runs.flatMap((run) => [run.bytes_before, run.budget]).filter((bytes) => bytes !== null && bytes !== undefined);
   if (!known.length) {
-    nothing($("history"), runs.length ? "The runs knew no size. With metrics_url, or a memory budget, they do." : "No reclaim has kept a report yet.");
+    nothing(figure, none);
     return;
   }
   const most = Math.max(...known, 1);
   const [left, top, height, width] = [70, 10, 150, 520];
-  const svg = picture($("history"), 190, "Memory before and after each of the last runs");
+  const svg = picture(figure, 190, label);
   const y = (bytes) => top + height - (height * bytes) / most;
   for (const part of [0, 0.5, 1]) {
     svg.append(drawn("line", { class: "axis", x1: left, x2: left + width, y1: y(most * part), y2: y(most * part) }));
@@ -289,10 +313,7 @@ function showHistory() {
       group.append(box(run.bytes_after, run.dry_run ? "dry" : run.bytes_source === "measured" ? "after" : "estimated"));
     }
     if (run.budget !== null) group.append(drawn("line", { class: "budget", x1: x, x2: x + bar, y1: y(run.budget), y2: y(run.budget) }));
-    const budget = run.budget === null ? "" : `, budget ${size(run.budget)}`;
-    const unknown = run.unknown_sizes ? `, ${run.unknown_sizes} of unknown size` : "";
-    const did = run.dry_run ? `a dry run, would release ${run.planned}` : `released ${run.released}, failed ${run.failed}`;
-    group.append(drawn("title", {}, `${when(run.at)}\n${run.dag_id}, ${run.task_id}: ${did}\n${size(run.bytes_before)} before, ${size(run.bytes_after)} after (${run.bytes_source}${unknown})${budget}`));
+    group.append(drawn("title", {}, `${when(run.at)}\n${told(run)}`));
     svg.append(group);
   });
   svg.append(drawn("text", { x: left, y: 182 }, when(runs[0].at)));
@@ -429,6 +450,7 @@ async function look() {
   showBiggest();
   showTotals();
   showHistory();
+  showBacktest();
   arrange();
   performance.mark("shown");
   document.body.dataset.shown = connection;

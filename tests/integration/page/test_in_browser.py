@@ -129,6 +129,27 @@ def test_filters(chromium, control, value, left):
         assert page.locator("#count").inner_text() == f"{len(left)} of 6 collections"
 
 
+def test_the_last_backtest_is_drawn_night_by_night(chromium):
+    night = {
+        "at": "2026-03-09T03:00:00+00:00",
+        "releases": 2,
+        "missed": 5,
+        "bytes_before": 40,
+        "bytes_after": 10,
+        "assumed": True,
+    }
+    told = {"nights": [night, {**night, "at": "2026-03-10T03:00:00+00:00", "budget": 20}], "summary": f"In 2 nights {EVIL}."}
+    backtest = {**told, "at": "2026-03-10T04:00:00+00:00", "dag_id": "weekly", "task_id": "backtest", "run_id": "r"}
+    with opened(chromium) as page:
+        assert not page.locator("#backtest").is_visible()
+    with opened(chromium, {"milvus_default": {**content(), "backtest": backtest}}) as page:
+        figure = page.locator("#backtest")
+        assert figure.locator("rect.before").count() == 2
+        assert figure.locator("line.budget").count() == 1
+        assert "would release 2, 5 searches missed, assumed" in figure.locator("title").first.text_content()
+        assert f"In 2 nights {EVIL}." in figure.inner_text()
+
+
 def test_text_of_a_server_is_only_text(chromium):
     with opened(chromium) as page:
         assert EVIL in page.locator("#warnings").inner_text()

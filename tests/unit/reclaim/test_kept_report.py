@@ -56,8 +56,10 @@ def reasons(kept: KeptReport) -> dict[str, str]:
 
 def test_comes_back_from_json_as_it_was():
     kept = add(KeptReport(), state("a"), state("b", None), released="a", budget=50)
+    kept.add_backtest(run(1), {"nights": [{"at": NIGHT.isoformat()}], "summary": "In 1 night nothing.", "releases": []})
+    assert kept.has(run(1))
     again = KeptReport.read(json.loads(json.dumps(kept.as_value())))
-    assert (again.runs, again.decisions, again.facts) == (kept.runs, kept.decisions, kept.facts)
+    assert again == kept
 
 
 def test_many_collections_are_packed():
@@ -178,8 +180,9 @@ NOT_KEPT = [
     {},
     "text",
     {"runs": [], "decisions": "xz:nonsense"},
-    {"runs": 7, "decisions": [], "facts": []},
-    {"runs": [], "decisions": [], "facts": [1]},
+    {"runs": 7, "decisions": [], "facts": [], "backtest": {}},
+    {"runs": [], "decisions": [], "facts": [1], "backtest": {}},
+    {"runs": [], "decisions": [], "facts": [], "backtest": 7},
     {"runs": [], "decisions": []},
     {"runs": [], "decisions": [1]},
 ]
