@@ -100,9 +100,9 @@ class Backtest:
         assumed = " (assumed)" if own["assumed"] else ""
         suggested = "" if self.most_missed is None else f" Suggested: {self.suggested or 'none of these'}."
         return (
-            f"In {own['nights']} nights this policy would have released {own['releases']} times and freed "
-            f"{own['gib_hours']:,.1f} GiB-hours{saved}; {own['missed']} searches would have met a released collection, and "
-            f"{own['reloads']} reloads would have been needed{assumed}.{unknown}{suggested} Nothing was changed."
+            f"In {own['nights']} nights this policy would have freed {own['gib_hours']:,.1f} GiB-hours{saved} with "
+            f"{own['releases']} releases. Searches that would have met a released collection: {own['missed']}; reloads: "
+            f"{own['reloads']}{assumed}.{unknown}{suggested} Nothing was changed."
         )
 
     def as_table(self) -> str:

@@ -39,7 +39,7 @@ def draw(backtest: Backtest, path: str) -> None:
     missed.bar(days, [sum(release.missed or 0 for release in night.releases) for night in nights])
     missed.set_ylabel("searches missed")
     missed.tick_params("x", rotation=30)
-    figure.suptitle(backtest.as_sentence().partition(";")[0] + ".", wrap=True, fontsize=10)
+    figure.suptitle(backtest.as_sentence().partition(". ")[0] + ".", wrap=True, fontsize=10)
     fs, inside = storage(path)
     if is_local(fs):
         fs.makedirs(inside.rpartition("/")[0], exist_ok=True)
