@@ -164,8 +164,6 @@ class LocalAirflow:
 
         :raises RuntimeError: it has not, although a lot of time has passed; the message ends with what Airflow wrote last.
         """
-        self.home.mkdir(parents=True, exist_ok=True)
-        self._passwords.write_text(json.dumps({name: name for name in self.users}))
         with self.started("standalone"):
             self.wait_until_served()
             yield
@@ -271,8 +269,8 @@ class LocalAirflow:
         self, command: list[str], stdin: int = subprocess.DEVNULL, stdout: int | None = None
     ) -> Iterator[subprocess.Popen[bytes]]:
         self.home.mkdir(parents=True, exist_ok=True)
-        if self.logins:
-            self._passwords.write_text(json.dumps({user: password for user, (_, password) in self.logins.items()}))
+        if self.users:
+            self._passwords.write_text(json.dumps({name: name for name in self.users}))
         with self.log.open("ab") as output:
             process = subprocess.Popen(
                 command,
