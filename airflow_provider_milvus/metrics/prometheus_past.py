@@ -123,8 +123,7 @@ class _Reading:
         labels = "db_name, collection_name, instance"
         now = f"max by ({labels}) (sum by ({labels}, job) ({self._selector(metric, more)}))"
         then = f"max by ({labels}) (sum by ({labels}, job) ({self._selector(metric, more)} offset {round(step * 1000)}ms))"
-        moved = f"({now} - {then}) > 0 or ({now} < {then}) or ({now} unless {then})"
-        return f"({moved}) > 0"
+        return f"({now} - (({then} <= {now}) or {now} * 0)) > 0"
 
     def _is_counted(self, instance: str, number: int) -> bool:
         """Whether a counter moved within the step, and not in a time before it in which its proxy was not scraped."""
