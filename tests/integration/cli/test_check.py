@@ -33,7 +33,8 @@ def test_a_server_is_named_with_what_it_can_do(lite, commands):
     rows = told(ended.read())
     assert ended.code == 0
     assert rows["server"] == ("ok", f"Milvus {lite_version(lite)} at {lite.uri}")
-    assert rows["versions"][1].startswith(f"airflow-provider-milvus {version('airflow-provider-milvus')}, apache-airflow 3")
+    ours, airflow = version("airflow-provider-milvus"), version("apache-airflow")
+    assert rows["versions"][1].startswith(f"airflow-provider-milvus {ours}, apache-airflow {airflow}")
     assert rows["user"] == ("ok", "none: this server lets everybody in")
     assert rows["metrics"][0] == "no"
     assert rows["snapshots"][0] == "no"
