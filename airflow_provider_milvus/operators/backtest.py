@@ -47,6 +47,12 @@ def check_policies(argument: str, value: Any) -> dict[str, dict[str, Any]]:
             raise MilvusInvalidArgumentError(
                 f"{argument}[{name!r}] has {', '.join(sorted(unknown))}; a policy differs in {', '.join(sorted(COMPARED))}."
             )
+        for rule, given in changes.items():
+            # As a rule of the task itself: a slip must not pass for a policy without the rule.
+            if kinds.is_nothing(given):
+                raise MilvusInvalidArgumentError(
+                    f"{argument}[{name!r}] has {rule} given, but empty ({given!r}): write 'any' or '-'."
+                )
     return {name: dict(changes) for name, changes in policies.items()}
 
 

@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError
+from airflow_provider_milvus.operators.milvus import MilvusReclaimBacktestOperator
 from dev.servers.prometheus import PLATFORM_HAS_IT, prometheus_with_history
 from dev.servers.scripted import LOADED
 from tests.integration.past import RememberedPast
@@ -36,6 +38,13 @@ def test_shows_what_the_rules_would_have_done(scripted, commands, connect, tmp_p
     assert 3 * 24 < own["gib_hours"] <= 4 * 24 + 1
     assert result["suggested"] is None
     assert "Suggested: none of these." in answer.err
+
+
+@pytest.mark.parametrize("empty", [None, "", [], "None"])
+def test_a_policy_with_a_rule_that_comes_to_nothing_is_refused(empty):
+    with pytest.raises(MilvusInvalidArgumentError, match=r"policies\['other'\] has exclude given, but empty"):
+        MilvusReclaimBacktestOperator(task_id="t", idle_for="P2D", policies={"other": {"exclude": empty}})
+    MilvusReclaimBacktestOperator(task_id="t", idle_for="P2D", policies={"other": {"exclude": "-", "idle_for": "any"}})
 
 
 @pytest.mark.parametrize(
