@@ -162,9 +162,13 @@ def _joined(gaps: Iterable[Gap]) -> Iterator[Gap]:
         yield start, end, why
 
 
-def sizes_of(moments: Sequence[float], values: Mapping[int, int | None], unknown: frozenset[int]) -> Sizes:
-    """``values`` by step; a step without one, where the query nodes are known, is one without the collection in memory."""
-    told: list[int | None] = [None if number in unknown else values.get(number, 0) for number in range(len(moments))]
+def sizes_of(moments: Sequence[float], changes: Mapping[int, int | None], unknown: frozenset[int]) -> Sizes:
+    """What was in memory, by its ``changes``: a size from a step on, 0 before the first. Some steps are ``unknown``."""
+    told: list[int | None] = []
+    size: int | None = 0
+    for number in range(len(moments)):
+        size = changes.get(number, size)
+        told.append(None if number in unknown else size)
     changed = [number for number, value in enumerate(told) if number == 0 or value != told[number - 1]]
     return Sizes([moments[number] for number in changed], [told[number] for number in changed])
 

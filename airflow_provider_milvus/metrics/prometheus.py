@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 Vector = list[tuple[dict[str, str], float]]
-Values = dict[int, float]
-"""By the number of the step."""
+Values = list[tuple[int, float]]
+"""The numbers of steps, in order, and the values there."""
 
 LARGEST_ANSWER = 32 << 20
 """Bytes of an answer: 130 for each collection, node and kind of segment, so 10,000 collections on two nodes have 5 MB."""
@@ -137,19 +137,20 @@ class Prometheus(source.MetricsSource):
         return vector
 
     async def ask_range(
-        self, client: AsyncClient, query: str, first: float, last: float, step: float
+        self, client: AsyncClient, query: str, moments: Sequence[float], first: int, count: int
     ) -> list[tuple[dict[str, str], Values]]:
-        """The answers to a query, one each ``step`` from ``first`` to ``last``, in seconds since the epoch."""
+        """The answers to a query at ``count`` of ``moments``, from number ``first`` on. They are equally far apart."""
+        start, step = moments[first], moments[1] - moments[0]
         form = {
             "query": query,
             "timeout": f"{math.ceil(self._timeout)}s",
-            "start": f"{first:.3f}",
-            "end": f"{last:.3f}",
+            "start": f"{start:.3f}",
+            "end": f"{moments[first + count - 1]:.3f}",
             "step": f"{step:.3f}",
         }
 
         def values(series: dict[str, Any]) -> Values:
-            return {round((moment - first) / step): float(value) for moment, value in series["values"]}
+            return [(first + round((moment - start) / step), float(value)) for moment, value in series["values"]]
 
         return await self._results(client, "/api/v1/query_range", form, values)
 

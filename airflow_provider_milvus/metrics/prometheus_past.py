@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,14 +13,17 @@ from airflow_provider_milvus.exceptions import MilvusMetricsError
 from airflow_provider_milvus.metrics import source
 from airflow_provider_milvus.metrics.counters import Label
 from airflow_provider_milvus.metrics.past import Past, Seen, Target, Uses, gaps_of, sizes_of, unknown_steps
-from airflow_provider_milvus.metrics.prometheus import USES, Prometheus
+from airflow_provider_milvus.metrics.prometheus import USES, Prometheus, Values
 from airflow_provider_milvus.metrics.spans import Proxies
 
 if TYPE_CHECKING:
     from httpx import AsyncClient
 
-SLICE = 240
-"""Steps of one answer: 500 collections have 3 MB in it."""
+FIRST_SLICE = 24
+LARGEST_SLICE = 240
+"""Steps of one answer."""
+VALUES = 120_000
+"""Of one answer, about: 3 MB."""
 _QUERY_NODES = 'role_name=~"querynode|streamingnode"'
 _PARTS = "collection_id, node_id, segment_state"
 
@@ -40,14 +44,26 @@ async def read_past(metrics: source.MetricsSource, moments: Sequence[float], *, 
         )
     reading = _Reading(metrics, moments)
     async with await metrics.open() as client:
-        for first in range(0, len(moments), SLICE):
-            await reading.read(client, first)
+        first, count = 0, FIRST_SLICE
+        while first < len(moments):
+            collections = await reading.read(client, first, min(count, len(moments) - first))
+            first, count = first + count, max(1, min(LARGEST_SLICE, VALUES // max(1, collections)))
     return reading.past(proxies)
+
+
+@dataclass(frozen=True, slots=True)
+class _Moved:
+    """By how much a counter of one proxy moved, by the step within which it did."""
+
+    metric: str
+    label: Label
+    instance: str
+    values: Values
 
 
 @dataclass(slots=True)
 class _Reading:
-    """What the slices so far have told, by the numbers of the steps."""
+    """What the slices so far have told, by the numbers of the steps. Of the sizes only the changes are kept."""
 
     metrics: Prometheus
     moments: Sequence[float]
@@ -55,84 +71,116 @@ class _Reading:
     nodes: dict[Target, Seen] = field(default_factory=lambda: defaultdict(Seen))
     gauges: dict[int, float] = field(default_factory=dict)
     sizes: dict[int, dict[int, int | None]] = field(default_factory=lambda: defaultdict(dict))
-    uses: dict[str, dict[Label, dict[int, int]]] = field(default_factory=lambda: {name: defaultdict(dict) for name in USES})
+    moved: list[_Moved] = field(default_factory=list)
 
-    async def read(self, client: AsyncClient, first: int) -> None:
-        steps = self.moments[first : first + SLICE]
-        # A slice of one step has no distance to the next one.
-        apart = self.moments[1] - self.moments[0]
-
-        async def ask(query: str) -> list[tuple[dict[str, str], dict[int, float]]]:
-            answer = await self.metrics.ask_range(client, query, steps[0], steps[-1], apart)
-            return [(labels, {first + number: value for number, value in values.items()}) for labels, values in answer]
-
-        by_target = "by (instance, job)"
-        for seen, pages in ((self.proxies, self.metrics.proxy_pages), (self.nodes, self._selector(source.NODES, _QUERY_NODES))):
-            for labels, values in await ask(f"count {by_target} ({pages})"):
-                seen[_target(labels)].started |= dict.fromkeys(values)
-        for labels, values in await ask(f"max {by_target} ({self._selector(source.STARTED)})"):
+    async def read(self, client: AsyncClient, first: int, count: int) -> int:
+        """Read a slice, and return how many collections were in memory in it."""
+        by_target, nodes = "by (instance, job)", self._selector(source.NODES, _QUERY_NODES)
+        queries = (
+            f"count {by_target} ({self.metrics.proxy_pages})",
+            f"count {by_target} ({nodes})",
+            f"max {by_target} ({self._selector(source.STARTED)})",
+            f"max({self._selector(source.PROXIES)})",
+            self._held(),
+            *(self._increments(name, more) for name, more in USES.items()),
+        )
+        # At once, so that Prometheus works on one while another is being read.
+        answers = await asyncio.gather(
+            *(self.metrics.ask_range(client, query, self.moments, first, count) for query in queries)
+        )
+        proxies, nodes_there, started, gauges, held, *moved = answers
+        for seen, there in ((self.proxies, proxies), (self.nodes, nodes_there)):
+            for labels, values in there:
+                seen[_target(labels)].started |= dict.fromkeys(number for number, _ in values)
+        for labels, values in started:
             if proxy := self.proxies.get(_target(labels)):
-                proxy.started |= {number: value for number, value in values.items() if number in proxy.started}
-        for _, values in await ask(f"max({self._selector(source.PROXIES)})"):
-            self.gauges |= values
-        held = f"sum by (collection_id) ({self._held(source.BYTES)} and ({self._held(source.ROWS)} > 0))"
-        for labels, values in await ask(held):
-            if (collection := read_whole_number(labels.get("collection_id"))) is not None:
-                told = ((number, read_number(value)) for number, value in values.items())
-                self.sizes[collection] |= {number: None if size is None else int(size) for number, size in told}
-        for name, more in USES.items():
-            for labels, values in await ask(self._increments(name, more, apart)):
-                of_label = self.uses[name][source.label_of(labels)]
-                for number, value in values.items():
-                    if self._is_counted(labels.get("instance", ""), number):
-                        of_label[number] = of_label.get(number, 0) + round(value)
+                proxy.started |= {number: value for number, value in values if number in proxy.started}
+        for _, values in gauges:
+            self.gauges |= dict(values)
+        in_memory = {read_whole_number(labels.get("collection_id")): dict(values) for labels, values in held}
+        for collection in in_memory.keys() | self.sizes.keys():
+            if collection is not None:
+                self._add_sizes(collection, in_memory.get(collection, {}), range(first, first + count))
+        for name, counters in zip(USES, moved, strict=True):
+            self.moved += [
+                _Moved(name, source.label_of(labels), labels.get("instance", ""), values) for labels, values in counters
+            ]
+        return len(held)
+
+    def _add_sizes(self, collection: int, told: Mapping[int, float], steps: range) -> None:
+        """A step without a size, where the query nodes are known, is one without the collection in memory."""
+        changes = self.sizes[collection]
+        last = next(reversed(changes.values()), 0)
+        for number in steps:
+            size = read_number(told.get(number, 0))
+            if (size := None if size is None else int(size)) != last:
+                changes[number] = last = size
 
     def past(self, proxies: Proxies) -> Past:
         moments = self.moments
         unknown = unknown_steps(len(moments), self.nodes)
-        labels = {label for counter in self.uses.values() for label in counter}
+        uses = self._uses()
         return Past(
             moments[0],
             moments[-1],
             moments[1] - moments[0],
-            {collection: sizes_of(moments, values, unknown) for collection, values in self.sizes.items()},
-            {label: self._uses_of(label) for label in labels},
+            {collection: sizes_of(moments, changes, unknown) for collection, changes in self.sizes.items()},
+            uses,
             gaps_of(moments, self.proxies, self.gauges, proxies),
-            bool(labels) and all(database is not None for database, _ in labels),
+            bool(uses) and all(database is not None for database, _ in uses),
         )
 
-    def _uses_of(self, label: Label) -> Uses:
+    def _uses(self) -> dict[Label, Uses]:
         """The requests where the server counts them by collection, or else the vectors that were searched with."""
-        counts: dict[int, int] = {}
-        for name in (source.SUCCEEDED, source.RECEIVED):
-            for number, count in self.uses[name].get(label, {}).items():
-                counts[number] = max(counts.get(number, 0), count)
-        counts |= self.uses[source.REQUESTS].get(label, {})
-        numbers = sorted(counts)
-        return Uses([self.moments[number] for number in numbers], [counts[number] for number in numbers])
+        counts: dict[Label, dict[str, dict[int, int]]] = defaultdict(lambda: {name: {} for name in USES})
+        told = self._told()
+        for moved in self.moved:
+            of_metric = counts[moved.label][moved.metric]
+            for number, value in moved.values:
+                if number in told[moved.instance]:
+                    of_metric[number] = of_metric.get(number, 0) + round(value)
+        uses = {}
+        for label, of_label in counts.items():
+            most = dict(of_label[source.SUCCEEDED])
+            for number, count in of_label[source.RECEIVED].items():
+                most[number] = max(most.get(number, 0), count)
+            most |= of_label[source.REQUESTS]
+            numbers = sorted(most)
+            uses[label] = Uses([self.moments[number] for number in numbers], [most[number] for number in numbers])
+        return uses
+
+    def _told(self) -> Mapping[str, set[int]]:
+        """By instance, the steps within which its counters moved if they did, and not in a time before in which it was not
+        scraped."""
+        told: dict[str, set[int]] = defaultdict(set)
+        for (instance, _), seen in self.proxies.items():
+            started = seen.started
+            told[instance] |= {number for number in started if number - 1 in started}
+            first = min(started)
+            if (started[first] or 0) > self.moments[max(first - 1, 0)]:
+                told[instance].add(first)
+        return told
 
     def _selector(self, metric: str, more: str = "") -> str:
         return self.metrics.selector(metric, more)
 
-    def _held(self, metric: str) -> str:
-        """What two jobs scrape counts once."""
-        return f"max by ({_PARTS}) (sum by ({_PARTS}, instance, job) ({self._selector(metric)}))"
+    def _held(self) -> str:
+        """The bytes of each collection that has rows in memory. What two jobs scrape counts once."""
+        size, rows = self._selector(source.BYTES), self._selector(source.ROWS)
+        scraped = f"sum by ({_PARTS}, instance, job) ({size} and on ({_PARTS}) ({rows} > 0))"
+        return f"sum by (collection_id) (max by ({_PARTS}) ({scraped}))"
 
-    def _increments(self, metric: str, more: str, step: float) -> str:
-        """By how much each counter moved within a step, where it did; one that is new or was reset has counted from 0."""
+    def _increments(self, metric: str, more: str) -> str:
+        """By how much each counter moved within a step, where it did; one that is new or was reset has counted from 0.
+
+        Sums are made of what moved only: sums of all, compared, take Prometheus four times as long.
+        """
         labels = "db_name, collection_name, instance"
-        now = f"max by ({labels}) (sum by ({labels}, job) ({self._selector(metric, more)}))"
-        then = f"max by ({labels}) (sum by ({labels}, job) ({self._selector(metric, more)} offset {round(step * 1000)}ms))"
-        return f"({now} - (({then} <= {now}) or {now} * 0)) > 0"
-
-    def _is_counted(self, instance: str, number: int) -> bool:
-        """Whether a counter moved within the step, and not in a time before it in which its proxy was not scraped."""
-        for (name, _), seen in self.proxies.items():
-            if name == instance and number in seen.started:
-                is_new = number == min(seen.started) and (seen.started[number] or 0) > self.moments[max(number - 1, 0)]
-                if number - 1 in seen.started or is_new:
-                    return True
-        return False
+        step = self.moments[1] - self.moments[0]
+        now = self._selector(metric, more)
+        then = f"({now} offset {round(step * 1000)}ms)"
+        moved = f"({now} - {then}) > 0 or (({now} < {then}) or ({now} unless {then})) > 0"
+        return f"max by ({labels}) (sum by ({labels}, job) ({moved}))"
 
 
 def _target(labels: Mapping[str, str]) -> Target:

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cached_property
+
+AGGREGATED = "all"
+"""The name in all counters of a Milvus with ``common.metrics.collectionLevelMode=aggregate``."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Span:
     """The counters of all proxies over the last ``length`` of time.
 
@@ -20,6 +24,18 @@ class Span:
     used: frozenset[tuple[str | None, str]]
     unknown: str | None = None
     names_databases: bool = False
+
+    def is_used(self, database: str, names: Iterable[str]) -> bool:
+        """Whether a counter moved that may be of a collection with these names."""
+        return any((label, name) in self.used for name in names for label in (database, None))
+
+    @cached_property
+    def is_of_all_as_one(self) -> bool:
+        return any(name == AGGREGATED for _, name in self.used)
+
+    @cached_property
+    def tells_databases_apart(self) -> bool:
+        return self.names_databases and all(database is not None for database, _ in self.used)
 
 
 @dataclass(frozen=True, slots=True)

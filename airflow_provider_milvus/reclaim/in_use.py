@@ -12,9 +12,10 @@ from typing import Any
 from airflow_provider_milvus.client.flow import Deadline
 from airflow_provider_milvus.exceptions import MilvusMetricsError
 from airflow_provider_milvus.metrics import Attempts, MetricsSource, Proxies, within
+from airflow_provider_milvus.metrics.spans import AGGREGATED
 from airflow_provider_milvus.reclaim.inventory import CollectionState
 from airflow_provider_milvus.reclaim.plan import PlannedRelease
-from airflow_provider_milvus.reclaim.usage import AGGREGATED, Usage, usage_of
+from airflow_provider_milvus.reclaim.usage import Usage, usage_of
 
 FRESH = 2.0
 """Seconds for which one reading of the counters serves the releases that follow."""

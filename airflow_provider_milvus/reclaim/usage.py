@@ -13,9 +13,6 @@ from datetime import datetime, timedelta
 from airflow_provider_milvus.metrics.spans import Span
 from airflow_provider_milvus.wording import in_words
 
-AGGREGATED = "all"
-"""The name in all counters of a Milvus with ``common.metrics.collectionLevelMode=aggregate``."""
-
 
 @dataclass(frozen=True, slots=True)
 class Usage:
@@ -48,12 +45,12 @@ def usage_of(
     """
 
     def reason_not_idle(span: Span) -> str | None:
-        ambiguous = any(name in shared for name in names) and not _names_databases(span)
-        if any(label in (None, database) and name in names for label, name in span.used) and not ambiguous:
+        ambiguous = any(name in shared for name in names) and not span.tells_databases_apart
+        if span.is_used(database, names) and not ambiguous:
             return f"searched or queried within the last {in_words(span.length)}"
         if span.unknown is not None:
             return f"unknown: {span.unknown}"
-        if any(name == AGGREGATED for _, name in span.used):
+        if span.is_of_all_as_one:
             return "unknown: Milvus counts all collections as one (common.metrics.collectionLevelMode)"
         if ambiguous:
             return "unknown: another database has a collection of this name, and the counters do not tell them apart"
@@ -67,7 +64,3 @@ def usage_of(
     if idle is not None:
         return Usage(idle, f"neither searched nor queried for {in_words(idle)}")
     return Usage(None, first[1] if first else "unknown: no span was requested")
-
-
-def _names_databases(span: Span) -> bool:
-    return span.names_databases and all(label is not None for label, _ in span.used)

@@ -65,8 +65,8 @@ def test_nothing_is_known_where_nobody_tells_how_many_proxies_there_are() -> Non
 
 
 def test_sizes_change_where_they_changed() -> None:
-    values = {0: 5, 1: 5, 2: 7, 5: 7, 6: None, 7: 7}
-    read = sizes_of(MOMENTS, values, frozenset({4}))
+    changes = {0: 5, 2: 7, 3: 0, 5: 7, 6: None, 7: 7, 8: 0}
+    read = sizes_of(MOMENTS, changes, frozenset({4}))
     assert (read.moments, read.bytes) == ([100, 120, 130, 140, 150, 160, 170, 180], [5, 7, 0, None, 7, None, 7, 0])
     assert [read.was_loaded(moment) for moment in (99, 100, 135, 145, 165, 185)] == [False, True, False, False, True, False]
     assert Sizes().was_loaded(100) is False
