@@ -52,6 +52,10 @@ def series() -> Iterator[tuple[str, dict[str, str], Value]]:
         part = {**process, "collection_id": "8", "node_id": "1", "segment_state": "Growing"}
         yield "milvus_querynode_entity_size", part, from_step(30, lambda moment: 100 if moment < at(33) else 200)
         yield "milvus_querynode_entity_num", part, from_step(30, one)
+        # Released.
+        part = {**process, "collection_id": "9", "node_id": "1", "segment_state": "Sealed"}
+        yield "milvus_querynode_entity_size", part, lambda moment: 50
+        yield "milvus_querynode_entity_num", part, lambda moment: 1 if moment < at(14) else 0
         for function, value in (
             ("Search", counted((at(3), 2), (at(11), 1), before=9)),
             # The first query of all.
@@ -90,7 +94,11 @@ def test_every_slice_tells_the_same(url: str, slice_: int, monkeypatch: pytest.M
         START,
         at(STEPS - 1),
         STEP,
-        {7: Sizes([at(0), at(25)], [570, 500]), 8: Sizes([at(0), at(30), at(33)], [0, 100, 200])},
+        {
+            7: Sizes([at(0), at(25)], [570, 500]),
+            8: Sizes([at(0), at(30), at(33)], [0, 100, 200]),
+            9: Sizes([at(0), at(14)], [50, 0]),
+        },
         {
             # The one step where no request is told is that of the vectors.
             ("default", "docs"): Uses([at(number) for number in (3, 5, 11, 20, 35)], [2, 1, 1, 4, 3]),
@@ -112,5 +120,5 @@ def test_a_slice_is_smaller_where_there_are_more_collections(url: str, monkeypat
     monkeypatch.setattr(prometheus_past._Reading, "read", noted)
     monkeypatch.setattr(prometheus_past, "VALUES", 10)
     asyncio.run(read_past(metrics_source(url), MOMENTS, proxies=Proxies()))
-    # One collection is in memory at first, then two.
-    assert asked == [(0, 24), (24, 10), (34, 5), (39, 1)]
+    # Two collections are in memory at first, then one, then two.
+    assert asked == [(0, 24), (24, 5), (29, 10), (39, 1)]
