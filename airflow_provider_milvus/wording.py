@@ -20,6 +20,11 @@ def in_words(span: timedelta) -> str:
     return " ".join(parts[:2]) or "0 s"
 
 
+def counted(count: int, noun: str) -> str:
+    """``1 night``, ``2,000 nights``."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def human(size: float) -> str:
     """A number of bytes: ``1.5 GiB``."""
     for unit in ("B", "KiB", "MiB", "GiB", "TiB"):

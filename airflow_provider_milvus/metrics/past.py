@@ -6,6 +6,7 @@ Plain data. ``reclaim/playback.py`` plays a policy back on it.
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -35,10 +36,11 @@ class Sizes:
         """When it was first seen in memory; the end of the history, if never."""
         return next((moment for moment, size in zip(self.moments, self.bytes, strict=True) if size), self.moments[-1])
 
-    def was_loaded(self, moment: float) -> bool:
-        """Whether it was in memory when that was last known."""
+    def was_loaded(self, moment: float) -> bool | None:
+        """Whether it was in memory when that was last known; None: it never was."""
         place = bisect_right(self.moments, moment)
-        return bool(next((size for size in reversed(self.bytes[:place]) if size is not None), 0))
+        last = next((size for size in reversed(self.bytes[:place]) if size is not None), None)
+        return None if last is None else last > 0
 
     def gone_after(self, moment: float) -> float:
         """When it left memory by itself; infinity: never."""
@@ -78,6 +80,9 @@ class Uses:
 class Past:
     """From ``start`` to ``end``, in seconds since the epoch, a value each ``step`` seconds: ``sizes`` by collection id,
     ``uses`` by database (None: the counters do not name it) and name.
+
+    ``gaps`` are when some proxy may have counted what nobody has read; ``mismatches`` when the proxies that were scraped were
+    not all there are.
     """
 
     start: float
@@ -86,48 +91,58 @@ class Past:
     sizes: Mapping[int, Sizes]
     uses: Mapping[Label, Uses]
     gaps: Sequence[Gap] = ()
+    mismatches: Sequence[Gap] = ()
     names_databases: bool = False
 
 
 @dataclass(slots=True)
 class Seen:
-    """At which steps a process was scraped, and the start that it reported there (None: it does not report one)."""
+    """At which steps a process was scraped, and the start that it reported there (None: it does not report one).
 
-    started: dict[int, float | None] = field(default_factory=dict)
-
-
-def gaps_of(
-    moments: Sequence[float], targets: Mapping[Target, Seen], gauges: Mapping[int, float], proxies: Proxies
-) -> list[Gap]:
-    """When the counters were not those of all proxies, as a run at that time would have been told.
-
-    :param targets: the proxies.
-    :param gauges: how many proxies the coordinator counted, by step, where its metrics are there.
-    :param proxies: what is known of their number otherwise.
+    ``gaps`` are the steps within which it was not there all the time.
     """
 
-    def step(number: int) -> float:
-        return moments[max(number, 0)]
+    started: dict[int, float | None] = field(default_factory=dict)
+    gaps: set[int] = field(default_factory=set)
 
-    gaps = [
-        (step(last), step(first), f"proxy {name} {why}")
-        for (name, _), seen in sorted(targets.items())
-        for last, first, why in _breaks(seen.started, moments)
-    ]
-    present = [0] * len(moments)
-    for seen in targets.values():
-        for number in seen.started:
-            present[number] += 1
-    for number, count in enumerate(present):
+
+def gaps_of(moments: Sequence[float], proxies: Mapping[Target, Seen]) -> list[Gap]:
+    """When a proxy may have counted what nobody has read, as a run at that time would have been told."""
+    return list(
+        _joined(
+            (moments[max(last, 0)], moments[first], f"proxy {name} {why}")
+            for (name, _), seen in sorted(proxies.items())
+            for last, first, why in _breaks(seen, moments)
+        )
+    )
+
+
+def mismatches_of(
+    moments: Sequence[float], proxies: Mapping[Target, Seen], gauges: Mapping[int, float], known: Proxies
+) -> list[Gap]:
+    """When the proxies that were scraped were not all there are. A run is told of it where it is so at its own time.
+
+    :param gauges: how many proxies the coordinator counted, by step, where its metrics are there.
+    :param known: what is known of their number otherwise.
+    """
+    present = Counter(number for seen in proxies.values() for number in seen.started)
+    mismatches = []
+    for number, moment in enumerate(moments):
         told = [gauges[number]] if number in gauges else []
-        if why := "no proxy was scraped" if count == 0 else proxy_mismatch(count, proxies.number(told)):
-            gaps.append((step(number - 1), step(number), why))
-    return list(_joined(gaps))
+        count = present[number]
+        if why := "no proxy was scraped" if count == 0 else proxy_mismatch(count, known.number(told)):
+            mismatches.append((moments[max(number - 1, 0)], moment, why))
+    return list(_joined(mismatches))
 
 
-def _breaks(started: Mapping[int, float | None], moments: Sequence[float]) -> Iterator[tuple[int, int, str]]:
+def _breaks(seen: Seen, moments: Sequence[float]) -> Iterator[tuple[int, int, str]]:
     """The steps between which a proxy may have counted what nobody has read, and why."""
+    started = seen.started
     steps = sorted(started)
+    if not steps:
+        for number in sorted(seen.gaps):
+            yield number - 1, number, "is gone, or no longer scraped"
+        return
     first, last, end = steps[0], steps[-1], len(moments) - 1
     if first > 0:
         # What it counted between its start and the first scrape is not known.
@@ -135,7 +150,7 @@ def _breaks(started: Mapping[int, float | None], moments: Sequence[float]) -> It
         since = max((number for number in range(first) if moments[number] <= begun), default=0)
         yield since, first, "was started" if since == first - 1 else "was not scraped all the time"
     for before, after in pairwise(steps):
-        if after - before > 1:
+        if after - before > 1 or after in seen.gaps:
             yield before, after, "was not scraped all the time"
         then, now = started[before], started[after]
         if then is not None and now is not None and abs(now - then) > JITTER:
@@ -163,11 +178,15 @@ def _joined(gaps: Iterable[Gap]) -> Iterator[Gap]:
 
 
 def sizes_of(moments: Sequence[float], changes: Mapping[int, int | None], unknown: frozenset[int]) -> Sizes:
-    """What was in memory, by its ``changes``: a size from a step on, 0 before the first. Some steps are ``unknown``."""
+    """What was in memory, by its ``changes``: a size from a step on, 0 before the first. Some steps are ``unknown``.
+
+    A single step without it is no release: its query node was replaced by another one, which has loaded it again.
+    """
     told: list[int | None] = []
     size: int | None = 0
     for number in range(len(moments)):
-        size = changes.get(number, size)
+        if not (size and changes.get(number) == 0 and changes.get(number + 1)):
+            size = changes.get(number, size)
         told.append(None if number in unknown else size)
     changed = [number for number, value in enumerate(told) if number == 0 or value != told[number - 1]]
     return Sizes([moments[number] for number in changed], [told[number] for number in changed])

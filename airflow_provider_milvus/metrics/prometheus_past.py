@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from airflow_provider_milvus.answers.numbers import read_number, read_whole_number
+from airflow_provider_milvus.answers.numbers import read_number
 from airflow_provider_milvus.exceptions import MilvusMetricsError
 from airflow_provider_milvus.metrics import source
 from airflow_provider_milvus.metrics.counters import Label
-from airflow_provider_milvus.metrics.past import Past, Seen, Target, Uses, gaps_of, sizes_of, unknown_steps
+from airflow_provider_milvus.metrics.past import Past, Seen, Target, Uses, gaps_of, mismatches_of, sizes_of, unknown_steps
 from airflow_provider_milvus.metrics.prometheus import USES, Prometheus, Values
 from airflow_provider_milvus.metrics.spans import Proxies
 
@@ -24,6 +24,8 @@ LARGEST_SLICE = 240
 """Steps of one answer."""
 VALUES = 120_000
 """Of one answer, about: 3 MB."""
+POINT = 60_000
+"""Milliseconds between the points at which a proxy has to be there."""
 _QUERY_NODES = 'role_name=~"querynode|streamingnode"'
 _PARTS = "collection_id, node_id, segment_state"
 
@@ -31,8 +33,8 @@ _PARTS = "collection_id, node_id, segment_state"
 async def read_past(metrics: source.MetricsSource, moments: Sequence[float], *, proxies: Proxies) -> Past:
     """What was in memory and what was used at each of ``moments``, which are equally far apart.
 
-    A search counts in the step within which it was scraped. A gap in the scrapes that is shorter than a step, and a restart of
-    a query node between two steps, are not seen.
+    A search counts in the step within which it was scraped. A restart of a query node between two steps is not seen, and a gap
+    in the scrapes of a proxy is seen as at night: when it is longer than Prometheus's look-back.
 
     :param proxies: what is known of their number.
     :raises MilvusMetricsError: the metrics cannot be read, or they are pages, which have no past.
@@ -47,7 +49,8 @@ async def read_past(metrics: source.MetricsSource, moments: Sequence[float], *, 
         first, count = 0, FIRST_SLICE
         while first < len(moments):
             collections = await reading.read(client, first, min(count, len(moments) - first))
-            first, count = first + count, max(1, min(LARGEST_SLICE, VALUES // max(1, collections)))
+            # Of a time without collections nothing follows for the next one.
+            first, count = first + count, min(LARGEST_SLICE, max(1, VALUES // collections)) if collections else FIRST_SLICE
     return reading.past(proxies)
 
 
@@ -76,8 +79,12 @@ class _Reading:
     async def read(self, client: AsyncClient, first: int, count: int) -> int:
         """Read a slice, and return how many collections were in memory in it."""
         by_target, nodes = "by (instance, job)", self._selector(source.NODES, _QUERY_NODES)
+        step = round(1000 * (self.moments[1] - self.moments[0]))
+        point = min(POINT, step)
+        within = f"count_over_time((count {by_target} ({self.metrics.proxy_pages}))[{step - 1}ms:{point}ms])"
         queries = (
             f"count {by_target} ({self.metrics.proxy_pages})",
+            f"{within} < {step // point}",
             f"count {by_target} ({nodes})",
             f"max {by_target} ({self._selector(source.STARTED)})",
             f"max({self._selector(source.PROXIES)})",
@@ -88,16 +95,18 @@ class _Reading:
         answers = await asyncio.gather(
             *(self.metrics.ask_range(client, query, self.moments, first, count) for query in queries)
         )
-        proxies, nodes_there, started, gauges, held, *moved = answers
+        proxies, gaps, nodes_there, started, gauges, held, *moved = answers
         for seen, there in ((self.proxies, proxies), (self.nodes, nodes_there)):
             for labels, values in there:
                 seen[_target(labels)].started |= dict.fromkeys(number for number, _ in values)
+        for labels, values in gaps:
+            self.proxies[_target(labels)].gaps |= {number for number, _ in values}
         for labels, values in started:
             if proxy := self.proxies.get(_target(labels)):
                 proxy.started |= {number: value for number, value in values if number in proxy.started}
         for _, values in gauges:
             self.gauges |= dict(values)
-        in_memory = {read_whole_number(labels.get("collection_id")): dict(values) for labels, values in held}
+        in_memory = {source.collection_of(labels): dict(values) for labels, values in held}
         for collection in in_memory.keys() | self.sizes.keys():
             if collection is not None:
                 self._add_sizes(collection, in_memory.get(collection, {}), range(first, first + count))
@@ -126,7 +135,8 @@ class _Reading:
             moments[1] - moments[0],
             {collection: sizes_of(moments, changes, unknown) for collection, changes in self.sizes.items()},
             uses,
-            gaps_of(moments, self.proxies, self.gauges, proxies),
+            gaps_of(moments, self.proxies),
+            mismatches_of(moments, self.proxies, self.gauges, proxies),
             bool(uses) and all(database is not None for database, _ in uses),
         )
 
@@ -156,8 +166,8 @@ class _Reading:
         for (instance, _), seen in self.proxies.items():
             started = seen.started
             told[instance] |= {number for number in started if number - 1 in started}
-            first = min(started)
-            if (started[first] or 0) > self.moments[max(first - 1, 0)]:
+            first = min(started, default=0)
+            if (started.get(first) or 0) > self.moments[max(first - 1, 0)]:
                 told[instance].add(first)
         return told
 

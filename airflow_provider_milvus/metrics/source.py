@@ -176,17 +176,22 @@ def label_of(labels: Mapping[str, str]) -> tuple[str | None, str]:
     return labels.get("db_name") or None, labels.get("collection_name", "")
 
 
+def collection_of(labels: Mapping[str, str]) -> int | None:
+    """The id of the collection that a sample is of: too large for a float, which is why it is read as digits."""
+    told = labels.get("collection_id", "")
+    return int(told) if _ID.fullmatch(told) else None
+
+
 def held_of(samples: Iterable[Sample]) -> dict[int, Held | None]:
     """What is in memory, by collection id. The size keeps its old value after a release, so it counts only with rows."""
     sums: dict[str, dict[tuple[int, str, str], float]] = {ROWS: defaultdict(float), BYTES: defaultdict(float)}
     impossible: set[int] = set()
     for name, labels, value in samples:
-        collection = labels.get("collection_id", "")
-        if name in sums and _ID.fullmatch(collection):
+        if name in sums and (collection := collection_of(labels)) is not None:
             if (number := read_number(value)) is None:
-                impossible.add(int(collection))
+                impossible.add(collection)
             else:
-                sums[name][int(collection), labels.get("node_id", ""), labels.get("segment_state", "")] += number
+                sums[name][collection, labels.get("node_id", ""), labels.get("segment_state", "")] += number
     held: dict[int, Held | None] = {}
     for key, size in sums[BYTES].items():
         if (rows := sums[ROWS].get(key, 0)) > 0:

@@ -14,6 +14,7 @@ from airflow_provider_milvus.operators.base import HOUR
 from airflow_provider_milvus.operators.dates import now_of
 from airflow_provider_milvus.operators.kept_reports import keep_backtest, read_report
 from airflow_provider_milvus.operators.reclaim_rules import ReclaimRules, databases_in_scope, spans_of
+from airflow_provider_milvus.wording import counted
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -42,6 +43,8 @@ COMPARED = frozenset(
 def check_policies(argument: str, value: Any) -> dict[str, dict[str, Any]]:
     """Other policies by their names: the rules in which each differs."""
     policies = kinds.check_mapping(argument, value)
+    if OWN in policies:
+        raise MilvusInvalidArgumentError(f"{argument} has {OWN!r}, which is the task's own: call it something else.")
     for name, changes in policies.items():
         if unknown := kinds.check_mapping(f"{argument}[{name!r}]", changes).keys() - COMPARED:
             raise MilvusInvalidArgumentError(
@@ -100,21 +103,23 @@ class MilvusReclaimBacktestOperator(ReclaimRules):
 
     What Prometheus does not remember is not known, and is told as that: what was scraped of some proxies only, and all before
     its own retention (15 days by default), which ``idle_for`` needs as well. Aliases, properties and windows are taken from
-    what reclaim runs of this connection have seen; before the first of them today's are taken, and the figures are marked
-    *assumed*. Collections that have been dropped since are not played.
+    what reclaim runs of this connection have seen; where none has looked lately today's are taken, and the figures are marked
+    *assumed*. Collections that have been dropped since are not played. ``loaded_for`` counts from the first night on.
 
-    Returns ``policies`` (``policy``, ``nights``, ``releases``, ``gib_hours`` freed, ``saved``, ``missed`` searches,
-    ``reloads``, ``unknown`` releases, nights ``within_budget`` and ``over_budget``, ``assumed``), ``nights`` and ``releases``
-    of this policy (with ``next_use`` and ``missed``), ``unknown`` (from when to when the use is not known, and why),
-    ``assumed``, ``warnings``, ``summary`` and ``markdown``; ``suggested`` with ``most_missed``; ``picture`` with ``picture``.
+    Returns ``policies`` (``policy``, ``nights``, ``decided`` of them, ``releases``, ``gib_hours`` freed, ``saved``, ``missed``
+    searches, ``reloads``, ``unknown`` releases, nights ``within_budget`` and ``over_budget``, ``assumed``), ``nights`` and
+    ``releases`` of this policy (with ``next_use``, ``missed`` and ``all_missed_known``), ``unknown`` (from when to when the use
+    is not known, and why), ``assumed``, ``warnings``, ``summary`` and ``markdown``; ``suggested`` with ``most_missed``;
+    ``picture`` with ``picture``.
 
     :param since: the time that is played, up to the logical date: a timedelta or a duration such as
         ``"P30D"``; 30 days by default.
     :param at: the time of the day at which a night's run is, ``"03:00"`` by default.
     :param policies: other policies to compare, by name: the rules in which each differs from the ones above; by default none.
     :param price: of a GiB-hour of memory, in any currency; by default nothing is said of the bill.
-    :param most_missed: suggest the policy that frees most with at most this number of missed searches in 30 days: one of those
-        above, or one with another ``idle_for`` from a day to thirty. By default nothing is suggested.
+    :param most_missed: suggest the policy that frees most with at most this number of missed searches in 30 nights that it
+        decides: one of those above, or one with another ``idle_for`` from a day to thirty. One that decides fewer than seven
+        nights is not suggested. By default nothing is.
     :param picture: a path or URL that ends in ``.png`` or ``.svg``, where the nights are drawn; it needs the extra ``picture``.
     :param timeout: seconds for the whole operation; 3600 by default.
     :raises MilvusInvalidArgumentError: nothing says what to release, or an argument can never work.
@@ -170,22 +175,30 @@ class MilvusReclaimBacktestOperator(ReclaimRules):
         longest = max((span for policy in policies.values() for span in spans_of(policy, True)), default=now - now)
         moments = steps_through(nights[-1], nights[0] - longest, now)
         databases = databases_in_scope(self.databases, hook.settings.database)
-        facts = read_report(self.milvus_conn_id).facts if context.get("ti") is not None else {}
-        found = asyncio.run(look_back(hook, databases, moments, facts=facts))
+        kept = read_report(self.milvus_conn_id) if context.get("ti") is not None else None
+        found = asyncio.run(look_back(hook, databases, moments, facts=kept.facts if kept else None))
+        if kept and (released := kept.released_since(nights[0])):
+            found.warnings.append(
+                f"Reclaims have released {counted(released, 'collection')} in this time. Here these left memory by themselves: "
+                "what that freed, and which searches it met, is in no figure."
+            )
         for name, changed in changes.items():
-            policies[name] = self.with_budget(policies[name], self.rule("memory_budget", changed), found.memory)
+            share = self.rule("memory_budget", changed)
+            policies[name] = self.with_budget(policies[name], share, found.memory)
+            if isinstance(share, kinds.Share):
+                found.warnings.append(f"The budget of {name!r} is a share of the memory that the query nodes have today.")
         backtest = self._play(found, policies, nights)
         for warning in backtest.warnings:
             self.log.warning(warning)
         self.log.info("Played back:\n%s", backtest.as_table())
         self.log_where(hook, backtest.as_sentence())
         result = backtest.as_result()
+        keep_backtest(context, self.milvus_conn_id, result)
         if self.picture is not None:
             from airflow_provider_milvus.reclaim.backtest_picture import draw
 
             draw(backtest, self.picture)
             result["picture"] = self.picture
-        keep_backtest(context, self.milvus_conn_id, result)
         return result
 
     def _changes(self) -> dict[str, dict[str, Any]]:
@@ -195,7 +208,8 @@ class MilvusReclaimBacktestOperator(ReclaimRules):
 
         changes: dict[str, dict[str, Any]] = {OWN: {}, **(self.policies or {})}
         if self.most_missed is not None:
-            changes |= {f"idle for {in_words(span)}": {"idle_for": span} for span in CANDIDATES}
+            for span in CANDIDATES:
+                changes.setdefault(f"idle for {in_words(span)}", {"idle_for": span})
         return changes
 
     def _play(self, found: LookedBack, policies: Mapping[str, Policy], nights: Sequence[datetime]) -> Backtest:
@@ -204,5 +218,5 @@ class MilvusReclaimBacktestOperator(ReclaimRules):
 
         history = found.history
         played = {name: play(history, policy, nights, spans_of(policy, True)) for name, policy in policies.items()}
-        unknown = [gap for gap in history.gaps if gap[1] > nights[0].timestamp()]
-        return Backtest(played, self.since, self.price, self.most_missed, unknown, found.warnings)
+        unknown = sorted((*history.gaps, *history.mismatches))
+        return Backtest(played, self.price, self.most_missed, unknown, found.warnings, self.timezone)

@@ -7,12 +7,12 @@ patterns and databases: of a collection the newest decision counts that had it i
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from airflow_provider_milvus.metrics.counters import LONGEST
-from airflow_provider_milvus.reclaim.history import Facts
+from airflow_provider_milvus.reclaim.history import HOLDS_FOR, Facts, Sighting
 from airflow_provider_milvus.reclaim.inventory import UNKNOWN, CollectionState, Memory, total
 from airflow_provider_milvus.reclaim.packed import pack, unpack
 from airflow_provider_milvus.reclaim.report import Entry, ReclaimReport, make_entry
@@ -42,13 +42,13 @@ class KeptReport:
 
     An entry names the run (``at``, ``dag_id``, ``task_id``, ``run_id``, ``dry_run``), the ``outcome`` and its ``reason``, and
     what the run knew of the collection; :func:`subject_of` reads that. What was not known is left out. ``facts`` are what no
-    metric remembers of a collection, each time that a run saw it changed. ``backtest`` is the last one: its run, its
+    metric remembers of a collection, as runs saw it. ``backtest`` is the last one: its run, its
     ``nights`` and its ``summary``.
     """
 
     runs: list[Entry] = field(default_factory=list)
     decisions: dict[Key, Entry] = field(default_factory=dict)
-    facts: dict[Key, list[tuple[float, Facts]]] = field(default_factory=dict)
+    facts: dict[Key, list[Sighting]] = field(default_factory=dict)
     backtest: Entry = field(default_factory=dict)
 
     @staticmethod
@@ -59,10 +59,10 @@ class KeptReport:
         """
         try:
             decisions = {(entry["database"], entry["collection"]): dict(entry) for entry in unpack(value["decisions"])}
-            facts: dict[Key, list[tuple[float, Facts]]] = {}
-            for database, collection, at, aliases, properties, windows in unpack(value["facts"]):
+            facts: dict[Key, list[Sighting]] = {}
+            for database, collection, first, last, aliases, properties, windows in unpack(value["facts"]):
                 known = Facts(tuple(aliases), dict(properties), windows)
-                facts.setdefault((database, collection), []).append((at, known))
+                facts.setdefault((database, collection), []).append(Sighting(first, last, known))
             return KeptReport([dict(run) for run in value["runs"]][-MOST_RUNS:], decisions, facts, dict(value["backtest"]))
         except (KeyError, TypeError) as error:
             raise ValueError(f"it is no report of reclaims: {error!r}") from None
@@ -70,9 +70,9 @@ class KeptReport:
     def as_value(self) -> dict[str, Any]:
         """JSON-safe; packed text in place of many decisions."""
         facts = [
-            [*key, at, list(known.aliases), dict(known.properties), known.windows]
+            [*key, seen.first, seen.last, list(seen.facts.aliases), dict(seen.facts.properties), seen.facts.windows]
             for key in sorted(self.facts)
-            for at, known in self.facts[key]
+            for seen in self.facts[key]
         ]
         return {
             "runs": self.runs,
@@ -83,6 +83,11 @@ class KeptReport:
 
     def has(self, run: ReclaimOf) -> bool:
         return any(run.as_dict().items() <= kept.items() for kept in (*self.runs, self.backtest))
+
+    def released_since(self, start: datetime) -> int:
+        """How many collections the runs since then have released."""
+        runs = (run for run in self.runs if not run["dry_run"] and datetime.fromisoformat(run["at"]) >= start)
+        return sum(run["released"] for run in runs)
 
     def add_backtest(self, run: ReclaimOf, result: Mapping[str, Any]) -> None:
         """Keep what the page shows of a backtest, in place of the one before."""
@@ -134,11 +139,13 @@ class KeptReport:
 
     def _remember(self, subject: CollectionState, at: float) -> None:
         known = Facts(subject.aliases, _deciding(subject), subject.windows)
-        changes = self.facts.setdefault(subject.key, [])
-        if not changes or changes[-1][1] != known:
-            changes.append((at, known))
-        while len(changes) > 1 and changes[1][0] < at - LONGEST.total_seconds():
-            del changes[0]
+        seen = self.facts.setdefault(subject.key, [])
+        if seen and seen[-1].facts == known and at - seen[-1].last <= HOLDS_FOR:
+            seen[-1] = replace(seen[-1], last=at)
+        else:
+            seen.append(Sighting(at, at, known))
+        while seen[0].last < at - LONGEST.total_seconds():
+            del seen[0]
 
 
 def subject_of(decision: Entry) -> CollectionState:

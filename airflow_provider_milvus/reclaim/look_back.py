@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from airflow_provider_milvus.exceptions import MilvusMetricsError
 from airflow_provider_milvus.metrics import Proxies, within
 from airflow_provider_milvus.metrics.prometheus_past import read_past
-from airflow_provider_milvus.reclaim.history import Facts, History, Key
+from airflow_provider_milvus.reclaim.history import History, Key, Sighting
 from airflow_provider_milvus.reclaim.survey import Surveyor
 
 if TYPE_CHECKING:
@@ -31,9 +31,9 @@ class LookedBack:
 
 
 def steps_through(night: datetime, start: datetime, end: datetime) -> list[float]:
-    """The moments of a history from ``start`` to ``end``, of which ``night`` is one."""
+    """The moments of a history from before ``start`` to ``end``, of which ``night`` is one."""
     moment = night.timestamp()
-    first, last = -((moment - start.timestamp()) // STEP), (end.timestamp() - moment) // STEP
+    first, last = -((moment - start.timestamp()) // STEP) - 1, (end.timestamp() - moment) // STEP
     return [moment + number * STEP for number in range(int(first), int(last) + 1)]
 
 
@@ -53,7 +53,7 @@ async def look_back(
     databases: Sequence[str] | None,
     moments: Sequence[float],
     *,
-    facts: Mapping[Key, Sequence[tuple[float, Facts]]] | None = None,
+    facts: Mapping[Key, Sequence[Sighting]] | None = None,
 ) -> LookedBack:
     """:param databases: those of the collections; None: all.
     :param facts: what runs have seen of the collections, as :class:`History` has it.
@@ -80,12 +80,17 @@ async def look_back(
     there = {state.collection_id for state in survey.collections}
     if survey.collections and there == {None}:
         warnings.append("This server tells no ids, by which the metrics know its collections: nothing is played.")
-    elif past.sizes and not there & past.sizes.keys():
-        warnings.append("The metrics name no collection that is there today: they may be of another server.")
-    elif gone := past.sizes.keys() - there:
+    elif not past.sizes:
         warnings.append(
-            f"{len(gone)} collections that were in memory within this time are not played: they have been dropped since, or "
-            "belong to another database."
+            "Nothing is played: the metrics tell of no collection in memory. Are those of the query nodes among them?"
         )
-    history = History.of(past, survey.collections, shared=shared, facts=facts)
+    elif not there & past.sizes.keys():
+        warnings.append("The metrics name no collection that is there today: they may be of another server.")
+    elif gone := len(past.sizes.keys() - there):
+        warnings.append(
+            f"Not played, since they have been dropped or belong to another database: {gone} of the collections that were in "
+            "memory within this time."
+        )
+    are_all = not databases or set(databases) >= set(everything)
+    history = History.of(past, survey.collections, shared=shared, facts=facts, are_all=are_all)
     return LookedBack(history, survey.nodes.memory, warnings)

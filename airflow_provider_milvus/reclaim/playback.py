@@ -27,7 +27,8 @@ class PlayedRelease:
     """A release, and what followed.
 
     ``until`` is when the collection was needed again (``next_use``), left memory by itself, or the history ends. ``freed`` is
-    in GiB-hours, None where a size is not known. ``missed`` are the searches that would have met it released; None: not known.
+    in GiB-hours, None where a size is not known. ``missed`` are the searches that would have met it released: at least, where
+    not ``all_missed_known``.
     """
 
     subject: CollectionState
@@ -36,7 +37,8 @@ class PlayedRelease:
     until: float
     next_use: float | None
     freed: float | None
-    missed: int | None
+    missed: int
+    all_missed_known: bool = True
 
     @property
     def is_reloaded(self) -> bool:
@@ -47,6 +49,7 @@ class PlayedRelease:
 class Night:
     """One run. ``loaded`` and ``left`` are the known bytes before and after it; ``unknown`` is the number of the others.
 
+    ``is_known``: the history tells what was in memory. ``is_decided``: and the use over the time that the policy asks for.
     ``is_assumed``: of some collection aliases, property and windows are today's, since no run has told what they were.
     """
 
@@ -57,11 +60,13 @@ class Night:
     unknown: int
     budget: int | None
     is_assumed: bool
+    is_known: bool = True
+    is_decided: bool = True
 
     @property
     def meets_budget(self) -> bool | None:
         """None: there is none, or it is not known."""
-        if self.budget is None or (self.unknown and self.left <= self.budget):
+        if self.budget is None or not self.is_known or (self.unknown and self.left <= self.budget):
             return None
         return self.left <= self.budget
 
@@ -83,8 +88,8 @@ class Playback:
 
     @property
     def missed(self) -> int:
-        """Searches, where it is known."""
-        return sum(release.missed or 0 for release in self.releases)
+        """Searches, as far as they are known."""
+        return sum(release.missed for release in self.releases)
 
     @property
     def reloads(self) -> int:
@@ -95,9 +100,14 @@ class Playback:
         return any(night.is_assumed for night in self.nights)
 
     @property
+    def decided(self) -> int:
+        """Nights of which the history tells what a run would have asked."""
+        return sum(night.is_decided for night in self.nights)
+
+    @property
     def unknown(self) -> int:
-        """Releases of which the gain or the searches are not known."""
-        return sum(release.freed is None or release.missed is None for release in self.releases)
+        """Releases of which the gain, or some of the searches, are not known."""
+        return sum(release.freed is None or not release.all_missed_known for release in self.releases)
 
 
 def play(history: History, policy: Policy, nights: Sequence[datetime], spans: Sequence[timedelta]) -> Playback:
@@ -105,9 +115,11 @@ def play(history: History, policy: Policy, nights: Sequence[datetime], spans: Se
     away: dict[Key, float] = {}
     seen_loaded: dict[str, float] = {}
     played = []
+    needed = {policy.idle_for, policy.min_idle} - {None}
     for now in nights:
         moment = now.timestamp()
         told = [history.span(moment, length) for length in spans]
+        is_known = not any(sizes.was_loaded(moment) is None for sizes in (*history.sizes.values(), *history.dropped))
         states = [
             replace(
                 state,
@@ -130,8 +142,20 @@ def play(history: History, policy: Policy, nights: Sequence[datetime], spans: Se
         sizes = [state.memory.bytes for state in states]
         loaded = sum(size or 0 for size in sizes)
         gone = sum(release.subject.memory.bytes or 0 for release in releases)
-        assumed = any(history.is_assumed(state, moment) for state in states if policy.in_scope(state.collection))
-        played.append(Night(moment, releases, loaded, loaded - gone, sizes.count(None), policy.budget, assumed))
+        played.append(
+            Night(
+                moment,
+                releases,
+                loaded,
+                loaded - gone,
+                # What has been dropped since had a size, but no part in these decisions.
+                sizes.count(None) + sum(bool(other.was_loaded(moment)) for other in history.dropped),
+                policy.budget,
+                any(history.is_assumed(state, moment) for state in states if policy.in_scope(state.collection)),
+                is_known,
+                is_known and all(span.unknown is None for span in told if span.length in needed),
+            )
+        )
     return Playback(played)
 
 
@@ -157,5 +181,6 @@ def _release(history: History, subject: CollectionState, reason: str, moment: fl
         until,
         until if is_needed else None,
         None if byte_seconds is None else byte_seconds / GIB_HOUR,
-        (use[1] if use is not None and is_needed else 0) if history.is_known(moment, until) else None,
+        use[1] if use is not None and is_needed else 0,
+        history.is_known(moment, until),
     )

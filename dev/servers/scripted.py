@@ -30,6 +30,8 @@ from dev.servers.rpc import LARGE_MESSAGES, MilvusHandler, as_response, keys_of
 
 MADE = 1_700_000_000_000
 """When the first collections were made, in milliseconds since the epoch: in November 2023. Each was made a moment later."""
+FIRST_ID = 455_449_282_168_619_000
+"""Milvus makes its ids of the time: a float cannot tell two of them apart."""
 
 GENERATED = 1_000_000
 """The first key that the server makes."""
@@ -204,7 +206,7 @@ class ScriptedMilvus:
         self.collections: dict[str, Collection] = {}
         self.databases = {"default": Database(0)}
         self.resource_groups = {DEFAULT_GROUP, "rg_a", "rg_b", "rg_c"}
-        self._numbered = 0
+        self._numbered = FIRST_ID
         self._generated = GENERATED
         self.loads = 0
         self.imports: list[dict[str, Any]] = []
@@ -367,7 +369,9 @@ class ScriptedMilvus:
         return {}
 
     def _on_list_databases(self, request: Any) -> dict[str, Any]:
-        made = [MADE + self.databases[name].number for name in sorted(self.databases)] if self.dialect.tells_ids else []
+        made = (
+            [MADE + self.databases[name].number % FIRST_ID for name in sorted(self.databases)] if self.dialect.tells_ids else []
+        )
         return {"db_names": sorted(self.databases), "created_timestamp": made}
 
     def _on_describe_database(self, request: Any) -> Any:
@@ -426,7 +430,7 @@ class ScriptedMilvus:
         return {
             "collection_ids": numbers,
             "created_timestamps": [0] * len(numbers),
-            "created_utc_timestamps": [MADE + number for number in numbers],
+            "created_utc_timestamps": [MADE + number % FIRST_ID for number in numbers],
         }
 
     def _on_has_collection(self, request: Any) -> dict[str, Any]:
@@ -442,7 +446,7 @@ class ScriptedMilvus:
             "properties": properties,
             **({"aliases": collection.aliases} if self.dialect.tells_ids else {}),
             **({"collectionID": collection.number} if self.dialect.tells_ids else {}),
-            **({"created_utc_timestamp": MADE + collection.number} if self.dialect.tells_ids else {}),
+            **({"created_utc_timestamp": MADE + collection.number % FIRST_ID} if self.dialect.tells_ids else {}),
         }
 
     def _on_batch_describe_collection(self, request: Any) -> Any:

@@ -37,7 +37,7 @@ def test_shows_what_the_rules_would_have_done(scripted, commands, connect, tmp_p
     assert (own["policy"], own["releases"], own["missed"], own["saved"]) == ("this policy", 1, 7, round(own["gib_hours"], 2))
     assert 3 * 24 < own["gib_hours"] <= 4 * 24 + 1
     assert result["suggested"] is None
-    assert "Suggested: none of these." in answer.err
+    assert "Suggested: none of these, since the history decides fewer than 7 nights." in answer.err
 
 
 @pytest.mark.parametrize("empty", [None, "", [], "None"])

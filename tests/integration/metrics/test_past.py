@@ -81,7 +81,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             if (now := value(moment)) is not None:
                 lines.setdefault(name, []).append(f"{name}{{{shown}}} {now} {moment:.0f}\n")
     text = [*(line for of_name in lines.values() for line in of_name), "# EOF\n"]
-    with prometheus_with_history(directory, text, look_back="9m") as served:
+    with prometheus_with_history(directory, text, look_back="10m") as served:
         yield served
 
 
@@ -105,7 +105,8 @@ def test_every_slice_tells_the_same(url: str, slice_: int, monkeypatch: pytest.M
             ("default", "old"): Uses([at(17)], [6]),
         },
         [],
-        True,
+        [],
+        names_databases=True,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_milvus.metrics.past import Seen, Sizes, gaps_of, sizes_of, unknown_steps
+from airflow_provider_milvus.metrics.past import Gap, Seen, Sizes, gaps_of, mismatches_of, sizes_of, unknown_steps
 from airflow_provider_milvus.metrics.spans import Proxies
 
 MOMENTS = [float(100 + 10 * step) for step in range(10)]
@@ -12,32 +12,36 @@ LONG_AGO = 1.0
 ONE = Proxies(configured=1)
 
 
-def proxy(*steps: int, started: float | None = LONG_AGO) -> Seen:
-    return Seen(dict.fromkeys(steps, started))
+def proxy(*steps: int, started: float | None = LONG_AGO, gaps: tuple[int, ...] = ()) -> Seen:
+    return Seen(dict.fromkeys(steps, started), set(gaps))
 
 
 ALL = tuple(range(10))
 
 
 @pytest.mark.parametrize(
-    ("seen", "gaps"),
+    ("seen", "gaps", "away"),
     [
-        (proxy(*ALL), []),
+        (proxy(*ALL), [], []),
         # It ran before the history begins, and was scraped later: what it counted meanwhile is not known.
-        (proxy(*ALL[3:]), [(100, 130, "was not scraped all the time"), (100, 120, None)]),
-        (proxy(*ALL[3:], started=125.0), [(120, 130, "was started"), (100, 120, None)]),
-        (proxy(*ALL[3:], started=111.0), [(110, 130, "was not scraped all the time"), (100, 120, None)]),
-        (proxy(0, 1, 2, 5, 6, 7, 8, 9), [(120, 150, "was not scraped all the time"), (120, 140, None)]),
-        (proxy(*ALL[:8]), [(170, 180, "is gone, or no longer scraped"), (170, 190, None)]),
-        (Seen({step: 1.0 if step < 4 else 135.0 for step in ALL}), [(130, 140, "was restarted")]),
+        (proxy(*ALL[3:]), [(100, 130, "was not scraped all the time")], [(100, 120)]),
+        (proxy(*ALL[3:], started=125.0), [(120, 130, "was started")], [(100, 120)]),
+        (proxy(*ALL[3:], started=111.0), [(110, 130, "was not scraped all the time")], [(100, 120)]),
+        (proxy(0, 1, 2, 5, 6, 7, 8, 9), [(120, 150, "was not scraped all the time")], [(120, 140)]),
+        # Between two steps.
+        (proxy(*ALL, gaps=(4,)), [(130, 140, "was not scraped all the time")], []),
+        (proxy(*ALL[:8]), [(170, 180, "is gone, or no longer scraped")], [(170, 190)]),
+        (proxy(gaps=(4,)), [(130, 140, "is gone, or no longer scraped")], [(100, 190)]),
+        (Seen({step: 1.0 if step < 4 else 135.0 for step in ALL}), [(130, 140, "was restarted")], []),
         # A clock that is adjusted moves the reported start.
-        (Seen({step: 1.0 if step < 4 else 2.5 for step in ALL}), []),
-        (proxy(*ALL, started=None), [(100, 190, "does not report when it was started")]),
+        (Seen({step: 1.0 if step < 4 else 2.5 for step in ALL}), [], []),
+        (proxy(*ALL, started=None), [(100, 190, "does not report when it was started")], []),
     ],
 )
-def test_gaps_of_one_proxy(seen: Seen, gaps: list[tuple[float, float, str | None]]) -> None:
-    wanted = [(start, end, "no proxy was scraped" if why is None else f"proxy a {why}") for start, end, why in gaps]
-    assert sorted(gaps_of(MOMENTS, {("a", "milvus"): seen}, {}, ONE)) == sorted(wanted)
+def test_gaps_of_one_proxy(seen: Seen, gaps: list[Gap], away: list[tuple[float, float]]) -> None:
+    one = {("a", "milvus"): seen}
+    assert gaps_of(MOMENTS, one) == [(start, end, f"proxy a {why}") for start, end, why in gaps]
+    assert mismatches_of(MOMENTS, one, {}, ONE) == [(start, end, "no proxy was scraped") for start, end in away]
 
 
 @pytest.mark.parametrize(
@@ -51,15 +55,14 @@ def test_gaps_of_one_proxy(seen: Seen, gaps: list[tuple[float, float, str | None
         ({}, Proxies(standalone=True), [(100, 190, "the metrics are of 2 proxies, and Milvus has 1")]),
     ],
 )
-def test_gaps_where_the_number_of_proxies_differs(
-    gauges: dict[int, float], proxies: Proxies, gaps: list[tuple[float, float, str]]
-) -> None:
+def test_mismatches_of_the_number_of_proxies(gauges: dict[int, float], proxies: Proxies, gaps: list[Gap]) -> None:
     both = {("a", "milvus"): proxy(*ALL), ("b", "milvus"): proxy(*ALL)}
-    assert gaps_of(MOMENTS, both, gauges, proxies) == gaps
+    assert mismatches_of(MOMENTS, both, gauges, proxies) == gaps
+    assert gaps_of(MOMENTS, both) == []
 
 
 def test_nothing_is_known_where_nobody_tells_how_many_proxies_there_are() -> None:
-    ((start, end, why),) = gaps_of(MOMENTS, {("a", "milvus"): proxy(*ALL)}, {}, Proxies())
+    ((start, end, why),) = mismatches_of(MOMENTS, {("a", "milvus"): proxy(*ALL)}, {}, Proxies())
     assert (start, end) == (100, 190)
     assert "is not known" in why
 
@@ -68,8 +71,15 @@ def test_sizes_change_where_they_changed() -> None:
     changes = {0: 5, 2: 7, 3: 0, 5: 7, 6: None, 7: 7, 8: 0}
     read = sizes_of(MOMENTS, changes, frozenset({4}))
     assert (read.moments, read.bytes) == ([100, 120, 130, 140, 150, 160, 170, 180], [5, 7, 0, None, 7, None, 7, 0])
-    assert [read.was_loaded(moment) for moment in (99, 100, 135, 145, 165, 185)] == [False, True, False, False, True, False]
-    assert Sizes().was_loaded(100) is False
+    assert [read.was_loaded(moment) for moment in (99, 100, 135, 145, 165, 185)] == [None, True, False, False, True, False]
+    assert Sizes().was_loaded(100) is None
+
+
+def test_a_step_without_a_size_is_no_release() -> None:
+    replaced = sizes_of(MOMENTS, {0: 5, 3: 0, 4: 6, 7: 0}, frozenset())
+    assert (replaced.moments, replaced.bytes) == ([100, 140, 170], [5, 6, 0])
+    released = sizes_of(MOMENTS, {0: 5, 3: 0, 5: 6}, frozenset())
+    assert (released.moments, released.bytes) == ([100, 130, 150], [5, 0, 6])
 
 
 def test_sizes_are_unknown_while_a_query_node_is_not_scraped() -> None:

@@ -155,12 +155,20 @@ def test_remembers_each_change_of_what_no_metric_tells():
         [{}, {}, {"aliases": ("live",)}, {"aliases": ("live",)}, {"windows": 1}, {"properties": {"x": "y"}}]
     ):
         add(kept, state("a", **known), night=night)
-    changes = KeptReport.read(json.loads(json.dumps(kept.as_value()))).facts["default", "a"]
-    nights = [(round(at - NIGHT.timestamp()) // 86_400, facts) for at, facts in changes]
-    assert nights == [(0, Facts()), (2, Facts(("live",))), (4, Facts(windows=1)), (5, Facts())]
-    # What was so 92 days ago still counts on the day after; what came before it does not.
-    add(kept, state("a"), night=98)
-    assert [facts for _, facts in kept.facts["default", "a"]] == [Facts()]
+    assert sightings(kept) == [(0, 1, Facts()), (2, 3, Facts(("live",))), (4, 4, Facts(windows=1)), (5, 5, Facts())]
+    # What has not been seen for 92 days is forgotten, and what was seen once more after a long time may have changed meanwhile.
+    add(kept, state("a"), night=97)
+    assert sightings(kept) == [(5, 5, Facts()), (97, 97, Facts())]
+
+
+def sightings(kept: KeptReport) -> list[tuple[int, int, Facts]]:
+    """The first and the last night of each."""
+
+    def night(at: float) -> int:
+        return round(at - NIGHT.timestamp()) // 86_400
+
+    read = KeptReport.read(json.loads(json.dumps(kept.as_value())))
+    return [(night(seen.first), night(seen.last), seen.facts) for seen in read.facts["default", "a"]]
 
 
 def test_does_not_remember_what_the_run_did_not_ask_for():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,7 +11,7 @@ from hypothesis import given, strategies as st
 
 from airflow_provider_milvus.metrics.past import Past, Sizes, Uses
 from airflow_provider_milvus.metrics.spans import Span
-from airflow_provider_milvus.reclaim.history import Facts, History
+from airflow_provider_milvus.reclaim.history import Facts, History, Sighting
 from airflow_provider_milvus.reclaim.inventory import MEASURED, CollectionState, Memory
 from airflow_provider_milvus.reclaim.playback import Playback, play
 from airflow_provider_milvus.reclaim.policy import DateInName, Policy
@@ -57,15 +58,16 @@ def policy(**rules: Any) -> Policy:
     return Policy(exclude=(), older_than=None, date_of=DateInName("%Y%m%d", UTC), now=START, **rules)
 
 
-def told(played: Playback) -> list[tuple[float, str, float | None, float | None, int | None]]:
-    """Night, collection, GiB-hours, the day on which it was needed again, searches that would have met it released."""
+def told(played: Playback) -> list[tuple[float, str, float | None, float | None, int | str]]:
+    """Night, collection, GiB-hours, the day on which it was needed again, searches that would have met it released (a text: at
+    least)."""
     return [
         (
             (release.at - at(0)) / DAY,
             release.subject.collection,
             None if release.freed is None else round(release.freed, 3),
             None if release.next_use is None else (release.next_use - at(0)) / DAY,
-            release.missed,
+            release.missed if release.all_missed_known else f"{release.missed} or more",
         )
         for release in played.releases
     ]
@@ -103,7 +105,7 @@ def test_what_is_not_known_is_not_idle_and_not_counted() -> None:
     gap = (at(3.5), at(3.6), "a proxy was restarted")
     past = history(collection("a"), uses={"a": [(1.0, 1), (5.0, 4)]}, gaps=[gap])
     # The run of day 3 does not know of the gap that follows; those of days 4 and 5 are in it.
-    assert told(play(past, policy(), NIGHTS, [IDLE])) == [(3.0, "a", 48.0, 5.0, None), (7.0, "a", 72.0, None, 0)]
+    assert told(play(past, policy(), NIGHTS, [IDLE])) == [(3.0, "a", 48.0, 5.0, "4 or more"), (7.0, "a", 72.0, None, 0)]
     held = Sizes([at(0), at(2)], [GIB, None])
     unsized = play(history(collection("a"), held={"a": held}, uses={}), policy(), NIGHTS, [IDLE])
     assert told(unsized) == [(2.0, "a", None, None, 0)]
@@ -124,16 +126,79 @@ def test_a_budget_takes_the_coldest_and_says_whether_it_is_met() -> None:
     assert (tight.nights[0].left // GIB, tight.nights[0].meets_budget) == (1, False)
 
 
+def seen(*sightings: tuple[float, float, Facts]) -> dict[tuple[str, str], list[Sighting]]:
+    """Of ``a``, by days."""
+    return {("default", "a"): [Sighting(at(first), at(last), facts) for first, last, facts in sightings]}
+
+
 def test_what_a_run_has_seen_counts_from_then_on() -> None:
     """Today it has no alias and no window."""
-    seen = {("default", "a"): [(at(3.5), Facts(aliases=("live",))), (at(5.5), Facts(windows=1)), (at(7.5), Facts())]}
-    played = play(history(collection("a"), uses={"live": [(4.5, 3)]}, facts=seen), policy(), NIGHTS, [IDLE])
+    facts = seen((3.5, 4.5, Facts(aliases=("live",))), (5.5, 6.5, Facts(windows=1)), (7.5, 9.5, Facts()))
+    played = play(history(collection("a"), uses={"live": [(5.0, 3), (8.0, 9)]}, facts=facts), policy(), NIGHTS, [IDLE])
     # On days 4 and 5 an alias keeps it, on 6 and 7 a window. What was searched as "live" was "a" then, and is not any more.
-    assert told(played) == [(2.0, "a", 8 * 24, None, 0)]
-    kept = play(history(collection("a"), uses={}, facts=seen), policy(), NIGHTS[3:], [IDLE])
+    assert told(played) == [(2.0, "a", 72.0, 5.0, 3), (8.0, "a", 48.0, None, 0)]
+    kept = play(history(collection("a"), uses={}, facts=facts), policy(), NIGHTS[3:], [IDLE])
     assert told(kept) == [(8.0, "a", 48.0, None, 0)]
-    assert [night.is_assumed for night in kept.nights] == [False] * 6
+    assert [night.is_assumed for night in kept.nights] == [False, False, False, False, False, False]
     assert [night.is_assumed for night in played.nights] == [True, True] + [False] * 7
+
+
+def test_an_alias_that_comes_after_the_release_is_searched_for() -> None:
+    facts = seen((1.0, 3.0, Facts()), (4.0, 9.0, Facts(aliases=("prod",))))
+    past = history(collection("a", aliases=("prod",)), uses={"prod": [(3.5, 9), (6.5, 100)]}, facts=facts)
+    # What was searched as "prod" on day 3 was another collection.
+    assert told(play(past, policy(), NIGHTS[:3], [IDLE])) == [(2.0, "a", 4.5 * 24, 6.5, 100)]
+
+
+def test_a_night_goes_by_what_its_own_run_saw() -> None:
+    """The run of day 5 ends a while after it has looked, and keeps its report then."""
+    facts = seen((1.0, 4.0, Facts()), (5 + 0.5 / 24, 9.0, Facts(aliases=("prod",))))
+    past = history(collection("a"), uses={"a": [(2.5, 1)]}, facts=facts)
+    assert told(play(past, policy(), NIGHTS[4:], [IDLE])) == []
+
+
+def test_what_was_seen_long_ago_says_nothing_of_a_night() -> None:
+    facts = seen((-30, -20, Facts(aliases=("prod",))), (7, 7, Facts(aliases=("prod",))))
+    played = play(history(collection("a"), uses={"a": [(2.5, 1)]}, facts=facts), policy(), NIGHTS, [IDLE])
+    # Today's are taken, until the run of day 7 and for two days after it.
+    assert [(night, name) for night, name, *_ in told(played)] == [(2.0, "a"), (5.0, "a")]
+    assert [night.is_assumed for night in played.nights[:5]] == [True] * 5
+    again = play(history(collection("a"), uses={}, facts=facts), policy(), NIGHTS[6:], [IDLE])
+    assert (told(again), [night.is_assumed for night in again.nights]) == ([], [False, False, False])
+
+
+def test_searches_that_are_counted_for_all_collections_together_are_not_known() -> None:
+    old = policy(idle_for=None, patterns=("a",))
+    past = history(collection("a"), uses={"all": [(4.0, 100)]})
+    assert told(play(past, old, NIGHTS[:1], [])) == [(1.0, "a", 216.0, None, "0 or more")]
+    assert told(play(past, old, NIGHTS[5:6], [])) == [(6.0, "a", 96.0, None, 0)]
+
+
+def test_a_night_of_which_no_size_is_known_is_not_one_without_collections() -> None:
+    held = {"a": Sizes([at(0), at(3.5)], [None, 2 * GIB]), "b": Sizes([at(0), at(3.5)], [None, 0])}
+    gap = (at(0), at(3.5), "proxy a was not scraped all the time")
+    past = history(collection("a"), collection("b"), held=held, uses={}, gaps=[gap])
+    played = play(past, policy(budget=GIB, min_idle=IDLE), NIGHTS, [IDLE])
+    assert [night.is_known for night in played.nights] == [False] * 3 + [True] * 6
+    assert [night.is_decided for night in played.nights] == [False] * 5 + [True] * 4
+    assert [night.meets_budget for night in played.nights] == [None] * 3 + [False] * 2 + [True] * 4
+    assert (played.decided, told(played)) == (4, [(6.0, "a", 4 * 48.0, None, 0)])
+
+
+def test_a_budget_is_not_met_for_certain_beside_what_has_been_dropped() -> None:
+    past = history(collection("a"), uses={}, dropped=[Sizes([at(0), at(5)], [9 * GIB, 0])])
+    nights = play(past, policy(idle_for=None, budget=2 * GIB), NIGHTS, []).nights
+    assert [(night.unknown, night.meets_budget) for night in nights] == [(1, None)] * 4 + [(0, True)] * 5
+
+
+def test_the_number_of_proxies_counts_as_it_is_at_night() -> None:
+    """As in a run, which compares it once; what was searched meanwhile is not known all the same."""
+    blind = (at(3.2), at(3.4), "the metrics are of 1 proxies, and Milvus has 2")
+    past = history(collection("a"), uses={"a": [(0.5, 1)]}, mismatches=[blind])
+    assert told(play(past, policy(), NIGHTS, [IDLE])) == [(3.0, "a", 7 * 24.0, None, "0 or more")]
+    assert told(play(past, policy(), NIGHTS[3:], [IDLE])) == [(4.0, "a", 6 * 24.0, None, 0)]
+    at_night = history(collection("a"), uses={"a": [(0.5, 1)]}, mismatches=[(at(4) - HOUR, at(4), "2 of 3")])
+    assert told(play(at_night, policy(), NIGHTS[3:], [IDLE])) == [(5.0, "a", 5 * 24.0, None, 0)]
 
 
 def test_a_history_is_of_what_the_metrics_know_and_what_was_in_memory_had_been_made() -> None:
@@ -145,6 +210,11 @@ def test_a_history_is_of_what_the_metrics_know_and_what_was_in_memory_had_been_m
     past = History.of(Past(at(0), at(10), HOUR, sizes, {}), today)
     assert past.sizes == {("default", "a"): sizes[1]}
     assert [(one.collection, one.created) for one in past.collections] == [("a", START + timedelta(days=2))]
+    assert past.dropped == [sizes[9]]
+    assert History.of(Past(at(0), at(10), HOUR, sizes, {}), today, are_all=False).dropped == ()
+    # Of an age that the server does not tell, a run knows nothing.
+    (ageless,) = History.of(Past(at(0), at(10), HOUR, sizes, {}), [replace(today[0], created=None)]).collections
+    assert ageless.created is None
 
 
 def test_what_was_made_later_was_not_there() -> None:
