@@ -63,6 +63,7 @@ class Prometheus(source.MetricsSource):
         samples: list[source.Sample] = []
         async with await self.open() as client:
             now = await self._now(client)
+            await self.refuse_copies(client, now)
             for name in names:
                 query = f"max by ({by}) (sum by ({by}, {scraped}) ({self.selector(name, USES.get(name, ''))}))"
                 samples += [(name, labels, value) for labels, value in await self._ask(client, query, now, believe=believe)]
@@ -74,6 +75,7 @@ class Prometheus(source.MetricsSource):
         answers = []
         async with await self.open() as client:
             now = await self._now(client)
+            await self.refuse_copies(client, now)
             present = await self._by_target(client, f"count by (instance, job) ({self.proxy_pages})", now)
             started = await self._by_target(client, f"max by (instance, job) ({self.selector(source.STARTED)})", now)
             gauges = await self._ask(client, f"max({self.selector(source.PROXIES)})", now)
@@ -113,6 +115,20 @@ class Prometheus(source.MetricsSource):
             changed = f"last_over_time({counter}[{length}ms]) unless ({counter} == ({counter} offset {length}ms))"
             parts += [f"increase({counter}[{length}ms]) > 0", changed]
         return " or ".join(f"count by (db_name, collection_name) ({part})" for part in parts)
+
+    async def refuse_copies(self, client: AsyncClient, now: int) -> None:
+        """Two Prometheus that store into one place with a label of their own double every size and count.
+
+        :raises MilvusMetricsError: a process of a proxy is there more than once, at ``now`` in milliseconds since the epoch.
+        """
+        processes = f"{self.selector(source.STARTED)} and on (instance, job) {self.proxy_pages}"
+        copies = await self._by_target(client, f"count by (instance, job) ({processes})", now)
+        if (most := max(copies.values(), default=1)) > 1:
+            raise source.unreadable_error(
+                self._address,
+                f"it has {most:.0f} copies of what one job reads from one proxy, and every size would count as often",
+                "Give metrics_matchers a label in which they differ.",
+            )
 
     async def _now(self, client: AsyncClient) -> int:
         """Milliseconds since the epoch."""

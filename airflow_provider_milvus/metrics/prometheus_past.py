@@ -46,6 +46,7 @@ async def read_past(metrics: source.MetricsSource, moments: Sequence[float], *, 
         )
     reading = _Reading(metrics, moments)
     async with await metrics.open() as client:
+        await metrics.refuse_copies(client, round(moments[-1] * 1000))
         first, count = 0, FIRST_SLICE
         while first < len(moments):
             collections = await reading.read(client, first, min(count, len(moments) - first))

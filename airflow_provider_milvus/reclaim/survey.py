@@ -21,6 +21,7 @@ from airflow_provider_milvus.metrics import Held, MetricsSource, within
 from airflow_provider_milvus.reclaim.inventory import MEASURED, CollectionState, Memory, estimate_memory, state_from_percent
 from airflow_provider_milvus.reclaim.plan import PlannedRelease
 from airflow_provider_milvus.schema.window_marks import marks_of, open_windows
+from airflow_provider_milvus.wording import counted
 
 if TYPE_CHECKING:
     from airflow_provider_milvus.client.client import AsyncBoundedClient
@@ -86,7 +87,9 @@ class Surveyor:
         warnings = [f"The metrics are not used: {problem}."] if problem else []
         if impossible := [each.collection for each in collections if (held or {}).get(each.collection_id or 0, each) is None]:
             first = ", ".join(map(repr, impossible[:3]))
-            warnings.append(f"The metrics tell a size that cannot be for {len(impossible)} collections, such as {first}.")
+            warnings.append(
+                f"The metrics tell a size that cannot be for {counted(len(impossible), 'collection')}, such as {first}."
+            )
         if nodes.problem:
             warnings.append(f"The memory of the query nodes is not known: {nodes.problem}.")
         return Survey(collections, nodes, problem, warnings)

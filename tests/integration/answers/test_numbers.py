@@ -20,7 +20,7 @@ from airflow_provider_milvus.sensors.milvus import MilvusBulkImportSensor
 from dev.servers import rest
 from dev.servers.pages import Answer, Pages, Request, pages_server, vector
 from dev.servers.rest import RestMilvus, rest_server
-from dev.servers.scripted import LOADED, ScriptedMilvus, loading
+from dev.servers.scripted import FIRST_ID, LOADED, ScriptedMilvus, loading
 from tests.integration.support import SLACK, Connect, context_of_run, ends_within
 
 pytestmark = [pytest.mark.newest, pytest.mark.slow]
@@ -44,16 +44,17 @@ WHOLE = {"negative": -5, "least": -(2**63), "huge": 2**63 - 1}
 VALUES = pytest.mark.parametrize("value", TEXTS)
 WHOLE_VALUES = pytest.mark.parametrize("value", WHOLE)
 
-PAGE = """milvus_num_node{role_name="proxy"} @nodes
+BIG, SMALL = FIRST_ID + 1, FIRST_ID + 2
+PAGE = f"""milvus_num_node{{role_name="proxy"}} @nodes
 milvus_rootcoord_proxy_num @proxies
 process_start_time_seconds @started
-milvus_proxy_received_nq{collection_name="big",query_type="search"} @nq
-milvus_proxy_collection_sq_latency_count{collection_name="big",query_type="search"} @succeeded
-milvus_proxy_req_count{collection_name="big",db_name="default",function_name="Search",status="total"} @requests
-milvus_querynode_entity_num{collection_id="1",node_id="1",segment_state="Sealed"} @rows
-milvus_querynode_entity_size{collection_id="1",node_id="1",segment_state="Sealed"} @bytes
-milvus_querynode_entity_num{collection_id="2",node_id="1",segment_state="Sealed"} 10
-milvus_querynode_entity_size{collection_id="2",node_id="1",segment_state="Sealed"} 5e8
+milvus_proxy_received_nq{{collection_name="big",query_type="search"}} @nq
+milvus_proxy_collection_sq_latency_count{{collection_name="big",query_type="search"}} @succeeded
+milvus_proxy_req_count{{collection_name="big",db_name="default",function_name="Search",status="total"}} @requests
+milvus_querynode_entity_num{{collection_id="{BIG}",node_id="1",segment_state="Sealed"}} @rows
+milvus_querynode_entity_size{{collection_id="{BIG}",node_id="1",segment_state="Sealed"}} @bytes
+milvus_querynode_entity_num{{collection_id="{SMALL}",node_id="1",segment_state="Sealed"}} 10
+milvus_querynode_entity_size{{collection_id="{SMALL}",node_id="1",segment_state="Sealed"}} 5e8
 """
 ON_A_PAGE = {
     "nodes": "1",
@@ -130,7 +131,7 @@ def test_on_a_page_of_metrics(two: ScriptedMilvus, connect: Connect, pages: Page
     sizes = {entry["collection"]: entry["bytes_source"] for entry in result["collections"]}
     if place in ("rows", "bytes") and value in ("negative", "huge", "nan", "infinite"):
         assert sizes == {"big": "estimated", "small": "measured"} or sizes == {"big": "unknown", "small": "measured"}
-        assert "a size that cannot be for 1 collections, such as 'big'" in result["warnings"][0]
+        assert "a size that cannot be for 1 collection, such as 'big'" in result["warnings"][0]
 
 
 QUERIES = {
@@ -157,16 +158,16 @@ def test_in_an_answer_of_prometheus(two: ScriptedMilvus, connect: Connect, pages
         right = (
             vector(({}, time.time()))
             if query == QUERIES["time"]
+            else vector((target, 1))
+            if query.startswith(QUERIES["present"])
             else vector((target, time.time() - 90 * 86400))
             if QUERIES["started"] in query
             else vector((target, 1e6))
             if query.startswith(QUERIES["steps"])
-            else vector(*(({"collection_id": str(id), "node_id": "1", "segment_state": "Sealed"}, 9e8) for id in (1, 2)))
+            else vector(*(({"collection_id": str(id), "node_id": "1", "segment_state": "Sealed"}, 9e8) for id in (BIG, SMALL)))
             if "querynode" in query
             else vector(({}, 1))
             if QUERIES["gauge"] in query
-            else vector((target, 1))
-            if query.startswith(QUERIES["present"])
             else vector(({"db_name": "default", "collection_name": "small", "instance": "a:9091"}, 4))
         )
         if not played["wrong"] or QUERIES[place] not in query:

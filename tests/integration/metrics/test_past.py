@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from airflow_provider_milvus.metrics import metrics_source, prometheus_past
+from airflow_provider_milvus.exceptions import MilvusMetricsError
+from airflow_provider_milvus.metrics import Held, metrics_source, prometheus_past
 from airflow_provider_milvus.metrics.past import Past, Sizes, Uses
 from airflow_provider_milvus.metrics.prometheus_past import read_past
 from airflow_provider_milvus.metrics.spans import Proxies
@@ -123,3 +126,34 @@ def test_a_slice_is_smaller_where_there_are_more_collections(url: str, monkeypat
     asyncio.run(read_past(metrics_source(url), MOMENTS, proxies=Proxies()))
     # Two collections are in memory at first, then one, then two.
     assert asked == [(0, 24), (24, 5), (29, 10), (39, 1)]
+
+
+async def test_copies_of_two_prometheus_are_refused(tmp_path: Path) -> None:
+    now = time.time() // 60 * 60
+    lines: list[str] = []
+    for name, labels, value in (
+        ("milvus_num_node", {"role_name": "proxy"}, 1),
+        ("milvus_num_node", {"role_name": "querynode"}, 1),
+        ("process_start_time_seconds", {}, LONG_AGO),
+        ("milvus_querynode_entity_size", {"collection_id": "7", "node_id": "1", "segment_state": "Sealed"}, 500),
+        ("milvus_querynode_entity_num", {"collection_id": "7", "node_id": "1", "segment_state": "Sealed"}, 1),
+        ("milvus_proxy_received_nq", {"collection_name": "docs"}, 5),
+    ):
+        for replica in "ab":
+            process = {"instance": "a:9091", "job": "milvus", "prometheus_replica": replica, **labels}
+            shown = ",".join(f'{label}="{text}"' for label, text in process.items())
+            lines += [f"{name}{{{shown}}} {value} {now + 60 * minute:.0f}\n" for minute in range(-180, 10)]
+    moments = [now - 3600, now - 1800, now]
+    one = Proxies(configured=1)
+    with prometheus_with_history(tmp_path / "prometheus", [*sorted(lines), "# EOF\n"]) as url:
+        both, first = metrics_source(url), metrics_source(url, matchers='prometheus_replica="a"')
+        for reading in (
+            both.held(),
+            both.attempts(),
+            both.usage([timedelta(hours=1)], proxies=one),
+            read_past(both, moments, proxies=one),
+        ):
+            with pytest.raises(MilvusMetricsError, match=r"it has 2 copies .* metrics_matchers"):
+                await reading
+        assert await first.held() == {7: Held(1, 500)}
+        assert (await read_past(first, moments, proxies=one)).sizes == {7: Sizes([moments[0]], [500])}
