@@ -1,7 +1,8 @@
 """Which privileges each task needs: ``python -m dev.roles`` writes the table in docs/roles.md anew.
 
-A task is run on the stand-in, and each call that it makes needs the privilege that Milvus's protocol gives it. The tests run
-each task with these privileges, and without any one of them.
+The privileges are those of airflow_provider_milvus/contract/privileges.py. A task is run on the stand-in, and each call that it
+makes needs the privilege that Milvus's protocol gives it: the tests hold the two together. They also run each task with these
+privileges, and without any one of them.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+from airflow_provider_milvus.contract.privileges import TASKS
 from airflow_provider_milvus.operators import milvus as operators
 from airflow_provider_milvus.protocol.lazy_pymilvus import import_pymilvus
 from airflow_provider_milvus.sensors import milvus as sensors
@@ -192,11 +194,9 @@ def privileges_of(calls: Iterable[str], version: str) -> list[str]:
 
 def table() -> str:
     lines = []
-    for scenario in SCENARIOS:
-        calls = calls_of(scenario.name)
-        now, before = privileges_of(calls, "2.6.16"), privileges_of(calls, "2.3.5")
-        more = [privilege for privilege in before if privilege not in (*now, "Load")]
-        lines.append(f"| `{scenario.name}` | {', '.join(now)} | {', '.join(more)} |\n")
+    for task, needs in TASKS.items():
+        more = needs.on_2_3 - needs.later - {"Load"}
+        lines.append(f"| `{task}` | {', '.join(sorted(needs.later))} | {', '.join(sorted(more))} |\n")
     return HEADING + "".join(lines)
 
 

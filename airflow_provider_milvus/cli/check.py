@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from argparse import Namespace
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,8 @@ from airflow_provider_milvus.cli.command import (
 if TYPE_CHECKING:
     from airflow_provider_milvus.client.client import BoundedClient
     from airflow_provider_milvus.client.flow import Deadline
+    from airflow_provider_milvus.contract.grants import Grants
+    from airflow_provider_milvus.contract.may_run import Verdict
     from airflow_provider_milvus.hooks.milvus import MilvusHook
 
 MOST = 30.0
@@ -34,11 +37,18 @@ MOST = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """``state``: ok, WRONG, no (what this server cannot do, or does not have), or unknown."""
+    """``state``: ok, WRONG, no (what this server cannot do, or this user may not), or unknown. ``tasks``: each of them."""
 
     what: str
     state: str
     told: str = ""
+    tasks: Sequence[Verdict] = ()
+
+    def as_row(self) -> dict[str, object]:
+        return {"what": self.what, "state": self.state, "told": self.told}
+
+    def as_entry(self) -> dict[str, object]:
+        return {**self.as_row(), **({"tasks": list(map(asdict, self.tasks))} if self.tasks else {})}
 
 
 @command
@@ -48,8 +58,7 @@ def check(given: Namespace) -> int:
         hook = hook_of(given)
         with hook.client() as client:
             found: list[Finding] = list(progress(_findings(hook, client), lambda finding: finding.what))
-    rows = [asdict(finding) for finding in found]
-    show(given, rows, rows)
+    show(given, [finding.as_row() for finding in found], [finding.as_entry() for finding in found])
     wrong = sum(finding.state == "WRONG" for finding in found)
     tell(f"{wrong} of these would keep tasks from working." if wrong else "It can be used.")
     return WRONG if wrong else FINE
@@ -71,12 +80,13 @@ def _findings(hook: MilvusHook, client: BoundedClient) -> Iterator[Finding]:
     yield _versions()
     complaint = client.run(health(), deadline)
     yield Finding("health", "WRONG" if complaint else "ok", complaint)
-    yield from _user(client, deadline)
+    granted = yield from _user(client, deadline)
     yield _metrics(hook)
     for ability in client.run(abilities(), deadline):
         state = {True: "ok", False: "no", None: "unknown"}[ability.has]
         yield Finding(ability.name, state, ability.told)
     yield from _contract(client)
+    yield from _tasks(granted)
 
 
 def _versions() -> Finding:
@@ -87,24 +97,59 @@ def _versions() -> Finding:
     return Finding("versions", "ok", ", ".join([ours, *(f"{name} {version(name)}" for name in names)]))
 
 
-def _user(client: BoundedClient, deadline: Deadline) -> Iterator[Finding]:
-    from airflow_provider_milvus.contract.grants import grants_of
+def _user(client: BoundedClient, deadline: Deadline) -> Generator[Finding, None, Grants | None]:
+    """What the user may do is returned as well; ``None``: it cannot be told."""
+    from airflow_provider_milvus.contract.grants import ROOT, Grants, grants_of
     from airflow_provider_milvus.exceptions import MilvusError
 
     name, separator, _ = client.settings.token.get_secret_value().partition(":")
+    database = client.settings.database
     if not name:
         yield Finding("user", "ok", "none: this server lets everybody in")
-        return
+        return Grants(ROOT, (), database)
     if not separator:
         yield Finding("user", "unknown", "an API key does not tell whose it is")
-        return
+        return None
     try:
-        granted = client.run(grants_of(name), deadline)
+        granted = client.run(grants_of(name, database), deadline)
     except MilvusError as error:
         yield Finding("user", "unknown", str(error))
-        return
-    yield Finding("user", "ok", f"{name}, with the roles {', '.join(granted.roles) or 'none'}")
+        return None
+    yield Finding("user", "ok", f"{name}, with the roles {', '.join(granted.roles)}")
     yield Finding("privileges", "ok", str(granted))
+    return granted
+
+
+def _tasks(granted: Grants | None) -> Iterator[Finding]:
+    """Which may run, and a line for those that lack the same, or may run on the same collections only."""
+    from airflow_provider_milvus.contract.grants import ALL
+    from airflow_provider_milvus.contract.may_run import verdicts
+
+    if granted is None:
+        yield Finding("tasks", "unknown", "which may run depends on what the user may do")
+        return
+    found = verdicts(granted)
+    names = [verdict.task for verdict in found if ALL in verdict.collections]
+    named = f": {'; '.join(names)}" if 0 < len(names) < len(found) else ""
+    yield Finding("tasks", "ok", f"{len(names)} of {len(found)} may run on all collections{named}", found)
+    unless = f", unless the privilege group {', '.join(granted.not_told)} has it, which this user may not read"
+    alike: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+    for verdict in found:
+        if verdict.may_run is None:
+            alike["unknown", f"lacks {_told(verdict.missing)}{unless}"].append(verdict.task)
+        elif not verdict.may_run:
+            alike["no", f"lacks {_told(verdict.missing)}"].append(verdict.task)
+        elif ALL not in verdict.collections:
+            alike["ok", f"on {', '.join(verdict.collections)} only"].append(verdict.task)
+    for (state, told), tasks in alike.items():
+        yield Finding("; ".join(tasks), state, told)
+
+
+def _told(missing: Mapping[str, str]) -> str:
+    on: defaultdict[str, list[str]] = defaultdict(list)
+    for privilege, what in missing.items():
+        on[what].append(privilege)
+    return "; ".join(f"{', '.join(privileges)} on {what}" for what, privileges in on.items())
 
 
 def _metrics(hook: MilvusHook) -> Finding:

@@ -59,6 +59,7 @@ FAILURES = {
     "ListAliases": "The aliases{of_collection} could not be listed",
     "ListDatabases": "The databases could not be listed",
     "ListImportTasks": "The import jobs of collection {collection_name!r} could not be listed",
+    "ListPrivilegeGroups": "The privilege groups could not be read",
     "ListSnapshots": "The snapshots of collection {collection_name!r} could not be listed",
     "LoadCollection": "The load of collection {collection_name!r} {was_not} begun",
     "LoadPartitions": "The load of partitions {partitions} of collection {collection_name!r} {was_not} begun",

@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from airflow_provider_milvus.contract.privileges import kind_of
 from airflow_provider_milvus.protocol.lazy_pymilvus import import_pymilvus
 from airflow_provider_milvus.schema.model import Schema
 from airflow_provider_milvus.schema.proto import schema_bytes
@@ -215,7 +216,7 @@ class ScriptedMilvus:
         """Seconds that each call takes at least."""
         self.version = dialect.build
         self.grants: set[str] | None = None
-        """The privileges of whoever calls; ``None``: all."""
+        """The privileges of whoever calls, such as ``Release``, or ``Release on docs`` for one collection; ``None``: all."""
         self.calls: list[ReceivedCall] = []
         self._steps: defaultdict[str, deque[Step]] = defaultdict(deque)
         self._always: dict[str, Step] = {}
@@ -294,12 +295,19 @@ class ScriptedMilvus:
             steps = self._steps[rpc]
             step = steps.popleft() if steps else self._always.get(rpc)
         needed = self.dialect.privilege_of(rpc)
-        if self.grants is not None and needed and needed not in self.grants:
+        if needed and not self._is_granted(needed, request):
             abort("PERMISSION_DENIED", f"Privilege{needed}: permission deny to u in the `default` database")(
                 self, request, context
             )
         answer = step(self, request, context) if step is not None else None
         return answer if answer is not None else self.carry_out(request)
+
+    def _is_granted(self, needed: str, request: Any) -> bool:
+        # Everybody may ask for the own roles and their grants.
+        if self.grants is None or needed in (*self.grants, "SelectOwnership", "SelectUser"):
+            return True
+        named = list(getattr(request, "collection_names", ())) or [getattr(request, "collection_name", "")]
+        return all(f"{needed} on {name}" in self.grants for name in named)
 
     def carry_out(self, request: Any) -> Any:
         """The model's answer: fields of the response, a refusal, or ``NotImplemented``."""
@@ -403,6 +411,19 @@ class ScriptedMilvus:
         if (schema := self.collections[request.newName].schema) is not None:
             schema.name = request.newName
         return {}
+
+    def _on_select_user(self, request: Any) -> Any:
+        if self.grants is None:
+            # Of a user that there is not: the server lets everybody in.
+            return {}
+        return {"results": [{"user": {"name": request.user.name}, "roles": [{"name": "narrow"}]}]}
+
+    def _on_select_grant(self, request: Any) -> Any:
+        granted = []
+        for privilege, _, name in (grant.partition(" on ") for grant in sorted(self.grants or ())):
+            what = {"object": {"name": kind_of(privilege)}, "object_name": name or "*", "db_name": "default"}
+            granted.append({**what, "role": {"name": "narrow"}, "grantor": {"privilege": {"name": privilege}}})
+        return {"entities": granted if request.entity.role.name == "narrow" else []}
 
     def _on_show_collections(self, request: Any) -> dict[str, Any]:
         if self.grants is not None and not self.grants - {"ListDatabases"}:

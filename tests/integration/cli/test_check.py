@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from importlib.metadata import version
+from typing import Any
 
 import pytest
 
 from airflow_provider_milvus.contract.clauses import READS
+from airflow_provider_milvus.contract.privileges import TASKS
 from dev.servers.dialects import DIALECTS
 from dev.servers.scripted import abort, refuse, scripted_server
 from dev.servers.standalone import PLATFORM_HAS_IT, standalone_server
@@ -16,6 +18,11 @@ PASSWORD = "Sehr-geheim-1"
 
 def told(rows: list[dict[str, str]]) -> dict[str, tuple[str, str]]:
     return {row["what"]: (row["state"], row["told"]) for row in rows}
+
+
+def entry(rows: list[dict[str, Any]], what: str) -> dict[str, Any]:
+    (row,) = (row for row in rows if row["what"] == what)
+    return row
 
 
 def grant(role: str, kind: str, name: str, privilege: str, database: str = "default") -> dict[str, object]:
@@ -90,7 +97,7 @@ class TestUser:
         assert rows["user"] == ("ok", "intern, with the roles public, reclaim")
         assert rows["privileges"][1] == (
             "GetLoadState, Release on Collection events in the database default; "
-            "DescribeCollection on Global all in the database default"
+            "DescribeCollection on Global in the database default"
         )
         assert PASSWORD not in ended.out + ended.err
         assert {call.request.user.name for call in as_intern.received("SelectUser")} == {"intern"}
@@ -102,8 +109,20 @@ class TestUser:
     def test_is_unknown_where_the_server_does_not_tell(self, as_intern, commands):
         as_intern.always("SelectUser", abort("UNIMPLEMENTED"))
         ended = commands.run("check", "--output", "json")
-        assert told(ended.read())["user"][0] == "unknown"
+        rows = told(ended.read())
+        assert (rows["user"][0], rows["tasks"][0]) == ("unknown", "unknown")
         assert ended.code == 0
+
+    def test_is_unknown_where_the_server_knows_no_such_user(self, as_intern, commands):
+        rows = told(commands.ask("check"))
+        assert rows["user"][0] == "unknown"
+        assert rows["user"][1].startswith("The server knows no user 'intern': it seems to let everybody in.")
+        assert rows["tasks"][0] == "unknown"
+
+    def test_is_unknown_by_an_api_key(self, scripted, connect, commands):
+        connect(scripted.uri, token=PASSWORD)
+        rows = told(commands.ask("check"))
+        assert (rows["user"][0], rows["tasks"][0]) == ("unknown", "unknown")
 
     def test_who_lacks_a_privilege_breaks_no_contract(self, as_intern, commands):
         self.answer(as_intern, [{"name": "public"}])
@@ -113,6 +132,59 @@ class TestUser:
         assert rows["Query of a missing collection"][0] == "unknown"
         assert "lacks the privilege Query" in rows["Query of a missing collection"][1]
         assert ended.code == 0
+
+
+class TestTasks:
+    @pytest.fixture
+    def as_intern(self, connect):
+        with scripted_server(DIALECTS["2.6.16"]) as server:
+            connect(server.uri, login="intern", password=PASSWORD)
+            yield server
+
+    def test_all_may_run_where_everybody_is_let_in(self, lite, commands):
+        whole = entry(commands.ask("check"), "tasks")
+        assert whole["told"] == f"{len(TASKS)} of {len(TASKS)} may run on all collections"
+        assert [(each["task"], each["may_run"]) for each in whole["tasks"]] == [(task, True) for task in TASKS]
+
+    def test_one_that_may_run_and_one_that_lacks_a_privilege(self, as_intern, commands):
+        as_intern.grants = {"DescribeCollection", "GetLoadState", "ListAliases", "Load"}
+        ended = commands.run("check", "--output", "json")
+        rows = ended.read()
+        assert ended.code == 0
+        loads = ["MilvusLoadCollectionOperator", "MilvusRefreshLoadOperator", "MilvusRestoreLoadOperator"]
+        tasks = {each["task"]: each for each in entry(rows, "tasks")["tasks"]}
+        assert {tasks[task]["may_run"] for task in loads} == {True}
+        assert tasks["MilvusReleaseCollectionOperator"] == {
+            "task": "MilvusReleaseCollectionOperator",
+            "may_run": False,
+            "collections": [],
+            "missing": {"Release": "Collection all"},
+        }
+        assert told(rows)["MilvusReleaseCollectionOperator"] == ("no", "lacks Release on Collection all")
+        assert not any("MilvusLoadCollectionOperator" in row["what"] for row in rows)
+
+    def test_those_that_lack_the_same_share_a_line(self, as_intern, commands):
+        as_intern.grants = {"DescribeCollection", "GetLoadState"}
+        rows = told(commands.ask("check"))
+        assert rows["MilvusLoadCollectionOperator; MilvusRefreshLoadOperator; MilvusRestoreLoadOperator"] == (
+            "no",
+            "lacks Load on Collection all",
+        )
+        assert rows["MilvusReleaseCollectionOperator"] == ("no", "lacks ListAliases on Global; Release on Collection all")
+
+    def test_a_narrow_role_is_told_with_its_collections(self, as_intern, commands):
+        as_intern.grants = {"DescribeCollection", "Insert on docs", "Insert on docs_2", "Upsert on docs"}
+        rows = told(commands.ask("check"))
+        assert rows["MilvusInsertOperator"] == ("ok", "on docs, docs_2 only")
+        assert rows["MilvusUpsertOperator"] == ("ok", "on docs only")
+
+    def test_of_a_group_that_is_not_told_it_is_unknown(self, as_intern, commands):
+        as_intern.grants = {"DescribeCollection", "ops"}
+        rows = told(commands.ask("check"))
+        assert rows["MilvusInsertOperator"] == (
+            "unknown",
+            "lacks Insert on Collection all, unless the privilege group ops has it, which this user may not read",
+        )
 
 
 @pytest.mark.standalone
@@ -130,8 +202,13 @@ def test_a_real_user_may_ask_for_its_own_grants(tmp_path, commands, connect):
         root.close()
         connect(server.uri, login="intern", password=PASSWORD)
         rows = told(commands.ask("check"))
-        assert "reclaim" in rows["user"][1]
+        assert rows["user"] == ("ok", "intern, with the roles public, reclaim")
         assert "Release on Collection all" in rows["privileges"][1]
+        # What all users may is in it, by the role that 2.3.5 gives them.
+        assert rows["MilvusReleaseCollectionOperator"] == (
+            "no",
+            "lacks ListAliases on Global; Load on Collection all",
+        )
         connect(server.uri, login="root", password="Milvus")
         assert told(commands.ask("check"))["privileges"] == ("ok", "all")
 

@@ -8,7 +8,10 @@ from typing import Any, Protocol
 
 import pytest
 
-from airflow_provider_milvus.client.flow import Rpc
+from airflow_provider_milvus.client.flow import Deadline, Rpc
+from airflow_provider_milvus.contract.grants import grants_of
+from airflow_provider_milvus.contract.may_run import Verdict, verdicts
+from airflow_provider_milvus.contract.privileges import GLOBAL, PRIVILEGES, TASKS, kind_of
 from airflow_provider_milvus.exceptions import MilvusError, MilvusPermissionError
 from airflow_provider_milvus.hooks.milvus import MilvusHook
 from airflow_provider_milvus.operators.milvus import MilvusTruncateCollectionOperator
@@ -21,19 +24,12 @@ from tests.integration.support import Connect, eventually
 
 pytestmark = [pytest.mark.newest, pytest.mark.slow]
 
-GLOBAL = {
-    "CreateAlias", "CreateCollection", "CreateDatabase", "DescribeAlias", "DescribeCollection", "DropAlias", "DropCollection",
-    "DropDatabase", "ListAliases", "ListDatabases", "RenameCollection", "ShowCollections",
-}  # fmt: skip
-"""The privileges whose object is the whole server; that of the others is a collection."""
-
-
 OF_A_COLLECTION = (
     "CreateIndex", "CreatePartition", "Delete", "DropIndex", "DropPartition", "Flush", "GetFlushState", "Insert", "Query",
     "Search", "Upsert",
 )  # fmt: skip
 PROBES = {
-    **{name: name for name in GLOBAL - {"ListDatabases"}},
+    **{name: name for name in GLOBAL - {"AlterDatabase", "DescribeDatabase", "ListDatabases"}},
     **{name: name for name in OF_A_COLLECTION},
     "Compaction": "ManualCompaction",
     "GetStatistics": "GetCollectionStatistics",
@@ -116,7 +112,7 @@ class Real:
 
     def _change(self, privilege: str, grant: bool) -> None:
         change = self._client.grant_privilege if grant else self._client.revoke_privilege
-        change("narrow", "Global" if privilege in GLOBAL else "Collection", privilege, "*")
+        change("narrow", kind_of(privilege), privilege, "*")
 
 
 @pytest.fixture
@@ -167,23 +163,89 @@ def state_of(client: Any) -> dict[str, Any]:
     }
 
 
+def foretold(scenario: Scenario) -> Verdict:
+    """What ``check`` says of the task."""
+    with MilvusHook().client() as client:
+        granted = client.run(grants_of("intern", "default"), Deadline(10))
+    (verdict,) = (verdict for verdict in verdicts(granted) if verdict.task == scenario.name)
+    return verdict
+
+
+def test_each_task_makes_calls_that_need_what_the_table_says() -> None:
+    calls = {scenario.name: calls_of(scenario.name) for scenario in SCENARIOS}
+    assert {name: sorted(needs.later) for name, needs in TASKS.items()} == {
+        name: privileges_of(made, "2.6.16") for name, made in calls.items()
+    }
+    assert {name: sorted(needs.on_2_3) for name, needs in TASKS.items()} == {
+        name: privileges_of(made, "2.3.5") for name, made in calls.items()
+    }
+
+
+def test_what_a_privilege_is_granted_on_is_what_the_protocol_says() -> None:
+    from pymilvus.grpc_gen import common_pb2, milvus_pb2
+
+    kinds = {}
+    for method in milvus_pb2.DESCRIPTOR.services_by_name["MilvusService"].methods:
+        needed = method.input_type.GetOptions().Extensions[common_pb2.privilege_ext_obj]
+        name = common_pb2.ObjectPrivilege.Name(needed.object_privilege).removeprefix("Privilege")
+        kinds[name] = common_pb2.ObjectType.Name(needed.object_type)
+    # Those that only 2.3 asks for are not in the protocol of later versions.
+    named = PRIVILEGES & kinds.keys()
+    assert PRIVILEGES - named == {"ListDatabases", "ShowCollections"}
+    assert {name: kind_of(name) for name in named} == {name: kinds[name] for name in named}
+
+
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
 def test_a_task_needs_its_privileges_and_no_other(guarded: Guarded, scenario: Scenario) -> None:
     if scenario.kind is MilvusTruncateCollectionOperator and isinstance(guarded, Real):
         pytest.skip("2.3.5 has no TruncateCollection")
-    needed = set(privileges_of(calls_of(scenario.name), guarded.version))
+    needs = TASKS[scenario.name]
+    needed = set(needs.on_2_3 if guarded.version == "2.3.5" else needs.later)
     scenario.find(guarded.root())
     # In the order of the calls: what a task has done before a call that is denied, it does not do again.
     for missing in dict.fromkeys(one for call in calls_of(scenario.name) for one in privileges_of([call], guarded.version)):
         before = state_of(guarded.root())
         guarded.grant(needed - {missing})
+        told = foretold(scenario)
+        assert (told.may_run, told.missing) == (False, {missing: "Global" if missing in GLOBAL else "Collection all"})
         with pytest.raises(Exception, match=rf"lacks the privilege {missing}\b") as denied:
             scenario.run()
         if state_of(guarded.root()) != before:
             assert any(done in str(denied.value) for done in SAID), f"without {missing} something was changed, and not said"
             scenario.find(guarded.root())
     guarded.grant(needed)
+    assert foretold(scenario) == Verdict(scenario.name, True, ("*",))
     scenario.run()
+
+
+OF_TWO_COLLECTIONS = {"target_name", "new_name", "then"}
+NARROW = [
+    scenario
+    for scenario in SCENARIOS
+    if "collection_name" in scenario.arguments and not OF_TWO_COLLECTIONS & scenario.arguments.keys()
+    if scenario.arguments["collection_name"] != "new"
+    if any(kind_of(privilege) == "Collection" for privilege in TASKS[scenario.name].later)
+]
+
+
+@pytest.mark.parametrize("scenario", NARROW, ids=lambda scenario: scenario.name)
+def test_a_narrow_role_lets_a_task_run_on_its_collections_only(connect: Connect, scenario: Scenario) -> None:
+    name = scenario.arguments["collection_name"]
+    other = {"docs": "docs_2", "docs_2": "docs"}[name]
+    needed = TASKS[scenario.name].later
+    with scripted_server(DIALECTS["2.6.16"]) as server:
+        connect(server.uri)
+        guarded = Played("2.6.16", server)
+        for collection in (other, name):
+            scenario.find(guarded.root())
+            of_one = {one if kind_of(one) == "Global" else f"{one} on {collection}" for one in needed}
+            guarded.grant(of_one)
+            assert foretold(scenario) == Verdict(scenario.name, True, (collection,))
+            if collection == name:
+                scenario.run()
+            else:
+                with pytest.raises(MilvusPermissionError, match="lacks the privilege"):
+                    scenario.run()
 
 
 def test_the_page_has_the_table_as_it_is() -> None:
