@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 ALIVE_WITHIN = 4.0
 """Seconds within which a Milvus has to give its first answer: one that is dead is shown as such within 5 s."""
 MOST_ASKED = 500
-"""Collections that are asked for rows, replicas and partitions with calls of their own: the biggest, then by name."""
+"""Collections that are asked for rows, replicas and partitions with calls of their own: the biggest, then by name.
+
+Without metrics only their sizes are known, estimated: calls for thousands would keep the API server busy for seconds.
+"""
 SPANS = tuple(timedelta(hours=hours) for hours in (1, 24, 7 * 24, 30 * 24))
 
 
@@ -66,12 +69,15 @@ async def _look(hook: MilvusHook, client: AsyncBoundedClient, alive: Deadline) -
         databases, names_all = [settings.database], False
         warnings.append(f"This user may not list databases: these are the collections of {settings.database!r} alone.")
     deadline, metrics = hook.deadline(), hook.metrics()
-    surveyor = Surveyor(client, deadline, estimate=True)
+    surveyor = Surveyor(client, deadline)
     survey = await surveyor.look(databases, metrics)
     collections, warnings = survey.collections, [*warnings, *survey.warnings]
     first = sorted(collections, key=lambda state: (-(state.memory.bytes or 0), not state.in_memory, state.key))[:MOST_ASKED]
     asked = {state.key: state for state in await asyncio.gather(*map(surveyor.with_parts, first))}
     collections = [asked.get(state.key, state) for state in collections]
+    if unsized := sum(state.in_memory and state.memory.bytes is None and state.key not in asked for state in collections):
+        estimated = f"where the metrics do not tell sizes, {MOST_ASKED} are estimated"
+        warnings.append(f"{unsized:,} collections in memory are of unknown size: {estimated}.")
     # Counters that name no database cannot tell two collections of the same name apart, so all names are needed.
     if metrics is not None and survey.metrics_problem is None and names_all:
         proxies = Proxies(settings.proxies, survey.nodes.standalone)

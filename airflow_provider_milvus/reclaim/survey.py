@@ -62,6 +62,7 @@ class Surveyor:
     needs_details: Callable[[str], bool] = lambda name: True
     details_of_all: bool = False
     _measured: Mapping[int, Held] = field(init=False, default_factory=dict)
+    _row_bytes: dict[tuple[str, str], int] = field(init=False, default_factory=dict)
     _room: asyncio.Semaphore = field(init=False, default_factory=lambda: asyncio.Semaphore(AT_ONCE))
 
     async def databases(self) -> list[str]:
@@ -170,16 +171,17 @@ class Surveyor:
             properties=dict(details.properties),
             windows=len(open_windows(marks_of(details.properties), time.time())),
         )
-        if not self._estimates(state):
-            return state
-        state = await self._with_replicas(state)
-        return replace(state, memory=estimate_memory(details.row_bytes, state.rows, state.replicas))
+        self._row_bytes[state.key] = details.row_bytes
+        return await self._with_rows(state) if self._estimates(state) else state
 
     async def with_parts(self, state: CollectionState) -> CollectionState:
-        """A collection of the last :meth:`look` with its rows, replicas and partitions, asked with four calls."""
+        """A collection of the last :meth:`look` with its rows, replicas and partitions, asked with four calls.
+
+        Its size is estimated where it was not measured and :meth:`look` asked for the details.
+        """
         name, database = state.collection, state.database
         try:
-            state, parts = await asyncio.gather(self._with_replicas(state), self._ask(reads.partitions(name), database))
+            state, parts = await asyncio.gather(self._with_rows(state), self._ask(reads.partitions(name), database))
         except MilvusCollectionNotFoundError:
             # Dropped since it was listed.
             return replace(state, state="NotLoad")
@@ -191,11 +193,14 @@ class Surveyor:
         groups = sorted(held.values())
         return replace(entry, replicas=tuple(groups) if groups != DEFAULT_PLACE else (), load=tuple(sorted(held)))
 
-    async def _with_replicas(self, state: CollectionState) -> CollectionState:
+    async def _with_rows(self, state: CollectionState) -> CollectionState:
+        """A collection with its rows and replicas, and the size that they come to."""
         name, database = state.collection, state.database
         rows, held = await asyncio.gather(self._ask(reads.rows(name), database), self._ask(reads.replicas(name), database))
         groups = (held or {}).values()
-        return replace(state, rows=rows, replicas=len(groups) or None, resource_groups=tuple(sorted(set(groups))))
+        memory = estimate_memory(self._row_bytes.get(state.key, 0), rows, len(groups))
+        groups_held = tuple(sorted(set(groups)))
+        return replace(state, rows=rows, replicas=len(groups) or None, resource_groups=groups_held, memory=memory)
 
     async def _held(self, metrics: MetricsSource | None) -> tuple[dict[int, Held | None] | None, str | None]:
         """What the query nodes hold, by collection id, or why the metrics do not have it; both ``None`` without metrics."""

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from airflow_provider_milvus.operators.kept_reports import key_of
-from airflow_provider_milvus.page import plugin
+from airflow_provider_milvus.page import look, plugin
+from airflow_provider_milvus.protocol.lazy_pymilvus import import_pymilvus
 from airflow_provider_milvus.reclaim.inventory import CollectionState
 from airflow_provider_milvus.reclaim.kept_report import KeptReport, ReclaimOf
 from airflow_provider_milvus.reclaim.report import ReclaimReport, make_entry
@@ -162,6 +163,27 @@ def test_shows_what_a_milvus_has(as_user: As, lite: Milvus, make_collection: Mak
     assert (rows[loaded]["state"], rows[loaded]["rows"], rows[loaded]["aliases"]) == ("Loaded", 50, ["shown_live"])
     assert (rows[loaded]["bytes_source"], rows[loaded]["bytes"] > 0) == ("estimated", True)
     assert (rows[released]["state"], rows[released]["rows"], rows[released]["bytes"]) == ("NotLoad", 20, None)
+
+
+def test_of_thousands_it_estimates_some(as_user: As, scripted: ScriptedMilvus, connect: Connect, monkeypatch) -> None:
+    """And asks for the rows of no others: each takes a call."""
+    connect(scripted.uri)
+    client = import_pymilvus().MilvusClient(scripted.uri, timeout=10, dedicated=True)
+    for name in ("a", "b", "c", "d", "e"):
+        client.create_collection(name, dimension=4)
+    client.release_collection("a")
+    client.close()
+    scripted.always("GetCollectionStatistics", lambda *_: {"stats": [{"key": "row_count", "value": "7"}]})
+    scripted.calls.clear()
+    monkeypatch.setattr(look, "MOST_ASKED", 2)
+    shown = content(as_user)
+    sizes = {row["collection"]: (row["rows"], row["bytes_source"]) for row in shown["collections"]}
+    unknown = (None, "unknown")
+    assert sizes == {"a": unknown, "b": (7, "estimated"), "c": (7, "estimated"), "d": unknown, "e": unknown}
+    assert [call.request.collection_name for call in scripted.received("GetCollectionStatistics")] == ["b", "c"]
+    assert shown["warnings"] == [
+        "2 collections in memory are of unknown size: where the metrics do not tell sizes, 2 are estimated."
+    ]
 
 
 def test_shows_why_the_last_reclaim_released_and_kept(as_user: As, lite: Milvus, make_collection: MakeCollection) -> None:
