@@ -21,7 +21,8 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "airflow_provider_milvus"
 
 pytestmark = pytest.mark.skipif(
-    find_spec("build") is None or find_spec("hatchling") is None, reason="needs the packages build and hatchling"
+    any(find_spec(name) is None for name in ("build", "hatchling", "hatch_fancy_pypi_readme")),
+    reason="needs the packages build, hatchling and hatch-fancy-pypi-readme",
 )
 
 
@@ -65,6 +66,18 @@ def test_tells_airflow_where_to_look(wheel, information):
         "provider_info": "airflow_provider_milvus.get_provider_info:get_provider_info"
     }
     assert dict(entry_points["airflow.plugins"]) == {"milvus": "airflow_provider_milvus.page.plugin:MilvusPage"}
+
+
+def test_says_on_a_package_index_what_the_readme_says_without_links_that_lead_nowhere(wheel, information):
+    metadata = Parser().parsestr(wheel.read(f"{information}/METADATA").decode())
+    told = metadata.get_payload()
+    assert metadata["Description-Content-Type"] == "text/markdown"
+    targets = re.compile(r"\]\(([^)]+)\)")
+    assert "docs/nightly-reclaim.md" in targets.findall((ROOT / "README.md").read_text())
+    assert [target for target in targets.findall(told) if not target.startswith("https://")] == []
+    assert "| `MilvusReclaimMemoryOperator`, `MilvusRestoreLoadOperator` | release what is old, idle or too much" in " ".join(
+        told.split()
+    )
 
 
 def test_says_what_it_is_and_what_it_needs(wheel, information):
