@@ -43,6 +43,7 @@ class Grants:
     """``granted``: in ``database``, or in all. ``groups``: the privileges in the granted groups; ``None``: not told.
 
     ``stars_are_global``: a grant of ``*`` on a collection is one of all privileges on ``Global``, and none on the collection.
+    ``on_2_3``: the server asks for the privileges of 2.3.
     """
 
     user: str
@@ -82,8 +83,9 @@ class Grants:
         return held
 
     def _privileges_in(self, grant: Grant) -> Iterable[str]:
-        # Two of the server's rules: this privilege and the older groups never hold for all databases (DBMatchFunc of
-        # proxy/privilege_interceptor.go, 2.3 to 3.0), and a star is taken for a privilege on Global (expandPrivilegeGroups).
+        # Two rules of the server's: this privilege and the older groups hold in the database that they were granted in, and in
+        # none where that is "*" (DBMatchFunc, proxy/privilege_interceptor.go), as 2.3.5 showed; from 2.5 on it takes a star for
+        # a privilege on Global (expandPrivilegeGroups, rootcoord/root_coord.go).
         if grant.privilege in (_ALL_OF_A_DATABASE, *OLDER) and grant.database != self.database:
             return ()
         if grant.privilege == _ALL_OF_A_DATABASE:
