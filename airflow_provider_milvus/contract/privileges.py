@@ -35,9 +35,13 @@ TASKS: Mapping[str, Needs] = {
     "MilvusReleaseCollectionOperator": _needs("DescribeCollection GetLoadState ListAliases Release"),
     "MilvusReleasePartitionsOperator": _needs("DescribeCollection GetLoadState ListAliases Release ShowPartitions"),
     "MilvusLoadCollectionOperator": _needs("DescribeCollection GetLoadState Load"),
+    "MilvusLoadCollectionOperator, in memory already": _needs("DescribeCollection GetLoadState ShowPartitions"),
     "MilvusLoadPartitionsOperator": _needs("DescribeCollection GetLoadState Load ShowPartitions"),
     "MilvusRefreshLoadOperator": _needs("DescribeCollection GetLoadState Load"),
     "MilvusWindowLoadOperator": _needs("CreateCollection DescribeCollection GetLoadState ListAliases Load"),
+    "MilvusWindowLoadOperator, in memory already": _needs(
+        "CreateCollection DescribeCollection GetLoadState ListAliases ShowPartitions"
+    ),
     "MilvusMemoryReportOperator": _needs(
         "DescribeAlias DescribeCollection GetStatistics ListAliases ShowPartitions",
         also="ShowCollections",
@@ -100,7 +104,7 @@ TASKS: Mapping[str, Needs] = {
     "MilvusIndexSensor": _needs("IndexDetail"),
     "MilvusRowCountSensor": _needs("DescribeCollection Query ShowPartitions"),
 }
-"""By the task's class; what follows its name are arguments with which it needs others."""
+"""By the task's class; what follows its name are arguments, or what it finds, with which it needs others."""
 
 PRIVILEGES = frozenset(name for needs in TASKS.values() for name in needs.later | needs.on_2_3)
 """All that some task needs."""

@@ -9,6 +9,8 @@ import pytest
 
 from airflow_provider_milvus.contract.clauses import READS
 from airflow_provider_milvus.contract.privileges import TASKS
+from airflow_provider_milvus.exceptions import MilvusPermissionError
+from airflow_provider_milvus.operators.milvus import MilvusLoadCollectionOperator, MilvusReleaseCollectionOperator
 from dev.servers.dialects import DIALECTS
 from dev.servers.scripted import abort, refuse, scripted_server
 from dev.servers.standalone import PLATFORM_HAS_IT, standalone_server
@@ -161,7 +163,7 @@ class TestTasks:
             "missing": {"Release": "Collection all"},
         }
         assert told(rows)["MilvusReleaseCollectionOperator"] == ("no", "lacks Release on Collection all")
-        assert not any("MilvusLoadCollectionOperator" in row["what"] for row in rows)
+        assert "MilvusLoadCollectionOperator" not in {name for row in rows for name in row["what"].split("; ")}
 
     def test_those_that_lack_the_same_share_a_line(self, as_intern, commands):
         as_intern.grants = {"DescribeCollection", "GetLoadState"}
@@ -198,17 +200,25 @@ def test_a_real_user_may_ask_for_its_own_grants(tmp_path, commands, connect):
         root.create_user("intern", PASSWORD)
         root.create_role("reclaim")
         root.grant_privilege("reclaim", "Collection", "Release", "*")
+        root.grant_privilege("reclaim", "Collection", "Load", "docs")
         root.grant_role("intern", "reclaim")
+        for name in ("docs", "docs_2"):
+            root.create_collection(name, dimension=4)
+            root.release_collection(name)
         root.close()
         connect(server.uri, login="intern", password=PASSWORD)
         rows = told(commands.ask("check"))
         assert rows["user"] == ("ok", "intern, with the roles public, reclaim")
         assert "Release on Collection all" in rows["privileges"][1]
+        assert rows["MilvusReleaseCollectionOperator"] == ("no", "lacks ListAliases on Global")
         # What all users may is in it, by the role that 2.3.5 gives them.
-        assert rows["MilvusReleaseCollectionOperator"] == (
-            "no",
-            "lacks ListAliases on Global; Load on Collection all",
-        )
+        loads = "MilvusLoadCollectionOperator; MilvusRefreshLoadOperator; MilvusRestoreLoadOperator; MilvusLoadStateSensor"
+        assert rows[loads] == ("ok", "on docs only")
+        MilvusLoadCollectionOperator(task_id="load", collection_name="docs", timeout=60).execute({})
+        with pytest.raises(MilvusPermissionError, match="lacks the privilege Load"):
+            MilvusLoadCollectionOperator(task_id="load", collection_name="docs_2", timeout=60).execute({})
+        with pytest.raises(MilvusPermissionError, match="lacks the privilege ListAliases"):
+            MilvusReleaseCollectionOperator(task_id="release", collection_name="docs").execute({})
         connect(server.uri, login="root", password="Milvus")
         assert told(commands.ask("check"))["privileges"] == ("ok", "all")
 
