@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_milvus.exceptions import MilvusMetricsError
+from airflow_provider_milvus.exceptions import MilvusInvalidArgumentError, MilvusMetricsError
 from airflow_provider_milvus.operators.milvus import MilvusReclaimBacktestOperator
 from dev.servers.prometheus import PLATFORM_HAS_IT, prometheus_with_history
 from dev.servers.scripted import LOADED, NOT_LOADED, ScriptedMilvus
@@ -109,6 +109,22 @@ def test_suggests_what_frees_most_and_misses_few_enough(play: Callable[..., dict
     # In ten days a third of it.
     assert play(most_missed=12)["suggested"] == "idle for 1 day"
     assert play(most_missed=11)["suggested"] is None
+
+
+def test_a_policy_of_ones_own_keeps_its_name(play: Callable[..., dict[str, Any]]) -> None:
+    result = play(most_missed=0, policies={"idle for 1 day": {"collections": ["c"]}})
+    named = [policy for policy in result["policies"] if policy["policy"] == "idle for 1 day"]
+    assert [policy["releases"] for policy in named] == [1]
+    with pytest.raises(MilvusInvalidArgumentError, match="'this policy', which is the task's own"):
+        play(policies={"this policy": {"idle_for": "P1D"}})
+
+
+def test_a_share_is_of_the_memory_of_today(play: Callable[..., dict[str, Any]], scripted: ScriptedMilvus) -> None:
+    node = {"type": "querynode", "hardware_infos": {"memory": 40 * GIB, "memory_usage": 0}}
+    scripted.always("GetMetrics", lambda *_: {"response": json.dumps({"nodes_info": [{"infos": node}]})})
+    result = play(memory_budget="10%")
+    assert {night["budget"] for night in result["nights"]} == {4 * GIB}
+    assert "The budget of 'this policy' is a share of the memory that the query nodes have today." in result["warnings"]
 
 
 def test_a_restart_of_the_proxy_makes_the_use_before_it_unknown(

@@ -131,6 +131,12 @@ def test_a_plan_decides_about_its_own_alone():
     assert reasons(kept) == {"a": "old, night 1", "b": "kept, night 0"}
 
 
+def test_counts_what_was_released_since_a_night():
+    kept = add(add(KeptReport(), state("a"), released="a", night=1), state("a"), state("b"), released="b", night=3)
+    add(kept, state("a"), released="a", night=4, dry_run=True)
+    assert [kept.released_since(NIGHT + timedelta(days=day)) for day in (0, 2, 4)] == [2, 1, 0]
+
+
 def test_tells_what_the_run_knew_of_a_collection():
     known = state(
         "a",
