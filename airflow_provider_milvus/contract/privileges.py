@@ -70,9 +70,11 @@ TASKS: Mapping[str, Needs] = {
     "MilvusCreatePartitionOperator": _needs("CreatePartition DescribeCollection ShowPartitions"),
     "MilvusDropPartitionOperator": _needs(
         "DescribeCollection DropPartition GetLoadState GetStatistics ListAliases ShowPartitions",
+        without="GetStatistics",
     ),
     "MilvusDropPartitionOperator, release=True": _needs(
         "DescribeCollection DropPartition GetLoadState GetStatistics ListAliases Release ShowPartitions",
+        without="GetStatistics",
     ),
     "MilvusListCollectionsOperator": _needs("", also="ShowCollections"),
     "MilvusListPartitionsOperator": _needs("DescribeCollection ShowPartitions"),

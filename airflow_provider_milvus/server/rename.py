@@ -75,7 +75,7 @@ def rename(name: str, new_name: str, *, new_database: str = "", tries: Tries = O
 
     fields = {"oldName": name, "newName": new_name, **({"newDBName": new_database} if new_database else {})}
     yield from tries.send(Rpc("RenameCollection", fields, still=is_due), lambda: subject.collection_id)
-    seen = _see(subject, new_name, new_database)
+    seen = after(f"The rename of collection {name!r} to {new_name!r} was sent.", _see(subject, new_name, new_database))
     yield from in_time(seen, f"The server has answered the change, and does not show collection {name!r} as {new_name!r}")
     report(f"Collection {name!r} is {new_name!r}{f' in database {new_database!r}' if new_database else ''} now.")
     return aliases

@@ -86,6 +86,7 @@ _MILVUS_2_3 = Dialect(
         ("AlterAlias", None),
         ("GetLoadState", "Load"),
         ("GetLoadingProgress", "Load"),
+        ("GetPartitionStatistics", None),
         ("ListDatabases", "ListDatabases"),
         ("ShowCollections", "ShowCollections"),
     ),
