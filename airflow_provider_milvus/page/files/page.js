@@ -175,7 +175,7 @@ function arrange() {
     const sorted = heading.dataset.column === page.sort.column;
     heading.setAttribute("aria-sort", sorted ? (page.sort.down ? "descending" : "ascending") : "none");
   }
-  $("count").textContent = `${page.shown.length.toLocaleString()} of ${rows.length.toLocaleString()} collections`;
+  $("count").textContent = page.content ? `${page.shown.length.toLocaleString()} of ${rows.length.toLocaleString()} collections` : "";
   $("scroller").scrollTop = 0;
   showRows();
 }
@@ -243,6 +243,11 @@ function showTotals() {
   );
 }
 
+function emptied(figure) {
+  figure.querySelectorAll("svg, p").forEach((old) => old.remove());
+  return figure;
+}
+
 function picture(figure, height, label) {
   const svg = drawn("svg", { viewBox: `0 0 600 ${height}`, role: "img", "aria-label": label });
   const hatched = drawn("pattern", { id: "hatched", width: 5, height: 5, patternUnits: "userSpaceOnUse", patternTransform: "rotate(45)" });
@@ -250,14 +255,12 @@ function picture(figure, height, label) {
   const definitions = drawn("defs");
   definitions.append(hatched);
   svg.append(definitions);
-  figure.querySelectorAll("svg, p").forEach((old) => old.remove());
-  figure.append(svg);
+  emptied(figure).append(svg);
   return svg;
 }
 
 function nothing(figure, words) {
-  figure.querySelectorAll("svg, p").forEach((old) => old.remove());
-  figure.append(element("p", { class: "faint" }, words));
+  emptied(figure).append(element("p", { class: "faint" }, words));
 }
 
 function showHistory() {
@@ -419,6 +422,18 @@ async function copyAndOpen() {
 
 // ---- all together
 
+// Nothing of the connection before stays while another one is asked: what could be chosen then would be its collections.
+function chooseConnection() {
+  page.content = null;
+  page.chosen.clear();
+  delete document.body.dataset.shown;
+  for (const id of ["problem", "warnings", "backtest"]) $(id).hidden = true;
+  $("totals").replaceChildren();
+  for (const id of ["history", "biggest"]) emptied($(id));
+  arrange();
+  look();
+}
+
 async function look() {
   const connection = $("connection").value;
   if (!connection) return;
@@ -463,7 +478,7 @@ async function start() {
   for (const id of ["state", "outcome"]) $(id).addEventListener("change", arrange);
   $("scroller").addEventListener("scroll", () => requestAnimationFrame(showRows));
   window.addEventListener("resize", showRows);
-  $("connection").addEventListener("change", () => { page.chosen.clear(); look(); });
+  $("connection").addEventListener("change", chooseConnection);
   $("refresh").addEventListener("click", look);
   $("fill").addEventListener("click", openForm);
   $("dag").addEventListener("change", showForm);

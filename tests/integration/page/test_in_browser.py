@@ -173,6 +173,52 @@ def test_a_problem_is_shown_with_what_the_last_reclaims_saw(chromium):
         assert len(shown(page)) == 6
 
 
+class TestAnotherConnection:
+    STAGING = content([state("staged", 10, "measured"), state("both")], problem="It does not answer.")
+    PRODUCTION = content([state("produced", 20, "measured"), state("both")])
+
+    @pytest.fixture
+    def page(self, chromium):
+        backtest = {"nights": [], "summary": "", "at": "2026-03-10T04:00:00+00:00", "dag_id": "weekly", "task_id": "backtest"}
+        connections = {"staging": {**self.STAGING, "backtest": backtest}, "production": self.PRODUCTION}
+        with opened(chromium, connections, dags={"reclaim": TestForm.PARAMS}) as page:
+            yield page
+
+    def hold_back(self, page: Any, connection: str) -> list[Any]:
+        """Answers to requests that are made from now on, which come when the test sends them on."""
+        held: list[Any] = []
+        page.route(f"**/api/connections/{connection}", lambda route: held.append(route))
+        return held
+
+    def test_leaves_nothing_of_the_one_before_until_it_answers(self, page):
+        page.locator("tr[data-collection=both] input").check()
+        held = self.hold_back(page, "production")
+        page.locator("#connection").select_option("production")
+        assert page.locator("#status").inner_text() == "Asking production …"
+        assert shown(page) == []
+        assert page.locator("#count").inner_text() == page.locator("#totals").inner_text() == ""
+        assert page.locator(":is(figure svg, figure p, #problem, #warnings, #backtest):visible").count() == 0
+        assert page.locator("#fill").is_disabled()
+
+        held[0].continue_()
+        page.wait_for_selector("body[data-shown=production]", state="attached")
+        assert shown(page) == ["produced", "both"]
+        assert page.locator("input:checked").count() == 0
+        assert page.locator("#fill").is_disabled()
+
+    def test_is_not_overtaken_by_the_late_answer_of_the_one_before(self, page):
+        held = self.hold_back(page, "staging")
+        page.locator("#refresh").click()
+        page.locator("#connection").select_option("production")
+        page.wait_for_selector("body[data-shown=production]", state="attached")
+        with page.expect_event("requestfinished"):
+            held[0].continue_()
+        # What is asked later is answered later.
+        page.evaluate("fetch('api/connections').then((answer) => answer.json())")
+        assert shown(page) == ["produced", "both"]
+        assert not page.locator("#problem").is_visible()
+
+
 def test_without_a_connection_it_says_what_to_do(chromium):
     with opened(chromium, {}) as page:
         page.get_by_text("no connection of type Milvus").wait_for()
