@@ -360,7 +360,7 @@ function fillIn(dag, rows) {
   const conf = Object.fromEntries(Object.entries(dag.params).map(([name, param]) => [name, valueOf(param)]));
   const names = [...new Set(rows.map((row) => row.collection))].sort();
   const databases = [...new Set(rows.map((row) => row.database))].sort();
-  const notes = [];
+  const notes = [`You chose from the connection ${$("connection").value}. This DAG names its own: make sure that it is the same one.`];
   if ("collections" in conf) conf.collections = names;
   else {
     const param = "collection" in conf ? "collection" : "collection_name";
@@ -375,7 +375,7 @@ function fillIn(dag, rows) {
     );
     if (wide.length) notes.push(`These names in these databases are ${wide.length} more collections than you chose, such as ${wide[0].database}.${wide[0].collection}.`);
   } else {
-    notes.push(`This DAG has no Param "databases": it decides itself in which database it takes the names. You chose from ${databases.join(", ")}.`);
+    notes.push(`This DAG has no Param "databases": it decides itself in which database it takes the names. You chose from the ${databases.length === 1 ? "database" : "databases"} ${databases.join(", ")}.`);
   }
   return { conf, notes };
 }

@@ -224,6 +224,9 @@ def test_without_a_connection_it_says_what_to_do(chromium):
         page.get_by_text("no connection of type Milvus").wait_for()
 
 
+OF_CONNECTION = "You chose from the connection milvus_default. This DAG names its own: make sure that it is the same one."
+
+
 class TestForm:
     PARAMS = {
         "collections": {"value": ["events_*"], "schema": {"type": "array"}},
@@ -238,11 +241,18 @@ class TestForm:
         page.locator("#copy:enabled").wait_for()
         return json.loads(page.locator("#conf").input_value()), page.locator("#form-note").inner_text()
 
+    def test_says_from_which_connection_the_names_are(self, chromium):
+        with opened(chromium, {"staging": content(), "production": content()}, dags={"reclaim": self.PARAMS}) as page:
+            page.locator("#connection").select_option("production")
+            page.wait_for_selector("body[data-shown=production]", state="attached")
+            _, note = self.filled(page, "small")
+            assert note == OF_CONNECTION.replace("milvus_default", "production")
+
     def test_has_the_chosen_collections_and_the_other_params_as_they_are(self, chromium):
         with opened(chromium, dags={"reclaim": self.PARAMS, "no_collections": {"x": {"value": 1}}}) as page:
             conf, note = self.filled(page, "small", "middle")
             assert conf == {"collections": ["middle", "small"], "databases": ["default"], "dry_run": True}
-            assert note == ""
+            assert note == OF_CONNECTION
             assert page.locator("#dag option").all_inner_texts() == ["reclaim"]
 
     def test_says_where_it_means_more_than_was_chosen(self, chromium):
