@@ -184,11 +184,17 @@ function showRows() {
   const scroller = $("scroller");
   const first = Math.max(0, Math.floor(scroller.scrollTop / ROW) - AROUND);
   const last = Math.min(page.shown.length, first + Math.ceil(scroller.clientHeight / ROW) + 2 * AROUND);
+  const focused = document.activeElement.closest("#rows tr");
   $("rows").replaceChildren(
     space(first),
     ...page.shown.slice(first, last).map(tableRow),
     space(page.shown.length - last)
   );
+  // The focus stays with its row; at the table, where that is out of sight.
+  if (focused) {
+    const again = [...$("rows").children].find((row) => row.dataset.key === focused.dataset.key);
+    (again ? again.querySelector("input") : scroller).focus({ preventScroll: true });
+  }
   $("all").checked = page.shown.length > 0 && page.shown.every((row) => page.chosen.has(row.key));
   $("fill").disabled = page.chosen.size === 0;
   $("fill").textContent = page.chosen.size ? `Fill in a DAG’s form (${page.chosen.size}) …` : "Fill in a DAG’s form …";
@@ -201,7 +207,7 @@ function space(rows) {
 }
 
 function tableRow(row) {
-  const made = element("tr", { class: page.chosen.has(row.key) ? "chosen" : "", "data-collection": row.collection });
+  const made = element("tr", { class: page.chosen.has(row.key) ? "chosen" : "", "data-collection": row.collection, "data-key": row.key });
   for (const column of COLUMNS) {
     if (column.name === "choose") {
       const box = element("input", { type: "checkbox", "aria-label": `Choose ${row.collection}`, onchange: () => choose(row, box.checked) });
@@ -440,7 +446,8 @@ async function look() {
   const asked = (page.asked += 1);
   const began = performance.now();
   $("status").textContent = `Asking ${connection} …`;
-  $("refresh").disabled = true;
+  // A button that is disabled outright would lose the focus.
+  $("refresh").setAttribute("aria-disabled", "true");
   let content;
   try {
     content = await ask(`api/connections/${encodeURIComponent(connection)}`);
@@ -456,7 +463,7 @@ async function look() {
   page.content = content;
   const there = new Set(content.collections.map((row) => row.key));
   page.chosen = new Set([...page.chosen].filter((key) => there.has(key)));
-  $("refresh").disabled = false;
+  $("refresh").setAttribute("aria-disabled", "false");
   $("problem").hidden = !content.problem;
   $("problem").textContent = content.problem ? `${content.problem} ${content.collections.length ? "The rows are what the last reclaims saw." : ""}` : "";
   $("warnings").hidden = !content.warnings.length;
@@ -479,7 +486,7 @@ async function start() {
   $("scroller").addEventListener("scroll", () => requestAnimationFrame(showRows));
   window.addEventListener("resize", showRows);
   $("connection").addEventListener("change", chooseConnection);
-  $("refresh").addEventListener("click", look);
+  $("refresh").addEventListener("click", () => { if ($("refresh").getAttribute("aria-disabled") !== "true") look(); });
   $("fill").addEventListener("click", openForm);
   $("dag").addEventListener("change", showForm);
   $("copy").addEventListener("click", copyAndOpen);

@@ -167,6 +167,46 @@ def test_only_the_rows_that_can_be_seen_exist(chromium):
         assert len(shown(page)) < 100
 
 
+class TestKeyboard:
+    @pytest.fixture
+    def page(self, chromium):
+        states = [state(f"c_{number:03}", 1000 - number, "measured") for number in range(300)]
+        with opened(chromium, {"milvus_default": content(states)}) as page:
+            yield page
+
+    def focused(self, page: Any) -> str | None:
+        name: str | None = page.evaluate("(document.activeElement.closest('tr') ?? document.activeElement).dataset.collection")
+        return name
+
+    def test_stays_where_it_is_when_a_row_is_chosen(self, page):
+        page.locator("tr[data-collection=c_010] input").focus()
+        page.keyboard.press("Space")
+        assert self.focused(page) == "c_010"
+        assert page.locator("tr.chosen").count() == page.locator("input:checked").count() == 1
+        page.keyboard.press("Tab")
+        assert self.focused(page) == "c_011"
+
+    def test_goes_on_row_by_row_through_all_of_them(self, page):
+        page.locator("tr[data-collection=c_000] input").focus()
+        for _ in range(60):
+            page.keyboard.press("Tab")
+            # A frame, in which the rows are drawn that have come into sight.
+            page.evaluate("new Promise(requestAnimationFrame).then(() => new Promise(requestAnimationFrame))")
+        assert self.focused(page) == "c_060"
+
+    def test_is_at_the_table_when_its_row_is_out_of_sight(self, page):
+        page.locator("tr[data-collection=c_000] input").focus()
+        page.locator("#scroller").evaluate("(it) => { it.scrollTop = 5000; }")
+        page.locator("tr[data-collection=c_160]").wait_for()
+        assert page.evaluate("document.activeElement.id") == "scroller"
+
+    def test_stays_at_the_button_that_looks_again(self, page):
+        page.locator("#refresh").focus()
+        page.keyboard.press("Enter")
+        page.locator("#refresh[aria-disabled=false]").wait_for()
+        assert page.evaluate("document.activeElement.id") == "refresh"
+
+
 def test_a_problem_is_shown_with_what_the_last_reclaims_saw(chromium):
     with opened(chromium, {"milvus_default": content(problem="It does not answer.")}) as page:
         assert page.locator("#problem").inner_text() == "It does not answer. The rows are what the last reclaims saw."
