@@ -51,7 +51,8 @@ def _row(state: CollectionState, decision: Entry | None, *, asked: bool) -> dict
     if decision is not None and asked and decision.get("id", state.collection_id) != state.collection_id:
         decision = None
     usage, use_at = state.usage, None
-    if usage.reason.startswith("unknown") and decision is not None and not decision.get("use", "unknown").startswith("unknown"):
+    told_now = asked and not usage.reason.startswith("unknown")
+    if not told_now and decision is not None and not decision.get("use", "unknown").startswith("unknown"):
         usage, use_at = subject_of(decision).usage, decision["at"]
     idle = usage.idle_for
     return {

@@ -38,6 +38,7 @@ function size(bytes) {
   return `${bytes.toFixed(unit ? 1 : 0)} ${units[unit]}`;
 }
 
+const counted = (number, one, many = `${one}s`) => `${number.toLocaleString()} ${number === 1 ? one : many}`;
 const when = (iso) => (iso ? new Date(iso).toLocaleString() : "");
 const inMemory = (row) => row.state === "Loaded" || row.state === "Loading";
 const keyOf = (row) => JSON.stringify([row.database, row.collection]);
@@ -109,7 +110,9 @@ function memory(row) {
 
 function use(row) {
   if (row.idle === null) return element("span", { class: "unknown" }, "?");
-  return row.use.replace("neither searched nor queried for", "idle for at least").replace("searched or queried within the last", "within the last");
+  const words = row.use.replace("neither searched nor queried for", "idle for at least").replace("searched or queried within the last", "within the last");
+  // In front, where a narrow column does not cut it off.
+  return row.use_at ? element("span", {}, element("span", { class: "faint" }, `on ${new Date(row.use_at).toLocaleDateString()}: `), words) : words;
 }
 
 function useHint(row) {
@@ -175,7 +178,7 @@ function arrange() {
     const sorted = heading.dataset.column === page.sort.column;
     heading.setAttribute("aria-sort", sorted ? (page.sort.down ? "descending" : "ascending") : "none");
   }
-  $("count").textContent = page.content ? `${page.shown.length.toLocaleString()} of ${rows.length.toLocaleString()} collections` : "";
+  $("count").textContent = page.content ? `${page.shown.length.toLocaleString()} of ${counted(rows.length, "collection")}` : "";
   $("scroller").scrollTop = 0;
   showRows();
 }
@@ -241,7 +244,7 @@ function showTotals() {
   const unknown = held.filter((row) => row.bytes === null).length;
   const card = (value, words) => element("div", {}, element("b", {}, value), element("span", {}, words));
   $("totals").replaceChildren(
-    card(collections.length.toLocaleString(), "collections"),
+    card(collections.length.toLocaleString(), collections.length === 1 ? "collection" : "collections"),
     card(held.length.toLocaleString(), "in memory"),
     card(size(sum("measured")), capacity ? `measured, of ${size(capacity)}` : "measured"),
     card(`~${size(sum("estimated"))}`, "estimated"),
@@ -269,8 +272,11 @@ function nothing(figure, words) {
   emptied(figure).append(element("p", { class: "faint" }, words));
 }
 
+// Runs of other databases had other collections in view: side by side with these their memory would seem to come and go.
 function showHistory() {
-  const { runs } = page.content;
+  const all = page.content.runs;
+  const databasesOf = (run) => (run.databases ?? []).join(", ");
+  const runs = all.filter((run) => databasesOf(run) === databasesOf(all.at(-1)));
   const told = (run) => {
     const budget = run.budget === null ? "" : `, budget ${size(run.budget)}`;
     const unknown = run.unknown_sizes ? `, ${run.unknown_sizes} of unknown size` : "";
@@ -279,6 +285,11 @@ function showHistory() {
   };
   const none = runs.length ? "The runs knew no size. With metrics_url, or a memory budget, they do." : "No reclaim has kept a report yet.";
   drawRuns($("history"), runs, "Memory before and after each of the last runs", told, none);
+  const others = all.length - runs.length;
+  if (others) {
+    const words = `Runs of ${databasesOf(all.at(-1))}. Not drawn: ${counted(others, "run")} of other databases.`;
+    $("history").append(element("p", { class: "faint" }, words));
+  }
 }
 
 // The nights of the last backtest, drawn as dry runs.
@@ -289,7 +300,7 @@ function showBacktest() {
   if (!nights) return;
   const runs = nights.map((night) => ({ ...night, dry_run: true, bytes_source: "measured", budget: night.budget ?? null }));
   const assumed = (night) => (night.assumed ? ", assumed" : "");
-  const told = (night) => `would release ${night.releases}, ${night.missed} searches missed${assumed(night)}\n${size(night.bytes_before)} before, ${size(night.bytes_after)} after`;
+  const told = (night) => `would release ${night.releases}, ${counted(night.missed, "search", "searches")} missed${assumed(night)}\n${size(night.bytes_before)} before, ${size(night.bytes_after)} after`;
   drawRuns(figure, runs, "Memory before and after each night of the last backtest", told, "The history knew no size.");
   figure.append(element("p", { class: "faint" }, `${summary} (${dag_id}, ${task_id}, ${when(at)})`));
 }
@@ -371,7 +382,7 @@ function fillIn(dag, rows) {
   else {
     const param = "collection" in conf ? "collection" : "collection_name";
     conf[param] = names[0];
-    if (names.length > 1) notes.push(`This DAG takes one collection: ${names[0]} is filled in, the other ${names.length - 1} are not.`);
+    if (names.length > 1) notes.push(`This DAG takes one collection: ${names[0]} is filled in. Left out: ${counted(names.length - 1, "other name")}.`);
   }
   if ("databases" in conf) {
     conf.databases = databases;
@@ -379,9 +390,9 @@ function fillIn(dag, rows) {
     const wide = page.content.collections.filter(
       (row) => names.includes(row.collection) && databases.includes(row.database) && !taken.has(row.key)
     );
-    if (wide.length) notes.push(`These names in these databases are ${wide.length} more collections than you chose, such as ${wide[0].database}.${wide[0].collection}.`);
+    if (wide.length) notes.push(`In these databases the names mean ${counted(wide.length, "collection")} more than you chose, such as ${wide[0].database}.${wide[0].collection}.`);
   } else {
-    notes.push(`This DAG has no Param "databases": it decides itself in which database it takes the names. You chose from the ${databases.length === 1 ? "database" : "databases"} ${databases.join(", ")}.`);
+    notes.push(`This DAG has no Param "databases": it decides itself in which database it takes the names. You chose from ${databases.join(", ")}.`);
   }
   return { conf, notes };
 }

@@ -129,6 +129,32 @@ def test_filters(chromium, control, value, left):
         assert page.locator("#count").inner_text() == f"{len(left)} of 6 collections"
 
 
+def test_one_collection_is_not_counted_as_many(chromium):
+    with opened(chromium, {"milvus_default": {**content(), "collections": content()["collections"][:1]}}) as page:
+        assert page.locator("#count").inner_text() == "1 of 1 collection"
+        assert page.locator("#totals").inner_text().split("\n")[:2] == ["1", "collection"]
+
+
+def test_use_that_a_reclaim_saw_has_its_day(chromium):
+    used = {"use": "neither searched nor queried for 7 days", "use_at": "2026-03-10T12:00:00+00:00"}
+    rows = [{**row, **used, "idle": 604800} for row in content()["collections"]]
+    with opened(chromium, {"milvus_default": {**content(), "collections": rows}}) as page:
+        assert page.locator("tr[data-collection=small] td").nth(8).inner_text() == "on 3/10/2026: idle for at least 7 days"
+
+
+def test_only_runs_of_the_same_databases_are_drawn_side_by_side(chromium):
+    (run,) = content()["runs"]
+    databases = ["default"], ["default"], ["a", "b"], ["default"], ["a", "b"]
+    runs = [{**run, "databases": list(names)} for names in databases]
+    with opened(chromium, {"milvus_default": {**content(), "runs": runs}}) as page:
+        figure = page.locator("#history")
+        assert figure.locator("rect.before").count() == 2
+        assert "Runs of a, b. Not drawn: 3 runs of other databases." in figure.inner_text()
+    with opened(chromium, {"milvus_default": {**content(), "runs": runs[:2]}}) as page:
+        assert page.locator("#history rect.before").count() == 2
+        assert "Not drawn" not in page.locator("#history").inner_text()
+
+
 def test_the_last_backtest_is_drawn_night_by_night(chromium):
     night = {
         "at": "2026-03-09T03:00:00+00:00",
@@ -299,13 +325,13 @@ class TestForm:
         with opened(chromium, dags={"reclaim": self.PARAMS}) as page:
             page.locator("tr[data-collection=big]").filter(has_text="other").locator("input").check()
             _, note = self.filled(page, "small")
-            assert "1 more collections than you chose, such as default.big" in note
+            assert "mean 1 collection more than you chose, such as default.big" in note
 
     def test_of_one_collection_names_one_and_says_so(self, chromium):
         with opened(chromium, dags={"load": {"collection": {"value": "docs"}}}) as page:
             conf, note = self.filled(page, "small", "middle")
             assert conf == {"collection": "middle"}
-            assert "the other 1 are not" in note
+            assert "middle is filled in. Left out: 1 other name." in note
             assert 'no Param "databases"' in note
 
     def test_says_that_there_is_no_dag_for_it(self, chromium):

@@ -89,8 +89,10 @@ def test_use_that_is_not_known_now_is_what_the_last_reclaim_saw_and_says_so():
 
 
 def test_without_a_look_the_rows_are_what_the_last_reclaims_saw():
-    made = as_content(None, kept(state("a", aliases=("live",), memory=Memory(5, "measured"))))
+    idle = Usage(timedelta(days=7), "neither searched nor queried for 7 days")
+    made = as_content(None, kept(state("a", aliases=("live",), memory=Memory(5, "measured"), usage=idle)))
     (row,) = made["collections"]
     assert (row["collection"], row["state"], row["aliases"]) == ("a", "NotLoad", ["live"])
     assert row["bytes"] is None
+    assert (row["idle"], row["use_at"]) == (7 * 86400, "2026-03-10T00:00:00+00:00")
     assert made["server"] is None
