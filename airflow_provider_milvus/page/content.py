@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_milvus.exceptions import MilvusError
+from airflow_provider_milvus.hooks.milvus import MilvusHook
 from airflow_provider_milvus.page.look import Look, look_at
-from airflow_provider_milvus.page.sources import ServersHook, kept_of
+from airflow_provider_milvus.page.sources import kept_of
 from airflow_provider_milvus.reclaim.kept_report import KeptReport, subject_of
 from airflow_provider_milvus.reclaim.report import Entry
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 async def content_of(conn_id: str) -> dict[str, Any]:
     """All of a connection. A Milvus that cannot be asked is a ``problem``, and the rows are what the last reclaims saw."""
-    hook = ServersHook(conn_id)
+    hook = MilvusHook(conn_id)
     kept, unreadable = await asyncio.to_thread(kept_of, conn_id)
     look: Look | None = None
     problem = None

@@ -1,34 +1,20 @@
 """What the page reads in Airflow: the connections of type ``milvus``, and what is kept of their reclaims.
 
-It runs in the API server, which asks its own database where a task asks the API server.
+It runs in the API server, where Airflow asks its own database for what a task asks the API server for.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-from typing import TYPE_CHECKING
 
 from airflow_provider_milvus.hooks.milvus import MilvusHook
 from airflow_provider_milvus.operators.kept_reports import PREFIX, key_of
 from airflow_provider_milvus.reclaim.kept_report import KeptReport
 
-if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Connection
-
 IN_ENVIRONMENT = "AIRFLOW_CONN_"
 
 log = logging.getLogger(__name__)
-
-
-class ServersHook(MilvusHook):
-    """The hook, where the connection comes from the API server's own database and secrets backends."""
-
-    @classmethod
-    def get_connection(cls, conn_id: str) -> Connection:
-        from airflow.models.connection import Connection as Stored
-
-        return Stored.get_connection_from_secrets(conn_id)
 
 
 def conn_ids() -> list[str]:

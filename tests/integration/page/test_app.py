@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "ada:admin,vic:viewer",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
         "AIRFLOW__API_AUTH__JWT_SECRET": "a-secret-of-the-tests-that-is-long-enough-for-airflow-to-take-it-as-it-is",
+        # As Airflow's own server sets it (api_fastapi/main.py), by which its hooks look for connections in its database.
+        "_AIRFLOW_PROCESS_CONTEXT": "server",
     }
     with pytest.MonkeyPatch.context() as patched:
         for name, value in settings.items():
@@ -135,17 +138,29 @@ def test_only_connections_of_milvus_are_listed_and_shown(as_user, connect, monke
     assert as_user(ADMIN, "/api/connections/none").status_code == 404
 
 
-def test_a_connection_of_airflows_database_is_listed(as_user, refused):
+@contextmanager
+def stored_connection(uri: str) -> Iterator[str]:
+    """The id of a connection in Airflow's database."""
     from airflow.models.connection import Connection
     from airflow.utils.session import create_session
 
+    conn_id = "milvus_stored"
     with create_session() as session:
-        session.add(Connection(conn_id="milvus_stored", conn_type="milvus", extra=json.dumps({"uri": refused})))
+        session.add(Connection(conn_id=conn_id, conn_type="milvus", extra=json.dumps({"uri": uri})))
     try:
-        assert "milvus_stored" in as_user(ADMIN, "/api/connections").json()["connections"]
+        yield conn_id
     finally:
         with create_session() as session:
-            session.delete(session.query(Connection).filter_by(conn_id="milvus_stored").one())
+            session.delete(session.query(Connection).filter_by(conn_id=conn_id).one())
+
+
+def test_a_connection_of_airflows_database_is_listed_and_shown(as_user, scripted):
+    scripted.add("docs")
+    with stored_connection(scripted.uri) as conn_id:
+        assert conn_id in as_user(ADMIN, "/api/connections").json()["connections"]
+        shown = content(as_user, conn_id)
+    assert shown["problem"] is None
+    assert [row["collection"] for row in shown["collections"]] == ["docs"]
 
 
 def test_shows_what_a_milvus_has(as_user: As, lite: Milvus, make_collection: MakeCollection) -> None:
