@@ -20,6 +20,8 @@ HEADERS = {
     "base-uri 'none'; form-action 'none'; frame-ancestors 'self'",
     "X-Content-Type-Options": "nosniff",
 }
+TOLD_WITHIN = 10.0
+"""Seconds within which Airflow has to tell its connections, and whether a user may read them."""
 
 
 def make_app() -> FastAPI:
@@ -59,23 +61,27 @@ def make_app() -> FastAPI:
     def file_of_page(name: str) -> Any:
         return file(name)
 
-    def readable(user: Any) -> list[str]:
+    async def readable(user: Any) -> list[str]:
         def may_read(conn_id: str) -> bool:
             details = ConnectionDetails(conn_id=conn_id, team_name=Connection.get_team_name(conn_id))
             return bool(get_auth_manager().is_authorized_connection(method="GET", details=details, user=user))
 
-        return list(filter(may_read, conn_ids()))
+        try:
+            async with asyncio.timeout(TOLD_WITHIN):
+                return await asyncio.to_thread(lambda: list(filter(may_read, conn_ids())))
+        except TimeoutError:
+            raise HTTPException(504) from None
 
     @app.get("/api/connections", response_class=Response)
-    def connections(user: Any = Depends(get_user)) -> Any:  # noqa: B008 - FastAPI's way
-        return json({"connections": readable(user)})
+    async def connections(user: Any = Depends(get_user)) -> Any:  # noqa: B008 - FastAPI's way
+        return json({"connections": await readable(user)})
 
     @app.get("/api/connections/{connection_id}", response_class=Response)
     async def connection(connection_id: str, user: Any = Depends(get_user)) -> Any:  # noqa: B008
         from airflow_provider_milvus.page.content import content_of
 
         # Of other types of connections, and of those that there are not, nothing is told.
-        if connection_id not in await asyncio.to_thread(readable, user):
+        if connection_id not in await readable(user):
             raise HTTPException(404)
         return json(await content_of(connection_id))
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_milvus.exceptions import MilvusError
 from airflow_provider_milvus.hooks.milvus import MilvusHook
-from airflow_provider_milvus.page.look import Look, look_at
-from airflow_provider_milvus.page.sources import kept_of
+from airflow_provider_milvus.page.look import ALIVE_WITHIN, Look, look_at
+from airflow_provider_milvus.page.sources import ask_secrets, kept_of
 from airflow_provider_milvus.reclaim.kept_report import KeptReport, subject_of
 from airflow_provider_milvus.reclaim.report import Entry
 
@@ -19,19 +19,26 @@ if TYPE_CHECKING:
 
 async def content_of(conn_id: str) -> dict[str, Any]:
     """All of a connection. A Milvus that cannot be asked is a ``problem``, and the rows are what the last reclaims saw."""
-    hook = MilvusHook(conn_id)
-    kept, unreadable = await asyncio.to_thread(kept_of, conn_id)
-    look: Look | None = None
-    problem = None
-    try:
-        look = await look_at(hook)
-    except MilvusError as error:
-        problem = str(error)
+    (look, problem), (kept, unreadable) = await asyncio.gather(_looked(conn_id), _kept(conn_id))
     content = await asyncio.to_thread(as_content, look, kept)
     content |= {"connection": conn_id, "problem": problem, "at": datetime.now(UTC).isoformat()}
     if unreadable:
         content["warnings"].append(unreadable)
     return content
+
+
+async def _looked(conn_id: str) -> tuple[Look | None, str | None]:
+    try:
+        return await look_at(MilvusHook(conn_id)), None
+    except MilvusError as error:
+        return None, str(error)
+
+
+async def _kept(conn_id: str) -> tuple[KeptReport, str | None]:
+    try:
+        return await ask_secrets(lambda: kept_of(conn_id), ALIVE_WITHIN)
+    except TimeoutError:
+        return KeptReport(), f"Airflow did not tell what it keeps of the last reclaims within {ALIVE_WITHIN:g} s."
 
 
 def as_content(look: Look | None, kept: KeptReport) -> dict[str, Any]:

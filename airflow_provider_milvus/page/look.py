@@ -13,6 +13,7 @@ from airflow_provider_milvus.client import reads
 from airflow_provider_milvus.client.flow import Deadline
 from airflow_provider_milvus.exceptions import MilvusConfigurationError, MilvusError, MilvusPermissionError, MilvusTimeoutError
 from airflow_provider_milvus.metrics import Proxies, within
+from airflow_provider_milvus.page.sources import ask_secrets
 from airflow_provider_milvus.reclaim.in_use import with_usage
 from airflow_provider_milvus.reclaim.inventory import CollectionState
 from airflow_provider_milvus.reclaim.survey import Surveyor
@@ -48,9 +49,7 @@ async def look_at(hook: MilvusHook) -> Look:
     """
     began = time.monotonic()
     try:
-        # A secrets backend may be out of reach as well.
-        async with asyncio.timeout(ALIVE_WITHIN):
-            settings = await asyncio.to_thread(lambda: hook.settings)
+        settings = await ask_secrets(lambda: hook.settings, ALIVE_WITHIN)
     except TimeoutError:
         raise MilvusTimeoutError(f"Airflow did not tell the connection within {ALIVE_WITHIN:g} s.") from None
     left = ALIVE_WITHIN - (time.monotonic() - began)

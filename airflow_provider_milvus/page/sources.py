@@ -5,8 +5,12 @@ It runs in the API server, where Airflow asks its own database for what a task a
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 from airflow_provider_milvus.hooks.milvus import MilvusHook
 from airflow_provider_milvus.operators.kept_reports import PREFIX, key_of
@@ -14,7 +18,22 @@ from airflow_provider_milvus.reclaim.kept_report import KeptReport
 
 IN_ENVIRONMENT = "AIRFLOW_CONN_"
 
+_THREADS = ThreadPoolExecutor(8, "milvus-page")
+"""For what secrets backends are asked. One that hangs holds no other thread of the API server."""
+
+T = TypeVar("T")
+
 log = logging.getLogger(__name__)
+
+
+async def ask_secrets(read: Callable[[], T], within: float) -> T:
+    """Read a connection or a Variable, for which Airflow asks every secrets backend.
+
+    :param within: seconds.
+    :raises TimeoutError: nothing was told within them.
+    """
+    async with asyncio.timeout(within):
+        return await asyncio.get_running_loop().run_in_executor(_THREADS, read)
 
 
 def conn_ids() -> list[str]:

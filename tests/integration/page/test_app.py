@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -13,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow.secrets.environment_variables import EnvironmentVariablesBackend
 
 from airflow_provider_milvus.operators.kept_reports import key_of
-from airflow_provider_milvus.page import look, plugin
+from airflow_provider_milvus.page import app, look, plugin
 from airflow_provider_milvus.protocol.lazy_pymilvus import import_pymilvus
 from airflow_provider_milvus.reclaim.inventory import CollectionState
 from airflow_provider_milvus.reclaim.kept_report import KeptReport, ReclaimOf
@@ -245,6 +247,54 @@ def test_a_dead_milvus_is_shown_as_such_and_holds_nobody_up(request, as_user, co
     assert was_first
     assert shown["collections"] == []
     assert shown["problem"]
+
+
+@pytest.fixture
+def hang(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[type, str], None]]:
+    """Have a method of a class hang until the test has ended."""
+    ended = threading.Event()
+
+    def tell_nothing(*_: Any, **__: Any) -> None:
+        ended.wait(20)
+
+    yield lambda owner, method: monkeypatch.setattr(owner, method, tell_nothing)
+    ended.set()
+
+
+class TestAirflowHangs:
+    """What Airflow itself is asked for has a limit as well."""
+
+    @pytest.fixture(autouse=True)
+    def warm(self, as_user, connect, scripted):
+        connect(scripted.uri)
+        scripted.add("docs")
+        content(as_user)
+
+    def test_a_backend_that_is_asked_for_variables(self, as_user, hang):
+        hang(EnvironmentVariablesBackend, "get_variable")
+        with ends_within(5):
+            shown = content(as_user)
+        assert [row["collection"] for row in shown["collections"]] == ["docs"]
+        assert shown["warnings"] == ["Airflow did not tell what it keeps of the last reclaims within 4 s."]
+
+    def test_such_a_backend_while_the_milvus_is_dead(self, as_user, connect, silent, hang):
+        connect(silent)
+        hang(EnvironmentVariablesBackend, "get_variable")
+        with ends_within(5):
+            assert content(as_user)["problem"]
+
+    def test_a_backend_that_is_asked_for_connections(self, as_user, monkeypatch, refused, hang):
+        monkeypatch.delenv("AIRFLOW_CONN_MILVUS_DEFAULT")
+        hang(EnvironmentVariablesBackend, "get_connection")
+        with stored_connection(refused) as conn_id, ends_within(5):
+            assert "Airflow did not tell the connection" in content(as_user, conn_id)["problem"]
+
+    @pytest.mark.parametrize("path", ["/api/connections", "/api/connections/milvus_default"])
+    def test_who_may_read_which_connections(self, as_user, hang, monkeypatch, path):
+        monkeypatch.setattr(app, "TOLD_WITHIN", 0.5)
+        hang(EnvironmentVariablesBackend, "get_connection")
+        with ends_within(5):
+            assert as_user(ADMIN, path).status_code == 504
 
 
 def test_a_milvus_lite_file_is_not_opened(as_user, connect, tmp_path: Path):
