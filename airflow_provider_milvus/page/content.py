@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from airflow_provider_milvus.exceptions import MilvusError
 from airflow_provider_milvus.hooks.milvus import MilvusHook
@@ -17,8 +18,23 @@ if TYPE_CHECKING:
     from airflow_provider_milvus.reclaim.inventory import CollectionState
 
 
+_RUNNING: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, asyncio.Task[dict[str, Any]]]] = WeakKeyDictionary()
+
+
 async def content_of(conn_id: str) -> dict[str, Any]:
-    """All of a connection. A Milvus that cannot be asked is a ``problem``, and the rows are what the last reclaims saw."""
+    """All of a connection. A Milvus that cannot be asked is a ``problem``, and the rows are what the last reclaims saw.
+
+    It is looked at once at a time: who asks meanwhile gets the same.
+    """
+    running = _RUNNING.setdefault(asyncio.get_running_loop(), {})
+    if conn_id not in running:
+        running[conn_id] = asyncio.create_task(_content_of(conn_id))
+        running[conn_id].add_done_callback(lambda _: running.pop(conn_id))
+    # Who gives up does not end it for the others.
+    return await asyncio.shield(running[conn_id])
+
+
+async def _content_of(conn_id: str) -> dict[str, Any]:
     (look, problem), (kept, unreadable) = await asyncio.gather(_looked(conn_id), _kept(conn_id))
     content = await asyncio.to_thread(as_content, look, kept)
     content |= {"connection": conn_id, "problem": problem, "at": datetime.now(UTC).isoformat()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -18,12 +19,13 @@ from airflow.secrets.environment_variables import EnvironmentVariablesBackend
 
 from airflow_provider_milvus.operators.kept_reports import key_of
 from airflow_provider_milvus.page import app, look, plugin
+from airflow_provider_milvus.page.content import content_of
 from airflow_provider_milvus.protocol.lazy_pymilvus import import_pymilvus
 from airflow_provider_milvus.reclaim.inventory import CollectionState
 from airflow_provider_milvus.reclaim.kept_report import KeptReport, ReclaimOf
 from airflow_provider_milvus.reclaim.report import ReclaimReport, make_entry
 from dev.servers.pages import Answer, pages_server
-from dev.servers.scripted import ScriptedMilvus, abort
+from dev.servers.scripted import ScriptedMilvus, abort, slow
 from tests.integration.support import Connect, MakeCollection, Milvus, ends_within
 
 pytestmark = [
@@ -247,6 +249,29 @@ def test_a_dead_milvus_is_shown_as_such_and_holds_nobody_up(request, as_user, co
     assert was_first
     assert shown["collections"] == []
     assert shown["problem"]
+
+
+class TestManyUsers:
+    def test_share_one_look_at_a_milvus(self, as_user, scripted):
+        scripted.add("docs")
+        content(as_user)
+        before = len(scripted.received("ListDatabases"))
+        scripted.always("ListDatabases", slow(1.0))
+        with ThreadPoolExecutor(8) as beside:
+            shown = list(beside.map(lambda _: content(as_user), range(8)))
+        assert [[row["collection"] for row in each["collections"]] for each in shown] == [["docs"]] * 8
+        assert len(scripted.received("ListDatabases")) == before + 1
+
+    async def test_get_it_when_another_one_gives_up(self, server, scripted):
+        scripted.add("docs")
+        scripted.next("ListDatabases", slow(1.0))
+        first, second = (asyncio.create_task(content_of("milvus_default")) for _ in range(2))
+        await asyncio.sleep(0.2)
+        first.cancel()
+        assert [row["collection"] for row in (await second)["collections"]] == ["docs"]
+        # And the next one looks anew.
+        scripted.add("news")
+        assert sorted(row["collection"] for row in (await content_of("milvus_default"))["collections"]) == ["docs", "news"]
 
 
 @pytest.fixture
