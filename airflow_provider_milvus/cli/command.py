@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 FINE, WRONG, USAGE, UNREACHED = range(4)
 """How a command ends: all is well, something does not hold, it was called wrongly, or the server cannot be asked."""
+INTERRUPTED = 130
+"""As shells have it."""
 
 DEFAULT_CONN_ID = "milvus_default"
 URI_CONN_ID = "--uri"
@@ -63,6 +65,19 @@ def command(work: Callable[[Namespace], int]) -> Callable[[Namespace], None]:
         except MilvusError as error:
             code = UNREACHED
             tell(str(error))
+        except BrokenPipeError:
+            # Who reads has seen enough, as ``head`` has. Python would write the rest when it ends.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            code = FINE
+        except (ConnectionError, TimeoutError):
+            # Of a network we have errors of our own: this is a defect.
+            raise
+        except OSError as error:
+            code = USAGE
+            tell(f"What was asked for could not be read or written: {error}.")
+        except KeyboardInterrupt:
+            code = INTERRUPTED
+            tell("Interrupted.")
         sys.exit(code)
 
     return carry_out
@@ -126,6 +141,8 @@ def show(given: Namespace, rows: Sequence[Mapping[str, object]], whole: Any) -> 
         console.print_as(rows, "plain")
     else:
         console.print_as([{key: escape(str(value)) for key, value in row.items()} for row in rows], "table")
+    # What cannot be written is known here, and not when Python ends.
+    sys.stdout.flush()
 
 
 def tell(*sentences: str) -> None:

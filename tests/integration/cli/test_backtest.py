@@ -40,6 +40,18 @@ def test_shows_what_the_rules_would_have_done(scripted, commands, connect, tmp_p
     assert "Suggested: none of these, since the history decides fewer than 7 nights." in answer.err
 
 
+def test_a_picture_that_cannot_be_drawn_is_said_in_one_line(scripted, commands, connect, tmp_path):
+    now = datetime.now(UTC)
+    past = RememberedPast(now - timedelta(days=20), now)
+    past.holds(scripted.add("docs", LOADED).number, 2**30)
+    with prometheus_with_history(tmp_path / "prometheus", past.text(), look_back="25m") as url:
+        connect(scripted.uri, metrics_url=url)
+        answer = commands.run("backtest", "--idle-for", "P2D", "--since", "5d", "--picture", "/proc/nope/a.png")
+    assert answer.code == 2
+    assert "/proc/nope" in answer.err.splitlines()[-1]
+    assert "backtest_picture.py" not in answer.err
+
+
 @pytest.mark.parametrize("empty", [None, "", [], "None"])
 def test_a_policy_with_a_rule_that_comes_to_nothing_is_refused(empty):
     with pytest.raises(MilvusInvalidArgumentError, match=r"policies\['other'\] has exclude given, but empty"):
