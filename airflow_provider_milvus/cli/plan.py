@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import argparse
 from argparse import Namespace
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import product
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -51,7 +52,7 @@ def plan(given: Namespace) -> int:
     """Show what would be released and what would be kept, and why."""
     with quiet():
         reports = {name: task.look_ahead(context) for name, task, context in _tasks(given)}
-    several = len(reports) > 1
+    several = len(reports) != 1
     rows = [{**({"task": name} if several else {}), **row} for name, report in reports.items() for row in report.as_rows()]
     whole = [{"task": name, **report.as_entries()} for name, report in reports.items()]
     show(given, rows, whole if several else whole[0])
@@ -85,14 +86,16 @@ def _tasks(given: Namespace) -> Iterator[tuple[str, MilvusReclaimMemoryOperator,
     if not tasks:
         named = f" {given.task_id!r}" if given.task_id is not None else ""
         raise UsageError(f"{given.dag_file} has no task{named} that reclaims memory by rules of its own.")
-    for task in tasks:
-        if given.conn_id or given.uri:
-            task.milvus_conn_id = conn_id_of(given)
-        yield f"{task.dag_id}.{task.task_id}", task, _render(task, now)
+    for one_or_mapped in tasks:
+        for index, task in _runs_of(one_or_mapped):
+            if given.conn_id or given.uri:
+                task.milvus_conn_id = conn_id_of(given)
+            name = task.task_id if index < 0 else f"{task.task_id}[{index}]"
+            yield f"{task.dag_id}.{name}", task, _render(task, index, now)
 
 
-def _tasks_in(path: str) -> list[MilvusReclaimMemoryOperator]:
-    """The tasks of a DAG file that reclaim memory and do not take their plan from another task."""
+def _tasks_in(path: str) -> list[Any]:
+    """The tasks of a DAG file, mapped ones too, that reclaim memory and do not take their plan from another task."""
     from airflow_provider_milvus.operators.milvus import MilvusReclaimMemoryOperator
 
     try:
@@ -105,16 +108,43 @@ def _tasks_in(path: str) -> list[MilvusReclaimMemoryOperator]:
     for problem in bag.import_errors.values():
         raise UsageError(f"{path} is not a DAG file that can be read: {problem.strip().splitlines()[-1]}.")
     tasks = [task for dag in bag.dags.values() for task in dag.tasks]
-    return [task for task in tasks if isinstance(task, MilvusReclaimMemoryOperator) and not task.is_given("plan")]
+    return [task for task in tasks if issubclass(task.operator_class, MilvusReclaimMemoryOperator) and not _has_plan(task)]
 
 
-def _render(task: MilvusReclaimMemoryOperator, now: Any) -> Any:
+def _has_plan(task: Any) -> bool:
+    if (mapped := _mapped(task)) is None:
+        return bool(task.is_given("plan"))
+    return "plan" in task.partial_kwargs or (isinstance(mapped, Mapping) and "plan" in mapped)
+
+
+def _mapped(task: Any) -> Any:
+    """What a task is mapped over: lists by argument (``expand``), or a list of arguments (``expand_kwargs``); else None."""
+    return None if (given := getattr(task, "expand_input", None)) is None else given.value
+
+
+def _runs_of(task: Any) -> Iterator[tuple[int, MilvusReclaimMemoryOperator]]:
+    """The task, or those that a mapped one becomes; with the index that Airflow gives them.
+
+    :raises UsageError: only a run knows what it is mapped over.
+    """
+    if (mapped := _mapped(task)) is None:
+        yield -1, task
+        return
+    lists = mapped if isinstance(mapped, Mapping) else {"": mapped}
+    if not all(isinstance(values, (Mapping, Sequence)) for values in lists.values()):
+        raise UsageError(f"Task {task.task_id!r} is mapped over what another task returns, which takes a run of its DAG.")
+    chosen = product(*(values.items() if isinstance(values, Mapping) else values for values in lists.values()))
+    for index, values in enumerate(chosen):
+        yield index, task.unmap(dict(zip(lists, values, strict=True)) if isinstance(mapped, Mapping) else values[0])
+
+
+def _render(task: MilvusReclaimMemoryOperator, index: int, now: Any) -> Any:
     """Render the arguments as in a run of now with the DAG's default parameters; return the context of that run."""
     from jinja2 import TemplateError
 
     context = {
         # The notes of the task's own runs are read: since when a collection was loaded, and what was counted.
-        "ti": SimpleNamespace(dag_id=task.dag_id, task_id=task.task_id, map_index=-1),
+        "ti": SimpleNamespace(dag_id=task.dag_id, task_id=task.task_id, map_index=index),
         "run_id": "plan",
         "params": {**task.dag.params.dump(), **task.params.dump()},  # type: ignore[union-attr]
         "logical_date": now,
@@ -126,7 +156,7 @@ def _render(task: MilvusReclaimMemoryOperator, now: Any) -> Any:
     }
     try:
         _silently(lambda: task.render_template_fields(context))
-    except (TemplateError, AttributeError) as error:
+    except (TemplateError, AttributeError, RuntimeError) as error:
         raise UsageError(f"The arguments of task {task.task_id!r} need a run of its DAG: {error}.") from None
     return context
 

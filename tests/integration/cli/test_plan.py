@@ -83,12 +83,34 @@ def test_rules_that_make_no_plan_are_wrong_usage(server, commands, arguments):
     assert server.received("ShowCollections") == []
 
 
+MAPPED = """
+from datetime import datetime
+from airflow.providers.common.compat.sdk import DAG, task_group
+from airflow_provider_milvus.operators.milvus import MilvusListCollectionsOperator, MilvusReclaimMemoryOperator
+
+with DAG("nightly", schedule=None, start_date=datetime(2026, 1, 1), params={{"only": ["tmp_*"]}},
+         render_template_as_native_obj=True):
+    first = MilvusListCollectionsOperator(task_id="first")
+    MilvusReclaimMemoryOperator.partial(task_id="old", older_than="P7D"){over}
+    {also}
+"""
+
+
 class TestDagFile:
     @pytest.fixture
     def dag_file(self, tmp_path):
         path = tmp_path / "nightly.py"
         path.write_text(DAG_FILE.format(old=["events_*"]))
         return str(path)
+
+    @pytest.fixture
+    def mapped(self, tmp_path):
+        def write(over, also=""):
+            path = tmp_path / "mapped.py"
+            path.write_text(MAPPED.format(over=over, also=also))
+            return str(path)
+
+        return write
 
     def test_all_its_reclaims_are_planned(self, server, commands, dag_file):
         ended = commands.run("plan", "--dag-file", dag_file, "--output", "json")
@@ -109,6 +131,37 @@ class TestDagFile:
         pytest.importorskip("airflow.providers.standard.operators.hitl")
         answer = commands.ask("plan", "--dag-file", str(EXAMPLES / "milvus_reclaim_with_approval.py"))
         assert answer["task"] == "milvus_reclaim_with_approval.plan"
+
+    def test_a_mapped_one_is_planned_as_each_that_it_becomes(self, server, commands, mapped):
+        by_list = mapped('.expand(collections=["events_*", "tmp_*"], max_releases=[5])')
+        assert {answer["task"]: planned(answer) for answer in commands.ask("plan", "--dag-file", by_list)} == {
+            "nightly.old[0]": ["events_20200101"],
+            "nightly.old[1]": [],
+        }
+        by_row = mapped('.expand_kwargs([{"collections": "{{ params.only }}"}, {"collections": "*", "keep_aliased": False}])')
+        assert [planned(answer) for answer in commands.ask("plan", "--dag-file", by_row, "--task-id", "old")] == [
+            [],
+            ["events_20200101", "live_20200101"],
+        ]
+
+    def test_one_mapped_over_what_a_plan_lists_has_no_rules(self, server, commands, mapped):
+        path = mapped(".expand(plan=first.output)", also='MilvusReclaimMemoryOperator(task_id="tmp", collections="tmp_*")')
+        assert planned(commands.ask("plan", "--dag-file", path)) == ["tmp_a"]
+
+    @pytest.mark.parametrize("over", [".expand(collections=first.output)", ".expand_kwargs(first.output)"])
+    def test_one_mapped_over_another_tasks_result_is_refused_by_its_name(self, server, commands, mapped, over):
+        path = mapped(over, also='MilvusReclaimMemoryOperator(task_id="tmp", collections="tmp_*")')
+        ended = commands.run("plan", "--dag-file", path)
+        assert (ended.code, ended.out) == (2, "")
+        assert ended.err.splitlines()[-1].startswith("Task 'old' is mapped over what another task returns")
+        assert planned(commands.ask("plan", "--dag-file", path, "--task-id", "tmp")) == ["tmp_a"]
+
+    def test_one_in_a_mapped_group_is_refused_by_its_name(self, server, commands, mapped):
+        group = "task_group(group_id='group')(lambda it: MilvusReclaimMemoryOperator(task_id='in_it', collections=it))"
+        path = mapped('.expand(collections=["tmp_*"])', also=f"{group}.expand(it=['tmp_*'])")
+        ended = commands.run("plan", "--dag-file", path)
+        assert (ended.code, ended.out) == (2, "")
+        assert ended.err.splitlines()[-1].startswith("The arguments of task 'group.in_it' need a run of its DAG")
 
     def test_the_notes_of_the_task_are_read_and_left_as_they_are(self, server, commands, monkeypatch, tmp_path):
         path = tmp_path / "nightly.py"
