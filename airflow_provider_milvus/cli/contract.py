@@ -43,7 +43,9 @@ def contract(given: Namespace) -> int:
     ]
     show(given, rows, plain)
     wrong = sum(not one.holds for one in asked)
-    tell(f"{wrong} of {len(asked)} do not hold here." if wrong else f"All {len(asked)} hold here.")
+    tell(
+        f"{wrong} of {len(asked)} {'does' if wrong == 1 else 'do'} not hold here." if wrong else f"All {len(asked)} hold here."
+    )
     return WRONG if wrong else FINE
 
 

@@ -51,3 +51,8 @@ def test_an_old_number_of_another_meaning_does_not_hold(scripted, commands):
     """As the older enumeration, 8 is an illegal kind of index."""
     scripted.always("DescribeCollection", lambda server, request, context: Refusal(0, "", 8))
     assert commands.run("contract").code == 1
+
+
+def test_one_is_not_counted_as_many(scripted, commands):
+    scripted.always("DescribeAlias", refuse(5, "internal"))
+    assert commands.run("contract").err == f"1 of {len(READS)} does not hold here.\n"
