@@ -16,11 +16,14 @@ TYPES = {"html": "text/html", "js": "text/javascript", "css": "text/css"}
 
 
 @contextmanager
-def served_page(connections: Mapping[str, Any], dags: Mapping[str, Mapping[str, Any]] | None = None) -> Iterator[str]:
+def served_page(
+    connections: Mapping[str, Any], dags: Mapping[str, Mapping[str, Any]] | None = None, base: str = ""
+) -> Iterator[str]:
     """The page's address.
 
     :param connections: what each is answered with.
     :param dags: the Params of each DAG that Airflow has with the tag ``milvus``.
+    :param base: the path at which Airflow is, such as ``/airflow``.
     """
     known = {dag_id: {"dag_id": dag_id, "params": params} for dag_id, params in (dags or {}).items()}
     answers = {
@@ -31,9 +34,11 @@ def served_page(connections: Mapping[str, Any], dags: Mapping[str, Mapping[str, 
     }
     bodies = {path: ("application/json", json.dumps(answer).encode()) for path, answer in answers.items()}
     bodies |= {f"{URL}/files/{name}": (TYPES[path.suffix[1:]], path.read_bytes()) for name, path in FILES.items()}
+    bodies |= {f"/dags/{dag_id}": ("text/html", b"") for dag_id in known}
+    bodies[f"{URL}/"] = bodies[f"{URL}/files/index.html"]
+    bodies = {f"{base}{path}": body for path, body in bodies.items()}
     # Which a browser asks for where the page is not in a frame.
     bodies["/favicon.ico"] = ("image/x-icon", b"")
-    bodies[f"{URL}/"] = bodies[f"{URL}/files/index.html"]
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -52,7 +57,7 @@ def served_page(connections: Mapping[str, Any], dags: Mapping[str, Mapping[str, 
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
         try:
-            yield f"http://127.0.0.1:{server.server_address[1]}{URL}/"
+            yield f"http://127.0.0.1:{server.server_address[1]}{base}{URL}/"
         finally:
             server.shutdown()
             thread.join()

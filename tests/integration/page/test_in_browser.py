@@ -334,6 +334,12 @@ class TestForm:
             assert "middle is filled in. Left out: 1 other name." in note
             assert 'no Param "databases"' in note
 
+    def test_opens_the_dag_below_the_path_that_airflow_is_at(self, chromium):
+        with opened(chromium, dags={"reclaim": self.PARAMS}, base="/airflow") as page:
+            self.filled(page, "small")
+            page.locator("#copy").click()
+            page.wait_for_url("**/airflow/dags/reclaim")
+
     def test_says_that_there_is_no_dag_for_it(self, chromium):
         with opened(chromium) as page:
             page.locator("tr[data-collection=small] input").check()
