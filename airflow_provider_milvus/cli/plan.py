@@ -9,6 +9,7 @@ import argparse
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import product
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -98,6 +99,8 @@ def _tasks_in(path: str) -> list[Any]:
     """The tasks of a DAG file, mapped ones too, that reclaim memory and do not take their plan from another task."""
     from airflow_provider_milvus.operators.milvus import MilvusReclaimMemoryOperator
 
+    if not Path(path).is_file():
+        raise UsageError(f"There is no file {path}.")
     try:
         from airflow.dag_processing.dagbag import DagBag
     except ImportError:

@@ -163,6 +163,10 @@ class TestDagFile:
         assert (ended.code, ended.out) == (2, "")
         assert ended.err.splitlines()[-1].startswith("The arguments of task 'group.in_it' need a run of its DAG")
 
+    def test_that_is_not_there_is_said_to_be_missing(self, commands, tmp_path):
+        ended = commands.run("plan", "--dag-file", str(tmp_path))
+        assert (ended.code, ended.err) == (2, f"There is no file {tmp_path}.\n")
+
     def test_the_notes_of_the_task_are_read_and_left_as_they_are(self, server, commands, monkeypatch, tmp_path):
         path = tmp_path / "nightly.py"
         path.write_text(DAG_FILE.format(old=["events_*"]).replace("older_than=", "loaded_for="))
