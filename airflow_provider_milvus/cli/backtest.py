@@ -40,11 +40,16 @@ def backtest(given: Namespace) -> int:
         )
         # What the reclaims of this connection have kept is read as in a run.
         of_run = SimpleNamespace(dag_id="", task_id=task.task_id, map_index=-1)
-        result = task.execute({"logical_date": pendulum.now("UTC"), "ti": of_run})  # type: ignore[typeddict-item]
+        played = task.play_back({"logical_date": pendulum.now("UTC"), "ti": of_run})  # type: ignore[typeddict-item]
+    result = played.as_result()
     del result["markdown"]
     rows = [{title: value for title, value in policy.items() if value is not None} for policy in result["policies"]]
     show(given, rows, result)
     tell(*result["warnings"], result["summary"])
+    if task.picture is not None:
+        from airflow_provider_milvus.reclaim.backtest_picture import draw
+
+        draw(played, task.picture)
     return FINE
 
 

@@ -162,6 +162,18 @@ class MilvusReclaimBacktestOperator(ReclaimRules):
         self.take(locals())
 
     def execute(self, context: Context) -> dict[str, Any]:
+        backtest = self.play_back(context)
+        result = backtest.as_result()
+        keep_backtest(context, self.milvus_conn_id, result)
+        if self.picture is not None:
+            from airflow_provider_milvus.reclaim.backtest_picture import draw
+
+            draw(backtest, self.picture)
+            result["picture"] = self.picture
+        return result
+
+    def play_back(self, context: Context) -> Backtest:
+        """All that :meth:`execute` does, but for what is kept and drawn."""
         from airflow_provider_milvus.reclaim.look_back import look_back, nights_of, steps_through
 
         hook = self.hook()
@@ -182,24 +194,16 @@ class MilvusReclaimBacktestOperator(ReclaimRules):
                 f"Reclaims have released {counted(released, 'collection')} in this time. Here these left memory by themselves: "
                 "what that freed, and which searches it met, is in no figure."
             )
-        for name, changed in changes.items():
-            share = self.rule("memory_budget", changed)
-            policies[name] = self.with_budget(policies[name], share, found.memory)
-            if isinstance(share, kinds.Share):
-                found.warnings.append(f"The budget of {name!r} is a share of the memory that the query nodes have today.")
+        budgets = {name: self.rule("memory_budget", changed) for name, changed in changes.items()}
+        policies = {name: self.with_budget(policy, budgets[name], found.memory) for name, policy in policies.items()}
+        if any(isinstance(budget, kinds.Share) for budget in budgets.values()):
+            found.warnings.append("A budget that is a share is one of the memory that the query nodes have today.")
         backtest = self._play(found, policies, nights)
         for warning in backtest.warnings:
             self.log.warning(warning)
         self.log.info("Played back:\n%s", backtest.as_table())
         self.log_where(hook, backtest.as_sentence())
-        result = backtest.as_result()
-        keep_backtest(context, self.milvus_conn_id, result)
-        if self.picture is not None:
-            from airflow_provider_milvus.reclaim.backtest_picture import draw
-
-            draw(backtest, self.picture)
-            result["picture"] = self.picture
-        return result
+        return backtest
 
     def _changes(self) -> dict[str, dict[str, Any]]:
         """What each policy changes, by its name."""

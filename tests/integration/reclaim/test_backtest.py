@@ -124,7 +124,7 @@ def test_a_share_is_of_the_memory_of_today(play: Callable[..., dict[str, Any]], 
     scripted.always("GetMetrics", lambda *_: {"response": json.dumps({"nodes_info": [{"infos": node}]})})
     result = play(memory_budget="10%")
     assert {night["budget"] for night in result["nights"]} == {4 * GIB}
-    assert "The budget of 'this policy' is a share of the memory that the query nodes have today." in result["warnings"]
+    assert "A budget that is a share is one of the memory that the query nodes have today." in result["warnings"]
 
 
 def test_a_restart_of_the_proxy_makes_the_use_before_it_unknown(
