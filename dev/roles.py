@@ -102,11 +102,9 @@ SCENARIOS = (
     Scenario(operators.MilvusReleaseCollectionOperator, _OTHER, in_memory=True),
     Scenario(operators.MilvusReleasePartitionsOperator, {**_OTHER, "partition_names": ["_default"]}, in_memory=True),
     Scenario(operators.MilvusLoadCollectionOperator),
-    Scenario(operators.MilvusLoadCollectionOperator, words="in memory already", in_memory=True),
     Scenario(operators.MilvusLoadPartitionsOperator, {**_DOCS, "partition_names": ["_default"]}),
     Scenario(operators.MilvusRefreshLoadOperator, in_memory=True),
     Scenario(operators.MilvusWindowLoadOperator),
-    Scenario(operators.MilvusWindowLoadOperator, words="in memory already", in_memory=True),
     Scenario(operators.MilvusMemoryReportOperator, {}, in_memory=True),
     Scenario(operators.MilvusReclaimMemoryOperator, {"collections": "docs_*", "dry_run": True}, "dry run", in_memory=True),
     Scenario(operators.MilvusReclaimMemoryOperator, {"collections": "docs_*", "dry_run": False}, in_memory=True),
@@ -172,12 +170,17 @@ SCENARIOS = (
     Scenario(sensors.MilvusIndexSensor),
     Scenario(sensors.MilvusRowCountSensor, {**_DOCS, "at_least": len(ROWS)}, in_memory=True),
 )
+ALREADY_DONE = (
+    Scenario(operators.MilvusLoadCollectionOperator, words="in memory already", in_memory=True),
+    Scenario(operators.MilvusWindowLoadOperator, words="in memory already", in_memory=True),
+)
+"""What finds that there is nothing to do, and asks for other things on the way."""
 
 
 @cache
 def calls_of(scenario_name: str) -> tuple[str, ...]:
     """The calls of the task, as the stand-in receives them."""
-    (scenario,) = (scenario for scenario in SCENARIOS if scenario.name == scenario_name)
+    (scenario,) = (scenario for scenario in (*SCENARIOS, *ALREADY_DONE) if scenario.name == scenario_name)
     with scripted_server(DIALECTS["2.6.16"]) as server:
         client = import_pymilvus().MilvusClient(server.uri, timeout=10, dedicated=True)
         scenario.find(client)

@@ -118,19 +118,26 @@ def gaps_of(moments: Sequence[float], proxies: Mapping[Target, Seen]) -> list[Ga
 
 
 def mismatches_of(
-    moments: Sequence[float], proxies: Mapping[Target, Seen], gauges: Mapping[int, float], known: Proxies
+    moments: Sequence[float],
+    proxies: Mapping[Target, Seen],
+    nodes: Mapping[Target, Seen],
+    gauges: Mapping[int, float],
+    known: Proxies,
 ) -> list[Gap]:
-    """When the proxies that were scraped were not all there are. A run is told of it where it is so at its own time.
+    """When the proxies that were scraped were not all there are, or no query node was: then a run takes the metrics for those
+    of another server. It is told of either where it is so at its own time.
 
     :param gauges: how many proxies the coordinator counted, by step, where its metrics are there.
     :param known: what is known of their number otherwise.
     """
     present = Counter(number for seen in proxies.values() for number in seen.started)
+    in_memory = {number for seen in nodes.values() for number in seen.started}
     mismatches = []
     for number, moment in enumerate(moments):
         told = [gauges[number]] if number in gauges else []
         count = present[number]
-        if why := "no proxy was scraped" if count == 0 else proxy_mismatch(count, known.number(told)):
+        why = "no proxy was scraped" if count == 0 else proxy_mismatch(count, known.number(told))
+        if why := why or ("no query node was scraped" if number not in in_memory else None):
             mismatches.append((moments[max(number - 1, 0)], moment, why))
     return list(_joined(mismatches))
 
@@ -185,9 +192,12 @@ def sizes_of(moments: Sequence[float], changes: Mapping[int, int | None], unknow
     told: list[int | None] = []
     size: int | None = 0
     for number in range(len(moments)):
-        if not (size and changes.get(number) == 0 and changes.get(number + 1)):
-            size = changes.get(number, size)
+        size = changes.get(number, size)
         told.append(None if number in unknown else size)
+    known = [number for number, value in enumerate(told) if value is not None]
+    for before, number, after in zip(known, known[1:], known[2:], strict=False):
+        if told[before] and told[number] == 0 and told[after]:
+            told[number] = told[before]
     changed = [number for number, value in enumerate(told) if number == 0 or value != told[number - 1]]
     return Sizes([moments[number] for number in changed], [told[number] for number in changed])
 

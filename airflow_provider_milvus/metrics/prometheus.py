@@ -23,10 +23,11 @@ Vector = list[tuple[dict[str, str], float]]
 Values = list[tuple[int, float]]
 """The numbers of steps, in order, and the values there."""
 
+STEP = 60_000
+"""Milliseconds between two moments at which a proxy has to be there: less than Prometheus's look-back."""
 LARGEST_ANSWER = 32 << 20
 """Bytes of an answer: 130 for each collection, node and kind of segment, so 10,000 collections on two nodes have 5 MB."""
 
-_WEEK = 7 * 86_400_000
 USES = {
     source.SUCCEEDED: "",
     source.RECEIVED: "",
@@ -85,7 +86,7 @@ class Prometheus(source.MetricsSource):
             names_databases = bool(databases) and None not in databases
             for span in spans:
                 length = math.ceil(span.total_seconds() * 1000)
-                step = 300_000 if length > _WEEK else max(min(60_000, length // 10), 1)
+                step = max(min(STEP, length // 10), 1)
                 first, last = (now - length - step) // step, now // step
                 seen = await self._by_target(client, self._steps_present(length, step), now)
                 unknown = mismatch or _gap(present, started, seen, last - first, now / 1000, span)
@@ -163,12 +164,25 @@ class Prometheus(source.MetricsSource):
             "start": f"{start:.3f}",
             "end": f"{moments[first + count - 1]:.3f}",
             "step": f"{step:.3f}",
+            # VictoriaMetrics moves the times to those of its cache, unless it is told not to.
+            "nocache": "1",
         }
+        moved: list[float] = []
 
         def values(series: dict[str, Any]) -> Values:
-            return [(first + round((moment - start) / step), float(value)) for moment, value in series["values"]]
+            told = [(first + round((moment - start) / step), float(value), moment) for moment, value in series["values"]]
+            moved.extend(moment for number, _, moment in told if abs(moment - (moments[0] + number * step)) > 1)
+            return [(number, value) for number, value, _ in told]
 
-        return await self._results(client, "/api/v1/query_range", form, values)
+        answers = await self._results(client, "/api/v1/query_range", form, values)
+        if moved:
+            raise source.unreadable_error(
+                self._address,
+                "it answers for other times than it was asked for, as Thanos's query frontend does with those that are no "
+                "multiples of a step",
+                "Name the querier behind it, or set at to a full or half hour of UTC.",
+            )
+        return answers
 
     async def _results(
         self, client: AsyncClient, path: str, form: Mapping[str, str], value: Callable[[dict[str, Any]], T]

@@ -13,7 +13,7 @@ from airflow_provider_milvus.exceptions import MilvusMetricsError
 from airflow_provider_milvus.metrics import source
 from airflow_provider_milvus.metrics.counters import Label
 from airflow_provider_milvus.metrics.past import Past, Seen, Target, Uses, gaps_of, mismatches_of, sizes_of, unknown_steps
-from airflow_provider_milvus.metrics.prometheus import USES, Prometheus, Values
+from airflow_provider_milvus.metrics.prometheus import STEP, USES, Prometheus, Values
 from airflow_provider_milvus.metrics.spans import Proxies
 
 if TYPE_CHECKING:
@@ -24,8 +24,6 @@ LARGEST_SLICE = 240
 """Steps of one answer."""
 VALUES = 120_000
 """Of one answer, about: 3 MB."""
-POINT = 60_000
-"""Milliseconds between the points at which a proxy has to be there."""
 _QUERY_NODES = 'role_name=~"querynode|streamingnode"'
 _PARTS = "collection_id, node_id, segment_state"
 
@@ -81,7 +79,7 @@ class _Reading:
         """Read a slice, and return how many collections were in memory in it."""
         by_target, nodes = "by (instance, job)", self._selector(source.NODES, _QUERY_NODES)
         step = round(1000 * (self.moments[1] - self.moments[0]))
-        point = min(POINT, step)
+        point = min(STEP, step)
         within = f"count_over_time((count {by_target} ({self.metrics.proxy_pages}))[{step - 1}ms:{point}ms])"
         queries = (
             f"count {by_target} ({self.metrics.proxy_pages})",
@@ -137,7 +135,7 @@ class _Reading:
             {collection: sizes_of(moments, changes, unknown) for collection, changes in self.sizes.items()},
             uses,
             gaps_of(moments, self.proxies),
-            mismatches_of(moments, self.proxies, self.gauges, proxies),
+            mismatches_of(moments, self.proxies, self.nodes, self.gauges, proxies),
             bool(uses) and all(database is not None for database, _ in uses),
         )
 

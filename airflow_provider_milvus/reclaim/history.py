@@ -111,9 +111,19 @@ class History:
             return subject
         return replace(subject, aliases=seen.facts.aliases, properties=seen.facts.properties, windows=seen.facts.windows)
 
-    def is_assumed(self, subject: CollectionState, moment: float) -> bool:
-        """Whether its aliases, properties and windows at that time are today's, since no run has told what they were."""
-        return self._sighting(subject, moment) is None
+    def is_assumed(self, subject: CollectionState, start: float, end: float) -> bool:
+        """Whether its aliases, properties and windows somewhere between are today's, since no run has told what they were; or
+        they changed, and it is not known when.
+        """
+        moments = [start, *(edge for edge in self._edges(subject) if start < edge < end)]
+        changes = pairwise(self.facts.get(subject.key, ()))
+        return any(self._sighting(subject, moment) is None for moment in moments) or any(
+            before.facts != after.facts and before.last < end and after.first > start + self.step for before, after in changes
+        )
+
+    def knows_memory(self, moment: float) -> bool:
+        """Whether it is told what was in memory then, or before."""
+        return not any(sizes.was_loaded(moment) is None for sizes in (*self.sizes.values(), *self.dropped))
 
     def _sighting(self, subject: CollectionState, moment: float) -> Sighting | None:
         """The run of a night keeps what it saw when it ends: within a step of the history."""
@@ -154,10 +164,14 @@ class History:
     def _names(self, subject: CollectionState, moment: float) -> Iterator[tuple[str, float, float]]:
         """Its names from ``moment`` on, and from when to when each is its own: an alias may come after a release."""
         yield subject.collection, moment, inf
+        today = next((one for one in self.collections if one.key == subject.key), subject)
+        for start, end in pairwise((moment, *(edge for edge in self._edges(subject) if edge > moment), inf)):
+            yield from ((alias, start, end) for alias in self.as_of(today, start).aliases)
+
+    def _edges(self, subject: CollectionState) -> list[float]:
+        """When a run began to see something of it, and when what it saw holds no longer."""
         seen = self.facts.get(subject.key, ())
-        changes = [sighting.first for sighting in seen if sighting.first > moment]
-        for start, end in pairwise((moment, *changes, inf)):
-            yield from ((alias, start, end) for alias in self.as_of(subject, start).aliases)
+        return sorted(edge for sighting in seen for edge in (sighting.first, sighting.last + HOLDS_FOR + 1))
 
 
 def _overlap(gaps: Sequence[Gap], start: float, end: float) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import lzma
-from base64 import b85decode, b85encode
+from base64 import b64decode, b64encode
 from typing import Any
 
 MOST = 32_000
@@ -15,9 +15,12 @@ _MARK = "xz:"
 
 
 def pack(value: Any) -> Any:
-    """``value``, which is JSON, or the text that :func:`unpack` reads where it is long."""
+    """``value``, which is JSON, or the text that :func:`unpack` reads where it is long.
+
+    The text has no brace: by chance it could look like a template to Jinja.
+    """
     text = json.dumps(value, separators=(",", ":"))
-    return value if len(text) <= MOST else _MARK + b85encode(lzma.compress(text.encode())).decode()
+    return value if len(text) <= MOST else _MARK + b64encode(lzma.compress(text.encode())).decode()
 
 
 def unpack(value: Any) -> Any:
@@ -29,7 +32,7 @@ def unpack(value: Any) -> Any:
         return value
     unpacking = lzma.LZMADecompressor()
     try:
-        text = unpacking.decompress(b85decode(value.removeprefix(_MARK)), _LARGEST)
+        text = unpacking.decompress(b64decode(value.removeprefix(_MARK), validate=True), _LARGEST)
     except (lzma.LZMAError, ValueError) as error:
         raise ValueError(f"its text cannot be unpacked: {error}") from None
     if not unpacking.eof:

@@ -49,8 +49,9 @@ class PlayedRelease:
 class Night:
     """One run. ``loaded`` and ``left`` are the known bytes before and after it; ``unknown`` is the number of the others.
 
-    ``is_known``: the history tells what was in memory. ``is_decided``: and the use over the time that the policy asks for.
-    ``is_assumed``: of some collection aliases, property and windows are today's, since no run has told what they were.
+    ``is_known``: the history tells what was in memory. ``is_decided``: and the use over the time that the policy asks for, and,
+    where it has a budget, every size. ``is_assumed``: of some collection, at night or until its release ends, aliases, property
+    and windows are today's, since no run has told what they were.
     """
 
     at: float
@@ -119,7 +120,6 @@ def play(history: History, policy: Policy, nights: Sequence[datetime], spans: Se
     for now in nights:
         moment = now.timestamp()
         told = [history.span(moment, length) for length in spans]
-        is_known = not any(sizes.was_loaded(moment) is None for sizes in (*history.sizes.values(), *history.dropped))
         states = [
             replace(
                 state,
@@ -140,6 +140,14 @@ def play(history: History, policy: Policy, nights: Sequence[datetime], spans: Se
         releases = [_release(history, decision.subject, decision.reason, moment) for decision in decisions if decision.release]
         away |= {release.subject.key: release.until for release in releases}
         sizes = [state.memory.bytes for state in states]
+        # What has been dropped since had a size, but takes no part in the decisions.
+        unknown = sizes.count(None) + sum(bool(other.was_loaded(moment)) for other in history.dropped)
+        is_known = history.knows_memory(moment) and (not sizes or any(size is not None for size in sizes))
+        covered = all(span.unknown is None for span in told if span.length in needed)
+        in_scope = [state for state in states if policy.in_scope(state.collection)]
+        is_assumed = any(history.is_assumed(state, moment, moment) for state in in_scope) or any(
+            history.is_assumed(release.subject, moment, release.until) for release in releases
+        )
         loaded = sum(size or 0 for size in sizes)
         gone = sum(release.subject.memory.bytes or 0 for release in releases)
         played.append(
@@ -148,12 +156,11 @@ def play(history: History, policy: Policy, nights: Sequence[datetime], spans: Se
                 releases,
                 loaded,
                 loaded - gone,
-                # What has been dropped since had a size, but no part in these decisions.
-                sizes.count(None) + sum(bool(other.was_loaded(moment)) for other in history.dropped),
+                unknown,
                 policy.budget,
-                any(history.is_assumed(state, moment) for state in states if policy.in_scope(state.collection)),
+                is_assumed,
                 is_known,
-                is_known and all(span.unknown is None for span in told if span.length in needed),
+                is_known and covered and (policy.budget is None or not unknown),
             )
         )
     return Playback(played)

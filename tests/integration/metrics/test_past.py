@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Iterator
 from datetime import timedelta
@@ -15,6 +16,7 @@ from airflow_provider_milvus.metrics import Held, metrics_source, prometheus_pas
 from airflow_provider_milvus.metrics.past import Past, Sizes, Uses
 from airflow_provider_milvus.metrics.prometheus_past import read_past
 from airflow_provider_milvus.metrics.spans import Proxies
+from dev.servers.pages import Answer, Pages, Request, pages_server, vector
 from dev.servers.prometheus import PLATFORM_HAS_IT, prometheus_with_history
 from tests.integration.past import Value, counted
 
@@ -88,6 +90,12 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield served
 
 
+@pytest.fixture
+def pages() -> Iterator[Pages]:
+    with pages_server() as served:
+        yield served
+
+
 @pytest.mark.parametrize("slice_", [1, 7, 39, 40, 240])
 def test_every_slice_tells_the_same(url: str, slice_: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prometheus_past, "FIRST_SLICE", slice_)
@@ -157,3 +165,20 @@ async def test_copies_of_two_prometheus_are_refused(tmp_path: Path) -> None:
                 await reading
         assert await first.held() == {7: Held(1, 500)}
         assert (await read_past(first, moments, proxies=one)).sizes == {7: Sizes([moments[0]], [500])}
+
+
+async def test_a_server_that_moves_the_times_is_refused(pages: Pages) -> None:
+    """As Thanos's query frontend does, which answers for multiples of the step."""
+
+    def moved(request: Request) -> Answer:
+        moments = [float(request.form["start"]) // STEP * STEP + STEP * number for number in range(3)]
+        series = {"metric": {"instance": "a:9091", "job": "milvus"}, "values": [[moment, "1"] for moment in moments]}
+        return Answer(json.dumps({"status": "success", "data": {"result": [series]}}))
+
+    pages.at["/api/v1/query_range"] = moved
+    pages.at["/api/v1/query"] = vector()
+    source = metrics_source(pages.url)
+    straight, askew = [1200.0, 1800.0, 2400.0], [1500.0, 2100.0, 2700.0]
+    assert (await read_past(source, straight, proxies=Proxies(configured=1))).gaps != ()
+    with pytest.raises(MilvusMetricsError, match="answers for other times than it was asked for"):
+        await read_past(source, askew, proxies=Proxies(configured=1))

@@ -16,7 +16,7 @@ from airflow_provider_milvus.exceptions import MilvusError, MilvusPermissionErro
 from airflow_provider_milvus.hooks.milvus import MilvusHook
 from airflow_provider_milvus.operators.milvus import MilvusAlterDatabaseOperator, MilvusTruncateCollectionOperator
 from airflow_provider_milvus.protocol.lazy_pymilvus import import_pymilvus
-from dev.roles import PAGE, SCENARIOS, Scenario, calls_of, privileges_of, with_table
+from dev.roles import ALREADY_DONE, PAGE, SCENARIOS, Scenario, calls_of, privileges_of, with_table
 from dev.servers.dialects import DIALECTS
 from dev.servers.scripted import ScriptedMilvus, scripted_server
 from dev.servers.standalone import PLATFORM_HAS_IT, StandaloneServer, standalone_server
@@ -24,6 +24,7 @@ from tests.integration.support import Connect, eventually
 
 pytestmark = [pytest.mark.newest, pytest.mark.slow]
 
+ALL = (*SCENARIOS, *ALREADY_DONE)
 OF_A_COLLECTION = (
     "CreateIndex", "CreatePartition", "Delete", "DropIndex", "DropPartition", "Flush", "GetFlushState", "Insert", "Query",
     "Search", "Upsert",
@@ -174,7 +175,7 @@ def foretold(scenario: Scenario) -> Verdict:
 
 
 def test_each_task_makes_calls_that_need_what_the_table_says() -> None:
-    calls = {scenario.name: calls_of(scenario.name) for scenario in SCENARIOS}
+    calls = {scenario.name: calls_of(scenario.name) for scenario in ALL}
     assert {name: sorted(needs.later) for name, needs in TASKS.items()} == {
         name: privileges_of(made, "2.6.16") for name, made in calls.items()
     }
@@ -197,7 +198,7 @@ def test_what_a_privilege_is_granted_on_is_what_the_protocol_says() -> None:
     assert {name: kind_of(name) for name in named} == {name: kinds[name] for name in named}
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+@pytest.mark.parametrize("scenario", ALL, ids=lambda scenario: scenario.name)
 def test_a_task_needs_its_privileges_and_no_other(guarded: Guarded, scenario: Scenario) -> None:
     if scenario.kind in (MilvusTruncateCollectionOperator, MilvusAlterDatabaseOperator) and isinstance(guarded, Real):
         pytest.skip("2.3.5 cannot do this")
@@ -225,7 +226,7 @@ def test_a_task_needs_its_privileges_and_no_other(guarded: Guarded, scenario: Sc
 OF_TWO_COLLECTIONS = {"target_name", "new_name", "then"}
 NARROW = [
     scenario
-    for scenario in SCENARIOS
+    for scenario in ALL
     if "collection_name" in scenario.arguments and not OF_TWO_COLLECTIONS & scenario.arguments.keys()
     if scenario.arguments["collection_name"] != "new"
     if any(kind_of(privilege) == "Collection" for privilege in TASKS[scenario.name].later)

@@ -17,6 +17,7 @@ def proxy(*steps: int, started: float | None = LONG_AGO, gaps: tuple[int, ...] =
 
 
 ALL = tuple(range(10))
+NODES = {("n", "milvus"): proxy(*ALL)}
 
 
 @pytest.mark.parametrize(
@@ -41,7 +42,7 @@ ALL = tuple(range(10))
 def test_gaps_of_one_proxy(seen: Seen, gaps: list[Gap], away: list[tuple[float, float]]) -> None:
     one = {("a", "milvus"): seen}
     assert gaps_of(MOMENTS, one) == [(start, end, f"proxy a {why}") for start, end, why in gaps]
-    assert mismatches_of(MOMENTS, one, {}, ONE) == [(start, end, "no proxy was scraped") for start, end in away]
+    assert mismatches_of(MOMENTS, one, NODES, {}, ONE) == [(start, end, "no proxy was scraped") for start, end in away]
 
 
 @pytest.mark.parametrize(
@@ -57,27 +58,36 @@ def test_gaps_of_one_proxy(seen: Seen, gaps: list[Gap], away: list[tuple[float, 
 )
 def test_mismatches_of_the_number_of_proxies(gauges: dict[int, float], proxies: Proxies, gaps: list[Gap]) -> None:
     both = {("a", "milvus"): proxy(*ALL), ("b", "milvus"): proxy(*ALL)}
-    assert mismatches_of(MOMENTS, both, gauges, proxies) == gaps
+    assert mismatches_of(MOMENTS, both, NODES, gauges, proxies) == gaps
     assert gaps_of(MOMENTS, both) == []
 
 
 def test_nothing_is_known_where_nobody_tells_how_many_proxies_there_are() -> None:
-    ((start, end, why),) = mismatches_of(MOMENTS, {("a", "milvus"): proxy(*ALL)}, {}, Proxies())
+    ((start, end, why),) = mismatches_of(MOMENTS, {("a", "milvus"): proxy(*ALL)}, NODES, {}, Proxies())
     assert (start, end) == (100, 190)
     assert "is not known" in why
+
+
+def test_without_a_query_node_nobody_knows_whose_metrics_these_are() -> None:
+    nodes = {("n", "milvus"): proxy(0, 1, 2, 3, 6, 7, 8, 9), ("o", "milvus"): proxy(4)}
+    told = mismatches_of(MOMENTS, {("a", "milvus"): proxy(*ALL)}, nodes, {}, ONE)
+    assert told == [(140, 150, "no query node was scraped")]
 
 
 def test_sizes_change_where_they_changed() -> None:
     changes = {0: 5, 2: 7, 3: 0, 5: 7, 6: None, 7: 7, 8: 0}
     read = sizes_of(MOMENTS, changes, frozenset({4}))
-    assert (read.moments, read.bytes) == ([100, 120, 130, 140, 150, 160, 170, 180], [5, 7, 0, None, 7, None, 7, 0])
-    assert [read.was_loaded(moment) for moment in (99, 100, 135, 145, 165, 185)] == [None, True, False, False, True, False]
+    assert (read.moments, read.bytes) == ([100, 120, 140, 150, 160, 170, 180], [5, 7, None, 7, None, 7, 0])
+    assert [read.was_loaded(moment) for moment in (99, 100, 135, 145, 165, 185)] == [None, True, True, True, True, False]
     assert Sizes().was_loaded(100) is None
 
 
 def test_a_step_without_a_size_is_no_release() -> None:
     replaced = sizes_of(MOMENTS, {0: 5, 3: 0, 4: 6, 7: 0}, frozenset())
     assert (replaced.moments, replaced.bytes) == ([100, 140, 170], [5, 6, 0])
+    # The first step after a time that is not known.
+    away = sizes_of(MOMENTS, {0: 5, 5: 0, 7: 5}, frozenset({5}))
+    assert (away.moments, away.bytes) == ([100, 150, 160], [5, None, 5])
     released = sizes_of(MOMENTS, {0: 5, 3: 0, 5: 6}, frozenset())
     assert (released.moments, released.bytes) == ([100, 130, 150], [5, 0, 6])
 

@@ -112,6 +112,16 @@ def test_what_is_not_known_is_not_idle_and_not_counted() -> None:
     assert (unsized.freed, unsized.unknown, unsized.nights[1].unknown) == (0.0, 1, 1)
 
 
+def test_a_night_without_query_nodes_is_not_decided_and_not_empty() -> None:
+    """A run takes the metrics for those of another server then."""
+    held = Sizes([at(0), at(2.9), at(3.1)], [GIB, None, GIB])
+    away = (at(2.9), at(3.1), "no query node was scraped")
+    past = history(collection("a"), held={"a": held}, uses={"a": [(1.0, 1)]}, mismatches=[away])
+    played = play(past, policy(), NIGHTS[:5], [IDLE])
+    assert [night for night, *_ in told(played)] == [4.0]
+    assert [(night.is_known, night.is_decided) for night in played.nights[1:4]] == [(True, True), (False, False), (True, True)]
+
+
 def test_a_budget_takes_the_coldest_and_says_whether_it_is_met() -> None:
     names = "abc"
     uses = {"a": [(day + 0.5, 1) for day in range(10)], "b": [(1.5, 1)]}
@@ -139,15 +149,26 @@ def test_what_a_run_has_seen_counts_from_then_on() -> None:
     assert told(played) == [(2.0, "a", 72.0, 5.0, 3), (8.0, "a", 48.0, None, 0)]
     kept = play(history(collection("a"), uses={}, facts=facts), policy(), NIGHTS[3:], [IDLE])
     assert told(kept) == [(8.0, "a", 48.0, None, 0)]
-    assert [night.is_assumed for night in kept.nights] == [False, False, False, False, False, False]
-    assert [night.is_assumed for night in played.nights] == [True, True] + [False] * 7
+    # On days 5 and 7 no run has looked, and it is not known when that changed which the runs before and after saw.
+    assert [night.is_assumed for night in kept.nights] == [False, True, False, True, False, False]
+    assert [night.is_assumed for night in played.nights] == [True, True, False, False, True, False, True, False, False]
 
 
 def test_an_alias_that_comes_after_the_release_is_searched_for() -> None:
     facts = seen((1.0, 3.0, Facts()), (4.0, 9.0, Facts(aliases=("prod",))))
     past = history(collection("a", aliases=("prod",)), uses={"prod": [(3.5, 9), (6.5, 100)]}, facts=facts)
-    # What was searched as "prod" on day 3 was another collection.
-    assert told(play(past, policy(), NIGHTS[:3], [IDLE])) == [(2.0, "a", 4.5 * 24, 6.5, 100)]
+    # What was searched as "prod" on day 3 was another collection, as far as runs have seen.
+    played = play(past, policy(), NIGHTS[:3], [IDLE])
+    assert told(played) == [(2.0, "a", 4.5 * 24, 6.5, 100)]
+    assert [night.is_assumed for night in played.nights] == [False, True, False]
+
+
+def test_after_the_last_run_that_looked_todays_aliases_are_searched_for() -> None:
+    facts = seen((1.0, 2.0, Facts()))
+    past = history(collection("a", aliases=("prod",)), uses={"prod": [(3.5, 9), (6.5, 100)]}, facts=facts)
+    played = play(past, policy(), NIGHTS[:2], [IDLE])
+    assert told(played) == [(2.0, "a", 4.5 * 24, 6.5, 100)]
+    assert played.is_assumed
 
 
 def test_a_night_goes_by_what_its_own_run_saw() -> None:
@@ -189,6 +210,7 @@ def test_a_budget_is_not_met_for_certain_beside_what_has_been_dropped() -> None:
     past = history(collection("a"), uses={}, dropped=[Sizes([at(0), at(5)], [9 * GIB, 0])])
     nights = play(past, policy(idle_for=None, budget=2 * GIB), NIGHTS, []).nights
     assert [(night.unknown, night.meets_budget) for night in nights] == [(1, None)] * 4 + [(0, True)] * 5
+    assert [night.is_decided for night in nights] == [False] * 4 + [True] * 5
 
 
 def test_the_number_of_proxies_counts_as_it_is_at_night() -> None:
