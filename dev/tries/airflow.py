@@ -82,10 +82,8 @@ class Variables:
     kept: Kept = {}
 
     @classmethod
-    def get(cls, key: str, default: Any = None, deserialize_json: bool = False) -> Any:
-        if key not in cls.kept:
-            return default
-        return json.loads(cls.kept[key]) if deserialize_json else cls.kept[key]
+    def get(cls, key: str, default: Any = None) -> Any:
+        return cls.kept.get(key, default)
 
     @classmethod
     def set(cls, key: str, value: Any, description: str | None = None, serialize_json: bool = False) -> None:

@@ -171,7 +171,7 @@ class TestDagFile:
         path = tmp_path / "nightly.py"
         path.write_text(DAG_FILE.format(old=["events_*"]).replace("older_than=", "loaded_for="))
         asked = []
-        monkeypatch.setattr(Variable, "get", lambda key, *_, **__: asked.append(key) or {})
+        monkeypatch.setattr(Variable, "get", lambda key, *_, **__: asked.append(key))
         monkeypatch.setattr(Variable, "set", lambda *_, **__: pytest.fail("a plan wrote notes"))
         commands.ask("plan", "--dag-file", str(path), "--task-id", "old")
         assert asked == ["milvus_run_notes.nightly.old"]

@@ -47,12 +47,12 @@ def variables_in(path: Path) -> type:
             path.with_suffix(".new").replace(path)
 
         @classmethod
-        def get(cls, key: str, default: Any = None, deserialize_json: bool = False) -> Any:
+        def get(cls, key: str, default: Any = None) -> Any:
             return cls._all().get(key, default)
 
         @classmethod
         def set(cls, key: str, value: Any, description: str | None = None, serialize_json: bool = False) -> None:
-            cls._keep({**cls._all(), key: value})
+            cls._keep({**cls._all(), key: json.dumps(value)})
 
         @classmethod
         def delete(cls, key: str) -> None:

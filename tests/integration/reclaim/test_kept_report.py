@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -33,7 +34,7 @@ def reclaim(run_id: str, **arguments: Any) -> dict[str, Any]:
 
 
 def kept() -> KeptReport:
-    return KeptReport.read(Variables.get(key_of("milvus_default"), None, deserialize_json=True))
+    return KeptReport.read(json.loads(Variables.get(key_of("milvus_default"))))
 
 
 def outcomes() -> dict[str, tuple[str, str]]:

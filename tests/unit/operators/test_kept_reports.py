@@ -25,8 +25,8 @@ class Variables:
         self.meanwhile: list[str] = []
         """What others write just after each of our own."""
 
-    def get(self, key: str, default: Any = None, deserialize_json: bool = False) -> Any:
-        return json.loads(self.kept[key]) if key in self.kept else default
+    def get(self, key: str, default: Any = None) -> Any:
+        return self.kept.get(key, default)
 
     def set(self, key: str, value: Any, description: str | None = None, serialize_json: bool = False) -> None:
         if self.trouble is not None:

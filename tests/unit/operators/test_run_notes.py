@@ -21,8 +21,8 @@ def variables(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 
     class Variable:
         @staticmethod
-        def get(key: str, default: Any = None, deserialize_json: bool = False) -> Any:
-            return json.loads(kept[key]) if key in kept else default
+        def get(key: str, default: Any = None) -> Any:
+            return kept.get(key, default)
 
         @staticmethod
         def set(key: str, value: Any, description: str | None = None, serialize_json: bool = False) -> None:
