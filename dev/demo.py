@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
+from airflow_provider_milvus.reclaim.policy import NO_PATTERN
 from airflow_provider_milvus.wording import human
 from dev import sample_collections
 from dev.local_airflow import LocalAirflow
@@ -26,7 +27,6 @@ from dev.servers.lite import LiteServer, lite_server
 from dev.servers.standalone import PLATFORM_HAS_IT, StandaloneServer, standalone_server
 
 DAG_ID = "milvus_nightly_memory_reclaim"
-NO_MATCH = "matches no pattern"
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 _began = time.monotonic()
@@ -53,7 +53,7 @@ def reasons(results: dict[str, Any]) -> dict[str, str]:
     for outcome in ("kept", "released", "failed"):
         for result in results.values():
             for entry in result[outcome]:
-                if entry["reason"] != NO_MATCH or entry["collection"] not in reasons:
+                if entry["reason"] != NO_PATTERN or entry["collection"] not in reasons:
                     reasons[entry["collection"]] = entry["reason"]
     return reasons
 
@@ -103,7 +103,7 @@ def run(server: str, directory: Path) -> int:
         say(f"{name} serves at {milvus.uri}")
         sample_collections.create(milvus.uri, samples)
         before = sample_collections.load_states(milvus.uri)
-        say(f"{len(before)} collections with {sample_collections.ROWS} rows each are in memory")
+        say(f"{len(before)} collections are in memory")
         airflow.finish(migration)
         say(f"Airflow's database is ready; running {DAG_ID}")
         measured = {"metrics_url": milvus.metrics_url} if isinstance(milvus, StandaloneServer) else {}

@@ -1,7 +1,8 @@
 """What is kept of the reclaims of one connection: the last decision about each collection, and the totals of the last runs.
 
 It is plain JSON, for the page in Airflow and for a look back. Several tasks may reclaim the same Milvus, each with its own
-patterns and databases: of a collection the newest decision counts that had it in scope.
+patterns and databases: of a collection the newest decision counts that had it in scope. What a run finds out of memory stays
+explained by the one that released it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from airflow_provider_milvus.metrics.counters import LONGEST
 from airflow_provider_milvus.reclaim.history import HOLDS_FOR, Facts, Sighting
 from airflow_provider_milvus.reclaim.inventory import UNKNOWN, CollectionState, Memory, total
 from airflow_provider_milvus.reclaim.packed import pack, unpack
+from airflow_provider_milvus.reclaim.policy import NO_PATTERN
 from airflow_provider_milvus.reclaim.report import Entry, ReclaimReport, make_entry
 from airflow_provider_milvus.reclaim.usage import Usage
 from airflow_provider_milvus.schema.window_marks import RECLAIM_PROPERTY
@@ -108,7 +110,7 @@ class KeptReport:
         :param in_scope: whether the run decided about a collection of this name; None: about those of a plan alone.
         :param databases: those that the run looked at.
         """
-        before = total(report.loaded)
+        held = total(report.loaded)
         totals = report.totals()
         counted = ("released", "kept", "failed", "bytes_before", "bytes_after", "unknown_sizes", "budget")
         self.runs.append(
@@ -117,7 +119,7 @@ class KeptReport:
                 "dry_run": report.dry_run,
                 "databases": sorted(databases),
                 **{name: totals[name] for name in counted},
-                "bytes_source": before.source,
+                "bytes_source": held.source,
                 "planned": len(report.planned),
             }
         )
@@ -131,8 +133,11 @@ class KeptReport:
         for outcome, entry in _outcomes(report):
             key = (entry["database"], entry["collection"])
             decides = in_scope is None or in_scope(key[1])
-            if decides or key not in self.decisions:
-                self.decisions[key] = _without_unknown({**_known_of(seen.get(key)), **entry, "outcome": outcome, **of_run})
+            made = _without_unknown({**_known_of(seen.get(key)), **entry, "outcome": outcome, **of_run})
+            before = self.decisions.get(key)
+            says_more = before is None or (before["reason"] == NO_PATTERN != made["reason"])
+            if says_more or (decides and not _is_out_since(before, made)):
+                self.decisions[key] = made
             # Of the others a run does not ask for the properties.
             if decides and key in seen and seen[key].in_memory:
                 self._remember(seen[key], run.at.timestamp())
@@ -191,6 +196,13 @@ def _deciding(subject: CollectionState) -> dict[str, str]:
 
 def _without_unknown(entry: Entry) -> Entry:
     return {name: value for name, value in entry.items() if value not in (None, [], {})}
+
+
+def _is_out_since(before: Entry | None, now: Entry) -> bool:
+    """Whether a run found a collection as the decision before had left it: released."""
+    if before is None or before["outcome"] != "released" or before.get("id") != now.get("id"):
+        return False
+    return bool(now["outcome"] == "kept" and now["state"] == before["state"])
 
 
 def _outcomes(report: ReclaimReport) -> Iterator[tuple[str, Entry]]:

@@ -12,6 +12,8 @@ from airflow_provider_milvus.reclaim.inventory import MEASURED, CollectionState,
 from airflow_provider_milvus.schema.window_marks import RECLAIM_PROPERTY
 from airflow_provider_milvus.wording import human, in_words
 
+NO_PATTERN = "matches no pattern"
+"""The reason of what a run is not about."""
 _DIRECTIVES = {
     "%Y": r"\d{4}",
     "%y": r"\d{2}",
@@ -211,7 +213,7 @@ class Policy:
 
     def _out_of_scope(self, name: str) -> str | None:
         if self.patterns and not any(fnmatchcase(name, pattern) for pattern in self.patterns):
-            return "matches no pattern"
+            return NO_PATTERN
         excluding = next((pattern for pattern in self.exclude if fnmatchcase(name, pattern)), None)
         return f"excluded by {excluding!r}" if excluding is not None else None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -117,6 +118,27 @@ def test_what_a_run_does_not_decide_about_keeps_the_decision_of_another():
     add(kept, state("events_1"), state("tmp_1"), released="tmp_1", scope="tmp", night=1, task_id="temporary")
     assert reasons(kept) == {"events_1": "kept, night 0", "tmp_1": "old, night 1"}
     assert [kept.decisions["default", name]["task_id"] for name in ("events_1", "tmp_1")] == ["old", "temporary"]
+
+
+def test_a_task_that_it_does_not_concern_explains_nothing_once_another_one_does():
+    """What is excluded is in the scope of no task."""
+    kept = KeptReport()
+    for reason in ("matches no pattern", "excluded by '*_keep'", "matches no pattern"):
+        report = ReclaimReport(kept=[make_entry(state("a_keep"), reason)], loaded=[state("a_keep")])
+        seen = {("default", "a_keep"): state("a_keep")}
+        kept.add(run(), report, seen, in_scope=lambda name: False, databases=["default"])
+    assert reasons(kept) == {"a_keep": "excluded by '*_keep'"}
+
+
+def test_what_is_out_of_memory_stays_explained_by_the_run_that_released_it():
+    kept = add(KeptReport(), state("a", collection_id=7), released="a")
+    out = replace(state("a", collection_id=7), state="NotLoad")
+    assert reasons(add(kept, out, night=1)) == {"a": "old, night 0"}
+    # Loaded again, and then it is another decision; or made anew under the name, and then it is another collection.
+    assert reasons(add(kept, state("a", collection_id=7), night=2)) == {"a": "kept, night 2"}
+    assert reasons(add(kept, out, night=3)) == {"a": "kept, night 3"}
+    kept = add(KeptReport(), state("a", collection_id=7), released="a")
+    assert reasons(add(kept, replace(out, collection_id=8), night=1)) == {"a": "kept, night 1"}
 
 
 def test_what_is_gone_is_forgotten_and_other_databases_stay():
