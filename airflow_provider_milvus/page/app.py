@@ -22,6 +22,11 @@ HEADERS = {
 }
 TOLD_WITHIN = 10.0
 """Seconds within which Airflow has to tell its connections, and whether a user may read them."""
+REFUSALS = {
+    401: "Log in to Airflow to see this page.",
+    403: "Forbidden: you may not read Airflow's connections, and this page shows what they lead to.",
+}
+"""What a browser shows in place of the page."""
 
 
 def make_app() -> FastAPI:
@@ -31,7 +36,8 @@ def make_app() -> FastAPI:
     from airflow.api_fastapi.core_api.security import get_user, requires_access_connection
     from airflow.models.connection import Connection
     from fastapi import Depends, FastAPI, HTTPException
-    from fastapi.responses import FileResponse, Response
+    from fastapi.exception_handlers import http_exception_handler
+    from fastapi.responses import FileResponse, PlainTextResponse, Response
 
     from airflow_provider_milvus.page.sources import conn_ids
 
@@ -41,6 +47,12 @@ def make_app() -> FastAPI:
         openapi_url=None,
         redirect_slashes=False,
     )
+
+    @app.exception_handler(HTTPException)
+    async def refused(request: Any, error: HTTPException) -> Any:
+        if error.status_code in REFUSALS:
+            return PlainTextResponse(REFUSALS[error.status_code], error.status_code, {**HEADERS, **(error.headers or {})})
+        return await http_exception_handler(request, error)
 
     def file(name: str) -> Response:
         if name not in FILES:

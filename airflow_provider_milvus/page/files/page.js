@@ -5,10 +5,11 @@
 const ROW = 33; // pixels of a row, its line included
 const AROUND = 8; // rows beyond the visible ones
 const HOLDERS = 10;
+const REASONS = 240; // pixels at least for the column with the reasons
 const SVG = "http://www.w3.org/2000/svg";
 const $ = (id) => document.getElementById(id);
 
-const page = { content: null, shown: [], chosen: new Set(), sort: { column: "bytes", down: true }, biggest: 1, dags: null, asked: 0 };
+const page = { content: null, shown: [], chosen: new Set(), sort: { column: "bytes", down: true }, biggest: 1, dags: null, asked: 0, columns: [] };
 
 // ---- small parts
 
@@ -81,6 +82,7 @@ function followTheme() {
 
 // ---- the table
 
+// One that is spare is left out where no row has anything in it.
 const COLUMNS = [
   { name: "choose", title: "" },
   { name: "database", title: "Database", value: (row) => row.database, cell: (row) => row.database },
@@ -89,12 +91,12 @@ const COLUMNS = [
   { name: "rows", title: "Rows", number: true, value: (row) => row.rows, cell: (row) => (row.rows === null ? "" : row.rows.toLocaleString()) },
   { name: "bytes", title: "Memory", number: true, value: (row) => (inMemory(row) ? row.bytes : -1), cell: memory },
   {
-    name: "replicas", title: "Replicas", number: true, value: (row) => row.replicas,
+    name: "replicas", title: "Replicas", number: true, spare: true, value: (row) => row.replicas,
     cell: (row) => row.replicas ?? "", hint: (row) => row.groups.join(", "),
   },
-  { name: "aliases", title: "Aliases", value: (row) => row.aliases.join(", ") || null, cell: (row) => row.aliases.join(", ") },
+  { name: "aliases", title: "Aliases", spare: true, value: (row) => row.aliases.join(", ") || null, cell: (row) => row.aliases.join(", ") },
   { name: "use", title: "Last use", value: (row) => row.idle, cell: use, hint: useHint },
-  { name: "windows", title: "Windows", number: true, value: (row) => row.windows || null, cell: (row) => row.windows || "" },
+  { name: "windows", title: "Windows", number: true, spare: true, value: (row) => row.windows || null, cell: (row) => row.windows || "" },
   { name: "decision", title: "Last reclaim", value: (row) => row.decision && row.decision.reason, cell: decision, hint: decisionHint },
 ];
 
@@ -133,7 +135,11 @@ function decisionHint(row) {
 }
 
 function makeHeadings() {
-  for (const column of COLUMNS) {
+  const rows = page.content ? page.content.collections : [];
+  const says = (column) => rows.some((row) => column.value(row) !== null);
+  page.columns = COLUMNS.filter((column) => !column.spare || says(column));
+  $("headings").replaceChildren();
+  for (const column of page.columns) {
     const heading = element("th", { class: `col-${column.name}${column.number ? " number" : ""}`, scope: "col", "data-column": column.name });
     if (column.name === "choose") {
       heading.append(element("input", { type: "checkbox", id: "all", "aria-label": "Choose all that are shown", onchange: chooseAll }));
@@ -142,6 +148,9 @@ function makeHeadings() {
     }
     $("headings").append(heading);
   }
+  // The last column, with the reasons, takes what the others leave.
+  const others = [...$("headings").children].slice(0, -1).reduce((sum, heading) => sum + heading.offsetWidth, 0);
+  $("scroller").firstElementChild.style.minWidth = `${others + REASONS}px`;
 }
 
 function sortBy(name) {
@@ -204,14 +213,14 @@ function showRows() {
 }
 
 function space(rows) {
-  const cell = element("td", { colspan: COLUMNS.length });
+  const cell = element("td", { colspan: page.columns.length });
   cell.style.height = `${rows * ROW}px`;
   return element("tr", { class: "space", "aria-hidden": "true" }, cell);
 }
 
 function tableRow(row) {
   const made = element("tr", { class: page.chosen.has(row.key) ? "chosen" : "", "data-collection": row.collection, "data-key": row.key });
-  for (const column of COLUMNS) {
+  for (const column of page.columns) {
     if (column.name === "choose") {
       const box = element("input", { type: "checkbox", "aria-label": `Choose ${row.collection}`, onchange: () => choose(row, box.checked) });
       box.checked = page.chosen.has(row.key);
@@ -243,12 +252,13 @@ function showTotals() {
   const sum = (source) => held.filter((row) => row.bytes_source === source).reduce((total, row) => total + (row.bytes ?? 0), 0);
   const unknown = held.filter((row) => row.bytes === null).length;
   const card = (value, words) => element("div", {}, element("b", {}, value), element("span", {}, words));
+  const estimated = sum("estimated");
   $("totals").replaceChildren(
     card(collections.length.toLocaleString(), collections.length === 1 ? "collection" : "collections"),
     card(held.length.toLocaleString(), "in memory"),
     card(size(sum("measured")), capacity ? `measured, of ${size(capacity)}` : "measured"),
-    card(`~${size(sum("estimated"))}`, "estimated"),
-    card(unknown.toLocaleString(), "of unknown size")
+    ...(estimated ? [card(`~${size(estimated)}`, "estimated")] : []),
+    ...(unknown ? [card(unknown.toLocaleString(), "of unknown size")] : [])
   );
 }
 
@@ -484,6 +494,7 @@ async function look() {
   showTotals();
   showHistory();
   showBacktest();
+  makeHeadings();
   arrange();
   performance.mark("shown");
   document.body.dataset.shown = connection;
