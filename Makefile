@@ -23,6 +23,7 @@ endif
 
 # The newest Python 3 that each Airflow runs on.
 newest-2.11 := 12
+newest-3.1  := 13
 newest-3.3  := 14
 newest-lowest := 12
 wrong_python = $(PYTHON) is Python %d.%d; Airflow $* needs 3.11 to 3.$(newest-$*). Name another: make PYTHON=python3.12
@@ -30,7 +31,7 @@ wrong_python = $(PYTHON) is Python %d.%d; Airflow $* needs 3.11 to 3.$(newest-$*
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PRECIOUS: .venv/airflow-%/.made .venv/airflow-%/.servers
-.PHONY: help demo ui docs test contract roles meanwhile faults access kills rounds test-all test-cluster bench bench-check lowest wheel lint clean
+.PHONY: help demo ui docs test browser contract roles meanwhile faults access kills rounds test-all test-cluster bench bench-check lowest wheel lint clean
 
 help:
 	@echo "make demo                    tonight's memory reclaim, through Airflow, on Milvus Lite"
@@ -42,6 +43,9 @@ help:
 	@echo "make test AIRFLOW=2.11       those that apply to the oldest Airflow"
 	@echo "make test ARGS='-k release'  some tests; ARGS goes to pytest"
 	@echo "make test MILVUS_URI=http://localhost:19530      those that ask for a Milvus, on a server of yours"
+	@echo "make browser                 Airflow's own pages in Chromium, as an admin and as a viewer; three minutes"
+	@echo "make browser AIRFLOW=3.1     the same on Airflow 3.1"
+	@echo "make browser MILVUS=standalone ARGS=--pictures   on the real server, and write the pictures of docs/"
 	@echo "make contract                what the provider relies on, asked of all servers that can be started here"
 	@echo "make contract MILVUS_URI=…   the same of a server of yours, in a database that is made for it and dropped"
 	@echo "make roles                   each task with the privileges that it needs, and without one, on Milvus 2.3.5; five minutes"
@@ -75,6 +79,9 @@ docs: $(main)/.test
 
 test: $(chosen)/.test
 	@$(chosen)/bin/python $(pytest) $(if $(MILVUS_URI),tests/integration -k outside,-n 4 -m 'not slow and not airflow and not long') $(ARGS)
+
+browser: $(chosen)/.test
+	@$(chosen)/bin/python $(pytest) tests/system/test_ui.py tests/integration/page/test_in_browser.py --ui $(MILVUS) $(ARGS)
 
 contract: $(main)/.test
 	@$(if $(MILVUS_URI),$(main)/bin/milvus-airflow contract --write --uri $(MILVUS_URI),$(main)/bin/python -m dev.contract)

@@ -9,7 +9,6 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-ROWS = 200
 DIMENSION = 8
 LOAD_PATIENCE = 120.0
 
@@ -21,6 +20,7 @@ class Sample:
     name: str
     goes: bool
     alias: str | None = None
+    rows: int = 200
 
 
 def samples(now: datetime, days: int = 10) -> list[Sample]:
@@ -31,10 +31,10 @@ def samples(now: datetime, days: int = 10) -> list[Sample]:
     audited, *others = days
     return [
         Sample(f"events_{audited:%Y%m%d}", goes=False, alias="events_under_audit"),
-        *(Sample(f"events_{day:%Y%m%d}", goes=now - day > timedelta(days=7)) for day in others),
-        Sample("docs", goes=False, alias="docs_live"),
-        Sample("tmp_import", goes=True),
-        Sample("tmp_reindex", goes=True),
+        *(Sample(f"events_{day:%Y%m%d}", goes=now - day > timedelta(days=7), rows=200 + 80 * (day.day % 7)) for day in others),
+        Sample("docs", goes=False, alias="docs_live", rows=1500),
+        Sample("tmp_import", goes=True, rows=900),
+        Sample("tmp_reindex", goes=True, rows=1200),
         Sample("tmp_reference_keep", goes=False),
     ]
 
@@ -53,7 +53,7 @@ def create(uri: str, samples: Iterable[Sample]) -> None:
         loading = []
         for sample in samples:
             client.create_collection(sample.name, schema=schema)
-            client.insert(sample.name, _rows())
+            client.insert(sample.name, _rows(sample.rows))
             client.create_index(sample.name, index, sync=False)
             if sample.alias:
                 client.create_alias(sample.name, sample.alias)
@@ -82,5 +82,5 @@ def load_states(uri: str) -> dict[str, str]:
         return {name: client.get_load_state(name)["state"].name for name in sorted(client.list_collections())}
 
 
-def _rows() -> list[dict[str, object]]:
-    return [{"id": key, "vector": [random.random() for _ in range(DIMENSION)]} for key in range(ROWS)]
+def _rows(count: int) -> list[dict[str, object]]:
+    return [{"id": key, "vector": [random.random() for _ in range(DIMENSION)]} for key in range(count)]

@@ -38,6 +38,8 @@ def pytest_unconfigure() -> None:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--newest", action="store_true", help="run what is marked `newest` on every Airflow")
+    parser.addoption("--ui", default="lite", choices=["lite", "standalone"], help="the Milvus behind Airflow's pages")
+    parser.addoption("--pictures", action="store_true", help="write the pictures of docs/, of Airflow's pages")
 
 
 FIRST = ("tests/system/", "tests/unit/test_arguments.py", "tests/unit/reclaim/test_policy_properties.py")

@@ -44,3 +44,10 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_the_index_names_every_page() -> None:
     index = set(_LINK.findall((ROOT / "docs" / "README.md").read_text()))
     assert {page.name for page in ROOT.glob("docs/*.md")} - {"README.md"} == {link for link in index if "/" not in link}
+
+
+def test_every_picture_is_shown_and_none_is_large() -> None:
+    shown = {Path(link).name for page in _PAGES for link in _LINK.findall(page.read_text()) if "pictures/" in link}
+    pictures = list(ROOT.glob("docs/pictures/*"))
+    assert {picture.name for picture in pictures} == shown
+    assert [picture.name for picture in pictures if picture.stat().st_size > 120_000] == []
