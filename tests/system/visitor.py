@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 
 from dev.browser import take_picture, window
 
-PATIENCE = 60_000
-"""Milliseconds for what the browser waits for."""
+PATIENCE = 180_000
+"""Milliseconds for what the browser waits for: SQLite may let one who writes wait for a minute."""
 FORMS = re.compile(r"/api/v2/.*/(dagRuns|hitlDetails|test)$|/api/v2/connections(/[^/]+)?$")
 """Where a form is sent to."""
 
