@@ -30,7 +30,7 @@ from dev import browser, sample_collections
 from dev.history import DAYS
 from dev.local_airflow import LocalAirflow
 from tests.docs.blocks import ROOT, blocks_of
-from tests.integration.support import Milvus, eventually
+from tests.integration.support import Milvus, ends_within, eventually
 from tests.system.visitor import Visitor
 
 pytestmark = [pytest.mark.airflow, pytest.mark.newest]
@@ -289,10 +289,9 @@ def test_a_connection_is_made_tested_used_and_tells_no_secret(ui: Ui, admin: Vis
     def tested() -> str:
         return str(admin.answer_to(row.get_by_role("button", name="Test Connection").click).body["message"])
 
-    began = time.monotonic()
-    assert "nothing listens" in tested()
+    with ends_within(10):
+        assert "nothing listens" in tested()
     admin.sees(re.compile("nothing listens"))
-    assert time.monotonic() - began < 10
 
     row.get_by_role("button", name="Edit Connection").click()
     assert admin.field("Password").input_value() == "***"
