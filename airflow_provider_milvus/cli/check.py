@@ -23,6 +23,7 @@ from airflow_provider_milvus.cli.command import (
     show,
     tell,
 )
+from airflow_provider_milvus.wording import counted
 
 if TYPE_CHECKING:
     from airflow_provider_milvus.client.client import BoundedClient
@@ -76,7 +77,7 @@ def _findings(hook: MilvusHook, client: BoundedClient) -> Iterator[Finding]:
     yield Finding("server", "ok", f"Milvus {version} at {settings.uri}")
     deadline = Deadline(min(MOST, settings.timeout))
     listed = client.run(collections(), deadline)
-    yield Finding("database", "ok", f"{settings.database}: this user sees {len(listed)} collections")
+    yield Finding("database", "ok", f"{settings.database}: this user sees {counted(len(listed), 'collection')}")
     yield _versions()
     complaint = client.run(health(), deadline)
     yield Finding("health", "WRONG" if complaint else "ok", complaint)
@@ -163,7 +164,7 @@ def _metrics(hook: MilvusHook) -> Finding:
         held = asyncio.run(within(MOST, metrics.held()))
     except MilvusMetricsError as error:
         return Finding("metrics", "WRONG", str(error))
-    return Finding("metrics", "ok", f"they tell the bytes of {len(held)} collections in memory")
+    return Finding("metrics", "ok", f"they tell the bytes of {counted(len(held), 'collection')} in memory")
 
 
 def _contract(client: BoundedClient) -> Iterator[Finding]:

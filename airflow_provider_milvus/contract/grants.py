@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -42,7 +43,8 @@ class Grant:
 class Grants:
     """``granted``: in ``database``, or in all. ``groups``: the privileges in the granted groups; ``None``: not told.
 
-    ``stars_are_global``: a grant of ``*`` on a collection is one of all privileges on ``Global``, and none on the collection.
+    ``expands``: the server takes a grant for what is in it. One of ``*`` on a collection is one of all privileges on ``Global``
+    then, and none on the collection; one on ``Global`` is for all, whatever its name.
     ``on_2_3``: the server asks for the privileges of 2.3.
     """
 
@@ -51,7 +53,7 @@ class Grants:
     database: str
     granted: Sequence[Grant] = ()
     groups: Mapping[str, frozenset[str] | None] = field(default_factory=dict)
-    stars_are_global: bool = False
+    expands: bool = False
     on_2_3: bool = False
 
     @property
@@ -78,20 +80,22 @@ class Grants:
         held: defaultdict[str, set[str]] = defaultdict(set)
         for grant in self.granted:
             for privilege in self._privileges_in(grant):
-                # A server takes one on Global for a collection, also within a group, as one for all (rootcoord/root_coord.go).
-                held[privilege].add(ALL if kind_of(privilege) == "Global" else grant.name)
+                if kind_of(privilege) != "Global":
+                    held[privilege].add(grant.name)
+                elif self.expands or grant.name == ALL:
+                    held[privilege].add(ALL)
         return held
 
     def _privileges_in(self, grant: Grant) -> Iterable[str]:
         # Two rules of the server's: this privilege and the older groups hold in the database that they were granted in, and in
-        # none where that is "*" (DBMatchFunc, proxy/privilege_interceptor.go), as 2.3.5 showed; from 2.5 on it takes a star for
-        # a privilege on Global (expandPrivilegeGroups, rootcoord/root_coord.go).
+        # none where that is "*" (DBMatchFunc, proxy/privilege_interceptor.go), as 2.3.5 showed; where it
+        # expands a grant, a star is a privilege on Global (expandPrivilegeGroups, rootcoord/root_coord.go).
         if grant.privilege in (_ALL_OF_A_DATABASE, *OLDER) and grant.database != self.database:
             return ()
         if grant.privilege == _ALL_OF_A_DATABASE:
             return PRIVILEGES
         if grant.privilege == ALL:
-            kind = "Global" if self.stars_are_global else grant.kind
+            kind = "Global" if self.expands else grant.kind
             return [privilege for privilege in PRIVILEGES if kind_of(privilege) == kind]
         if grant.privilege in self.groups:
             return self.groups[grant.privilege] or ()
@@ -124,9 +128,15 @@ def grants_of(user: str, database: str) -> Flow[Grants]:
         database,
         sorted(granted),
         groups,
-        stars_are_global=not is_before(version, (2, 5)),
+        expands=_expands(version.version),
         on_2_3=is_before(version, (2, 4)),
     )
+
+
+def _expands(version: str) -> bool:
+    """From 2.4.16 on, where privilege groups came. What reports no number is newer."""
+    numbers = re.search(r"(\d+)\.(\d+)\.(\d+)", version)
+    return numbers is None or tuple(map(int, numbers.groups())) >= (2, 4, 16)
 
 
 def _grant(entity: Any) -> Grant:

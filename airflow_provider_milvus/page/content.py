@@ -35,9 +35,11 @@ async def content_of(conn_id: str) -> dict[str, Any]:
 
 
 async def _content_of(conn_id: str) -> dict[str, Any]:
+    # What changes while it is looked at may be missing.
+    began = datetime.now(UTC)
     (look, problem), (kept, unreadable) = await asyncio.gather(_looked(conn_id), _kept(conn_id))
     content = await asyncio.to_thread(as_content, look, kept)
-    content |= {"connection": conn_id, "problem": problem, "at": datetime.now(UTC).isoformat()}
+    content |= {"connection": conn_id, "problem": problem, "at": began.isoformat()}
     if unreadable:
         content["warnings"].append(unreadable)
     return content

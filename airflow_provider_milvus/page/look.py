@@ -17,6 +17,7 @@ from airflow_provider_milvus.page.sources import ask_secrets
 from airflow_provider_milvus.reclaim.in_use import with_usage
 from airflow_provider_milvus.reclaim.inventory import CollectionState
 from airflow_provider_milvus.reclaim.survey import Surveyor
+from airflow_provider_milvus.wording import counted
 
 if TYPE_CHECKING:
     from airflow_provider_milvus.client.client import AsyncBoundedClient
@@ -75,15 +76,15 @@ async def _look(hook: MilvusHook, client: AsyncBoundedClient, alive: Deadline) -
     asked = {state.key: state for state in await asyncio.gather(*map(surveyor.with_parts, first))}
     collections = [asked.get(state.key, state) for state in collections]
     if unsized := sum(state.in_memory and state.memory.bytes is None and state.key not in asked for state in collections):
-        estimated = f"where the metrics do not tell sizes, {MOST_ASKED} are estimated"
-        warnings.append(f"{unsized:,} collections in memory are of unknown size: {estimated}.")
+        estimated = f"where the metrics do not tell sizes, those of {MOST_ASKED} at most are estimated"
+        warnings.append(f"Of {counted(unsized, 'collection')} in memory the size is not known: {estimated}.")
     # Counters that name no database cannot tell two collections of the same name apart, so all names are needed.
     if metrics is not None and survey.metrics_problem is None and names_all:
         proxies = Proxies(settings.proxies, survey.nodes.standalone)
         names = {database: [state.collection for state in collections if state.database == database] for database in databases}
         try:
-            counted = with_usage(collections, metrics, SPANS, proxies=proxies, names=names)
-            collections, _ = await within(deadline.remaining, counted)
+            usage = with_usage(collections, metrics, SPANS, proxies=proxies, names=names)
+            collections, _ = await within(deadline.remaining, usage)
         except MilvusError as error:
             warnings.append(f"The use of collections is not known: {error}")
     return Look(settings.uri, collections, survey.nodes.memory, warnings)

@@ -201,7 +201,8 @@ def test_of_thousands_it_estimates_some(as_user: As, scripted: ScriptedMilvus, c
     assert sizes == {"a": unknown, "b": (7, "estimated"), "c": (7, "estimated"), "d": unknown, "e": unknown}
     assert [call.request.collection_name for call in scripted.received("GetCollectionStatistics")] == ["b", "c"]
     assert shown["warnings"] == [
-        "2 collections in memory are of unknown size: where the metrics do not tell sizes, 2 are estimated."
+        "Of 2 collections in memory the size is not known: where the metrics do not tell sizes, those of 2 at most are "
+        "estimated."
     ]
 
 

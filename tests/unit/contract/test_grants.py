@@ -85,7 +85,12 @@ def test_what_one_grant_comes_to(granted, expected):
 
 
 @pytest.mark.parametrize(
-    ("version", "expected"), [("v2.4.15", {name: {"docs"} for name in COLLECTION}), ("v2.5.17", everywhere(GLOBAL))]
+    ("version", "expected"),
+    [
+        ("v2.4.15", {name: {"docs"} for name in COLLECTION}),
+        ("v2.4.16", everywhere(GLOBAL)),
+        ("v2.5.17", everywhere(GLOBAL)),
+    ],
 )
 def test_a_star_on_a_collection_changed_its_meaning(version, expected):
     assert held(("Collection", "docs", "default", "*"), version=version) == expected
@@ -133,6 +138,11 @@ def test_a_group_of_a_collection_holds_there_and_what_is_global_everywhere(group
 def test_a_built_in_group_holds_what_its_source_says(database, group, expected):
     granted = held(("Global", "*", database, group))
     assert {name: names for name, names in granted.items() if name in PRIVILEGES} == everywhere(expected)
+
+
+@pytest.mark.parametrize(("version", "expected"), [("v2.3.5", {}), ("v2.4.15", {}), ("v2.5.17", {"DescribeCollection": {"*"}})])
+def test_one_on_global_with_a_name_is_for_all_where_grants_are_expanded(version, expected):
+    assert read(("Global", "docs", "default", "DescribeCollection"), version=version).held() == expected
 
 
 def test_the_server_tells_what_is_in_a_group():
