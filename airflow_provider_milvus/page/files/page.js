@@ -227,7 +227,7 @@ function tableRow(row) {
       made.append(element("td", {}, box));
     } else {
       const text = column.hint ? column.hint(row) : String(column.value(row) ?? "");
-      made.append(element("td", { class: column.number ? "number" : "", title: text }, column.cell(row)));
+      made.append(element("td", { class: column.number ? "number" : "", title: text, "data-column": column.name }, column.cell(row)));
     }
   }
   return made;

@@ -139,7 +139,10 @@ def test_use_that_a_reclaim_saw_has_its_day(chromium):
     used = {"use": "neither searched nor queried for 7 days", "use_at": "2026-03-10T12:00:00+00:00"}
     rows = [{**row, **used, "idle": 604800} for row in content()["collections"]]
     with opened(chromium, {"milvus_default": {**content(), "collections": rows}}) as page:
-        assert page.locator("tr[data-collection=small] td").nth(8).inner_text() == "on 3/10/2026: idle for at least 7 days"
+        assert (
+            page.locator("tr[data-collection=small] td[data-column=use]").inner_text()
+            == "on 3/10/2026: idle for at least 7 days"
+        )
 
 
 def test_only_runs_of_the_same_databases_are_drawn_side_by_side(chromium):
