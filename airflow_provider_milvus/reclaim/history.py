@@ -47,7 +47,7 @@ class History:
     :param sizes: by the keys of ``collections``.
     :param uses: by database (None: the counters do not name it) and name.
     :param gaps: when a proxy may have counted what nobody has read, and why.
-    :param mismatches: when the proxies that were scraped were not all there are, and why.
+    :param mismatches: when the proxies that were scraped were not all there are, or no query node was, and why.
     :param shared: the names that exist in more than one database.
     :param facts: what runs have seen of a collection, in order. Where no run has looked lately, today's are taken.
     :param dropped: the sizes of collections that are not there any more.
